@@ -1,0 +1,180 @@
+// Package fault names the kinds of failure that taskiam tells apart.
+//
+// An error of Google's is classified once, in package gcp, by HTTP code, status
+// and reason; everybody else asks [KindOf] and never reads a message. Hints are
+// the next step to take, as a line that can be pasted; they travel beside the
+// error and are printed only by package cli.
+package fault
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Kind is what sort of failure an error is. It decides retries and exit codes.
+type Kind int
+
+const (
+	// Other is a failure without a finer name.
+	Other Kind = iota
+	// Usage means that the command line or the manifest is wrong. Nothing was called.
+	Usage
+	// Unauthenticated means that there is no login, or Google does not accept it (401).
+	Unauthenticated
+	// Denied means that the operator may not do this (403).
+	Denied
+	// NotFound means that the thing does not exist, or not yet, or not any more (404).
+	NotFound
+	// Exists means that a thing of that name is already there (409 ALREADY_EXISTS).
+	Exists
+	// Conflict means that somebody changed the policy between read and write
+	// (409 ABORTED; 412 for buckets and datasets). The whole read-modify-write is to be repeated.
+	Conflict
+	// Precondition means that Google refuses for a reason that lasts, such as an
+	// organisation policy (400 FAILED_PRECONDITION).
+	Precondition
+	// Invalid means that Google refuses the request as it stands (400).
+	Invalid
+	// Throttled means that a quota per unit of time is used up (429, or 403 with a rate reason).
+	Throttled
+	// Unavailable means that Google did not answer, or with 5xx. Whether the call
+	// took effect is unknown.
+	Unavailable
+	// Locked means that another taskiam process is at work on the same run.
+	Locked
+	// Incomplete means that a teardown left something behind.
+	Incomplete
+	// NotReady means that a run is up but not all of its access is usable yet.
+	NotReady
+)
+
+var kindNames = [...]string{
+	"failure", "usage", "unauthenticated", "denied", "not found", "exists", "conflict",
+	"precondition", "invalid", "throttled", "unavailable", "locked", "incomplete", "not ready",
+}
+
+// String returns the kind's name in words, as --json documents carry it.
+func (k Kind) String() string {
+	if k < 0 || int(k) >= len(kindNames) {
+		return fmt.Sprintf("kind %d", int(k))
+	}
+	return kindNames[k]
+}
+
+// Error is a classified failure. Only Kind is always set.
+type Error struct {
+	Kind Kind
+	// Code is the HTTP status code, Status Google's canonical code ("ABORTED"), and
+	// Reason the machine-readable cause ("IAM_PERMISSION_DENIED", "conditionNotMet").
+	Code   int
+	Status string
+	Reason string
+	// Constraint is the organisation policy that refused, such as
+	// "constraints/iam.disableServiceAccountKeyUpload".
+	Constraint string
+	// Message is Google's own sentence, or ours where Google was not asked.
+	Message string
+	// RetryAfter is how long the server asked us to wait; 0 if it did not say.
+	RetryAfter time.Duration
+	// Err is the cause, if there is one.
+	Err error
+}
+
+// Error says the message, and Google's code and status where there are any.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Message)
+	if e.Message == "" && e.Err != nil {
+		b.WriteString(e.Err.Error())
+	}
+	if e.Code != 0 {
+		fmt.Fprintf(&b, " (%d", e.Code)
+		for _, s := range []string{e.Status, e.Reason} {
+			if s != "" {
+				b.WriteString(" " + s)
+			}
+		}
+		b.WriteString(")")
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// New returns an error of the given kind.
+func New(kind Kind, format string, args ...any) error {
+	err := fmt.Errorf(format, args...)
+	return &Error{Kind: kind, Message: err.Error(), Err: err}
+}
+
+// KindOf returns the kind of the first classified error in err's tree, else [Other].
+func KindOf(err error) Kind {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Kind
+	}
+	return Other
+}
+
+// Is reports whether err is of one of the kinds.
+func Is(err error, kinds ...Kind) bool {
+	if err == nil {
+		return false
+	}
+	k := KindOf(err)
+	for _, want := range kinds {
+		if k == want {
+			return true
+		}
+	}
+	return false
+}
+
+type hinted struct {
+	error
+	hints []string
+}
+
+func (h *hinted) Unwrap() error { return h.error }
+
+// WithHint attaches next steps to err. Each is one line, and where it can be a
+// command, one that can be pasted. It returns nil for a nil err.
+func WithHint(err error, hints ...string) error {
+	if err == nil {
+		return nil
+	}
+	return &hinted{err, hints}
+}
+
+// Hints returns every hint in err's tree, outermost first, without repeats.
+func Hints(err error) []string {
+	var out []string
+	seen := map[string]bool{}
+	var walk func(error)
+	walk = func(err error) {
+		if err == nil {
+			return
+		}
+		if h, ok := err.(*hinted); ok {
+			for _, s := range h.hints {
+				if !seen[s] {
+					seen[s] = true
+					out = append(out, s)
+				}
+			}
+		}
+		switch u := err.(type) {
+		case interface{ Unwrap() error }:
+			walk(u.Unwrap())
+		case interface{ Unwrap() []error }:
+			for _, e := range u.Unwrap() {
+				walk(e)
+			}
+		}
+	}
+	walk(err)
+	return out
+}
