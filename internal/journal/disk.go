@@ -1,0 +1,154 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/gofrs/flock"
+)
+
+// Disk is what the journal asks of a file system. There is a real one, and one for
+// tests that loses what was not fsynced (package journaltest).
+type Disk interface {
+	// Mkdir makes a folder of mode 0700. Its error is [fs.ErrExist] if the name is
+	// taken and [fs.ErrNotExist] if the parent is missing.
+	Mkdir(dir string) error
+	// CheckDir returns an error if dir is not a folder that this user alone can write.
+	CheckDir(dir string) error
+	// Create makes a new file of mode 0600 for appending. Its error is
+	// [fs.ErrExist] if the name is taken.
+	Create(path string) (File, error)
+	// Append opens an existing file for appending.
+	Append(path string) (File, error)
+	// Read returns what is in a file. Its error is [fs.ErrNotExist] if there is none.
+	Read(path string) ([]byte, error)
+	// List returns the names in a folder.
+	List(dir string) ([]string, error)
+	// Remove takes a file away.
+	Remove(path string) error
+	// SyncDir makes the names in a folder durable.
+	SyncDir(dir string) error
+	// TryLock takes a lock that ends with the process, on a file that it makes if
+	// need be. A nil unlock without an error means that holder has it, which is 0 if
+	// that process is not known.
+	TryLock(path string) (unlock func() error, holder int, err error)
+}
+
+// File is a file that is appended to.
+type File interface {
+	io.Writer
+	// Sync makes what was written durable.
+	Sync() error
+	// Truncate cuts the file to size bytes.
+	Truncate(size int64) error
+	Close() error
+}
+
+type realDisk struct{}
+
+var errClosed = errors.New("journal is closed")
+
+func (realDisk) Mkdir(dir string) error { return os.Mkdir(dir, 0o700) }
+
+func (realDisk) CheckDir(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is not a folder", dir)
+	}
+	return private(dir, info)
+}
+
+// private refuses what somebody else owns or may write: a journal that others can
+// change could be made to say anything.
+func private(path string, info fs.FileInfo) error {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s belongs to user %d, not to user %d who runs taskiam", path, st.Uid, os.Geteuid())
+	}
+	if info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("%s can be written by other users (mode %04o)", path, info.Mode().Perm())
+	}
+	return nil
+}
+
+func (realDisk) Create(path string) (File, error) {
+	return os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
+}
+
+func (realDisk) Append(path string) (File, error) {
+	return openRegular(path, os.O_WRONLY|os.O_APPEND)
+}
+
+func (realDisk) Read(path string) ([]byte, error) {
+	f, err := openRegular(path, os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(f)
+}
+
+// openRegular opens a file of this user's own, and no link, pipe or device.
+func openRegular(path string, flag int) (*os.File, error) {
+	f, err := os.OpenFile(path, flag|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file", path)
+	}
+	if err == nil {
+		err = private(path, info)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func (realDisk) List(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names, err
+}
+
+func (realDisk) Remove(path string) error { return os.Remove(path) }
+
+func (realDisk) SyncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+func (realDisk) TryLock(path string) (func() error, int, error) {
+	l := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW), flock.SetPermissions(0o600))
+	ok, err := l.TryLock()
+	if err != nil {
+		return nil, 0, fmt.Errorf("locking %s: %w", filepath.Base(path), errors.Join(err, l.Close()))
+	}
+	if !ok {
+		holder := 0
+		if b, err := os.ReadFile(path); err == nil {
+			holder, _ = strconv.Atoi(strings.TrimSpace(string(b))) // not a number: not known
+		}
+		return nil, holder, l.Close()
+	}
+	// Who has the lock is told to those who wait. The lock is good without it.
+	_ = os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600)
+	return l.Unlock, 0, nil
+}

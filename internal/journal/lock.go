@@ -1,0 +1,113 @@
+package journal
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"time"
+
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
+)
+
+// A lock that another process has is asked for again and again: the kernel's own
+// waiting cannot be given up. The pause grows from the first to the second.
+const (
+	firstPause = 2 * time.Millisecond
+	lastPause  = 40 * time.Millisecond
+)
+
+// lockRun takes the run's lock, and waits for it as long as wait says.
+func (d *Dir) lockRun(ctx context.Context, run grants.RunID, wait time.Duration) (func() error, error) {
+	bounded, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	unlock, holder, err := d.lockFile(bounded, "run-"+string(run))
+	switch {
+	case err == nil:
+		return unlock, nil
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("waiting for run %s, which %s has: %w", run, process(holder), context.Cause(ctx))
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, fault.WithHint(fault.New(fault.Locked, "run %s is in the hands of %s", run, process(holder)),
+			"wait for it, or stop it with a signal: it takes the run down")
+	default:
+		return nil, fmt.Errorf("locking run %s: %w", run, err)
+	}
+}
+
+func process(pid int) string {
+	if pid == 0 {
+		return "another process"
+	}
+	return fmt.Sprintf("process %d", pid)
+}
+
+// LockPolicy takes the lock of one policy, for the time from its read to its write,
+// and waits for it until ctx is done. The key is any string that names the policy:
+// the cloud and the full resource name. It keeps out the other goroutines of this
+// process, who are served in the order in which they came, and other processes, of
+// whom any may be next. The lock of a process that dies is free.
+//
+// The locks keep runs of one machine from fighting over an etag. Nothing depends on
+// them: whoever is not kept out meets a conflict, and repeats.
+func (d *Dir) LockPolicy(ctx context.Context, key string) (unlock func(), err error) {
+	sum := sha256.Sum256([]byte(key))
+	name := "policy-" + hex.EncodeToString(sum[:16])
+	queue := d.queue(name)
+	select {
+	case queue <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for the lock of policy %s: %w", key, context.Cause(ctx))
+	}
+	release, holder, err := d.lockFile(ctx, name)
+	if err != nil {
+		<-queue
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("waiting for the lock of policy %s, which %s has: %w", key, process(holder), context.Cause(ctx))
+		}
+		return nil, fmt.Errorf("locking policy %s: %w", key, err)
+	}
+	return func() {
+		// Closing the file frees the lock whatever is answered.
+		_ = release()
+		<-queue
+	}, nil
+}
+
+// queue returns the channel whose one place is this process's claim to a lock.
+func (d *Dir) queue(name string) chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	q := d.queues[name]
+	if q == nil {
+		q = make(chan struct{}, 1)
+		d.queues[name] = q
+	}
+	return q
+}
+
+// lockFile locks locks/name, asking at least once and until ctx is done. With an
+// error it returns the process that has the lock; 0 if that is not known.
+func (d *Dir) lockFile(ctx context.Context, name string) (unlock func() error, holder int, err error) {
+	if err := d.mkdirs(d.locks()); err != nil {
+		return nil, 0, err
+	}
+	path := filepath.Join(d.locks(), name)
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		unlock, holder, err = d.disk.TryLock(path)
+		if err != nil || unlock != nil {
+			return unlock, holder, err
+		}
+		timer := time.NewTimer(pause/2 + rand.N(pause))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, holder, ctx.Err()
+		}
+	}
+}

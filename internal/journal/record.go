@@ -1,0 +1,262 @@
+package journal
+
+import (
+	"reflect"
+	"time"
+
+	"github.com/taskiam/taskiam/internal/grants"
+)
+
+// Record is one fact about a run. The types in this file are all there are.
+type Record interface {
+	// kind is the record's name in the file. It never changes once written.
+	kind() string
+}
+
+// Opened is the first record: everything about the run that is fixed before the
+// first call.
+type Opened struct {
+	Run  grants.RunID `json:"run"`
+	Task string       `json:"task"`
+	// Cloud is "google" or "emulator", and Endpoint where it was reached. A run is
+	// taken down where it was brought up, and nowhere else.
+	Cloud    string `json:"cloud"`
+	Endpoint string `json:"endpoint"`
+	// Operator is the member as which taskiam acted: "user:a@example.com".
+	Operator  string    `json:"operator"`
+	Project   string    `json:"project"`
+	AccountID string    `json:"account_id"`
+	Email     string    `json:"email"`
+	Expires   time.Time `json:"expires"`
+	// ManifestPath is absolute, and ManifestSHA256 in lower-case hexadecimal.
+	ManifestPath   string          `json:"manifest_path"`
+	ManifestSHA256 string          `json:"manifest_sha256"`
+	Deliver        grants.Delivery `json:"deliver"`
+	DeliveryDir    string          `json:"delivery_dir"`
+	Reason         string          `json:"reason,omitempty"`
+	// Grants is what the manifest declares, in its order.
+	Grants []Grant `json:"grants"`
+	// Edits is what is to be bound for it, resource by resource.
+	Edits []Edit `json:"edits"`
+}
+
+// Grant is one grant of the manifest.
+type Grant struct {
+	Role string `json:"role"`
+	// Resource is a full resource name.
+	Resource  string `json:"resource"`
+	Prefix    string `json:"prefix,omitempty"`
+	Condition string `json:"condition,omitempty"`
+	// Unbounded means that this grant ends with down alone, not by itself.
+	Unbounded bool `json:"unbounded,omitempty"`
+}
+
+// Edit is what one resource's policy is to gain.
+type Edit struct {
+	Resource string    `json:"resource"`
+	Bindings []Binding `json:"bindings"`
+	// Grants has, for each binding, the index of its grant.
+	Grants []int `json:"grants"`
+}
+
+// Binding gives one member one role under a condition or none. Two bindings are
+// the same if all their fields are: Binding can be compared.
+type Binding struct {
+	Role      string           `json:"role"`
+	Member    string           `json:"member"`
+	Condition grants.Condition `json:"condition,omitzero"`
+}
+
+// BindingOf returns b as the journal keeps it.
+func BindingOf(b grants.Binding) Binding {
+	return Binding{Role: b.Role, Member: b.Member, Condition: b.Condition}
+}
+
+// Grants returns b as policies are edited with it.
+func (b Binding) Grants() grants.Binding {
+	return grants.Binding{Role: b.Role, Member: b.Member, Condition: b.Condition}
+}
+
+// AccountIntended announces the creation of the account that Opened names.
+type AccountIntended struct{}
+
+// AccountCreated means that the account is there, under the id that no other
+// account ever has.
+type AccountCreated struct {
+	UniqueID string `json:"unique_id"`
+}
+
+// BindIntended announces that a binding is to be added to a resource's policy.
+type BindIntended struct {
+	// Resource is a full resource name.
+	Resource string `json:"resource"`
+	Binding
+}
+
+// Bound means that the binding was written.
+type Bound struct {
+	Resource string `json:"resource"`
+	Binding
+}
+
+// ReadBack means that the binding was found in the policy by a read after the write.
+type ReadBack struct {
+	Resource string `json:"resource"`
+	Binding
+}
+
+// KeyIntended announces the upload of a key, whose id only Google knows.
+type KeyIntended struct{}
+
+// KeyCreated means that the account has this key.
+type KeyCreated struct {
+	KeyID       string    `json:"key_id"`
+	ValidBefore time.Time `json:"valid_before"`
+}
+
+// TokenMinted means that an access token of the account is out until Expires.
+type TokenMinted struct {
+	Expires time.Time `json:"expires"`
+}
+
+// DeliverIntended announces files and folders that are about to be written.
+type DeliverIntended struct {
+	Paths []string `json:"paths"`
+}
+
+// Delivered means that everything that DeliverIntended announced is there.
+type Delivered struct{}
+
+// GrantReady is what is known about a grant's being usable. A later record about
+// the same grant replaces an earlier one.
+type GrantReady struct {
+	// Grant is its index in Opened.
+	Grant int       `json:"grant"`
+	State Readiness `json:"state"`
+	// Why is in words; empty for what is proved.
+	Why string `json:"why,omitempty"`
+}
+
+// Readiness says whether a grant is known to be usable.
+type Readiness string
+
+const (
+	// Proved means that Google was asked as the new account, and said yes three
+	// times in a row.
+	Proved Readiness = "proved"
+	// NotProvable means that the binding was read back, and that there is no way to
+	// ask whether it works.
+	NotProvable Readiness = "read back, not provable"
+	// NotReady means that the binding is there and that Google does not act on it yet.
+	NotReady Readiness = "not ready"
+)
+
+// ProcessStarted means that a process of the run is at work in the background.
+type ProcessStarted struct {
+	PID int `json:"pid"`
+	// Start tells this process from a later one with the same PID. Its form is that
+	// of who writes it.
+	Start string `json:"start"`
+}
+
+// ProcessStopped means that the process is gone.
+type ProcessStopped struct {
+	PID   int    `json:"pid"`
+	Start string `json:"start"`
+}
+
+// Up means that everything is in place; what is usable of it, GrantReady says.
+type Up struct{}
+
+// DownBegan means that from here on the run is being taken down.
+type DownBegan struct{}
+
+// Unbound means that the binding is no longer in the resource's policy.
+type Unbound struct {
+	Resource string `json:"resource"`
+	Binding
+}
+
+// KeyDeleted means that the key is gone.
+type KeyDeleted struct {
+	KeyID string `json:"key_id"`
+}
+
+// AccountDisabled means that Google refuses the account and its tokens.
+type AccountDisabled struct{}
+
+// AccountDeleted means that the account is gone.
+type AccountDeleted struct{}
+
+// Removed means that a path of the delivery is gone.
+type Removed struct {
+	Path string `json:"path"`
+}
+
+// Failed is a step that did not come off, in words.
+type Failed struct {
+	Step    string `json:"step"`
+	Message string `json:"message"`
+}
+
+// Closed is the receipt of a teardown: what was looked at in the end, and what was
+// found. A teardown that left something behind is closed too, and can be repeated.
+type Closed struct {
+	Checks []Check `json:"checks"`
+}
+
+// Check is one thing that a teardown looked at.
+type Check struct {
+	// What is in words, with the name of the thing: "account x@p… is gone".
+	What string `json:"what"`
+	OK   bool   `json:"ok"`
+	// Found is what was there instead; empty if OK.
+	Found string `json:"found,omitempty"`
+}
+
+func (Opened) kind() string          { return "opened" }
+func (AccountIntended) kind() string { return "account intended" }
+func (AccountCreated) kind() string  { return "account created" }
+func (BindIntended) kind() string    { return "bind intended" }
+func (Bound) kind() string           { return "bound" }
+func (ReadBack) kind() string        { return "read back" }
+func (KeyIntended) kind() string     { return "key intended" }
+func (KeyCreated) kind() string      { return "key created" }
+func (TokenMinted) kind() string     { return "token minted" }
+func (DeliverIntended) kind() string { return "deliver intended" }
+func (Delivered) kind() string       { return "delivered" }
+func (GrantReady) kind() string      { return "grant ready" }
+func (ProcessStarted) kind() string  { return "process started" }
+func (ProcessStopped) kind() string  { return "process stopped" }
+func (Up) kind() string              { return "up" }
+func (DownBegan) kind() string       { return "down began" }
+func (Unbound) kind() string         { return "unbound" }
+func (KeyDeleted) kind() string      { return "key deleted" }
+func (AccountDisabled) kind() string { return "account disabled" }
+func (AccountDeleted) kind() string  { return "account deleted" }
+func (Removed) kind() string         { return "removed" }
+func (Failed) kind() string          { return "failed" }
+func (Closed) kind() string          { return "closed" }
+
+// kinds has the zero value of every record by its kind.
+var kinds = func() map[string]Record {
+	m := map[string]Record{}
+	for _, r := range []Record{
+		Opened{}, AccountIntended{}, AccountCreated{}, BindIntended{}, Bound{}, ReadBack{},
+		KeyIntended{}, KeyCreated{}, TokenMinted{}, DeliverIntended{}, Delivered{},
+		GrantReady{}, ProcessStarted{}, ProcessStopped{}, Up{}, DownBegan{}, Unbound{},
+		KeyDeleted{}, AccountDisabled{}, AccountDeleted{}, Removed{}, Failed{}, Closed{},
+	} {
+		m[r.kind()] = r
+	}
+	return m
+}()
+
+// newRecord returns a pointer to a zero record of the kind; nil if there is none.
+func newRecord(kind string) any {
+	r, ok := kinds[kind]
+	if !ok {
+		return nil
+	}
+	return reflect.New(reflect.TypeOf(r)).Interface()
+}

@@ -1,0 +1,321 @@
+package journal
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/taskiam/taskiam/internal/grants"
+)
+
+// Run is what a journal says about its run: everything that taking it down needs.
+// What was intended and is not known to have been done counts as maybe done.
+type Run struct {
+	Opened Opened
+	// At is when the run was opened, and Last when the latest record was written.
+	At, Last time.Time
+
+	Account  Account
+	Bindings []RunBinding
+	Keys     []Key
+	// TokensUntil is when the last access token that was recorded ends; zero if none was.
+	TokensUntil time.Time
+	// Delivery has the paths that were or may have been written.
+	Delivery []Path
+	// Delivered reports whether the delivery was complete.
+	Delivered bool
+	// Grants has one element for each in Opened.
+	Grants    []GrantState
+	Processes []Process
+	Failures  []Failure
+
+	// Up is when the run came up, and Down when it was last begun to be taken down;
+	// zero if never.
+	Up, Down time.Time
+	// Receipt is that of the last teardown, once it has come to its end; nil before.
+	Receipt *Receipt
+}
+
+// Effect is whether something that a run does to the world is there.
+type Effect string
+
+const (
+	// None means that it was never begun.
+	None Effect = ""
+	// Maybe means that it was announced, and that no outcome is known.
+	Maybe Effect = "maybe"
+	// Done means that it is there.
+	Done Effect = "done"
+	// Undone means that it was taken away, and seen to be gone.
+	Undone Effect = "undone"
+)
+
+// Standing reports whether there may be something to take away.
+func (e Effect) Standing() bool { return e == Maybe || e == Done }
+
+// Account is the run's service account.
+type Account struct {
+	Effect Effect
+	// UniqueID is empty if Google's answer is not known.
+	UniqueID string
+	Disabled bool
+}
+
+// RunBinding is a binding that the run adds to a resource's policy.
+type RunBinding struct {
+	// Resource is a full resource name.
+	Resource string
+	Binding  Binding
+	Effect   Effect
+	// ReadBack reports whether the binding was seen by a read after the write.
+	ReadBack bool
+}
+
+// Key is a key of the account. ID is empty if it may have been uploaded and Google's
+// answer is not known: then the account is to be asked for its keys.
+type Key struct {
+	ID          string
+	ValidBefore time.Time
+	Effect      Effect
+}
+
+// Path is a file or folder of the delivery.
+type Path struct {
+	Path   string
+	Effect Effect
+}
+
+// GrantState is what is known about a grant's being usable; State is empty if
+// nothing is.
+type GrantState struct {
+	State Readiness
+	Why   string
+}
+
+// Process is a process of the run in the background.
+type Process struct {
+	PID    int
+	Start  string
+	Effect Effect
+}
+
+// Failure is a step that did not come off.
+type Failure struct {
+	At            time.Time
+	Step, Message string
+}
+
+// Receipt is the closing record and its time.
+type Receipt struct {
+	At     time.Time
+	Checks []Check
+}
+
+// Clean reports whether every check found what it should.
+func (r Receipt) Clean() bool {
+	return !slices.ContainsFunc(r.Checks, func(c Check) bool { return !c.OK })
+}
+
+// State is how far a run is, in the words that status prints.
+type State string
+
+const (
+	// Starting means that up is at work, or was when it was cut off.
+	Starting State = "starting"
+	// Running means that all of the access is usable, or as good as can be known.
+	Running State = "up"
+	// RunningNotReady means that Google does not act on some of the bindings yet.
+	RunningNotReady State = "up (not ready)"
+	// Ending means that down is at work, or was when it was cut off.
+	Ending State = "ending"
+	// Ended means that everything is gone, and was checked to be.
+	Ended State = "down"
+	// Incomplete means that a teardown came to its end and left something behind.
+	Incomplete State = "incomplete"
+)
+
+// State returns how far the run is.
+func (r *Run) State() State {
+	switch {
+	case r.Receipt != nil && r.Receipt.Clean():
+		return Ended
+	case r.Receipt != nil:
+		return Incomplete
+	case !r.Down.IsZero():
+		return Ending
+	case r.Up.IsZero():
+		return Starting
+	case slices.ContainsFunc(r.Grants, func(g GrantState) bool { return g.State != Proved && g.State != NotProvable }):
+		return RunningNotReady
+	default:
+		return Running
+	}
+}
+
+// Live reports whether the run may still have something that stands: whether there
+// is a reason to take it down.
+func (r *Run) Live() bool { return r.State() != Ended }
+
+// Expired reports whether the run's time is over.
+func (r *Run) Expired(now time.Time) bool { return !now.Before(r.Opened.Expires) }
+
+// Resources returns the full names of all resources whose policies the run may have
+// edited, sorted.
+func (r *Run) Resources() []string {
+	var out []string
+	for _, b := range r.Bindings {
+		out = append(out, b.Resource)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func newRun(o Opened, at time.Time) *Run {
+	return &Run{Opened: o, At: at, Last: at, Grants: make([]GrantState, len(o.Grants))}
+}
+
+// accepts returns an error for a record that cannot follow what is already there.
+func (r *Run) accepts(rec Record) error {
+	switch rec := rec.(type) {
+	case Opened:
+		return fmt.Errorf("a second %q", rec.kind())
+	case GrantReady:
+		if rec.Grant < 0 || rec.Grant >= len(r.Grants) {
+			return fmt.Errorf("%q names grant %d of %d", rec.kind(), rec.Grant, len(r.Grants))
+		}
+		if rec.State != Proved && rec.State != NotProvable && rec.State != NotReady {
+			return fmt.Errorf("%q has no state %q", rec.kind(), rec.State)
+		}
+	}
+	return nil
+}
+
+// add folds one more entry in. No order of entries is impossible: a teardown can be
+// begun at any point, and begun again after its end.
+func (r *Run) add(e entry) {
+	r.Last = e.at
+	switch rec := e.record.(type) {
+	case AccountIntended:
+		r.Account.Effect = Maybe
+	case AccountCreated:
+		r.Account = Account{Effect: Done, UniqueID: rec.UniqueID}
+	case AccountDisabled:
+		r.Account.Disabled = true
+	case AccountDeleted:
+		r.Account.Effect = Undone
+	case BindIntended:
+		r.binding(rec.Resource, rec.Binding).Effect = Maybe
+	case Bound:
+		r.binding(rec.Resource, rec.Binding).Effect = Done
+	case ReadBack:
+		b := r.binding(rec.Resource, rec.Binding)
+		b.Effect, b.ReadBack = Done, true
+	case Unbound:
+		r.binding(rec.Resource, rec.Binding).Effect = Undone
+	case KeyIntended:
+		r.Keys = append(r.Keys, Key{Effect: Maybe})
+	case KeyCreated:
+		k := r.key("") // the one that was announced
+		if k == nil {
+			r.Keys = append(r.Keys, Key{})
+			k = &r.Keys[len(r.Keys)-1]
+		}
+		*k = Key{ID: rec.KeyID, ValidBefore: rec.ValidBefore, Effect: Done}
+	case KeyDeleted:
+		k := r.key(rec.KeyID)
+		if k == nil { // one whose answer got lost, found by asking the account
+			k = r.key("")
+		}
+		if k == nil {
+			r.Keys = append(r.Keys, Key{})
+			k = &r.Keys[len(r.Keys)-1]
+		}
+		k.ID, k.Effect = rec.KeyID, Undone
+	case TokenMinted:
+		if rec.Expires.After(r.TokensUntil) {
+			r.TokensUntil = rec.Expires
+		}
+	case DeliverIntended:
+		for _, p := range rec.Paths {
+			r.path(p).Effect = Maybe
+		}
+	case Delivered:
+		r.Delivered = true
+		for i := range r.Delivery {
+			if r.Delivery[i].Effect == Maybe {
+				r.Delivery[i].Effect = Done
+			}
+		}
+	case Removed:
+		r.path(rec.Path).Effect = Undone
+	case GrantReady:
+		r.Grants[rec.Grant] = GrantState{State: rec.State, Why: rec.Why}
+	case ProcessStarted:
+		r.process(rec.PID, rec.Start).Effect = Done
+	case ProcessStopped:
+		r.process(rec.PID, rec.Start).Effect = Undone
+	case Up:
+		r.Up = e.at
+	case DownBegan:
+		r.Down, r.Receipt = e.at, nil
+	case Failed:
+		r.Failures = append(r.Failures, Failure{At: e.at, Step: rec.Step, Message: rec.Message})
+	case Closed:
+		r.Receipt = &Receipt{At: e.at, Checks: rec.Checks}
+	}
+}
+
+// binding returns the run's binding of this identity, and adds it if there is none.
+func (r *Run) binding(resource string, b Binding) *RunBinding {
+	for i := range r.Bindings {
+		if r.Bindings[i].Resource == resource && r.Bindings[i].Binding == b {
+			return &r.Bindings[i]
+		}
+	}
+	r.Bindings = append(r.Bindings, RunBinding{Resource: resource, Binding: b})
+	return &r.Bindings[len(r.Bindings)-1]
+}
+
+func (r *Run) key(id string) *Key {
+	for i := range r.Keys {
+		if r.Keys[i].ID == id {
+			return &r.Keys[i]
+		}
+	}
+	return nil
+}
+
+func (r *Run) path(path string) *Path {
+	for i := range r.Delivery {
+		if r.Delivery[i].Path == path {
+			return &r.Delivery[i]
+		}
+	}
+	r.Delivery = append(r.Delivery, Path{Path: path})
+	return &r.Delivery[len(r.Delivery)-1]
+}
+
+func (r *Run) process(pid int, start string) *Process {
+	for i := range r.Processes {
+		if r.Processes[i].PID == pid && r.Processes[i].Start == start {
+			return &r.Processes[i]
+		}
+	}
+	r.Processes = append(r.Processes, Process{PID: pid, Start: start})
+	return &r.Processes[len(r.Processes)-1]
+}
+
+// clone returns a copy that shares nothing that add changes.
+func (r *Run) clone() *Run {
+	c := *r
+	c.Bindings = slices.Clone(r.Bindings)
+	c.Keys = slices.Clone(r.Keys)
+	c.Delivery = slices.Clone(r.Delivery)
+	c.Grants = slices.Clone(r.Grants)
+	c.Processes = slices.Clone(r.Processes)
+	c.Failures = slices.Clone(r.Failures)
+	return &c
+}
+
+// ID returns the run's id.
+func (r *Run) ID() grants.RunID { return r.Opened.Run }
