@@ -1,0 +1,491 @@
+package credentials_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/taskiam/taskiam/internal/credentials"
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/secret"
+)
+
+const run = grants.RunID("0123456789abcde")
+
+var expires = time.Date(2026, 3, 1, 13, 0, 0, 0, time.UTC)
+
+func delivery(t *testing.T, dir string, kind grants.Delivery) credentials.Delivery {
+	t.Helper()
+	d := credentials.Delivery{Dir: dir, Run: run, Task: "nightly-report", Account: account, Expires: expires, Kind: kind}
+	if kind == grants.DeliverToken {
+		d.Token = secret.New("ya29.the-runs-token\n")
+	} else {
+		d.Key = keyFile(t)
+	}
+	return d
+}
+
+func deliver(t *testing.T, dir string, kind grants.Delivery) credentials.Delivery {
+	t.Helper()
+	d := delivery(t, dir, kind)
+	if err := credentials.Deliver(d); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+var kinds = []grants.Delivery{grants.DeliverKey, grants.DeliverToken}
+
+// tree returns what is under dir: for each file its text, for each folder "/", for
+// each link "-> target".
+func tree(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := strings.TrimPrefix(strings.TrimPrefix(path, dir), "/")
+		switch {
+		case e.IsDir():
+			out[name] = "/"
+		case e.Type()&fs.ModeSymlink != 0:
+			target, err := os.Readlink(path)
+			out[name] = "-> " + target
+			return err
+		default:
+			b, err := os.ReadFile(path)
+			out[name] = string(b)
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+func TestDeliveryIsPrivateWhateverTheUmask(t *testing.T) {
+	// Not parallel: the umask is the process's.
+	for _, umask := range []int{0, 0o027, 0o277} {
+		for _, kind := range kinds {
+			dir := filepath.Join(t.TempDir(), "state", "d")
+			if umask == 0o277 {
+				if err := os.Mkdir(filepath.Dir(dir), 0o700); err != nil { // parents are not ours to repair
+					t.Fatal(err)
+				}
+			}
+			old := syscall.Umask(umask)
+			err := credentials.Deliver(delivery(t, dir, kind))
+			syscall.Umask(old)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for path := range tree(t, dir) {
+				info, err := os.Lstat(filepath.Join(dir, path))
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := fs.FileMode(0o600)
+				if info.IsDir() {
+					want = 0o700
+				}
+				if got := info.Mode().Perm(); got != want {
+					t.Errorf("umask %04o: %s of a %s has mode %04o, want %04o", umask, path, kind, got, want)
+				}
+			}
+			if info, err := os.Stat(filepath.Dir(dir)); err != nil || umask != 0o277 && info.Mode().Perm()&0o077 != 0 {
+				t.Errorf("the folder made around it has mode %v, %v", info.Mode(), err)
+			}
+		}
+	}
+}
+
+func TestWhatIsDelivered(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kinds {
+		d := deliver(t, filepath.Join(t.TempDir(), "d"), kind)
+		got := tree(t, d.Dir)
+		var names, want []string
+		for name := range got {
+			names = append(names, filepath.Join(d.Dir, name))
+		}
+		want = d.Paths()
+		slices.Sort(names)
+		slices.Sort(want)
+		if diff := cmp.Diff(want, names); diff != "" {
+			t.Errorf("%s: announced and delivered:\n%s", kind, diff)
+		}
+		if kind == grants.DeliverToken && got["token"] != "ya29.the-runs-token" {
+			t.Errorf("token file: %q", got["token"])
+		}
+		if kind == grants.DeliverKey && got["key.json"] != keyFile(t).Reveal() {
+			t.Error("the key file is not the one that was given")
+		}
+		// The credential stands in one file alone.
+		for name, text := range got {
+			if name != "token" && name != "key.json" && (strings.Contains(text, "the-runs-token") || strings.Contains(text, "PRIVATE KEY")) {
+				t.Errorf("%s: the credential is in %s too", kind, name)
+			}
+		}
+		lines := strings.Split(strings.TrimSuffix(got["README.txt"], "\n"), "\n")
+		if len(lines) != 3 || !strings.Contains(lines[0], account.Email) || !strings.Contains(lines[2], "2026-03-01T13:00:00Z") {
+			t.Errorf("README.txt:\n%s", got["README.txt"])
+		}
+		var env struct {
+			Schema, Run, Task, Account, Project string
+			Expires                             time.Time
+			Env                                 map[string]string
+		}
+		if err := json.Unmarshal([]byte(got["env.json"]), &env); err != nil {
+			t.Fatal(err)
+		}
+		if env.Schema != "taskiam.env/v1" || env.Run != string(run) || !env.Expires.Equal(expires) || env.Env["CLOUDSDK_CONFIG"] != d.Dir+"/gcloud" {
+			t.Errorf("env.json: %+v", env)
+		}
+		if err := credentials.Remove(d.Dir, run); err != nil || exists(d.Dir) {
+			t.Errorf("removing it: %v", err)
+		}
+		if err := credentials.Remove(d.Dir, run); err != nil {
+			t.Errorf("removing it again: %v", err)
+		}
+	}
+}
+
+func TestDeliverRefusesWhatIsNotAnEmptyFolderOfItsOwn(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, want string
+		make       func(dir string) error
+	}{
+		{"a folder with something in it", `it has "mine"`, func(dir string) error {
+			return errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, "mine"), []byte("x"), 0o600))
+		}},
+		{"a file", "it is not a folder", func(dir string) error { return os.WriteFile(dir, []byte("x"), 0o600) }},
+		{"a link to an empty folder", "it is a symbolic link", func(dir string) error {
+			return errors.Join(os.Mkdir(dir+".real", 0o700), os.Symlink(dir+".real", dir))
+		}},
+		{"a link to nothing", "it is a symbolic link", func(dir string) error { return os.Symlink(dir+".none", dir) }},
+	} {
+		for _, kind := range kinds {
+			parent := t.TempDir()
+			dir := filepath.Join(parent, "d")
+			if err := test.make(dir); err != nil {
+				t.Fatal(err)
+			}
+			before := tree(t, parent)
+			err := credentials.Deliver(delivery(t, dir, kind))
+			if !fault.Is(err, fault.Usage) || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%s: %v, want %q", test.name, err, test.want)
+			}
+			if diff := cmp.Diff(before, tree(t, parent)); diff != "" {
+				t.Errorf("%s was changed:\n%s", test.name, diff)
+			}
+		}
+	}
+
+	d := delivery(t, "relative", grants.DeliverKey)
+	if err := credentials.Deliver(d); !fault.Is(err, fault.Usage) || exists("relative") {
+		t.Errorf("a relative path: %v", err)
+	}
+	d = delivery(t, filepath.Join(t.TempDir(), "d"), grants.DeliverToken)
+	d.Token = secret.String{}
+	if err := credentials.Deliver(d); err == nil || exists(d.Dir) {
+		t.Errorf("no token: %v", err)
+	}
+	d = delivery(t, filepath.Join(t.TempDir(), "two\nlines"), grants.DeliverToken)
+	if err := credentials.Deliver(d); !fault.Is(err, fault.Usage) || exists(d.Dir) {
+		t.Errorf("a path that env --format dotenv could not write: %v", err)
+	}
+}
+
+func TestDeliverTakesAnEmptyFolderAndClosesIt(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "d")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	deliver(t, dir, grants.DeliverToken)
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+}
+
+func TestAFolderOfAnotherUsersIsNeitherFilledNorEmptied(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make a folder that is another user's")
+	}
+	dir := filepath.Join(t.TempDir(), "d")
+	if err := errors.Join(os.Mkdir(dir, 0o700), os.Chown(dir, 65534, 65534)); err != nil {
+		t.Fatal(err)
+	}
+	for name, err := range map[string]error{
+		"filled":  credentials.Deliver(delivery(t, dir, grants.DeliverToken)),
+		"emptied": credentials.Remove(dir, run),
+	} {
+		if err == nil || !strings.Contains(err.Error(), "it belongs to user 65534") {
+			t.Errorf("it was %s: %v", name, err)
+		}
+	}
+	if diff := cmp.Diff(map[string]string{"": "/"}, tree(t, dir)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestRemoveTakesNothingThatIsNotTheRuns(t *testing.T) {
+	t.Parallel()
+	other := grants.RunID("vvvvvvvvvvvvvvv")
+	for _, test := range []struct {
+		name, want string
+		make       func(t *testing.T, dir string)
+	}{
+		{"another run's delivery", "it is not the delivery of run", func(t *testing.T, dir string) {
+			d := delivery(t, dir, grants.DeliverKey)
+			d.Run = other
+			if err := credentials.Deliver(d); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"somebody's folder", "it is not the delivery of run", func(t *testing.T, dir string) {
+			must(t, os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, "thesis.txt"), []byte("x"), 0o600))
+		}},
+		{"somebody's folder with an env.json", "it is not the delivery of run", func(t *testing.T, dir string) {
+			must(t, os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, "env.json"), []byte(`{"run":"`+run+`"}`), 0o600))
+		}},
+		{"a link to the run's delivery", "it is a symbolic link", func(t *testing.T, dir string) {
+			deliver(t, dir+".real", grants.DeliverToken)
+			must(t, os.Symlink(dir+".real", dir))
+		}},
+		{"a file", "it is not a folder", func(t *testing.T, dir string) { must(t, os.WriteFile(dir, []byte("x"), 0o600)) }},
+		{"a folder whose marker is a link to the run's", "it is not the delivery of run", func(t *testing.T, dir string) {
+			deliver(t, dir+".real", grants.DeliverToken)
+			must(t, os.Mkdir(dir, 0o700), os.Symlink(dir+".real/env.json", filepath.Join(dir, "env.json")))
+		}},
+		{"a folder whose marker is a pipe", "it is not the delivery of run", func(t *testing.T, dir string) {
+			must(t, os.Mkdir(dir, 0o700), syscall.Mkfifo(filepath.Join(dir, "env.json"), 0o600))
+		}},
+	} {
+		parent := t.TempDir()
+		dir := filepath.Join(parent, "d")
+		test.make(t, dir)
+		before := names(t, parent)
+		for verb, act := range map[string]func() error{
+			"removed":  func() error { return credentials.Remove(dir, run) },
+			"rewrote":  func() error { return credentials.ReplaceToken(dir, run, secret.New("x")) },
+			"was read": func() error { _, err := credentials.ReadKey(dir, run); return err },
+		} {
+			if err := act(); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%s %s: %v, want %q", test.name, verb, err, test.want)
+			}
+		}
+		if diff := cmp.Diff(before, names(t, parent)); diff != "" {
+			t.Errorf("%s was changed:\n%s", test.name, diff)
+		}
+	}
+}
+
+func names(t *testing.T, dir string) []string {
+	t.Helper()
+	var out []string
+	must(t, filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		out = append(out, path)
+		return err
+	}))
+	return out
+}
+
+func must(t *testing.T, errs ...error) {
+	t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRemoveDoesNotFollowLinksOut(t *testing.T) {
+	t.Parallel()
+	outside := filepath.Join(t.TempDir(), "outside")
+	must(t, os.MkdirAll(filepath.Join(outside, "deep"), 0o700), os.WriteFile(filepath.Join(outside, "deep", "precious"), []byte("x"), 0o600))
+	before := tree(t, outside)
+
+	d := deliver(t, filepath.Join(t.TempDir(), "d"), grants.DeliverKey)
+	in := func(name string) string { return filepath.Join(d.Dir, name) }
+	must(t,
+		os.RemoveAll(in("gcloud")), os.Symlink(outside, in("gcloud")),
+		os.Remove(in("key.json")), os.Symlink(filepath.Join(outside, "deep", "precious"), in("key.json")),
+		os.MkdirAll(in("made/by/the/command"), 0o700), os.Symlink("../../../../outside", in("made/by/out")),
+		os.WriteFile(in("made/copy-of-the-key"), []byte("x"), 0o600),
+	)
+	if err := credentials.Remove(d.Dir, run); err != nil || exists(d.Dir) {
+		t.Errorf("%v", err)
+	}
+	if diff := cmp.Diff(before, tree(t, outside)); diff != "" {
+		t.Errorf("what the links pointed to was changed:\n%s", diff)
+	}
+}
+
+func TestReplaceTokenDoesNotWriteThroughALink(t *testing.T) {
+	t.Parallel()
+	outside := filepath.Join(t.TempDir(), "precious")
+	must(t, os.WriteFile(outside, []byte("x"), 0o600))
+	d := deliver(t, filepath.Join(t.TempDir(), "d"), grants.DeliverToken)
+	must(t, os.Remove(credentials.TokenPath(d.Dir)), os.Symlink(outside, credentials.TokenPath(d.Dir)),
+		os.Symlink(outside, filepath.Join(d.Dir, "."+string(run)+".token")))
+	must(t, credentials.ReplaceToken(d.Dir, run, secret.New("second")))
+	if b, err := os.ReadFile(outside); err != nil || string(b) != "x" {
+		t.Errorf("the token went through the link: %q, %v", b, err)
+	}
+	if got := tree(t, d.Dir)["token"]; got != "second" {
+		t.Errorf("token: %q", got)
+	}
+}
+
+// TestRemoveFinishesWhatWasBegun removes a delivery that was cut off at any point of
+// being written or removed.
+func TestRemoveFinishesWhatWasBegun(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kinds {
+		paths := delivery(t, "/d", kind).Paths()[1:]
+		for n := range len(paths) + 1 {
+			d := deliver(t, filepath.Join(t.TempDir(), "d"), kind)
+			// The marker is written first and removed last: what is left has it, or is empty.
+			var rest []string
+			for _, p := range d.Paths()[1:] {
+				if filepath.Base(p) != "env.json" {
+					rest = append(rest, p)
+				}
+			}
+			rest = append(rest, filepath.Join(d.Dir, "env.json"))
+			for _, p := range rest[:n] {
+				must(t, os.RemoveAll(p))
+			}
+			must(t, os.WriteFile(filepath.Join(d.Dir, "."+string(run)+".env.json"), []byte("{"), 0o600))
+			if err := credentials.Remove(d.Dir, run); err != nil || exists(d.Dir) {
+				t.Errorf("%s without %q: %v", kind, rest[:n], err)
+			}
+		}
+	}
+}
+
+func TestACommandThatSpoilsOneMarkerDoesNotKeepTheDelivery(t *testing.T) {
+	t.Parallel()
+	for _, spoilt := range []string{"env.json", "README.txt"} {
+		d := deliver(t, filepath.Join(t.TempDir(), "d"), grants.DeliverKey)
+		must(t, os.WriteFile(filepath.Join(d.Dir, spoilt), []byte("?"), 0o600))
+		if err := credentials.Remove(d.Dir, run); err != nil || exists(d.Dir) {
+			t.Errorf("without %s: %v", spoilt, err)
+		}
+	}
+	d := deliver(t, filepath.Join(t.TempDir(), "d"), grants.DeliverKey)
+	must(t, os.Remove(filepath.Join(d.Dir, "env.json")), os.Remove(filepath.Join(d.Dir, "README.txt")))
+	if err := credentials.Remove(d.Dir, run); err == nil || !exists(credentials.KeyPath(d.Dir)) {
+		t.Errorf("without any marker it could be anybody's: %v", err)
+	}
+}
+
+func TestATokenIsReplacedInOneStep(t *testing.T) {
+	t.Parallel()
+	d := deliver(t, filepath.Join(t.TempDir(), "d"), grants.DeliverToken)
+	held, err := os.Open(d.Dir) // as a sandbox that mounted the folder has it
+	must(t, err)
+	defer held.Close()
+	long := map[string]bool{"ya29.the-runs-token": true}
+	var tokens []string
+	for i := range 20 {
+		tokens = append(tokens, strings.Repeat(string(rune('a'+i)), 4096))
+		long[tokens[i]] = true
+	}
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	readers.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			b, err := os.ReadFile(credentials.TokenPath(d.Dir))
+			if err != nil || !long[string(b)] {
+				t.Errorf("a reader saw %d bytes, %v", len(b), err)
+				return
+			}
+		}
+	})
+	for _, token := range tokens {
+		must(t, credentials.ReplaceToken(d.Dir, run, secret.New(token+"\n")))
+	}
+	close(stop)
+	readers.Wait()
+	if info, err := os.Stat(credentials.TokenPath(d.Dir)); err != nil || info.Mode().Perm() != 0o600 || info.Size() != 4096 {
+		t.Errorf("%v, %v", info, err)
+	}
+	left, err := held.Readdirnames(-1)
+	must(t, err)
+	if slices.ContainsFunc(left, func(n string) bool { return strings.HasPrefix(n, ".") }) {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
+func TestReadKey(t *testing.T) {
+	t.Parallel()
+	d := deliver(t, filepath.Join(t.TempDir(), "d"), grants.DeliverKey)
+	key, err := credentials.ReadKey(d.Dir, run)
+	if err != nil || key.Reveal() != d.Key.Reveal() {
+		t.Errorf("%v", err)
+	}
+	outside := filepath.Join(t.TempDir(), "key.json")
+	must(t, os.Rename(credentials.KeyPath(d.Dir), outside), os.Symlink(outside, credentials.KeyPath(d.Dir)))
+	if _, err := credentials.ReadKey(d.Dir, run); err == nil {
+		t.Error("it followed a link to another key")
+	}
+	token := deliver(t, filepath.Join(t.TempDir(), "d"), grants.DeliverToken)
+	if _, err := credentials.ReadKey(token.Dir, run); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a delivery without a key: %v", err)
+	}
+}
+
+// TestADeliveryThatFailsHalfwayLeavesNothing runs this test binary again with a limit
+// on the size of files, so that the credential, which comes last, does not fit.
+func TestADeliveryThatFailsHalfwayLeavesNothing(t *testing.T) {
+	t.Parallel()
+	if dir := os.Getenv("CREDENTIALS_TEST_DIR"); dir != "" {
+		d := delivery(t, dir, grants.DeliverToken)
+		d.Token = secret.New(strings.Repeat("x", 1<<20))
+		if err := credentials.Deliver(d); !errors.Is(err, syscall.EFBIG) {
+			t.Fatalf("the token does not fit: %v", err)
+		}
+		return
+	}
+	dir := filepath.Join(t.TempDir(), "d")
+	// In blocks of 512 or 1024 bytes, as the shell pleases; both are enough for the rest.
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", `trap '' XFSZ; ulimit -f 64; exec "$0" -test.run='^TestADeliveryThatFailsHalfwayLeavesNothing$' -test.v`, os.Args[0])
+	cmd.Env = append(os.Environ(), "CREDENTIALS_TEST_DIR="+dir)
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if exists(dir) {
+		t.Errorf("left: %q", names(t, dir))
+	}
+}

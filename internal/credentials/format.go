@@ -1,0 +1,103 @@
+package credentials
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/taskiam/taskiam/internal/fault"
+)
+
+// Formats are the forms that [Format] writes.
+var Formats = []string{"shell", "dotenv", "json"}
+
+// Format writes the variables in one of [Formats]:
+//
+//   - shell, for eval in sh, bash, dash and zsh. It unsets what would make a client
+//     act as somebody else, as far as [Rules] name it in full, and reads a variable
+//     that is a secret from its file.
+//   - dotenv, one NAME=value a line, for docker run --env-file and its kin. Variables
+//     that are secrets are left out, because CI systems store such files.
+//   - json, one object of names and values; the same are left out.
+//
+// A value that the form cannot carry is a [fault.Usage].
+func Format(vars []Var, format string) (string, error) {
+	for _, v := range vars {
+		if !namePattern.MatchString(v.Name) {
+			return "", fmt.Errorf("%q is not the name of a variable", v.Name)
+		}
+		if strings.ContainsRune(v.Value+v.File, 0) {
+			return "", fault.New(fault.Usage, "the value of %s has a NUL byte in it", v.Name)
+		}
+	}
+	switch format {
+	case "shell":
+		return formatShell(vars), nil
+	case "dotenv":
+		return formatDotenv(vars)
+	case "json":
+		return formatJSON(vars)
+	default:
+		return "", fault.New(fault.Usage, "there is no format %q; there are %s", format, strings.Join(Formats, ", "))
+	}
+}
+
+var namePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+func formatShell(vars []Var) string {
+	var b strings.Builder
+	var unset []string
+	for _, name := range competing() {
+		if !slices.ContainsFunc(vars, func(v Var) bool { return v.Name == name }) {
+			unset = append(unset, name)
+		}
+	}
+	b.WriteString("unset " + strings.Join(unset, " ") + "\n")
+	for _, v := range vars {
+		if v.File != "" {
+			fmt.Fprintf(&b, "export %s=\"$(cat %s)\"\n", v.Name, quoteShell(v.File))
+		} else {
+			fmt.Fprintf(&b, "export %s=%s\n", v.Name, quoteShell(v.Value))
+		}
+	}
+	return b.String()
+}
+
+// quoteShell returns s as one word of any POSIX shell.
+func quoteShell(s string) string {
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// plain is what every reader of dotenv files takes for itself, without quotes.
+var plain = regexp.MustCompile(`^[A-Za-z0-9_./:@%+,=-]*$`)
+
+func formatDotenv(vars []Var) (string, error) {
+	var b strings.Builder
+	for _, v := range vars {
+		switch {
+		case v.File != "":
+			continue
+		case plain.MatchString(v.Value):
+			b.WriteString(v.Name + "=" + v.Value + "\n")
+		case strings.ContainsAny(v.Value, "'\r\n"):
+			// Readers differ in what escapes they know; in single quotes none knows any.
+			return "", fault.New(fault.Usage, "the value of %s cannot be written to a dotenv file: %q", v.Name, v.Value)
+		default:
+			b.WriteString(v.Name + "='" + v.Value + "'\n")
+		}
+	}
+	return b.String(), nil
+}
+
+func formatJSON(vars []Var) (string, error) {
+	m := map[string]string{}
+	for _, v := range vars {
+		if v.File == "" {
+			m[v.Name] = v.Value
+		}
+	}
+	b, err := json.MarshalIndent(m, "", "  ")
+	return string(b) + "\n", err
+}

@@ -1,0 +1,148 @@
+package credentials
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Rule is one row of the table by which [Scrub] works.
+type Rule struct {
+	// Names are what the rule matches, in any case: * stands for any characters.
+	Names []string
+	// Competes means that a client of Google's would act as somebody else, or
+	// somewhere else, because of it. The others are what the operator holds.
+	Competes bool
+	Why      string
+}
+
+var rules = []Rule{
+	{[]string{"GOOGLE_APPLICATION_CREDENTIALS"}, true, "names the credential file that every client reads first; Node reads it in lower case too"},
+	{[]string{"GOOGLE_CREDENTIALS", "GOOGLE_BACKEND_CREDENTIALS", "GOOGLE_CLOUD_KEYFILE_JSON", "GCLOUD_KEYFILE_JSON"}, true,
+		"a credential, or the name of its file, for Terraform and its gcs backend"},
+	{[]string{"GOOGLE_OAUTH_ACCESS_TOKEN"}, true, "an access token for Terraform"},
+	{[]string{"GOOGLE_IMPERSONATE_SERVICE_ACCOUNT", "GOOGLE_BACKEND_IMPERSONATE_SERVICE_ACCOUNT"}, true, "makes Terraform act as a further account"},
+	{[]string{"GCP_SERVICE_ACCOUNT_FILE", "GCP_SERVICE_ACCOUNT_CONTENTS", "GCP_SERVICE_ACCOUNT_EMAIL", "GCP_ACCESS_TOKEN", "GCP_AUTH_KIND"}, true, "a credential for Ansible"},
+	{[]string{"GOOGLE_GHA_CREDS_PATH"}, true, "names the credential file of google-github-actions/auth"},
+	{[]string{"GOOGLE_API_KEY", "GEMINI_API_KEY"}, true, "an API key, which some clients prefer to an account"},
+	{[]string{"GOOGLE_EXTERNAL_ACCOUNT_*"}, true, "lets a credential file run a program, and tells it what for"},
+	{[]string{"GOOGLE_API_USE_CLIENT_CERTIFICATE", "GOOGLE_API_USE_MTLS_ENDPOINT", "GOOGLE_API_CERTIFICATE_CONFIG"}, true, "the certificate of the operator's device"},
+	{[]string{"FIREBASE_TOKEN"}, true, "a refresh token of the person who ran firebase login:ci"},
+	{[]string{"CLOUDSDK_AUTH_ACCESS_TOKEN", "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE",
+		"CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT", "CLOUDSDK_AUTH_LOGIN_CONFIG_FILE", "CLOUDSDK_ACTIVE_CONFIG_NAME",
+		"CLOUDSDK_CORE_ACCOUNT", "CLOUDSDK_CORE_UNIVERSE_DOMAIN", "CLOUDSDK_CONTEXT_AWARE_USE_CLIENT_CERTIFICATE",
+		"CLOUDSDK_BILLING_QUOTA_PROJECT"}, true, "whose login gcloud, bq and gsutil use"},
+	{[]string{"CLOUDSDK_*"}, true, "any other setting of gcloud's: each can be a variable"},
+	{[]string{"BOTO_CONFIG", "BOTO_PATH"}, true, "names the file with gsutil's own login"},
+	{[]string{"BIGQUERYRC"}, true, "names the file with bq's flags, a login among them"},
+	{[]string{"DEVSHELL_*"}, true, "the login of the person who opened this Cloud Shell"},
+	{[]string{"GCE_METADATA_*", "NO_GCE_CHECK", "METADATA_SERVER_DETECTION"}, true, "where clients look for a machine's own account"},
+	{[]string{"GOOGLE_CLOUD_PROJECT", "GOOGLE_PROJECT", "GCLOUD_PROJECT", "GCP_PROJECT", "CLOUDSDK_PROJECT", "GOOGLE_PROJECT_ID", "GCP_PROJECT_ID"}, true,
+		"the project that clients work in if they are told none"},
+	{[]string{"GOOGLE_CLOUD_QUOTA_PROJECT", "GOOGLE_BILLING_PROJECT", "USER_PROJECT_OVERRIDE"}, true, "the project that pays"},
+	{[]string{"GOOGLE_CLOUD_UNIVERSE_DOMAIN", "GOOGLE_UNIVERSE_DOMAIN"}, true, "sends every request, and its token, to another cloud"},
+	{[]string{"GOOGLE_*_CUSTOM_ENDPOINT"}, true, "sends Terraform's requests, and their token, elsewhere"},
+	{[]string{"STORAGE_EMULATOR_HOST", "STORAGE_EMULATOR_HOST_GRPC", "PUBSUB_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST",
+		"FIRESTORE_EMULATOR_HOST", "DATASTORE_EMULATOR_HOST", "BIGTABLE_EMULATOR_HOST", "SPANNER_EMULATOR_HOST",
+		"SECRET_MANAGER_EMULATOR_HOST", "CLOUD_TASKS_EMULATOR_HOST", "FIREBASE_AUTH_EMULATOR_HOST",
+		"FIREBASE_DATABASE_EMULATOR_HOST", "FIREBASE_STORAGE_EMULATOR_HOST", "FIREBASE_EMULATOR_HUB"}, true,
+		"sends a client's requests elsewhere, mostly without a login"},
+
+	{[]string{"TASKIAM_*"}, false, "taskiam's own settings: a nested run is not to inherit them, the emulator's operator token least of all"},
+	{[]string{"ACTIONS_ID_TOKEN_REQUEST_*", "ACTIONS_RUNTIME_TOKEN", "ACTIONS_RUNTIME_URL", "ACTIONS_CACHE_URL", "ACTIONS_RESULTS_URL"}, false,
+		"GitHub Actions: with it a job asks for an identity token, and so for the operator's access"},
+	{[]string{"GITHUB_TOKEN", "GH_TOKEN", "GITHUB_ENTERPRISE_TOKEN", "GH_ENTERPRISE_TOKEN"}, false, "GitHub: the job's or the person's own token"},
+	{[]string{"CI_JOB_TOKEN", "CI_JOB_JWT", "CI_JOB_JWT_*", "GITLAB_OIDC_TOKEN", "GITLAB_TOKEN", "CI_REPOSITORY_URL", "CI_REGISTRY_PASSWORD",
+		"CI_DEPLOY_PASSWORD", "CI_DEPENDENCY_PROXY_PASSWORD"}, false, "GitLab: the job's token, under its own name or inside an address"},
+	{[]string{"CIRCLE_OIDC_TOKEN", "CIRCLE_OIDC_TOKEN_*", "CIRCLE_TOKEN"}, false, "CircleCI: the job's identity token, the person's API token"},
+	{[]string{"BUILDKITE_AGENT_ACCESS_TOKEN", "BUILDKITE_AGENT_TOKEN"}, false, "Buildkite: with it a job asks for an identity token"},
+	{[]string{"SYSTEM_ACCESSTOKEN", "SYSTEM_OIDCREQUESTURI"}, false, "Azure Pipelines: the job's token, and where it asks for an identity token"},
+	{[]string{"BITBUCKET_STEP_OIDC_TOKEN"}, false, "Bitbucket: the step's identity token"},
+	{[]string{"SEMAPHORE_OIDC_TOKEN"}, false, "Semaphore: the job's identity token"},
+	{[]string{"TFC_WORKLOAD_IDENTITY_TOKEN", "TFC_WORKLOAD_IDENTITY_TOKEN_*", "TFC_GCP_*", "SPACELIFT_OIDC_TOKEN"}, false, "HCP Terraform and Spacelift: the run's identity token"},
+	{[]string{"DRONE_NETRC_PASSWORD", "CI_NETRC_PASSWORD"}, false, "Drone and Woodpecker: the job's token for the repository"},
+}
+
+// kept are variables that a rule matches and that are no identity.
+var kept = Rule{
+	Names: []string{
+		"CLOUDSDK_PYTHON", "CLOUDSDK_PYTHON_ARGS", "CLOUDSDK_PYTHON_SITEPACKAGES", "CLOUDSDK_GSUTIL_PYTHON", "CLOUDSDK_BQ_PYTHON",
+		"CLOUDSDK_PROXY_*", "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE",
+	},
+	Why: "which Python gcloud runs in, and the way out of this network, like HTTPS_PROXY: without them nothing works",
+}
+
+// Rules returns the table by which [Scrub] works.
+func Rules() []Rule { return slices.Clone(rules) }
+
+// Kept returns what [Scrub] leaves although a rule of the table matches.
+func Kept() Rule { return kept }
+
+func (r Rule) matches(name string) bool {
+	return slices.ContainsFunc(r.Names, func(pattern string) bool {
+		ok, err := path.Match(pattern, name)
+		return ok && err == nil
+	})
+}
+
+// Scrub returns the environment without the variables that could make a command act
+// as anybody but the run's account: those in the table of [Rules], and those, under
+// whatever name, whose value is a credential for Google Cloud.
+func Scrub(environ []string) []string {
+	return slices.DeleteFunc(slices.Clone(environ), func(v string) bool {
+		name, value, _ := strings.Cut(v, "=")
+		name = strings.ToUpper(name)
+		if isCredential(value) {
+			return true
+		}
+		return !kept.matches(name) && slices.ContainsFunc(rules, func(r Rule) bool { return r.matches(name) })
+	})
+}
+
+// competing returns the names, not the patterns, of what competes with a run's access.
+func competing() []string {
+	var names []string
+	for _, r := range rules {
+		for _, name := range r.Names {
+			if r.Competes && !strings.Contains(name, "*") {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// isCredential reports whether a value is a credential for Google Cloud by its form:
+// an access or refresh token, a credential file in JSON (in base64 too, as CI systems
+// keep it), or an identity token that was made for Google.
+func isCredential(value string) bool {
+	value = strings.TrimSpace(value)
+	switch {
+	case strings.HasPrefix(value, "ya29."), strings.HasPrefix(value, "1//0") && len(value) > 40:
+		return true
+	case strings.HasPrefix(value, "{"):
+		return isCredentialFile([]byte(value))
+	}
+	if parts := strings.Split(value, "."); len(parts) == 3 && strings.HasPrefix(value, "eyJ") {
+		claims, err := base64.RawURLEncoding.DecodeString(parts[1])
+		return err == nil && (bytes.Contains(claims, []byte("googleapis.com")) || bytes.Contains(claims, []byte("accounts.google.com")))
+	}
+	if b, err := base64.StdEncoding.DecodeString(value); err == nil && bytes.HasPrefix(bytes.TrimSpace(b), []byte("{")) {
+		return isCredentialFile(b)
+	}
+	return false
+}
+
+func isCredentialFile(b []byte) bool {
+	var file struct {
+		Type string `json:"type"`
+	}
+	if json.Unmarshal(b, &file) != nil {
+		return false
+	}
+	return slices.Contains([]string{"service_account", "authorized_user", "external_account",
+		"external_account_authorized_user", "impersonated_service_account", "gdch_service_account"}, file.Type)
+}
