@@ -1,0 +1,104 @@
+package gcp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/taskiam/taskiam/internal/fault"
+)
+
+// The schedule is Google's advice (iam/docs/retry-strategy): wait up to 2^n seconds,
+// 32 at most. With full jitter eight tries take 48 s on average and 95 s at most.
+const (
+	firstWait      = time.Second
+	longestWait    = 32 * time.Second
+	maxAttempts    = 8
+	attemptTimeout = 30 * time.Second
+)
+
+// retry is the one loop in which calls are tried again.
+type retry struct {
+	attempts int
+	timeout  time.Duration                     // of one attempt
+	jitter   func(time.Duration) time.Duration // a random duration below its argument
+	progress func(Event)
+}
+
+// task names a call, for errors and progress: doing "reading policy of" on "//…".
+type task struct{ doing, on string }
+
+// call makes one call of Google's, again and again while its errors pass by
+// themselves, and classifies what it ends with. The function f makes one attempt.
+//
+// A stale etag, and a thing that is not there yet, are not tried again here: those
+// waits belong to whoever knows what is being waited for.
+func call[T any](ctx context.Context, c *Client, t task, f func(ctx context.Context) (T, error)) (T, error) {
+	var zero T
+	for attempt := 1; ; attempt++ {
+		v, err := once(ctx, c.retry.timeout, f)
+		if err == nil {
+			return v, nil
+		}
+		// Who gave up first matters: an attempt that ran out of time is tried again,
+		// a caller who did not want to wait is obeyed.
+		if ctx.Err() != nil {
+			return zero, fmt.Errorf("%s %s: %w", t.doing, t.on, context.Cause(ctx))
+		}
+		err = c.classify(err)
+		wait, again := c.retry.wait(attempt, err)
+		if deadline, ok := ctx.Deadline(); ok && again && time.Until(deadline) <= wait {
+			again = false // better to say now what is wrong than to sleep into the deadline
+		}
+		if !again {
+			if attempt > 1 {
+				return zero, fmt.Errorf("%s %s, tried %d times: %w", t.doing, t.on, attempt, err)
+			}
+			return zero, fmt.Errorf("%s %s: %w", t.doing, t.on, err)
+		}
+		if c.retry.progress != nil {
+			c.retry.progress(Event{Op: t.doing, Object: t.on, Attempt: attempt, Wait: wait, Err: err})
+		}
+		if cause := pause(ctx, wait); cause != nil {
+			return zero, fmt.Errorf("%s %s: %w, after: %w", t.doing, t.on, cause, err)
+		}
+	}
+}
+
+func once[T any](ctx context.Context, timeout time.Duration, f func(ctx context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return f(ctx)
+}
+
+// wait returns how long to wait after the attempt failed with err, and whether
+// there is to be another one.
+func (r retry) wait(attempt int, err error) (time.Duration, bool) {
+	if attempt >= r.attempts || !fault.Is(err, fault.Unavailable, fault.Throttled) || errors.Is(err, errNobodyThere) {
+		return 0, false
+	}
+	bound := min(firstWait<<(attempt-1), longestWait)
+	wait := r.jitter(bound)
+	if e := (*fault.Error)(nil); errors.As(err, &e) && e.RetryAfter > 0 {
+		// Asked for by the server: the jitter comes on top, or all who were told the
+		// same second would come back in it. A wait of minutes is not a retry.
+		if e.RetryAfter > 2*longestWait {
+			return 0, false
+		}
+		wait += e.RetryAfter
+	}
+	return wait, true
+}
+
+// pause waits for d, or until ctx is done, and then returns why.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}

@@ -1,0 +1,224 @@
+package gcp
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/taskiam/taskiam/internal/fault"
+)
+
+const unavailable = `{"error":{"code":503,"message":"The service is currently unavailable.","status":"UNAVAILABLE"}}`
+
+// failing answers the first n requests with an error and the others with a role, and
+// notes when each came.
+func failing(n, code int, body string, header http.Header) (http.Handler, *[]time.Duration) {
+	start := time.Now()
+	var at []time.Duration
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		at = append(at, time.Since(start))
+		if len(at) > n {
+			respond(w, http.StatusOK, `{"name":"roles/viewer","title":"Viewer"}`)
+			return
+		}
+		for k, v := range header {
+			w.Header()[k] = v
+		}
+		respond(w, code, body)
+	}), &at
+}
+
+func seconds(ss ...int) []time.Duration {
+	out := make([]time.Duration, len(ss))
+	for i, s := range ss {
+		out[i] = time.Duration(s) * time.Second
+	}
+	return out
+}
+
+func TestSchedule(t *testing.T) {
+	tests := []struct {
+		name   string
+		fails  int // how often, before it goes well
+		code   int
+		body   string
+		header http.Header
+		want   []time.Duration // when requests come
+		kind   fault.Kind      // of the outcome; Other is success
+	}{
+		{name: "well at once", want: seconds(0)},
+		{name: "well in the end", fails: 3, code: 503, body: unavailable, want: seconds(0, 1, 3, 7)},
+		{name: "never well", fails: 99, code: 503, body: unavailable, want: seconds(0, 1, 3, 7, 15, 31, 63, 95), kind: fault.Unavailable},
+		{name: "bad gateway in HTML", fails: 1, code: 502, body: "<html>", want: seconds(0, 1)},
+		{name: "quota", fails: 2, code: 429, body: `{"error":{"code":429,"status":"RESOURCE_EXHAUSTED"}}`, want: seconds(0, 1, 3)},
+		{name: "quota of BigQuery's", fails: 1, code: 403, body: `{"error":{"code":403,"errors":[{"reason":"rateLimitExceeded"}]}}`, want: seconds(0, 1)},
+		{name: "told how long", fails: 1, code: 429, header: http.Header{"Retry-After": {"20"}}, want: seconds(0, 21)},
+		{name: "told in the body", fails: 1, code: 429,
+			body: `{"error":{"code":429,"details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"7s"}]}}`, want: seconds(0, 8)},
+		{name: "told to come tomorrow", fails: 1, code: 429,
+			body: `{"error":{"code":429,"details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"86401s"}]}}`, want: seconds(0), kind: fault.Throttled},
+		{name: "refused", fails: 1, code: 403, want: seconds(0), kind: fault.Denied},
+		{name: "not there", fails: 1, code: 404, want: seconds(0), kind: fault.NotFound},
+		{name: "stale", fails: 1, code: 409, body: `{"error":{"code":409,"status":"ABORTED"}}`, want: seconds(0), kind: fault.Conflict},
+		{name: "not implemented", fails: 1, code: 501, want: seconds(0)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h, at := failing(tt.fails, tt.code, tt.body, tt.header)
+				_, err := newTestClient(t, inMemory(h)).Role(t.Context(), "roles/viewer")
+				if diff := cmp.Diff(tt.want, *at); diff != "" {
+					t.Errorf("requests (-want +got):\n%s", diff)
+				}
+				if wantErr := len(*at) <= tt.fails; (err != nil) != wantErr || fault.KindOf(err) != tt.kind {
+					t.Errorf("error %v of kind %v, want one: %v, of kind %v", err, fault.KindOf(err), wantErr, tt.kind)
+				}
+			})
+		})
+	}
+}
+
+func TestScheduleHasFullJitter(t *testing.T) {
+	t.Parallel()
+	err := fault.New(fault.Unavailable, "down")
+	r := retry{attempts: maxAttempts, jitter: rand.N[time.Duration]}
+	seen := map[time.Duration]bool{}
+	var low, high int
+	for range 1000 {
+		wait, again := r.wait(3, err)
+		if !again || wait < 0 || wait >= 4*time.Second {
+			t.Fatalf("third wait is %s, %v; want one below 4s", wait, again)
+		}
+		seen[wait] = true
+		if wait < 2*time.Second {
+			low++
+		} else {
+			high++
+		}
+	}
+	if len(seen) < 990 || low < 400 || high < 400 {
+		t.Errorf("%d waits of 1000 differ, %d below and %d above the middle", len(seen), low, high)
+	}
+}
+
+func TestProgressTellsOfWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := failing(2, 503, unavailable, nil)
+		var got []Event
+		c := newTestClient(t, inMemory(h), func(cfg *Config) { cfg.Progress = func(e Event) { got = append(got, e) } })
+		if _, err := c.Role(t.Context(), "roles/viewer"); err != nil {
+			t.Fatal(err)
+		}
+		for i := range got {
+			if !fault.Is(got[i].Err, fault.Unavailable) {
+				t.Errorf("event %d has the error %v", i, got[i].Err)
+			}
+			got[i].Err = nil
+		}
+		want := []Event{
+			{Op: "reading role", Object: "roles/viewer", Attempt: 1, Wait: time.Second},
+			{Op: "reading role", Object: "roles/viewer", Attempt: 2, Wait: 2 * time.Second},
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// hanging never answers.
+func hanging(req *http.Request) (*http.Response, error) {
+	<-req.Context().Done()
+	return nil, req.Context().Err()
+}
+
+func TestAttemptThatHangsIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start, tries := time.Now(), 0
+		c := newTestClient(t, roundTripper(func(req *http.Request) (*http.Response, error) {
+			if tries++; tries == 1 {
+				return hanging(req)
+			}
+			h, _ := failing(0, 0, "", nil)
+			return inMemory(h)(req)
+		}))
+		if _, err := c.Role(t.Context(), "roles/viewer"); err != nil {
+			t.Error(err)
+		}
+		if got, want := time.Since(start), attemptTimeout+time.Second; got != want {
+			t.Errorf("took %s, want %s", got, want)
+		}
+	})
+}
+
+func TestCallerWhoGivesUpIsObeyed(t *testing.T) {
+	why := errors.New("the user pressed ^C")
+	tests := []struct {
+		name string
+		ctx  func(context.Context) (context.Context, context.CancelFunc)
+		rt   roundTripper
+		want error
+		took time.Duration
+	}{
+		{"canceled in a call", cancelAfter(3*time.Second, why), hanging, why, 3 * time.Second},
+		{"canceled in a wait", cancelAfter(10*time.Second, why), refusing(503), why, 10 * time.Second},
+		{"deadline in a call", timeout(3 * time.Second), hanging, context.DeadlineExceeded, 3 * time.Second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := tt.ctx(t.Context())
+				defer cancel()
+				start := time.Now()
+				_, err := newTestClient(t, tt.rt).Role(ctx, "roles/viewer")
+				if !errors.Is(err, tt.want) {
+					t.Errorf("error %v, want %v", err, tt.want)
+				}
+				if got := time.Since(start); got != tt.took {
+					t.Errorf("took %s, want %s", got, tt.took)
+				}
+			})
+		})
+	}
+}
+
+func TestNoWaitIntoADeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		start := time.Now()
+		_, err := newTestClient(t, refusing(503)).Role(ctx, "roles/viewer")
+		// Tries at 0, 1 and 3 s; the next would be at 7 s.
+		if got := time.Since(start); got != 3*time.Second {
+			t.Errorf("gave up after %s, want 3s", got)
+		}
+		if !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "tried 3 times") {
+			t.Errorf("error %v, want the last answer after 3 tries", err)
+		}
+	})
+}
+
+func refusing(code int) roundTripper {
+	return func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: code, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("{}"))}, nil
+	}
+}
+
+func cancelAfter(d time.Duration, why error) func(context.Context) (context.Context, context.CancelFunc) {
+	return func(ctx context.Context) (context.Context, context.CancelFunc) {
+		ctx, cancel := context.WithCancelCause(ctx)
+		timer := time.AfterFunc(d, func() { cancel(why) })
+		return ctx, func() { timer.Stop(); cancel(nil) }
+	}
+}
+
+func timeout(d time.Duration) func(context.Context) (context.Context, context.CancelFunc) {
+	return func(ctx context.Context) (context.Context, context.CancelFunc) { return context.WithTimeout(ctx, d) }
+}
