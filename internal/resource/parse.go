@@ -1,0 +1,243 @@
+package resource
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxPrefix is how many bytes an object's name may have (storage/docs/objects#naming).
+const maxPrefix = 1024
+
+// Parse reads a resource's name in any form that people write: a full resource name
+// (//service/…), a short form (gs://bucket, bq://project.dataset), or a relative
+// name (projects/p/secrets/s). What follows a bucket's short name comes back as
+// prefix: gs://b/2026/ names the bucket b with the prefix "2026/".
+//
+// An error says what is wrong, and which forms are accepted or were meant.
+func Parse(s string) (name Name, prefix string, err error) {
+	name, prefix, err = parse(s)
+	if errors.Is(err, errForm) {
+		if meant := Suggest(s); meant != "" {
+			return Name{}, "", fmt.Errorf("%w; did you mean %q?", err, meant)
+		}
+		return Name{}, "", fmt.Errorf("%w; %s", err, accepted())
+	}
+	return name, prefix, err
+}
+
+// errForm says that a name has none of the forms that names have.
+var errForm = errors.New("no resource has this form")
+
+func parse(s string) (name Name, prefix string, err error) {
+	switch {
+	case s == "":
+		return Name{}, "", errors.New("a resource is missing; " + accepted())
+	case !utf8.ValidString(s):
+		return Name{}, "", errors.New("a resource name must be UTF-8")
+	case strings.ContainsFunc(s, unicode.IsControl):
+		return Name{}, "", errors.New("a resource name holds no control characters")
+	case strings.HasPrefix(s, "//"):
+		name, err = ParseFull(s)
+		return name, "", err
+	case strings.Contains(s, "://"):
+		return parseShort(s)
+	}
+	if name, err = match(s, table); err != nil {
+		return Name{}, "", fmt.Errorf("%q: %w", s, err)
+	}
+	return name, "", nil
+}
+
+// ParseFull reads a full resource name, the form that [Name.Full] gives.
+func ParseFull(s string) (Name, error) {
+	service, path, ok := strings.Cut(strings.TrimPrefix(s, "//"), "/")
+	if !ok || !strings.HasPrefix(s, "//") {
+		return Name{}, fmt.Errorf("%q is not a full resource name, such as //storage.googleapis.com/projects/_/buckets/b", s)
+	}
+	candidates := ofService(service)
+	if len(candidates) == 0 {
+		return Name{}, fmt.Errorf("%q: nothing can be bound on resources of %s; %s", s, service, accepted())
+	}
+	name, err := match(path, candidates)
+	if err != nil {
+		return Name{}, fmt.Errorf("%q: %w", s, err)
+	}
+	return name, nil
+}
+
+func ofService(service string) []*Type {
+	var types []*Type
+	for _, t := range table {
+		if t.Service == service {
+			types = append(types, t)
+		}
+	}
+	return types
+}
+
+// match finds the type whose pattern fits a relative name.
+func match(path string, types []*Type) (Name, error) {
+	segments := strings.Split(path, "/")
+	var found []Name
+	var invalid error
+	for _, t := range types {
+		values, ok := t.bind(segments)
+		if !ok {
+			continue
+		}
+		if err := checkAll(values); err != nil {
+			invalid = cmp.Or(invalid, err)
+			continue
+		}
+		found = append(found, Name{t, path})
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		var full []string
+		for _, n := range found {
+			full = append(full, n.Full())
+		}
+		return Name{}, fmt.Errorf("the name fits more than one type; write one of %s", strings.Join(full, ", "))
+	case invalid != nil:
+		return Name{}, invalid
+	}
+	return Name{}, errForm
+}
+
+// value is what a name has in the place of a variable.
+type value struct{ variable, text string }
+
+// bind lays the segments of a path on t's pattern.
+func (t *Type) bind(segments []string) ([]value, bool) {
+	pattern := strings.Split(t.Pattern, "/")
+	if len(pattern) != len(segments) {
+		return nil, false
+	}
+	var values []value
+	for i, p := range pattern {
+		if v, ok := variableIn(p); ok {
+			values = append(values, value{v, segments[i]})
+		} else if p != segments[i] {
+			return nil, false
+		}
+	}
+	return values, true
+}
+
+func checkAll(values []value) error {
+	for _, v := range values {
+		if err := check(v.variable, v.text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// short is one short form, ready to be matched.
+type short struct {
+	typ       *Type
+	scheme    string
+	pattern   *regexp.Regexp // over what follows, without a prefix
+	variables []string
+}
+
+var shorts = sync.OnceValue(func() []short {
+	var out []short
+	for _, t := range table {
+		for _, template := range t.Short {
+			scheme, rest, _ := strings.Cut(template, "://")
+			sh := short{typ: t, scheme: scheme}
+			var re strings.Builder
+			for rest != "" {
+				before, after, ok := strings.Cut(rest, "{")
+				re.WriteString(regexp.QuoteMeta(before))
+				if !ok {
+					break
+				}
+				v, tail, _ := strings.Cut(after, "}")
+				sh.variables = append(sh.variables, v)
+				re.WriteString("([^/]*)")
+				rest = tail
+			}
+			sh.pattern = regexp.MustCompile("^" + re.String() + "$")
+			out = append(out, sh)
+		}
+	}
+	return out
+})
+
+func parseShort(s string) (Name, string, error) {
+	scheme, rest, _ := strings.Cut(s, "://")
+	var forms []string
+	var invalid error
+	for _, sh := range shorts() {
+		if sh.scheme != scheme {
+			continue
+		}
+		forms = append(forms, sh.typ.Short[0])
+		text, prefix := rest, ""
+		if sh.typ.Prefixes {
+			text, prefix, _ = strings.Cut(rest, "/")
+		}
+		texts := sh.pattern.FindStringSubmatch(text)
+		if texts == nil {
+			if strings.Contains(text, "/") {
+				invalid = cmp.Or(invalid, fmt.Errorf("a %s takes no prefix; write %s", sh.typ.Kind, sh.typ.Short[0]))
+			}
+			continue
+		}
+		values := make([]value, len(sh.variables))
+		for i, v := range sh.variables {
+			values[i] = value{v, texts[i+1]}
+		}
+		err := checkAll(values)
+		if err == nil {
+			err = checkPrefix(sh.typ, text, prefix)
+		}
+		if err != nil {
+			invalid = cmp.Or(invalid, err)
+			continue
+		}
+		return Name{sh.typ, sh.typ.path(values)}, prefix, nil
+	}
+	switch {
+	case invalid != nil:
+		return Name{}, "", fmt.Errorf("%q: %w", s, invalid)
+	case forms != nil:
+		return Name{}, "", fmt.Errorf("%q: write it as %s", s, forms[0])
+	}
+	return Name{}, "", fmt.Errorf("%q: %s:// names no resource; %s", s, scheme, accepted())
+}
+
+// path fills t's pattern with values.
+func (t *Type) path(values []value) string {
+	segments := strings.Split(t.Pattern, "/")
+	for i, segment := range segments {
+		for _, v := range values {
+			if segment == "{"+v.variable+"}" {
+				segments[i] = v.text
+			}
+		}
+	}
+	return strings.Join(segments, "/")
+}
+
+// checkPrefix returns an error if a short name cannot narrow to prefix.
+func checkPrefix(t *Type, text, prefix string) error {
+	short, _, _ := strings.Cut(t.Short[0], "://")
+	if i := strings.IndexAny(prefix, "*?["); i >= 0 && strings.Trim(prefix[i:], "*?[]/") == "" {
+		return fmt.Errorf("a prefix takes no wildcard, it covers every name that begins so; write \"%s://%s/%s\"", short, text, prefix[:i])
+	}
+	if len(prefix) > maxPrefix {
+		return fmt.Errorf("a prefix has at most %d bytes, as object names do", maxPrefix)
+	}
+	return nil
+}
