@@ -1,0 +1,150 @@
+package grants
+
+import (
+	"encoding/base32"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/taskiam/taskiam/internal/secret"
+)
+
+// RunID names one run of a task: 7 characters for the second, 8 random ones (40
+// bits). Ids sort by time and are never used twice.
+type RunID string
+
+// Base32 in the order of its digits, so that the text sorts as the number does.
+var runEncoding = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
+
+// NewRunID returns the id for a run that begins at now.
+func NewRunID(now time.Time, random [5]byte) RunID {
+	// 35 bits hold the seconds until the year 3058; 75 bits in all are 15 characters.
+	var b [10]byte
+	seconds := uint64(now.Unix()) & (1<<35 - 1)
+	binary.BigEndian.PutUint64(b[:8], seconds<<29)
+	tail := uint64(random[0])<<32 | uint64(binary.BigEndian.Uint32(random[1:]))
+	binary.BigEndian.PutUint64(b[2:], binary.BigEndian.Uint64(b[2:])|tail<<5)
+	return RunID(runEncoding.EncodeToString(b[:])[:15])
+}
+
+var runPattern = regexp.MustCompile(`^[0-9a-v]{15}$`)
+
+// ParseRunID returns s as a run id, or an error if it is not one.
+func ParseRunID(s string) (RunID, error) {
+	if !runPattern.MatchString(s) {
+		return "", fmt.Errorf("%q is not a run id (15 characters of 0-9 and a-v)", s)
+	}
+	return RunID(s), nil
+}
+
+// Started returns the second in which the run began.
+func (r RunID) Started() time.Time {
+	b, err := runEncoding.DecodeString(string(r) + "0")
+	if err != nil || len(b) != 10 {
+		return time.Time{}
+	}
+	return time.Unix(int64(binary.BigEndian.Uint64(b[:8])>>29), 0).UTC()
+}
+
+// AccountID returns the id of the service account for a run of the task:
+// ti-<task cut to 11>-<run>, at most 30 characters, which is Google's limit.
+func AccountID(task string, run RunID) string {
+	short := strings.TrimRight(task[:min(len(task), 11)], "-")
+	return "ti-" + short + "-" + string(run)
+}
+
+// AccountEmail returns the email address that Google gives the account.
+func AccountEmail(id, project string) string {
+	// A project inside a domain is written "example.com:p"; its accounts live at
+	// p.example.com.iam.gserviceaccount.com (iam/docs/service-account-types).
+	if domain, name, ok := strings.Cut(project, ":"); ok {
+		project = name + "." + domain
+	}
+	return id + "@" + project + ".iam.gserviceaccount.com"
+}
+
+// Mark is what an account of ours carries in its description, so that it can be
+// told from everybody else's: by run, never by prefix. Google allows 256 bytes.
+type Mark struct {
+	Version int       `json:"taskiam"`
+	Task    string    `json:"task"`
+	Run     RunID     `json:"run"`
+	Expires time.Time `json:"expires"`
+}
+
+// MarkVersion is the version that this program writes and understands.
+const MarkVersion = 1
+
+// String returns the description.
+func (m Mark) String() string {
+	m.Expires = m.Expires.UTC().Truncate(time.Second)
+	b, err := json.Marshal(m)
+	if err != nil { // a year outside 0-9999, which no validated task reaches
+		panic(err)
+	}
+	return string(b)
+}
+
+// ParseMark returns the mark in an account's description, and whether there is one.
+func ParseMark(description string) (Mark, bool) {
+	var m Mark
+	dec := json.NewDecoder(strings.NewReader(description))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&m); err != nil || m.Version != MarkVersion || !runPattern.MatchString(string(m.Run)) {
+		return Mark{}, false
+	}
+	return m, true
+}
+
+// Account is a service account as Google describes it.
+type Account struct {
+	Email       string
+	UniqueID    string // 21 digits; another account of the same name has another one
+	Project     string
+	Description string
+	Disabled    bool
+}
+
+// Member returns the account as policies name it.
+func (a Account) Member() string { return Member(a.Email) }
+
+// Member returns the service account with this email as policies name it.
+func Member(email string) string { return "serviceAccount:" + email }
+
+// Key is the public side of a service account key.
+type Key struct {
+	ID          string
+	ValidBefore time.Time
+}
+
+// Token is an access token and when it ends.
+type Token struct {
+	Value   secret.String
+	Expires time.Time
+}
+
+// Role is a role and the permissions behind it.
+type Role struct {
+	Name        string // roles/storage.objectViewer
+	Title       string
+	Stage       string
+	Permissions []string
+	Deleted     bool
+}
+
+// Bucket is what a bucket's metadata says of access to it.
+type Bucket struct {
+	Uniform bool   // uniform bucket-level access, without which a policy takes no conditions
+	Project string // the number of the project that it is in
+}
+
+// Identity is a principal that a credential speaks for.
+type Identity struct {
+	// Member is how policies name it: user:a@example.com, serviceAccount:….
+	Member string
+	// Email is its address; empty for a federated principal.
+	Email string
+}

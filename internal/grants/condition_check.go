@@ -1,0 +1,340 @@
+package grants
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/env"
+	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/types"
+
+	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/spelling"
+)
+
+// MaxOperators is how many of &&, || and ! a condition may hold (iam/quotas), those
+// that a run adds included: one for its end, and one for a prefix.
+const MaxOperators = 12
+
+// ConditionError is one thing wrong with a condition's expression, and where.
+type ConditionError struct {
+	// Offset counts characters from the beginning of the expression, from 0. Line and
+	// Column count from 1; a column is a character.
+	Offset, Line, Column int
+	Message              string
+}
+
+// Error returns the message; the place is for whoever knows where the expression stands.
+func (e ConditionError) Error() string { return e.Message }
+
+// CheckCondition compiles the condition of a grant in IAM's dialect of CEL, and returns
+// everything for which Google would refuse it, or for which it would never be true: an
+// attribute that the resource does not supply "is never interpreted as granting
+// access" (iam/docs/conditions-attribute-reference). A grant without a condition
+// passes; one without a resource is checked for what holds on every resource.
+func CheckCondition(g Grant) []ConditionError {
+	if g.Condition == "" {
+		return nil
+	}
+	t := g.Resource.Type()
+	switch {
+	case Basic(g.Role):
+		return refuse("%s is a basic role, and basic roles take no conditions", g.Role)
+	case t != nil && !t.Conditions:
+		return refuse("a %s takes no conditions", t.Kind)
+	case t != nil && !g.Bounded():
+		return refuse("%s is a legacy bucket role, and those take no conditions", g.Role)
+	}
+	celEnv, err := dialect()
+	if err != nil {
+		panic(err) // the declarations below contradict each other
+	}
+	c := checker{grant: g, runes: []rune(g.Condition)}
+	parsed, issues := celEnv.Parse(g.Condition)
+	if issues.Err() != nil {
+		c.addIssues(issues)
+		return c.sorted()
+	}
+	c.info = parsed.NativeRep().SourceInfo()
+	c.visit(parsed.NativeRep().Expr(), "")
+	if !c.unknown {
+		checked, issues := celEnv.Check(parsed)
+		if issues.Err() != nil {
+			c.addIssues(issues)
+		} else if out := checked.OutputType(); !out.IsExactType(types.BoolType) && !out.IsExactType(types.DynType) {
+			c.add(0, "a condition is true or false, and this is of type %s", cel.FormatCELType(out))
+		}
+	}
+	added := 1
+	if g.Prefix != "" {
+		added++
+	}
+	if c.operators+added > MaxOperators {
+		c.add(0, "the condition has %d logical operators; with the %d that a run adds it would have %d, and Google allows %d",
+			c.operators, added, c.operators+added, MaxOperators)
+	}
+	return c.sorted()
+}
+
+func refuse(format string, args ...any) []ConditionError {
+	return []ConditionError{{Line: 1, Column: 1, Message: fmt.Sprintf(format, args...)}}
+}
+
+// attribute is a variable that a condition can ask about.
+type attribute struct {
+	name string
+	typ  *cel.Type
+	// uses are the operators and functions that Google documents for it; nil is any.
+	uses []string
+	// supplied reports whether requests on a type of resource carry it.
+	supplied func(*resource.Type) bool
+}
+
+var attributes = []attribute{
+	{"request.time", cel.TimestampType, nil, always},
+	{"resource.name", cel.StringType, []string{"==", "!=", "startsWith", "endsWith", "extract"}, func(t *resource.Type) bool { return t.SuppliesName }},
+	{"resource.type", cel.StringType, []string{"==", "!="}, suppliesType},
+	{"resource.service", cel.StringType, []string{"==", "!="}, suppliesType},
+	// What follows is known to single services (Identity-Aware Proxy, Cloud Run), and
+	// to what such services inherit from the project above them.
+	{"request.path", cel.StringType, []string{"==", "!=", "startsWith", "endsWith"}, inherited},
+	{"request.host", cel.StringType, []string{"==", "!=", "startsWith", "endsWith"}, inherited},
+	{"request.auth.access_levels", cel.ListType(cel.StringType), nil, inherited},
+	{"destination.ip", cel.StringType, nil, inherited},
+	{"destination.port", cel.IntType, nil, inherited},
+}
+
+func always(*resource.Type) bool { return true }
+
+func suppliesType(t *resource.Type) bool { return t.SuppliesName || t.ConditionType != "" }
+
+// inherited reports whether conditions on t reach the resources below it.
+func inherited(t *resource.Type) bool { return t.Service == "cloudresourcemanager.googleapis.com" }
+
+// functions are those of IAM's that hang on a name rather than on a value.
+var functions = map[string]cel.FunctionOpt{
+	"api.getAttribute":                          cel.Overload("api_get_attribute", []*cel.Type{cel.StringType, cel.DynType}, cel.DynType),
+	"resource.hasTagKey":                        cel.Overload("resource_has_tag_key", []*cel.Type{cel.StringType}, cel.BoolType),
+	"resource.hasTagKeyId":                      cel.Overload("resource_has_tag_key_id", []*cel.Type{cel.StringType}, cel.BoolType),
+	"resource.matchTag":                         cel.Overload("resource_match_tag", []*cel.Type{cel.StringType, cel.StringType}, cel.BoolType),
+	"resource.matchTagId":                       cel.Overload("resource_match_tag_id", []*cel.Type{cel.StringType, cel.StringType}, cel.BoolType),
+	"compute.isForwardingRuleCreationOperation": cel.Overload("compute_is_forwarding_rule_creation", nil, cel.BoolType),
+	"compute.matchLoadBalancingSchemes":         cel.Overload("compute_match_schemes", []*cel.Type{cel.ListType(cel.StringType)}, cel.BoolType),
+}
+
+// macros are what CEL has and IAM's dialect has not.
+var macros = []string{"has", "all", "exists", "exists_one", "map", "filter"}
+
+// dialect is CEL as IAM speaks it (iam/docs/conditions-attribute-reference): no macros,
+// no regular expressions, and attributes and functions of its own.
+var dialect = sync.OnceValues(func() (*cel.Env, error) {
+	opts := []cel.EnvOption{
+		cel.StdLib(cel.StdLibSubset(&env.LibrarySubset{
+			DisableMacros:    true,
+			ExcludeFunctions: []*env.Function{{Name: "matches"}, {Name: "type"}, {Name: "dyn"}},
+		})),
+		// What is no time is an error at every request, and so never grants.
+		cel.ASTValidators(cel.ValidateTimestampLiterals(), cel.ValidateDurationLiterals()),
+		cel.Function("extract", cel.MemberOverload("string_extract", []*cel.Type{cel.StringType, cel.StringType}, cel.StringType)),
+		cel.Function("hasOnly", cel.MemberOverload("list_has_only", []*cel.Type{cel.ListType(cel.StringType), cel.ListType(cel.StringType)}, cel.BoolType)),
+	}
+	for _, a := range attributes {
+		opts = append(opts, cel.Variable(a.name, a.typ))
+	}
+	for name, overload := range functions {
+		opts = append(opts, cel.Function(name, overload))
+	}
+	return cel.NewCustomEnv(opts...)
+})
+
+// checker walks one parsed condition.
+type checker struct {
+	grant     Grant
+	runes     []rune
+	info      *ast.SourceInfo
+	operators int
+	unknown   bool // a name that IAM does not know was found: types cannot be checked
+	errs      []ConditionError
+}
+
+// visit looks at e, which is an operand of the function within.
+func (c *checker) visit(e ast.Expr, within string) {
+	switch e.Kind() {
+	case ast.IdentKind, ast.SelectKind:
+		if name, root, ok := dotted(e); ok {
+			c.attribute(name, root, within)
+			return
+		}
+		if e.Kind() == ast.SelectKind {
+			c.visit(e.AsSelect().Operand(), "")
+		}
+	case ast.CallKind:
+		c.call(e)
+	case ast.ListKind:
+		for _, x := range e.AsList().Elements() {
+			c.visit(x, "")
+		}
+	case ast.MapKind:
+		for _, entry := range e.AsMap().Entries() {
+			c.visit(entry.AsMapEntry().Key(), "")
+			c.visit(entry.AsMapEntry().Value(), "")
+		}
+	}
+}
+
+func (c *checker) call(e ast.Expr) {
+	call := e.AsCall()
+	name := call.FunctionName()
+	switch name {
+	case operators.LogicalAnd, operators.LogicalOr, operators.LogicalNot:
+		c.operators++
+	}
+	if slices.Contains(macros, name) {
+		c.unknown = true
+		c.add(c.start(e), "IAM's conditions have no %s()", name)
+		return
+	}
+	if symbol, ok := operators.FindReverse(name); ok && symbol != "" {
+		name = symbol
+	}
+	if call.IsMemberFunction() {
+		if target, _, ok := dotted(call.Target()); !ok || functions[target+"."+name] == nil {
+			c.visit(call.Target(), name)
+		}
+	}
+	for _, arg := range call.Args() {
+		c.visit(arg, name)
+	}
+	c.numbers(call)
+}
+
+// attribute checks a dotted name that stands as an operand of within.
+func (c *checker) attribute(name string, root ast.Expr, within string) {
+	t := c.grant.Resource.Type()
+	for _, a := range attributes {
+		if name != a.name && !strings.HasPrefix(name, a.name+".") {
+			continue
+		}
+		switch {
+		case t != nil && !a.supplied(t):
+			c.add(c.start(root), "%s is not known to a %s, so this would never grant", a.name, t.Kind)
+		case a.uses != nil && !slices.Contains(a.uses, within):
+			c.add(c.start(root), "%s takes only %s", a.name, strings.Join(a.uses, ", "))
+		}
+		return
+	}
+	c.unknown = true
+	known := make([]string, 0, len(attributes))
+	for _, a := range attributes {
+		if t == nil || a.supplied(t) {
+			known = append(known, a.name)
+		}
+	}
+	if near := spelling.Nearest(name, known); near != "" {
+		c.add(c.start(root), "IAM knows no %s; did you mean %s?", name, near)
+		return
+	}
+	c.add(c.start(root), "IAM knows no %s; known are %s", name, strings.Join(known, ", "))
+}
+
+var projectByID = regexp.MustCompile(`^projects/([a-z][^/]*)/`)
+
+// numbers refuses a comparison of resource.name with a project's id where the service
+// puts the project's number into it.
+func (c *checker) numbers(call ast.CallExpr) {
+	t := c.grant.Resource.Type()
+	if t == nil || !t.NumbersProject {
+		return
+	}
+	operands := call.Args()
+	if call.IsMemberFunction() {
+		operands = append([]ast.Expr{call.Target()}, operands...)
+	}
+	if !slices.ContainsFunc(operands, func(e ast.Expr) bool { name, _, ok := dotted(e); return ok && name == "resource.name" }) {
+		return
+	}
+	for _, e := range operands {
+		if e.Kind() != ast.LiteralKind {
+			continue
+		}
+		text, _ := e.AsLiteral().Value().(string)
+		if m := projectByID.FindStringSubmatch(text); m != nil {
+			c.add(c.start(e), "in the resource.name of a %s a project is its number, so %q never fits", t.Kind, "projects/"+m[1])
+		}
+	}
+}
+
+// dotted returns a name such as resource.name and the identifier that it begins with.
+func dotted(e ast.Expr) (name string, root ast.Expr, ok bool) {
+	switch e.Kind() {
+	case ast.IdentKind:
+		return e.AsIdent(), e, true
+	case ast.SelectKind:
+		s := e.AsSelect()
+		if name, root, ok := dotted(s.Operand()); ok && !s.IsTestOnly() {
+			return name + "." + s.FieldName(), root, true
+		}
+	}
+	return "", nil, false
+}
+
+func (c *checker) start(e ast.Expr) int {
+	r, _ := c.info.GetOffsetRange(e.ID())
+	return int(r.Start)
+}
+
+// maxErrors is how many errors of one condition are worth reading.
+const maxErrors = 10
+
+// add records an error at an offset in characters.
+func (c *checker) add(offset int, format string, args ...any) {
+	if len(c.errs) == maxErrors {
+		return
+	}
+	offset = min(max(offset, 0), len(c.runes))
+	e := ConditionError{Offset: offset, Line: 1, Column: 1, Message: fmt.Sprintf(format, args...)}
+	for _, r := range c.runes[:offset] {
+		e.Column++
+		if r == '\n' {
+			e.Line, e.Column = e.Line+1, 1
+		}
+	}
+	c.errs = append(c.errs, e)
+}
+
+func (c *checker) addIssues(issues *cel.Issues) {
+	for _, i := range issues.Errors() {
+		c.add(c.offset(i.Location), "%s", lowerFirst(i.Message))
+	}
+}
+
+// offset turns CEL's place, a line from 1 and a column from 0, into an offset.
+func (c *checker) offset(l common.Location) int {
+	line, at := 1, 0
+	for line < l.Line() && at < len(c.runes) {
+		if c.runes[at] == '\n' {
+			line++
+		}
+		at++
+	}
+	return at + max(l.Column(), 0)
+}
+
+func lowerFirst(s string) string {
+	if len(s) > 1 && s[0] >= 'A' && s[0] <= 'Z' && s[1] >= 'a' && s[1] <= 'z' {
+		return strings.ToLower(s[:1]) + s[1:]
+	}
+	return s
+}
+
+func (c *checker) sorted() []ConditionError {
+	slices.SortStableFunc(c.errs, func(a, b ConditionError) int { return cmp.Compare(a.Offset, b.Offset) })
+	return slices.Compact(c.errs)
+}

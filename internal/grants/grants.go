@@ -1,0 +1,105 @@
+// Package grants holds the vocabulary of access and its algebra: what a task is
+// granted, the allow policies that say so, and the plan that turns one into the
+// other and back.
+//
+// It is pure. It makes no call, reads no file and no clock; time enters as an
+// argument. Two bindings are the same only if both their role and their condition
+// are, and no edit here touches a binding, a member or a field that is not its own.
+package grants
+
+import (
+	"strings"
+	"time"
+
+	"github.com/taskiam/taskiam/internal/resource"
+)
+
+// Task is what a manifest declares: a piece of work and the access it needs.
+type Task struct {
+	Name    string        // [a-z][a-z0-9-]*, up to 40 characters
+	Project string        // the project that hosts the service account
+	TTL     time.Duration // how long the access is to last
+	Reason  string        // sent as X-Goog-Request-Reason with every call; may be empty
+	Grants  []Grant
+	Deliver Delivery
+}
+
+// Delivery is the kind of credential that the sandbox is given.
+type Delivery string
+
+const (
+	// DeliverKey is a service account key whose certificate ends with the run.
+	DeliverKey Delivery = "key"
+	// DeliverToken is one access token, of at most an hour.
+	DeliverToken Delivery = "token"
+)
+
+// Grant is one role on one resource.
+type Grant struct {
+	Role     string
+	Resource resource.Name
+	// Prefix narrows a bucket to the objects whose names begin with it; "" is the whole bucket.
+	Prefix string
+	// Condition is the user's own CEL expression, without our expiry; "" is none.
+	Condition string
+	// AcceptUnbounded is the manifest's unbounded = "accept": this grant may end with
+	// down alone, because the resource takes no conditions.
+	AcceptUnbounded bool
+	// AllowBasic lets Role be roles/owner, roles/editor or roles/viewer.
+	AllowBasic bool
+}
+
+// Basic reports whether the role is one of the three that reach over everything in a project.
+func Basic(role string) bool {
+	return role == "roles/owner" || role == "roles/editor" || role == "roles/viewer"
+}
+
+// Bounded reports whether the grant ends by itself: whether its binding can carry
+// a time condition. The resource has to take conditions, and basic roles and the
+// legacy roles of buckets never do (iam/docs/conditions-overview).
+func (g Grant) Bounded() bool {
+	return g.Resource.Type().Conditions && !Basic(g.Role) && !strings.HasPrefix(g.Role, "roles/storage.legacy")
+}
+
+// Condition is a condition of a binding, as IAM stores it. The zero Condition is none.
+type Condition struct {
+	Title       string `json:"title,omitempty"`
+	Description string `json:"description,omitempty"`
+	Expression  string `json:"expression,omitempty"`
+}
+
+// IsZero reports whether there is no condition.
+func (c Condition) IsZero() bool { return c == Condition{} }
+
+// Binding gives one member one role, under a condition or none.
+type Binding struct {
+	Role      string
+	Member    string
+	Condition Condition
+}
+
+// Document is a resource's record of who has access: an allow policy, or a
+// dataset's access list. What an edit does not name survives it byte for byte,
+// fields that this program does not know included.
+type Document interface {
+	// Add puts b in, and reports whether that changed anything.
+	Add(b Binding) bool
+	// Remove takes b's member out of b's (role, condition), and reports whether that changed anything.
+	Remove(b Binding) bool
+	// RemoveAccount takes every appearance of a service account out: as a live member,
+	// and as the deleted: member with this unique id. An empty uid leaves deleted members be.
+	RemoveAccount(email, uid string) bool
+	// Has reports whether b is in.
+	Has(b Binding) bool
+	// Account returns the bindings in which the service account appears, live or
+	// deleted with this unique id.
+	Account(email, uid string) []Binding
+	// Bindings returns every binding, a member each, in the document's order.
+	Bindings() []Binding
+	// Room returns an error that says which limit of Google's the additions would break.
+	Room(add []Binding) error
+	// Etag is the version that a write must replace; "" if Google sent none.
+	Etag() string
+	// Encode returns the document as Google is to be sent it.
+	Encode() ([]byte, error)
+}

@@ -1,0 +1,37 @@
+package grants
+
+import (
+	"time"
+
+	"github.com/taskiam/taskiam/internal/resource"
+)
+
+// Holds reports whether a condition is known to be true of the resource itself at
+// now, so that what its binding grants can be tried there. It is false where the
+// condition is about something below the resource, such as the objects of a bucket,
+// and where it asks for what cannot be known from here.
+func Holds(expression string, name resource.Name, now time.Time) bool {
+	celEnv, err := dialect()
+	if err != nil {
+		panic(err) // the declarations of the dialect contradict each other
+	}
+	checked, issues := celEnv.Compile(expression)
+	if issues.Err() != nil {
+		return false
+	}
+	program, err := celEnv.Program(checked)
+	if err != nil {
+		return false
+	}
+	t := name.Type()
+	attributes := map[string]any{"request.time": now}
+	if t.ConditionType != "" {
+		attributes["resource.type"] = t.ConditionType
+		attributes["resource.service"] = t.Service
+	}
+	if t.SuppliesName && !t.NumbersProject {
+		attributes["resource.name"] = name.Relative()
+	}
+	out, _, err := program.Eval(attributes)
+	return err == nil && out.Value() == true
+}

@@ -1,0 +1,154 @@
+package grants
+
+import (
+	"slices"
+	"time"
+
+	"github.com/taskiam/taskiam/internal/resource"
+)
+
+// TokenLifetime is how long an access token lives at most
+// (iam/docs/create-short-lived-credentials-direct). What is bound without a time
+// condition can be used for that much longer than the run.
+const TokenLifetime = time.Hour
+
+// Plan is what one run of a task does to the cloud: every name is fixed in it,
+// before the first call.
+type Plan struct {
+	Task      Task
+	Run       RunID
+	AccountID string
+	Email     string
+	Expires   time.Time
+	// Edits has one element a resource, in the order in which the manifest names them.
+	Edits []Edit
+}
+
+// Edit is what one resource's policy gains.
+type Edit struct {
+	Resource resource.Name
+	Bindings []Binding
+	// Grants has, for each binding, the index of its grant in the task.
+	Grants []int
+}
+
+// NewPlan plans a run that begins in the second that its id names.
+func NewPlan(task Task, run RunID) Plan {
+	p := Plan{
+		Task:      task,
+		Run:       run,
+		AccountID: AccountID(task.Name, run),
+		Expires:   run.Started().Add(task.TTL),
+	}
+	p.Email = AccountEmail(p.AccountID, task.Project)
+	for i, g := range task.Grants {
+		at := slices.IndexFunc(p.Edits, func(e Edit) bool { return e.Resource == g.Resource })
+		if at < 0 {
+			at = len(p.Edits)
+			p.Edits = append(p.Edits, Edit{Resource: g.Resource})
+		}
+		e := &p.Edits[at]
+		e.Bindings = append(e.Bindings, Binding{Role: g.Role, Member: Member(p.Email), Condition: p.condition(g)})
+		e.Grants = append(e.Grants, i)
+	}
+	return p
+}
+
+// ConditionTitle is the title of every condition that a run writes: the mark by
+// which its bindings are known.
+func ConditionTitle(run RunID) string { return "taskiam " + string(run) }
+
+func (p Plan) condition(g Grant) Condition {
+	if !g.Bounded() {
+		return Condition{}
+	}
+	var parts []string
+	if g.Condition != "" {
+		parts = append(parts, g.Condition)
+	}
+	if g.Prefix != "" {
+		parts = append(parts, PrefixExpression(g.Resource.Var("bucket"), g.Prefix))
+	}
+	return Condition{
+		Title:      ConditionTitle(p.Run),
+		Expression: And(append(parts, UntilExpression(p.Expires))...),
+	}
+}
+
+// MinterBinding lets the operator's member mint tokens of the run's account until
+// the run ends. It goes on the account itself; owner does not include it.
+func (p Plan) MinterBinding(member string) Binding {
+	return Binding{
+		Role:   "roles/iam.serviceAccountTokenCreator",
+		Member: member,
+		Condition: Condition{
+			Title:      ConditionTitle(p.Run),
+			Expression: UntilExpression(p.Expires),
+		},
+	}
+}
+
+// Mark returns what the account carries in its description.
+func (p Plan) Mark() Mark {
+	return Mark{Version: MarkVersion, Task: p.Task.Name, Run: p.Run, Expires: p.Expires}
+}
+
+// Note is something about a grant that its owner should know before it is made.
+type Note struct {
+	Grant int // index in the task
+	Text  string
+}
+
+// Notes says, grant by grant, what the manifest's words do not: which grants do
+// not end by themselves, and what a prefix leaves out.
+func (p Plan) Notes() []Note {
+	var notes []Note
+	for i, g := range p.Task.Grants {
+		if !g.Bounded() {
+			notes = append(notes, Note{i, "ends with down, not by itself: " + whyUnbounded(g) +
+				"; without down, a token minted just before the end works until " +
+				p.Expires.Add(TokenLifetime).Format(time.RFC3339)})
+		}
+		if g.Prefix != "" {
+			notes = append(notes, Note{i, "listing is decided on the bucket, and so not covered by the prefix: objects under it can be read by name but not listed"})
+		}
+		if Basic(g.Role) {
+			notes = append(notes, Note{i, "a basic role reaches over every service of the project"})
+		}
+	}
+	return notes
+}
+
+func whyUnbounded(g Grant) string {
+	switch {
+	case Basic(g.Role):
+		return "basic roles take no conditions"
+	case !g.Resource.Type().Conditions:
+		return "a " + g.Resource.Type().Kind + " takes no conditions"
+	default:
+		return "legacy bucket roles take no conditions"
+	}
+}
+
+// Ambient returns the bindings of a policy that reach the run's account without
+// naming it: everybody's, and the principal sets that may hold it.
+func Ambient(doc Document) []Binding {
+	var out []Binding
+	for _, b := range doc.Bindings() {
+		if isAmbient(b.Member) {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+func isAmbient(member string) bool {
+	switch {
+	case member == "allUsers", member == "allAuthenticatedUsers":
+		return true
+	default:
+		return len(member) > len(principalSets) && member[:len(principalSets)] == principalSets
+	}
+}
+
+const principalSets = "principalSet://cloudresourcemanager.googleapis.com/"

@@ -1,0 +1,44 @@
+package grants
+
+import "github.com/taskiam/taskiam/internal/fault"
+
+// Limits of an allow policy (iam/quotas).
+const (
+	// maxMembers counts every appearance of every principal, audit exemptions included.
+	maxMembers = 1500
+	// maxConditions is how many bindings may give one member one role, each under
+	// another condition.
+	maxConditions = 20
+)
+
+// missing returns the bindings of add that are not in have, each once.
+func missing(have, add []Binding) []Binding {
+	seen := make(map[Binding]bool, len(have))
+	for _, b := range have {
+		seen[b] = true
+	}
+	var out []Binding
+	for _, b := range add {
+		if !seen[b] {
+			seen[b] = true
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+// conditionRoom returns an error if one member would hold one role too many times.
+func conditionRoom(have, fresh []Binding) error {
+	type held struct{ role, member string }
+	count := map[held]int{}
+	for _, b := range have {
+		count[held{b.Role, b.Member}]++
+	}
+	for _, b := range fresh {
+		k := held{b.Role, b.Member}
+		if count[k]++; count[k] > maxConditions {
+			return fault.New(fault.Precondition, "%s would hold %s under %d different conditions, and Google allows %d", b.Member, b.Role, count[k], maxConditions)
+		}
+	}
+	return nil
+}
