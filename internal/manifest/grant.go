@@ -1,0 +1,202 @@
+package manifest
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/resource"
+)
+
+const (
+	roleExample     = `role = "roles/storage.objectViewer"`
+	resourceExample = `resource = "gs://acme-reports/2026/"`
+	unboundedFix    = `unbounded = "accept"`
+	basicFix        = `allow_basic = true`
+)
+
+// grants reads every [[grant]].
+func (r *reader) grants(file *table, task *grants.Task) {
+	tables := file.list("grant")
+	if v, there := file.values["grant"]; !there || empty(v) {
+		r.add(file.place.child("grant").key, "[[grant]]", "the manifest grants nothing; a task that needs no access needs no account")
+	}
+	first := map[grants.Grant]*table{}
+	whole := map[grants.Grant]*table{} // grants without prefix and condition
+	var narrowed []int
+	var kept []*table
+	for _, t := range tables {
+		g, ok := r.grant(t)
+		if !ok {
+			continue
+		}
+		key := grants.Grant{Role: g.Role, Resource: g.Resource, Prefix: g.Prefix, Condition: g.Condition}
+		if before := first[key]; before != nil {
+			line, _ := r.lines.position(before.place.key)
+			r.add(t.place.key, "", "this grant is the same as the one in line %d", line)
+			continue
+		}
+		first[key] = t
+		if g.Prefix == "" && g.Condition == "" {
+			whole[grants.Grant{Role: g.Role, Resource: g.Resource}] = t
+		} else {
+			narrowed = append(narrowed, len(task.Grants))
+		}
+		task.Grants = append(task.Grants, g)
+		kept = append(kept, t)
+	}
+	for _, i := range narrowed {
+		g := task.Grants[i]
+		if t := whole[grants.Grant{Role: g.Role, Resource: g.Resource}]; t != nil {
+			line, _ := r.lines.position(t.place.key)
+			r.add(kept[i].place.key, "", "this grant narrows nothing: the one in line %d gives the same role on all of %s", line, g.Resource)
+		}
+	}
+}
+
+// grant reads one [[grant]], and reports whether its role and its resource are good
+// enough for it to be compared with others.
+func (r *reader) grant(t *table) (g grants.Grant, ok bool) {
+	t.only("role", "resource", "condition", "unbounded", "allow_basic")
+	roleOK, resourceOK := r.role(t, &g), r.resource(t, &g)
+	if roleOK && resourceOK {
+		r.custom(t, g)
+	}
+
+	g.AllowBasic = t.flag("allow_basic")
+	if roleOK {
+		at := t.place.child("role").value
+		switch basic := grants.Basic(g.Role); {
+		case basic && !g.AllowBasic:
+			r.add(at, basicFix, "%s is a basic role and reaches over every service of a project; if that is meant, say so", g.Role)
+		case !basic && g.AllowBasic:
+			r.add(t.place.child("allow_basic").key, "", "allow_basic is only for roles/owner, roles/editor and roles/viewer; leave the line out")
+		}
+	}
+
+	g.Condition, _ = t.text("condition", `condition = 'request.time.getHours("Europe/Berlin") < 20'`)
+	if _, there := t.values["condition"]; there {
+		r.condition(t, g)
+	}
+
+	unbounded, there := t.text("unbounded", unboundedFix)
+	g.AcceptUnbounded = unbounded == "accept"
+	wrong := there && !g.AcceptUnbounded
+	if !roleOK || !resourceOK {
+		if wrong {
+			r.unknownUnbounded(t, unbounded)
+		}
+		return g, false
+	}
+	switch why := takesNoCondition(g); {
+	case why != "" && g.Prefix != "":
+		r.add(t.place.child("resource").value, "resource = "+strconv.Quote(g.Resource.String()), "a prefix becomes a condition, and %s", why)
+	case why != "" && wrong:
+		r.unknownUnbounded(t, unbounded)
+	case why != "" && !there && t.values["unbounded"] == nil:
+		r.add(t.place.key, unboundedFix, "this grant cannot end by itself, since %s; if it may end with down alone, say so", why)
+	case why == "" && there:
+		r.add(t.place.child("unbounded").key, "", "this grant ends by itself, since a %s takes conditions; leave unbounded out, so that it says something where it stands", g.Resource.Type().Kind)
+	}
+	return g, true
+}
+
+func (r *reader) unknownUnbounded(t *table, value string) {
+	r.add(t.place.child("unbounded").value, unboundedFix, `%q is not known here; unbounded takes only "accept"`, value)
+}
+
+func empty(list any) bool {
+	elements, ok := list.([]any)
+	return ok && len(elements) == 0
+}
+
+// takesNoCondition says why a grant cannot carry a condition, or returns "".
+func takesNoCondition(g grants.Grant) string {
+	switch {
+	case grants.Basic(g.Role):
+		return "basic roles take no conditions"
+	case !g.Resource.Type().Conditions:
+		return "a " + g.Resource.Type().Kind + " takes no conditions"
+	case !g.Bounded():
+		return "legacy bucket roles take no conditions"
+	}
+	return ""
+}
+
+func (r *reader) role(t *table, g *grants.Grant) bool {
+	role, ok := t.text("role", roleExample)
+	if !ok {
+		if _, there := t.values["role"]; !there {
+			t.missing("role", roleExample)
+		}
+		return false
+	}
+	g.Role = role
+	if rolePattern.MatchString(role) {
+		return true
+	}
+	fix := ""
+	if meant := "roles/" + strings.TrimPrefix(role, "role/"); rolePattern.MatchString(meant) && (strings.Contains(role, ".") || grants.Basic(meant)) {
+		fix = "role = " + strconv.Quote(meant)
+	}
+	r.add(t.place.child("role").value, fix, "%q is not a role; write roles/SERVICE.NAME, projects/PROJECT/roles/ID or organizations/NUMBER/roles/ID", role)
+	return false
+}
+
+func (r *reader) resource(t *table, g *grants.Grant) bool {
+	text, ok := t.text("resource", resourceExample)
+	if !ok {
+		if _, there := t.values["resource"]; !there {
+			t.missing("resource", resourceExample)
+		}
+		return false
+	}
+	name, prefix, err := resource.Parse(text)
+	if err != nil {
+		fix := ""
+		if meant := resource.Suggest(text); meant != "" {
+			fix = "resource = " + strconv.Quote(meant)
+		}
+		r.add(t.place.child("resource").value, fix, "%s", err)
+		return false
+	}
+	g.Resource, g.Prefix = name, prefix
+	return true
+}
+
+// custom refuses a project's custom role where that cannot be granted: it is known in
+// its own project alone (iam/docs/roles-overview).
+func (r *reader) custom(t *table, g grants.Grant) {
+	rest, ok := strings.CutPrefix(g.Role, "projects/")
+	if !ok {
+		return
+	}
+	project, _, _ := strings.Cut(rest, "/")
+	if err := resource.CheckProject(project); err != nil {
+		r.add(t.place.child("role").value, "", "%s", err)
+		return
+	}
+	switch on := g.Resource.Project(); {
+	case g.Resource.Type().Kind == "folder", g.Resource.Type().Kind == "organization":
+		r.add(t.place.child("role").value, "", "a project's custom role cannot be granted on a %s", g.Resource.Type().Kind)
+	// A number may be the number of the same project.
+	case on != "" && on != project && strings.Trim(on, "0123456789") != "" && strings.Trim(project, "0123456789") != "":
+		r.add(t.place.child("role").value, "", "a custom role of %s cannot be granted in %s", project, on)
+	}
+}
+
+// condition reports everything wrong with a grant's condition, at its place inside the
+// string.
+func (r *reader) condition(t *table, g grants.Grant) {
+	p := t.place.child("condition")
+	if _, ok := t.values["condition"].(string); !ok {
+		return
+	}
+	if strings.TrimSpace(g.Condition) == "" {
+		r.add(p.value, "", "the condition is empty; leave the line out")
+		return
+	}
+	for _, e := range grants.CheckCondition(g) {
+		r.add(r.inside(p, e.Offset), "", "%s", e.Message)
+	}
+}

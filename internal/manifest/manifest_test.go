@@ -1,0 +1,355 @@
+package manifest
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/resource"
+)
+
+func name(t testing.TB, s string) resource.Name {
+	t.Helper()
+	n, _, err := resource.Parse(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+var sameName = cmp.Comparer(func(a, b resource.Name) bool { return a == b })
+
+const reference = `version = 1
+[task]
+name    = "nightly-report"
+project = "acme-agents"
+ttl     = "2h"
+reason  = "Build the nightly sales report"
+
+[[grant]]
+role     = "roles/storage.objectViewer"
+resource = "gs://acme-reports/2026/"
+[[grant]]
+role      = "roles/secretmanager.secretAccessor"
+resource  = "projects/acme-agents/secrets/api-key"
+condition = 'request.time.getHours("Europe/Berlin") < 20'
+[[grant]]
+role      = "roles/pubsub.publisher"
+resource  = "projects/acme-agents/topics/reports"
+unbounded = "accept"
+[[grant]]
+role        = "roles/viewer"
+resource    = "projects/acme-agents"
+allow_basic = true
+unbounded   = "accept"
+[[grant]]
+role     = "projects/acme-agents/roles/tableReader"
+resource = "bq://acme-agents.sales"
+
+[credentials]
+deliver = "token"
+`
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	got, err := Parse("task.toml", []byte(reference), Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := grants.Task{
+		Name: "nightly-report", Project: "acme-agents", TTL: 2 * time.Hour,
+		Reason:  "Build the nightly sales report",
+		Deliver: grants.DeliverToken,
+		Grants: []grants.Grant{
+			{Role: "roles/storage.objectViewer", Resource: name(t, "gs://acme-reports"), Prefix: "2026/"},
+			{Role: "roles/secretmanager.secretAccessor", Resource: name(t, "projects/acme-agents/secrets/api-key"), Condition: `request.time.getHours("Europe/Berlin") < 20`},
+			{Role: "roles/pubsub.publisher", Resource: name(t, "projects/acme-agents/topics/reports"), AcceptUnbounded: true},
+			{Role: "roles/viewer", Resource: name(t, "projects/acme-agents"), AllowBasic: true, AcceptUnbounded: true},
+			{Role: "projects/acme-agents/roles/tableReader", Resource: name(t, "bq://acme-agents.sales")},
+		},
+	}
+	if diff := cmp.Diff(want, got, sameName); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// The same task, written with inline tables, dotted keys, a byte order mark and
+// another platform's line ends.
+func TestParseOtherNotation(t *testing.T) {
+	t.Parallel()
+	src := "\ufeffversion = 1\ntask.name = 'nightly-report'\ntask.\"project\" = 'acme-agents'\n" +
+		"grant = [ { role = 'roles/browser', resource = 'projects/acme-agents' },\n { role = 'roles/pubsub.viewer', resource = '//pubsub.googleapis.com/projects/acme-agents/topics/reports', unbounded = 'accept' } ]\n"
+	want := grants.Task{
+		Name: "nightly-report", Project: "acme-agents", TTL: time.Hour, Deliver: grants.DeliverKey,
+		Grants: []grants.Grant{
+			{Role: "roles/browser", Resource: name(t, "projects/acme-agents")},
+			{Role: "roles/pubsub.viewer", Resource: name(t, "projects/acme-agents/topics/reports"), AcceptUnbounded: true},
+		},
+	}
+	for _, s := range []string{src, strings.ReplaceAll(src, "\n", "\r\n")} {
+		got, err := Parse("task.toml", []byte(s), Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got, sameName); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	src := func(ttl string) []byte {
+		return []byte("version = 1\n[task]\nname = 'a'\nproject = 'acme-agents'\n" + ttl + "\n[[grant]]\nrole = 'roles/browser'\nresource = 'projects/acme-agents'\n")
+	}
+	for _, tt := range []struct {
+		ttl    string
+		limits Limits
+		want   time.Duration // 0 means refused
+	}{
+		{"", Limits{}, time.Hour},
+		{"ttl = '12h'", Limits{}, 12 * time.Hour},
+		{"ttl = '12h0m1s'", Limits{}, 0},
+		{"ttl = '24h'", Limits{MaxTTL: 24 * time.Hour}, 24 * time.Hour},
+		{"ttl = '1h'", Limits{MaxTTL: 30 * time.Minute}, 0},
+		{"", Limits{MaxTTL: 30 * time.Minute}, 30 * time.Minute},
+		{"ttl = '1m'", Limits{}, time.Minute},
+		{"ttl = '59s'", Limits{}, 0},
+		{"ttl = '-1h'", Limits{}, 0},
+	} {
+		got, err := Parse("f", src(tt.ttl), tt.limits)
+		if (err == nil) != (tt.want != 0) || got.TTL != tt.want {
+			t.Errorf("ttl %q with %v = %v, %v, want %v", tt.ttl, tt.limits, got.TTL, err, tt.want)
+		}
+	}
+}
+
+// parts of manifests for the table below.
+const (
+	head = "version = 1\n[task]\nname = \"a\"\nproject = \"acme-agents\"\n"
+	good = "[[grant]]\nrole = \"roles/browser\"\nresource = \"projects/acme-agents\"\n"
+)
+
+// grant is a whole manifest of one grant, which begins in line 5.
+func grant(lines ...string) string { return head + "[[grant]]\n" + strings.Join(lines, "\n") + "\n" }
+
+// refusal is a manifest that is refused, with every message and every fix.
+type refusal struct {
+	name, src string
+	want, fix []string
+}
+
+func refusals() []refusal {
+	const (
+		bucketRole = `role = "roles/storage.objectViewer"`
+		bucket     = `resource = "gs://acme-reports"`
+		secretRole = `role = "roles/secretmanager.secretAccessor"`
+		secret     = `resource = "projects/acme-agents/secrets/api-key"`
+		topicRole  = `role = "roles/pubsub.publisher"`
+		topic      = `resource = "projects/acme-agents/topics/reports"`
+	)
+	return []refusal{
+		{"an empty file", "", []string{
+			"f:1:1: the version of the manifest is missing",
+			"f:1:1: the table [task] is missing",
+			"f:1:1: the manifest grants nothing; a task that needs no access needs no account",
+		}, []string{"version = 1", "[task]", "[[grant]]"}},
+		{"not UTF-8", "version = 1\n# \xff", []string{"f:2:3: this is not UTF-8, which TOML is written in"}, []string{""}},
+		{"too much", strings.Repeat("#", maxSize+1), []string{"f:1:1: the file has 262145 bytes, and a manifest has at most 262144"}, []string{""}},
+		{"too deep", "a = " + strings.Repeat("[{b = ", 9) + "1" + strings.Repeat("}]", 9), []string{"f:1:49: tables and lists are nested more than 16 deep"}, []string{""}},
+		{"too deep by its keys", "a = 1\n" + strings.Repeat("a.", 20) + "a = 1", []string{"f:2:1: tables and lists are nested more than 16 deep"}, []string{""}},
+		{"not TOML", head + "ttl = \n", []string{`f:5:7: expected value but found '\n' instead`}, []string{""}},
+		{"a key twice", head + "name = \"b\"\n", []string{`f:5:1: key 'task.name' has already been defined.`}, []string{""}},
+		{"a later version", "version = 2\nnew = 1\n", []string{"f:1:11: version 2 of the manifest is not known; this program reads version 1"}, []string{"version = 1"}},
+		{"a version of another type", "version = \"1\"\n" + strings.TrimPrefix(head, "version = 1\n") + good, []string{"f:1:11: version is an integer, and this is a string"}, []string{"version = 1"}},
+		{"a bare key that is none", "é = 1\nversion = 1\n[task]\nname = \"a\"\nproject = \"acme-agents\"\nreasons = \"x\"\nlabels = {a = 1}\n" + good + "  roles = []\n[crendentials]\n", []string{
+			`f:1:1: expected '.' or '=', but got 'é' instead`,
+		}, []string{""}},
+		{"unknown keys of every table", head + "reasons = \"x\"\nlabels = {a = 1}\n" + good + "  expires = []\n[crendentials]\n", []string{
+			`f:5:1: unknown key "reasons" in [task]; did you mean reason?`,
+			`f:6:1: unknown key "labels" in [task]; known are name, project, ttl, reason`,
+			`f:10:3: unknown key "expires" in [[grant]]; known are role, resource, condition, unbounded, allow_basic`,
+			`f:11:1: unknown key "crendentials" in the manifest; did you mean credentials?`,
+		}, []string{"", "", "", ""}},
+		{"what must be there", "version = 1\n[task]\n[[grant]]\n", []string{
+			"f:2:1: [task] has no name",
+			"f:2:1: [task] has no project",
+			"f:3:1: [[grant]] has no role",
+			"f:3:1: [[grant]] has no resource",
+		}, []string{`name = "nightly-report"`, `project = "acme-agents"`, roleExample, resourceExample}},
+		{"wrong types", "version = 1\ncredentials = 1\n[task]\nname = 1\nproject = true\nttl = 3600\nreason = 1.5\n[[grant]]\nrole = {}\nresource = 2026-01-01\ncondition = [ ]\nunbounded = true\nallow_basic = \"yes\"\n", []string{
+			"f:2:1: credentials is a table, and this is an integer",
+			"f:4:8: name is a string, and this is an integer",
+			"f:5:11: project is a string, and this is true or false",
+			"f:6:7: ttl is a string, and this is an integer",
+			"f:7:10: reason is a string, and this is a number with a point",
+			"f:9:8: role is a string, and this is a table",
+			"f:10:12: resource is a string, and this is a date or time",
+			"f:11:1: condition is a string, and this is a list",
+			"f:12:13: unbounded is a string, and this is true or false",
+			"f:13:15: allow_basic is true or false, and this is a string",
+		}, []string{"[credentials]", `name = "nightly-report"`, `project = "acme-agents"`, `ttl = "1h"`, `reason = "Build the nightly report"`, roleExample, resourceExample, `condition = 'request.time.getHours("Europe/Berlin") < 20'`, unboundedFix, basicFix}},
+		{"one bracket too few", head + "[grant]\nrole = \"roles/browser\"\n", []string{"f:5:1: grant is a list of tables, and this is a table"}, []string{"[[grant]]"}},
+		{"no table", "version = 1\ntask = 1\ngrant = [1]\n", []string{
+			"f:2:1: task is a table, and this is an integer",
+			"f:3:10: grant is a list of tables, and this element is an integer",
+		}, []string{"[task]", "[[grant]]"}},
+		{"an empty list", "version = 1\ngrant = []\n[task]\nname = \"a\"\nproject = \"acme-agents\"\n", []string{"f:2:1: the manifest grants nothing; a task that needs no access needs no account"}, []string{"[[grant]]"}},
+
+		{"a name in capitals", "version = 1\n[task]\nname = \"Nightly Report!\"\nproject = \"acme-agents\"\n" + good, []string{
+			`f:3:8: "Nightly Report!" cannot be a task's name: up to 40 of a-z, 0-9 and -, beginning with a letter`,
+		}, []string{`name = "nightly-report"`}},
+		{"a project that is none", "version = 1\n[task]\nname = \"a\"\nproject = \"Acme\"\n" + good, []string{
+			`f:4:11: "Acme" is not a project id (6 to 30 of a-z, 0-9 and -, beginning with a letter and not ending with -; or a project number)`,
+		}, []string{""}},
+		{"a project by number", "version = 1\n[task]\nname = \"a\"\nproject = \"123456789012\"\n" + good, []string{
+			`f:4:11: 123456789012 is the number of a project; its id is needed, since service accounts are named by it`,
+		}, []string{`project = "acme-agents"`}},
+		{"no duration", head + "ttl = \"2 hours\"\n" + good, []string{`f:5:7: "2 hours" is not a duration such as "90m" or "1h30m"`}, []string{`ttl = "1h"`}},
+		{"too long", head + "ttl = \"720h\"\n" + good, []string{`f:5:7: a ttl of 720h is too long; the most is 12h`}, []string{`ttl = "1h"`}},
+		{"too short", head + "ttl = \"0s\"\n" + good, []string{`f:5:7: a ttl of 0s is too short; the least is 1m`}, []string{`ttl = "1h"`}},
+		{"parts of a second", head + "ttl = \"1h0.5s\"\n" + good, []string{`f:5:7: a ttl of 1h0m0.5s is not in whole seconds`}, []string{`ttl = "1h"`}},
+		{"a reason with a line break", head + "reason = \"a\\tb\\nc\"\n" + good, []string{`f:5:12: the reason is sent as a header and cannot hold '\t': printable ASCII only`}, []string{""}},
+		{"a reason that is not ASCII", head + "reason = 'für'\n" + good, []string{`f:5:12: the reason is sent as a header and cannot hold '\u00fc': printable ASCII only`}, []string{""}},
+		{"a long reason", head + "reason = '" + strings.Repeat("a", 257) + "'\n" + good, []string{`f:5:10: the reason has 257 characters, and at most 256 are sent`}, []string{""}},
+
+		{"a role without its beginning", grant(`role = "storage.objectViewer"`, bucket), []string{
+			`f:6:8: "storage.objectViewer" is not a role; write roles/SERVICE.NAME, projects/PROJECT/roles/ID or organizations/NUMBER/roles/ID`,
+		}, []string{`role = "roles/storage.objectViewer"`}},
+		{"a role that is none", grant(`role = "admin"`, bucket), []string{
+			`f:6:8: "admin" is not a role; write roles/SERVICE.NAME, projects/PROJECT/roles/ID or organizations/NUMBER/roles/ID`,
+		}, []string{""}},
+		{"a custom role elsewhere", grant(`role = "projects/other-project/roles/x.y"`, secret), []string{`f:6:8: a custom role of other-project cannot be granted in acme-agents`}, []string{""}},
+		{"a custom role of no project", grant(`role = "projects/p/roles/x.y"`, secret), []string{`f:6:8: "p" is not a project id (6 to 30 of a-z, 0-9 and -, beginning with a letter and not ending with -; or a project number)`}, []string{""}},
+		{"a project's custom role on a folder", grant(`role = "projects/acme-agents/roles/x.y"`, `resource = "folders/42"`), []string{`f:6:8: a project's custom role cannot be granted on a folder`}, []string{""}},
+		{"a resource with a wrong part", grant(secretRole, `resource = "projects/acme-agents/secret/api-key"`), []string{
+			`f:7:12: "projects/acme-agents/secret/api-key": no resource has this form; did you mean "projects/acme-agents/secrets/api-key"?`,
+		}, []string{`resource = "projects/acme-agents/secrets/api-key"`}},
+		{"a wildcard", grant(bucketRole, `resource = "gs://acme-reports/2026/*"`), []string{
+			`f:7:12: "gs://acme-reports/2026/*": a prefix takes no wildcard, it covers every name that begins so; write "gs://acme-reports/2026/"`,
+		}, []string{`resource = "gs://acme-reports/2026/"`}},
+		{"a prefix of a dataset", grant(`role = "roles/bigquery.dataViewer"`, `resource = "bq://acme-agents.sales/orders"`), []string{
+			`f:7:12: "bq://acme-agents.sales/orders": a dataset takes no prefix; write bq://{project}.{dataset}`,
+		}, []string{""}},
+
+		{"the same twice", grant(bucketRole, bucket) + "[[grant]]\n" + bucketRole + "\nresource = \"//storage.googleapis.com/projects/_/buckets/acme-reports\"\n", []string{
+			"f:8:1: this grant is the same as the one in line 5",
+		}, []string{""}},
+		{"the whole and a part", grant(bucketRole, `resource = "gs://acme-reports/2026/"`) + "[[grant]]\n" + bucketRole + "\n" + bucket + "\n", []string{
+			"f:5:1: this grant narrows nothing: the one in line 8 gives the same role on all of gs://acme-reports",
+		}, []string{""}},
+
+		{"in a list", "version = 1\ngrant = [{role = 'roles/browser'}, {" + topicRole + ", " + topic + ", exp = 1}]\n[task]\nname = \"a\"\nproject = \"acme-agents\"\n", []string{
+			"f:2:10: [[grant]] has no resource",
+			"f:2:36: this grant cannot end by itself, since a topic takes no conditions; if it may end with down alone, say so",
+			`f:2:120: unknown key "exp" in [[grant]]; known are role, resource, condition, unbounded, allow_basic`,
+		}, []string{resourceExample, unboundedFix, ""}},
+		{"a topic without unbounded", grant(topicRole, topic), []string{
+			"f:5:1: this grant cannot end by itself, since a topic takes no conditions; if it may end with down alone, say so",
+		}, []string{unboundedFix}},
+		{"a condition on a topic", grant(topicRole, topic, `condition = "true"`, `unbounded = "accept"`), []string{"f:8:14: a topic takes no conditions"}, []string{""}},
+		{"unbounded says something else", grant(topicRole, topic, `unbounded = "yes"`), []string{`f:8:13: "yes" is not known here; unbounded takes only "accept"`}, []string{unboundedFix}},
+		{"unbounded without need", grant(bucketRole, bucket, `unbounded = "accept"`), []string{
+			"f:8:1: this grant ends by itself, since a bucket takes conditions; leave unbounded out, so that it says something where it stands",
+		}, []string{""}},
+		{"a basic role", grant(`role = "roles/editor"`, `resource = "projects/acme-agents"`), []string{
+			"f:5:1: this grant cannot end by itself, since basic roles take no conditions; if it may end with down alone, say so",
+			"f:6:8: roles/editor is a basic role and reaches over every service of a project; if that is meant, say so",
+		}, []string{unboundedFix, basicFix}},
+		{"a basic role under a condition", grant(`role = "roles/viewer"`, `resource = "projects/acme-agents"`, basicFix, unboundedFix, `condition = "true"`), []string{
+			"f:10:14: roles/viewer is a basic role, and basic roles take no conditions",
+		}, []string{""}},
+		{"allow_basic without need", grant(bucketRole, bucket, `allow_basic = true`), []string{
+			"f:8:1: allow_basic is only for roles/owner, roles/editor and roles/viewer; leave the line out",
+		}, []string{""}},
+		{"a legacy bucket role", grant(`role = "roles/storage.legacyBucketReader"`, bucket), []string{
+			"f:5:1: this grant cannot end by itself, since legacy bucket roles take no conditions; if it may end with down alone, say so",
+		}, []string{unboundedFix}},
+		{"a legacy bucket role under a condition", grant(`role = "roles/storage.legacyBucketReader"`, bucket, `condition = "true"`, unboundedFix), []string{
+			"f:8:14: roles/storage.legacyBucketReader is a legacy bucket role, and those take no conditions",
+		}, []string{""}},
+		{"a legacy bucket role on a prefix", grant(`role = "roles/storage.legacyObjectReader"`, `resource = "gs://acme-reports/2026/"`, unboundedFix), []string{
+			"f:7:12: a prefix becomes a condition, and legacy bucket roles take no conditions",
+		}, []string{`resource = "gs://acme-reports"`}},
+
+		{"an empty condition", grant(secretRole, secret, `condition = " "`), []string{"f:8:13: the condition is empty; leave the line out"}, []string{""}},
+		{"a condition that does not compile", grant(secretRole, secret, `condition = 'request.time < 20'`), []string{
+			"f:8:27: found no matching overload for '_<_' applied to '(timestamp, int)'",
+		}, []string{""}},
+		{"behind escapes", grant(secretRole, secret, `condition = "\u0022é\" == \"\t\" && request.tim < 20"`), []string{"f:8:37: IAM knows no request.tim; did you mean request.time?"}, []string{""}},
+		{"in a string of several lines", grant(secretRole, secret, `condition = """`, `true && \`, ``, `   true &&`, `  request.tim < 20"""`), []string{"f:12:3: IAM knows no request.tim; did you mean request.time?"}, []string{""}},
+		{"in a literal of several lines", grant(secretRole, secret, `condition = '''`, `true &&`, `  request.tim < 20 && tru`, `'''`), []string{
+			"f:10:3: IAM knows no request.tim; did you mean request.time?",
+			"f:10:23: IAM knows no tru; known are request.time, resource.name, resource.type, resource.service",
+		}, []string{"", ""}},
+		{"something behind a value", grant(secretRole, `resource = "toast" x!`, `condition = 'request.tim < 20'`), []string{
+			`f:7:20: expected a top-level item to end with a newline, comment, or EOF, but got 'x' instead`,
+		}, []string{""}},
+		{"a wrong resource does not hide a wrong condition", grant(secretRole, `resource = "!"`, `condition = 'request.tim < 20'`), []string{
+			`f:7:12: "!": no resource has this form; accepted are projects/{project}, folders/{folder}, organizations/{organization}, gs://{bucket}, bq://{project}.{dataset}, projects/{project}/topics/{topic}, projects/{project}/subscriptions/{subscription}, projects/{project}/secrets/{secret}, projects/{project}/serviceAccounts/{account}, or a full name //service/...`,
+			"f:8:14: IAM knows no request.tim; did you mean request.time?",
+		}, []string{"", ""}},
+
+		{"an unknown delivery", head + good + "[credentials]\ndeliver = \"mail\"\n", []string{`f:9:11: "mail" is no way to deliver; known are "key" and "token"`}, []string{`deliver = "key"`}},
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	for _, tt := range refusals() {
+		task, err := Parse("f", []byte(tt.src), Limits{})
+		if err == nil {
+			t.Errorf("%s: accepted as %+v", tt.name, task)
+			continue
+		}
+		if !fault.Is(err, fault.Usage) {
+			t.Errorf("%s: kind %s", tt.name, fault.KindOf(err))
+		}
+		var problems Problems
+		if !errors.As(err, &problems) {
+			t.Errorf("%s: no problems in %v", tt.name, err)
+			continue
+		}
+		var fixes []string
+		for _, p := range problems {
+			fixes = append(fixes, p.Fix)
+		}
+		if diff := cmp.Diff(strings.Join(tt.want, "\n"), err.Error()); diff != "" {
+			t.Errorf("%s:\n%s", tt.name, diff)
+		}
+		if diff := cmp.Diff(tt.fix, fixes); diff != "" {
+			t.Errorf("%s: fixes:\n%s", tt.name, diff)
+		}
+	}
+}
+
+func TestStarter(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, project, wantName, wantProject string }{
+		{"nightly-report", "acme-agents", "nightly-report", "acme-agents"},
+		{"Nightly Report", "example.com:agents", "nightly-report", "example.com:agents"},
+		{"", "", "my-task", "my-project"},
+		{"42", "123456789012", "my-task", "my-project"},
+		{strings.Repeat("ab ", 20), "\"\n[x]", "ab-ab-ab-ab-ab-ab-ab-ab-ab-ab-ab-ab-ab-a", "my-project"},
+	} {
+		src := Starter(tt.name, tt.project)
+		task, err := Parse("task.toml", src, Limits{})
+		if err != nil {
+			t.Errorf("Starter(%q, %q): %v", tt.name, tt.project, err)
+			continue
+		}
+		if task.Name != tt.wantName || task.Project != tt.wantProject {
+			t.Errorf("Starter(%q, %q) names %q and %q, want %q and %q", tt.name, tt.project, task.Name, task.Project, tt.wantName, tt.wantProject)
+		}
+		// What is commented out is a manifest too.
+		all := strings.NewReplacer("# [[", "[[", "# role", "role", "# resource", "resource", "# condition", "condition", "# unbounded", "unbounded", "# reason", "reason").Replace(string(src))
+		if task, err = Parse("task.toml", []byte(all), Limits{}); err != nil || len(task.Grants) != 3 || task.Reason == "" {
+			t.Errorf("Starter(%q, %q) without its comment signs: %+v, %v", tt.name, tt.project, task, err)
+		}
+	}
+}

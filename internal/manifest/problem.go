@@ -1,0 +1,42 @@
+package manifest
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Problem is one thing wrong with a manifest.
+type Problem struct {
+	File string
+	// Line and Column count from 1; a column is a character.
+	Line, Column int
+	Message      string
+	// Fix is what to write instead, to be pasted as it is; "" where that depends on
+	// what was meant.
+	Fix string
+}
+
+// String returns the problem as compilers print one: file:line:column: message.
+func (p Problem) String() string {
+	return fmt.Sprintf("%s:%d:%d: %s", p.File, p.Line, p.Column, p.Message)
+}
+
+// Problems is everything wrong with a manifest, in the order of the file.
+type Problems []Problem
+
+// Error returns the problems, a line each.
+func (p Problems) Error() string {
+	lines := make([]string, len(p))
+	for i, x := range p {
+		lines[i] = x.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (p Problems) sort() {
+	slices.SortStableFunc(p, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+}

@@ -1,0 +1,165 @@
+package manifest
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/resource"
+)
+
+var (
+	namePattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
+	// Predefined roles, and custom ones of a project or an organisation
+	// (iam/docs/reference/rest/v1/roles).
+	rolePattern = regexp.MustCompile(`^(roles/[a-z][A-Za-z0-9_]*(\.[A-Za-z0-9]+)*|(projects/[^/]+|organizations/[0-9]+)/roles/[A-Za-z0-9_.]{3,64})$`)
+)
+
+// maxReason keeps a reason within what fits on a line of an audit log.
+const maxReason = 256
+
+// manifest reads the whole file.
+func (r *reader) manifest(file *table) grants.Task {
+	// A later version may give every other key another meaning.
+	if v, ok := get[int64](file, "version", "version = 1"); ok && v != Version {
+		r.add(file.place.child("version").value, "version = 1", "version %d of the manifest is not known; this program reads version %d", v, Version)
+		return grants.Task{}
+	} else if _, there := file.values["version"]; !there {
+		r.add(0, "version = 1", "the version of the manifest is missing")
+	}
+	file.only("version", "task", "grant", "credentials")
+
+	var task grants.Task
+	if t := file.sub("task"); t != nil {
+		r.task(t, &task)
+	} else if _, there := file.values["task"]; !there {
+		r.add(0, "[task]", "the table [task] is missing")
+	}
+	r.grants(file, &task)
+	task.Deliver = grants.DeliverKey
+	if t := file.sub("credentials"); t != nil {
+		r.credentials(t, &task)
+	}
+	return task
+}
+
+func (r *reader) task(t *table, task *grants.Task) {
+	t.only("name", "project", "ttl", "reason")
+
+	example := `name = "nightly-report"`
+	if name, ok := t.text("name", example); ok {
+		if !namePattern.MatchString(name) {
+			r.add(t.place.child("name").value, `name = `+strconv.Quote(taskName(name)), "%q cannot be a task's name: up to 40 of a-z, 0-9 and -, beginning with a letter", name)
+		}
+		task.Name = name
+	} else if _, there := t.values["name"]; !there {
+		t.missing("name", example)
+	}
+
+	example = `project = "acme-agents"`
+	if project, ok := t.text("project", example); ok {
+		at := t.place.child("project").value
+		if err := resource.CheckProject(project); err != nil {
+			r.add(at, "", "%s", err)
+		} else if strings.Trim(project, "0123456789") == "" {
+			r.add(at, example, "%s is the number of a project; its id is needed, since service accounts are named by it", project)
+		}
+		task.Project = project
+	} else if _, there := t.values["project"]; !there {
+		t.missing("project", example)
+	}
+
+	task.TTL = min(DefaultTTL, r.limits.maxTTL())
+	if text, ok := t.text("ttl", `ttl = "1h"`); ok {
+		if ttl, message := r.ttl(text); message != "" {
+			r.add(t.place.child("ttl").value, `ttl = "`+short(task.TTL)+`"`, "%s", message)
+		} else {
+			task.TTL = ttl
+		}
+	}
+
+	if reason, ok := t.text("reason", `reason = "Build the nightly report"`); ok {
+		// It is sent as a header, which holds what is printable in ASCII.
+		bad := strings.IndexFunc(reason, func(c rune) bool { return c < ' ' || c > '~' })
+		switch {
+		case bad >= 0:
+			r.add(r.inside(t.place.child("reason"), len([]rune(reason[:bad]))), "", "the reason is sent as a header and cannot hold %+q: printable ASCII only", []rune(reason[bad:])[0])
+		case len(reason) > maxReason:
+			r.add(t.place.child("reason").value, "", "the reason has %d characters, and at most %d are sent", len(reason), maxReason)
+		}
+		task.Reason = reason
+	}
+}
+
+// ttl reads a duration, and says what is wrong with it.
+func (r *reader) ttl(text string) (ttl time.Duration, message string) {
+	ttl, err := time.ParseDuration(text)
+	switch {
+	case err != nil:
+		return 0, fmt.Sprintf(`%q is not a duration such as "90m" or "1h30m"`, text)
+	case ttl < MinTTL:
+		return 0, fmt.Sprintf("a ttl of %s is too short; the least is %s", short(ttl), short(MinTTL))
+	case ttl > r.limits.maxTTL():
+		return 0, fmt.Sprintf("a ttl of %s is too long; the most is %s", short(ttl), short(r.limits.maxTTL()))
+	case ttl%time.Second != 0:
+		return 0, fmt.Sprintf("a ttl of %s is not in whole seconds", ttl)
+	}
+	return ttl, ""
+}
+
+// short prints a duration without the parts that are zero: 2h, not 2h0m0s.
+func short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+func (r *reader) credentials(t *table, task *grants.Task) {
+	t.only("deliver")
+	deliver, ok := t.text("deliver", `deliver = "key"`)
+	if !ok {
+		return
+	}
+	switch d := grants.Delivery(deliver); d {
+	case grants.DeliverKey, grants.DeliverToken:
+		task.Deliver = d
+	default:
+		r.add(t.place.child("deliver").value, `deliver = "key"`, `%q is no way to deliver; known are "key" and "token"`, deliver)
+	}
+}
+
+// inside returns the offset in the file of a string's character, counted from 0.
+func (r *reader) inside(p *place, character int) int {
+	at, ok := origins(p.raw, p.text)
+	if !ok || character >= len(at) {
+		return p.value
+	}
+	return p.value + at[character]
+}
+
+// taskName makes a task's name of any text.
+func taskName(s string) string {
+	var b strings.Builder
+	for _, c := range strings.ToLower(s) {
+		switch {
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9' && b.Len() > 0:
+			b.WriteRune(c)
+		case b.Len() > 0 && !strings.HasSuffix(b.String(), "-"):
+			b.WriteByte('-')
+		}
+	}
+	name := b.String()
+	name = strings.TrimRight(name[:min(len(name), 40)], "-")
+	if name == "" {
+		return "my-task"
+	}
+	return name
+}

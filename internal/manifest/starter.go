@@ -1,0 +1,48 @@
+package manifest
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/taskiam/taskiam/internal/resource"
+)
+
+// Starter returns a commented manifest to begin from, which [Parse] accepts as it
+// stands. A name that no task can have is made into one; a project that cannot be one
+// is replaced.
+func Starter(name, project string) []byte {
+	if resource.CheckProject(project) != nil || strings.Trim(project, "0123456789") == "" {
+		project = "my-project"
+	}
+	return fmt.Appendf(nil, starter, strconv.Quote(taskName(name)), strconv.Quote(project), project)
+}
+
+const starter = `# What one task may do in Google Cloud, and for how long. "taskiam plan FILE" shows
+# what comes of it and writes nothing.
+version = 1
+
+[task]
+name    = %[1]s
+project = %[2]s   # hosts the task's service account
+ttl     = "1h"    # when the access ends, if "taskiam down" does not end it before
+# reason = "Build the nightly report"   # shown in Google's audit logs
+
+# One table for each role on one resource. Grant what the task needs and nothing else.
+[[grant]]
+role     = "roles/storage.objectViewer"
+resource = "gs://my-bucket/reports/"    # only objects whose names begin with reports/
+
+# [[grant]]
+# role      = "roles/secretmanager.secretAccessor"
+# resource  = "projects/%[3]s/secrets/api-key"
+# condition = 'request.time.getHours("Europe/Berlin") < 20'
+
+# [[grant]]
+# role      = "roles/pubsub.publisher"
+# resource  = "projects/%[3]s/topics/reports"
+# unbounded = "accept"   # topics take no conditions: this ends with "taskiam down" only
+
+[credentials]
+deliver = "key"   # or "token": one access token, of at most an hour
+`

@@ -1,0 +1,127 @@
+package manifest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/taskiam/taskiam/internal/spelling"
+)
+
+// table is one table of the file, and where it stands.
+type table struct {
+	r      *reader
+	values map[string]any
+	place  *place
+	name   string // as messages call it: "[task]"
+}
+
+// only reports every key that is not one of known.
+func (t *table) only(known ...string) {
+	for key := range t.values {
+		if slices.Contains(known, key) {
+			continue
+		}
+		message := fmt.Sprintf("unknown key %q in %s", key, t.name)
+		if near := spelling.Nearest(key, known); near != "" {
+			message += fmt.Sprintf("; did you mean %s?", near)
+		} else {
+			message += "; known are " + strings.Join(known, ", ")
+		}
+		t.r.add(t.place.child(key).key, "", "%s", message)
+	}
+}
+
+// missing reports that a key which must be there is not.
+func (t *table) missing(key, fix string) {
+	t.r.add(t.place.key, fix, "%s has no %s", t.name, key)
+}
+
+// text returns a key's string. ok is false if the key is not there, or is of another
+// type, which is reported. example is a line that would do.
+func (t *table) text(key, example string) (s string, ok bool) { return get[string](t, key, example) }
+
+// flag returns a key's true or false, and false if there is none.
+func (t *table) flag(key string) bool {
+	b, _ := get[bool](t, key, key+" = true")
+	return b
+}
+
+// get returns a key's value if it is of type T, and reports one of another type.
+func get[T string | bool | int64](t *table, key, example string) (value T, ok bool) {
+	v, there := t.values[key]
+	if !there {
+		return value, false
+	}
+	if value, ok = v.(T); ok {
+		return value, true
+	}
+	t.r.add(t.place.child(key).value, example, "%s is %s, and this is %s", key, kindOf(value), kindOf(v))
+	return value, false
+}
+
+// sub returns a key's table; nil if there is none, or something else, which is reported.
+func (t *table) sub(key string) *table {
+	v, there := t.values[key]
+	if !there {
+		return nil
+	}
+	name := "[" + key + "]"
+	values, ok := v.(map[string]any)
+	if !ok {
+		t.r.add(t.place.child(key).key, name, "%s is a table, and this is %s", key, kindOf(v))
+		return nil
+	}
+	return &table{t.r, values, t.place.child(key), name}
+}
+
+// list returns a key's tables, in the order of the file.
+func (t *table) list(key string) []*table {
+	v, there := t.values[key]
+	if !there {
+		return nil
+	}
+	name := "[[" + key + "]]"
+	var elements []any
+	switch v := v.(type) {
+	case []map[string]any:
+		for _, x := range v {
+			elements = append(elements, x)
+		}
+	case []any:
+		elements = v
+	default:
+		t.r.add(t.place.child(key).key, name, "%s is a list of tables, and this is %s", key, kindOf(v))
+		return nil
+	}
+	var out []*table
+	for i, x := range elements {
+		p := t.place.child(key).item(i)
+		if values, ok := x.(map[string]any); ok {
+			out = append(out, &table{t.r, values, p, name})
+			continue
+		}
+		t.r.add(p.value, name, "%s is a list of tables, and this element is %s", key, kindOf(x))
+	}
+	return out
+}
+
+// kindOf names the type of a TOML value.
+func kindOf(v any) string {
+	switch v.(type) {
+	case string:
+		return "a string"
+	case bool:
+		return "true or false"
+	case int64:
+		return "an integer"
+	case float64:
+		return "a number with a point"
+	case time.Time:
+		return "a date or time"
+	case map[string]any:
+		return "a table"
+	}
+	return "a list"
+}
