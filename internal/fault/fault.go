@@ -82,7 +82,7 @@ type Error struct {
 	Err error
 }
 
-// Error says the message, and Google's code and status where there are any.
+// Error says the message, and Google's code, status and reason where there are any.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Message)
@@ -91,7 +91,7 @@ func (e *Error) Error() string {
 	}
 	if e.Code != 0 {
 		fmt.Fprintf(&b, " (%d", e.Code)
-		for _, s := range []string{e.Status, e.Reason} {
+		for _, s := range []string{e.Status, e.Reason, e.Constraint} {
 			if s != "" {
 				b.WriteString(" " + s)
 			}

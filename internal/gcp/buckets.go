@@ -8,22 +8,23 @@ import (
 	"net/url"
 
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
-// BucketUniform reports whether a bucket has uniform bucket-level access, without
-// which its policy takes no conditions (storage/docs/uniform-bucket-level-access).
-func (c *Client) BucketUniform(ctx context.Context, bucket resource.Name) (bool, error) {
+// Bucket reads what a bucket's metadata says of access to it.
+func (c *Client) Bucket(ctx context.Context, bucket resource.Name) (grants.Bucket, error) {
 	if bucket.Type().API.Dialect != resource.Bucket {
-		return false, fault.New(fault.Invalid, "reading bucket %s: it is a %s", bucket, bucket.Type().Kind)
+		return grants.Bucket{}, fault.New(fault.Invalid, "reading bucket %s: it is a %s", bucket, bucket.Type().Kind)
 	}
-	return call(ctx, c, task{"reading bucket", bucket.String()}, func(ctx context.Context) (bool, error) {
+	return call(ctx, c, task{"reading bucket", bucket.String()}, func(ctx context.Context) (grants.Bucket, error) {
 		data, err := rest(ctx, c.as, http.MethodGet,
-			resourceURL(bucket, "storage/v1/b/{bucket}", url.Values{"fields": {"iamConfiguration"}}), nil, nil)
+			resourceURL(bucket, "storage/v1/b/{bucket}", url.Values{"fields": {"iamConfiguration,projectNumber"}}), nil, nil)
 		if err != nil {
-			return false, err
+			return grants.Bucket{}, err
 		}
 		var b struct {
+			ProjectNumber    string `json:"projectNumber"`
 			IAMConfiguration struct {
 				UniformBucketLevelAccess struct {
 					Enabled bool `json:"enabled"`
@@ -31,8 +32,8 @@ func (c *Client) BucketUniform(ctx context.Context, bucket resource.Name) (bool,
 			} `json:"iamConfiguration"`
 		}
 		if err := json.Unmarshal(data, &b); err != nil {
-			return false, fmt.Errorf("parsing the answer: %w", err)
+			return grants.Bucket{}, fmt.Errorf("parsing the answer: %w", err)
 		}
-		return b.IAMConfiguration.UniformBucketLevelAccess.Enabled, nil
+		return grants.Bucket{Uniform: b.IAMConfiguration.UniformBucketLevelAccess.Enabled, Project: b.ProjectNumber}, nil
 	})
 }

@@ -227,7 +227,7 @@ func kind(code int, status, reason string) fault.Kind {
 		return fault.Conflict
 	case http.StatusPreconditionFailed:
 		// Storage and BigQuery say so of a stale etag. Storage also refuses conditions so
-		// where a bucket lacks uniform access, which BucketUniform tells beforehand.
+		// where a bucket lacks uniform access, which Bucket tells beforehand.
 		return fault.Conflict
 	case http.StatusTooManyRequests:
 		return fault.Throttled

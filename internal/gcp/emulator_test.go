@@ -434,23 +434,39 @@ func TestGrantableRolesReadsEveryPage(t *testing.T) {
 	}
 }
 
-func TestBucketUniform(t *testing.T) {
+func TestBucket(t *testing.T) {
 	t.Parallel()
 	_, c := company(t)
-	if uniform, err := c.BucketUniform(t.Context(), name(t, "gs://acme-reports")); err != nil || !uniform {
-		t.Errorf("BucketUniform = %v, %v", uniform, err)
+	if b, err := c.Bucket(t.Context(), name(t, "gs://acme-reports")); err != nil || !b.Uniform || b.Project == "" {
+		t.Errorf("Bucket = %+v, %v", b, err)
 	}
-	if _, err := c.BucketUniform(t.Context(), name(t, "gs://acme-nothing")); !fault.Is(err, fault.NotFound, fault.Denied) {
+	if _, err := c.Bucket(t.Context(), name(t, "gs://acme-nothing")); !fault.Is(err, fault.NotFound, fault.Denied) {
 		t.Errorf("a bucket that is none: %v", err)
 	}
-	if _, err := c.BucketUniform(t.Context(), name(t, "projects/acme-agents")); !fault.Is(err, fault.Invalid) {
+	if _, err := c.Bucket(t.Context(), name(t, "projects/acme-agents")); !fault.Is(err, fault.Invalid) {
 		t.Errorf("a project: %v, want invalid", err)
 	}
 	old := newTestClient(t, inMemory(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		respond(w, 200, `{"iamConfiguration":{"bucketPolicyOnly":{"enabled":false},"uniformBucketLevelAccess":{"enabled":false}}}`)
+		respond(w, 200, `{"projectNumber":"7","iamConfiguration":{"uniformBucketLevelAccess":{"enabled":false}}}`)
 	})))
-	if uniform, err := old.BucketUniform(t.Context(), name(t, "gs://acme-reports")); err != nil || uniform {
-		t.Errorf("BucketUniform of a bucket with object ACLs = %v, %v", uniform, err)
+	b, err := old.Bucket(t.Context(), name(t, "gs://acme-reports"))
+	if want := (grants.Bucket{Project: "7"}); err != nil || b != want {
+		t.Errorf("a bucket with object ACLs = %+v, %v", b, err)
+	}
+}
+
+func TestAncestors(t *testing.T) {
+	t.Parallel()
+	_, c := company(t)
+	above, err := c.Ancestors(t.Context(), "acme-agents")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(above) < 2 || above[0] != name(t, "projects/acme-agents") || above[len(above)-1].Type().Kind != "organization" {
+		t.Errorf("above acme-agents are %v", above)
+	}
+	if _, err := c.Ancestors(t.Context(), "nobodys-project"); !fault.Is(err, fault.NotFound, fault.Denied) {
+		t.Errorf("a project that is none: %v", err)
 	}
 }
 

@@ -39,6 +39,9 @@ type Config struct {
 	EmulatorHost string
 	// Credential is the operator's login. Nil leaves only the calls that need none.
 	Credential TokenSource
+	// QuotaProject is who pays for the calls of application default credentials, as in
+	// GOOGLE_CLOUD_QUOTA_PROJECT; "" leaves it to the credentials' file.
+	QuotaProject string
 	// Reason is sent as X-Goog-Request-Reason, which Google's audit logs record.
 	Reason string
 	// UserAgent is sent with every request, such as taskiam/1.2.0.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 	"time"
 
 	"cloud.google.com/go/auth"
@@ -44,7 +43,7 @@ func DefaultLogin(ctx context.Context, cfg Config) (TokenSource, error) {
 			Err:     err,
 		}, loginCommand)
 	}
-	return &defaultLogin{creds: creds, payer: quotaProject(creds.JSON(), os.Getenv("GOOGLE_CLOUD_QUOTA_PROJECT"))}, nil
+	return &defaultLogin{creds: creds, payer: quotaProject(creds.JSON(), cfg.QuotaProject)}, nil
 }
 
 func options(hc *http.Client, scopes ...string) *credentials.DetectOptions {
@@ -57,10 +56,10 @@ func options(hc *http.Client, scopes ...string) *credentials.DetectOptions {
 	}
 }
 
-// quotaProject returns who pays: what the environment says, else what the file says.
-func quotaProject(file []byte, env string) string {
-	if env != "" {
-		return env
+// quotaProject returns who pays: what was configured, else what the file says.
+func quotaProject(file []byte, configured string) string {
+	if configured != "" {
+		return configured
 	}
 	var f struct {
 		QuotaProject string `json:"quota_project_id"`

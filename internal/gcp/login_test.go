@@ -187,7 +187,6 @@ func home(t *testing.T) string {
 	dir := t.TempDir()
 	t.Setenv("HOME", dir)
 	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", "")
-	t.Setenv("GOOGLE_CLOUD_QUOTA_PROJECT", "")
 	return dir
 }
 

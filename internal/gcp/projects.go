@@ -1,0 +1,40 @@
+package gcp
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/taskiam/taskiam/internal/resource"
+)
+
+// Ancestors returns a project and what is above it, the nearest first: what its
+// resources inherit access from.
+func (c *Client) Ancestors(ctx context.Context, project string) ([]resource.Name, error) {
+	return call(ctx, c, task{"reading what is above project", project}, func(ctx context.Context) ([]resource.Name, error) {
+		data, err := rest(ctx, c.as, http.MethodPost,
+			"https://cloudresourcemanager.googleapis.com/v1/projects/"+url.PathEscape(project)+":getAncestry", nil, []byte("{}"))
+		if err != nil {
+			return nil, err
+		}
+		var answer struct {
+			Ancestor []struct {
+				ResourceID struct{ Type, ID string } `json:"resourceId"`
+			} `json:"ancestor"`
+		}
+		if err := json.Unmarshal(data, &answer); err != nil {
+			return nil, fmt.Errorf("parsing the answer: %w", err)
+		}
+		var names []resource.Name
+		for _, a := range answer.Ancestor {
+			name, _, err := resource.Parse(a.ResourceID.Type + "s/" + a.ResourceID.ID)
+			if err != nil {
+				return nil, fmt.Errorf("parsing the answer: %w", err)
+			}
+			names = append(names, name)
+		}
+		return names, nil
+	})
+}
