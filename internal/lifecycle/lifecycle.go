@@ -1,0 +1,149 @@
+// Package lifecycle brings a run up and takes it down again.
+//
+// It walks a [grants.Plan] through the journal: what is about to be done is
+// recorded before it is done, and the outcome after. Taking down works from the
+// journal alone and never sees a manifest. Whatever speaks to Google or makes
+// credentials enters by the small interfaces below; the package prints nothing and
+// tells of its progress through [Engine.Progress].
+package lifecycle
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/secret"
+)
+
+// Accounts makes and ends service accounts. Where a method takes an id, it is the
+// account's email or its unique id.
+type Accounts interface {
+	CreateAccount(ctx context.Context, project, id, displayName, description string) (grants.Account, error)
+	Account(ctx context.Context, project, id string) (grants.Account, error)
+	DisableAccount(ctx context.Context, project, id string) error
+	DeleteAccount(ctx context.Context, project, id string) error
+}
+
+// Keys holds the public sides of service account keys.
+type Keys interface {
+	UploadKey(ctx context.Context, project, account string, certificate []byte) (grants.Key, error)
+	Keys(ctx context.Context, project, account string) ([]grants.Key, error)
+	DeleteKey(ctx context.Context, project, account, keyID string) error
+}
+
+// Policies reads and writes who has access to a resource. A write replaces the
+// version that its document was read as, and is a [fault.Conflict] if there is
+// another one meanwhile.
+type Policies interface {
+	ReadPolicy(ctx context.Context, name resource.Name) (grants.Document, error)
+	WritePolicy(ctx context.Context, name resource.Name, doc grants.Document) (grants.Document, error)
+}
+
+// Catalog describes what is there: what would be refused for good, and what would be
+// inherited.
+type Catalog interface {
+	Role(ctx context.Context, name string) (grants.Role, error)
+	GrantableRoles(ctx context.Context, name resource.Name) (map[string]bool, error)
+	Bucket(ctx context.Context, bucket resource.Name) (grants.Bucket, error)
+	// Ancestors returns a project and what is above it, the nearest first.
+	Ancestors(ctx context.Context, project string) ([]resource.Name, error)
+}
+
+// Tester asks, as some principal, which of the permissions it has on a resource.
+type Tester interface {
+	TestPermissions(ctx context.Context, name resource.Name, permissions []string) ([]string, error)
+}
+
+// Cloud is Google Cloud as the operator sees it.
+type Cloud interface {
+	Accounts
+	Keys
+	Policies
+	Catalog
+	Tester
+	// Cloud names what is spoken to: "google" or "emulator", and its endpoint.
+	Cloud() (name, endpoint string)
+	Whoami(ctx context.Context) (grants.Identity, error)
+	AccessToken(ctx context.Context, account string, lifetime time.Duration) (grants.Token, error)
+}
+
+// KeyPair is a key whose private half never leaves this machine.
+type KeyPair interface {
+	// Certificate returns a self-signed certificate in PEM that ends at notAfter.
+	Certificate(notBefore, notAfter time.Time) ([]byte, error)
+	// File returns Google's key file for the account.
+	File(account grants.Account, keyID string) (secret.String, error)
+}
+
+// Delivery is what the sandbox is given.
+type Delivery struct {
+	Plan grants.Plan
+	Dir  string
+	// Key is the key file or Token the access token; the other is zero.
+	Key   secret.String
+	Token grants.Token
+}
+
+// Credentials makes and hands over what the sandbox is given.
+type Credentials interface {
+	NewKeyPair() (KeyPair, error)
+	Deliver(d Delivery) error
+	// Remove takes away the run's delivery. It refuses a folder that is not one; a
+	// folder that is not there is no error.
+	Remove(dir string, run grants.RunID) error
+}
+
+// Engine brings runs up and down. All fields but Progress must be set.
+type Engine struct {
+	Cloud       Cloud
+	Credentials Credentials
+	Journals    *journal.Dir
+	// AsKey and AsToken return the cloud as the run's own account sees it.
+	AsKey   func(keyFile secret.String) (Tester, error)
+	AsToken func(token secret.String) (Tester, error)
+	Now     func() time.Time
+	Random  io.Reader
+	// Progress is told what is being done. It is called from several goroutines.
+	Progress func(Event)
+}
+
+// Event is one line of progress: the beginning, the end or a wait of one step.
+type Event struct {
+	Time  time.Time
+	Step  string // in words: "create account", "bind", "wait for access"
+	On    string // the object of it
+	State EventState
+	Err   error // why it waits or failed
+}
+
+// EventState is how far a step is.
+type EventState string
+
+const (
+	Started EventState = "started"
+	Waiting EventState = "waiting"
+	Done    EventState = "done"
+	Failed  EventState = "failed"
+)
+
+// report tells of progress, if anybody listens.
+func (e *Engine) report(step, on string, state EventState, err error) {
+	if e.Progress != nil {
+		e.Progress(Event{Time: e.Now(), Step: step, On: on, State: state, Err: err})
+	}
+}
+
+// step runs f between its two lines of progress.
+func (e *Engine) step(step, on string, f func() error) error {
+	e.report(step, on, Started, nil)
+	err := f()
+	if err != nil {
+		e.report(step, on, Failed, err)
+		return err
+	}
+	e.report(step, on, Done, nil)
+	return nil
+}

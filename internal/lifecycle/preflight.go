@@ -1,0 +1,203 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/resource"
+)
+
+// The permissions that an operator needs on the project that hosts the accounts.
+// A fresh account has no policy of its own yet, so the project's decides.
+var (
+	hostPermissions = []string{
+		"iam.serviceAccounts.create", "iam.serviceAccounts.get",
+		"iam.serviceAccounts.disable", "iam.serviceAccounts.delete",
+	}
+	keyPermissions = []string{
+		"iam.serviceAccountKeys.create", "iam.serviceAccountKeys.list", "iam.serviceAccountKeys.delete",
+	}
+)
+
+const (
+	mintPermission   = "iam.serviceAccounts.getAccessToken"
+	letMintPermision = "iam.serviceAccounts.setIamPolicy"
+)
+
+// survey is what is known of the cloud before the first write.
+type survey struct {
+	operator grants.Identity
+	roles    map[string]grants.Role // the roles of the plan that could be read
+	policies map[resource.Name]grants.Document
+	// mints says that the operator may mint tokens of every account in the host project.
+	mints bool
+	// refusals is every lasting reason why the plan cannot be carried out.
+	refusals []error
+}
+
+// survey reads, side by side, all that a plan depends on. The error is one that
+// says nothing of the plan: no login, no network, a cancelled context.
+func (e *Engine) survey(ctx context.Context, plan grants.Plan) (*survey, error) {
+	var (
+		s     = &survey{roles: map[string]grants.Role{}, policies: map[resource.Name]grants.Document{}}
+		mu    sync.Mutex
+		wg    sync.WaitGroup
+		fatal []error
+	)
+	// ask runs one question; what it returns is judged under the lock.
+	ask := func(f func() error) {
+		wg.Go(func() {
+			err := f()
+			if err == nil {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if ctx.Err() != nil || fault.Is(err, fault.Unauthenticated, fault.Unavailable, fault.Throttled) {
+				fatal = append(fatal, err)
+			} else {
+				s.refusals = append(s.refusals, err)
+			}
+		})
+	}
+	note := func(f func()) { mu.Lock(); defer mu.Unlock(); f() }
+
+	ask(func() error {
+		id, err := e.Cloud.Whoami(ctx)
+		note(func() { s.operator = id })
+		return err
+	})
+	ask(func() error {
+		host, _, err := resource.Parse("projects/" + plan.Task.Project)
+		if err != nil {
+			return err
+		}
+		want := slices.Concat(hostPermissions, []string{mintPermission, letMintPermision})
+		if plan.Task.Deliver == grants.DeliverKey {
+			want = append(want, keyPermissions...)
+		}
+		have, err := e.Cloud.TestPermissions(ctx, host, want)
+		if err != nil {
+			return err
+		}
+		s.mints = slices.Contains(have, mintPermission)
+		return missing(plan, s.mints, have)
+	})
+	for role, on := range rolesOf(plan) {
+		ask(func() error {
+			r, err := e.Cloud.Role(ctx, role)
+			switch {
+			case err == nil && r.Deleted:
+				return fault.New(fault.Precondition, "role %s is deleted and grants nothing", role)
+			case err == nil:
+				note(func() { s.roles[role] = r })
+				return nil
+			case fault.Is(err, fault.NotFound):
+				return fault.WithHint(fmt.Errorf("granting %s on %s: there is no such role: %w", role, on, err),
+					"gcloud iam roles list --filter=name:"+lastPart(role))
+			case fault.Is(err, fault.Denied):
+				return nil // another project's role: it may exist, and binding it will tell
+			default:
+				return err
+			}
+		})
+	}
+	for _, edit := range plan.Edits {
+		ask(func() error {
+			doc, err := e.Cloud.ReadPolicy(ctx, edit.Resource)
+			if err != nil {
+				return err
+			}
+			note(func() { s.policies[edit.Resource] = doc })
+			if err := doc.Room(edit.Bindings); err != nil {
+				return fmt.Errorf("binding on %s: %w", edit.Resource, err)
+			}
+			return nil
+		})
+		ask(func() error { return e.grantable(ctx, edit) })
+		if edit.Resource.Type().API.Dialect == resource.Bucket && slices.ContainsFunc(edit.Bindings, conditional) {
+			ask(func() error { return e.uniform(ctx, edit.Resource) })
+		}
+	}
+	wg.Wait()
+	slices.SortFunc(s.refusals, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return s, errors.Join(fatal...)
+}
+
+func conditional(b grants.Binding) bool { return !b.Condition.IsZero() }
+
+func lastPart(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
+
+// rolesOf returns the roles of a plan, each with the first resource it is for.
+func rolesOf(plan grants.Plan) map[string]resource.Name {
+	roles := map[string]resource.Name{}
+	for _, g := range slices.Backward(plan.Task.Grants) {
+		roles[g.Role] = g.Resource
+	}
+	return roles
+}
+
+// missing says which permission the operator lacks on the host project.
+func missing(plan grants.Plan, mints bool, have []string) error {
+	want := slices.Clone(hostPermissions)
+	switch plan.Task.Deliver {
+	case grants.DeliverKey:
+		want = append(want, keyPermissions...)
+	case grants.DeliverToken:
+		if !mints {
+			want = append(want, letMintPermision)
+		}
+	}
+	want = slices.DeleteFunc(want, func(p string) bool { return slices.Contains(have, p) })
+	if len(want) == 0 {
+		return nil
+	}
+	return fault.WithHint(
+		fault.New(fault.Denied, "the operator lacks %s on project %s", strings.Join(want, ", "), plan.Task.Project),
+		"roles/iam.serviceAccountAdmin and roles/iam.serviceAccountKeyAdmin on the project hold them")
+}
+
+// grantable refuses roles that Google does not let one bind on the resource.
+// Where Google does not answer the question, binding will tell.
+func (e *Engine) grantable(ctx context.Context, edit grants.Edit) error {
+	roles, err := e.Cloud.GrantableRoles(ctx, edit.Resource)
+	if err != nil {
+		if fault.Is(err, fault.Unauthenticated, fault.Unavailable) {
+			return err
+		}
+		return nil
+	}
+	var refused []error
+	for _, b := range edit.Bindings {
+		// Custom roles are listed only for who may list them.
+		if strings.HasPrefix(b.Role, "roles/") && !roles[b.Role] {
+			refused = append(refused, fault.WithHint(
+				fault.New(fault.Invalid, "granting %s on %s: the role cannot be bound on a %s", b.Role, edit.Resource, edit.Resource.Type().Kind),
+				"gcloud iam list-grantable-roles "+edit.Resource.Full()))
+		}
+	}
+	return errors.Join(refused...)
+}
+
+// uniform refuses conditions on a bucket that still has object ACLs.
+func (e *Engine) uniform(ctx context.Context, bucket resource.Name) error {
+	b, err := e.Cloud.Bucket(ctx, bucket)
+	if err != nil {
+		if fault.Is(err, fault.Denied, fault.NotFound) {
+			return nil // who may bind on it need not be who may look at it; that it is not there, its policy says
+		}
+		return err
+	}
+	if !b.Uniform {
+		return fault.WithHint(
+			fault.New(fault.Precondition, "binding on %s: a bucket without uniform bucket-level access takes no conditions, so the grant would not end by itself", bucket),
+			"gcloud storage buckets update "+bucket.String()+" --uniform-bucket-level-access")
+	}
+	return nil
+}

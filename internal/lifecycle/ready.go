@@ -1,0 +1,145 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/journal"
+)
+
+// answersInARow is how many answers have to agree before a grant counts as proved.
+// They are asked side by side: while a change spreads, one of Google's servers may
+// know of it and the next one not yet.
+const answersInARow = 3
+
+// mostTested is how many permissions one testIamPermissions may name.
+const mostTested = 100
+
+// proveAll asks, as the new account, for every grant whether it works, until all
+// do or ctx is done. The channel gets one value: nil, unless the journal fails.
+func (u *ascent) proveAll(ctx context.Context) <-chan error {
+	out := make(chan error, 1)
+	go func() {
+		var g errgroup.Group
+		for _, edit := range u.plan.Edits {
+			for at, grant := range edit.Grants {
+				g.Go(func() error { return u.prove(ctx, edit, edit.Bindings[at], grant) })
+			}
+		}
+		out <- g.Wait()
+	}()
+	return out
+}
+
+func (u *ascent) prove(ctx context.Context, edit grants.Edit, b grants.Binding, grant int) error {
+	state := GrantState{Grant: grant}
+	u.grants[grant] = GrantState{Grant: grant, State: journal.NotReady, Why: "not asked yet"}
+	if after(ctx, u.bound[edit.Resource]) != nil || after(ctx, u.armed) != nil {
+		return nil
+	}
+	permissions, why := u.provable(edit, b)
+	if why != "" {
+		state.State, state.Why = journal.NotProvable, why
+	} else {
+		state.State, state.Why = u.ask(ctx, edit, permissions)
+	}
+	state.After = u.Now().Sub(u.begun)
+	u.grants[grant] = state
+	return u.journal.Append(journal.GrantReady{Grant: grant, State: state.State, Why: state.Why})
+}
+
+// provable returns the permissions to ask about, or why asking proves nothing.
+func (u *ascent) provable(edit grants.Edit, b grants.Binding) (permissions []string, why string) {
+	typ := edit.Resource.Type()
+	if typ.API.TestPath == "" {
+		return nil, fmt.Sprintf("a %s has no testIamPermissions", typ.Kind)
+	}
+	if !b.Condition.IsZero() && !grants.Holds(b.Condition.Expression, edit.Resource, u.Now()) {
+		return nil, fmt.Sprintf("its condition is not true of the %s itself now", typ.Kind)
+	}
+	role, ok := u.survey.roles[b.Role]
+	if !ok {
+		return nil, "the permissions of the role cannot be read"
+	}
+	for _, p := range role.Permissions {
+		if slices.ContainsFunc(typ.Testable, func(prefix string) bool { return strings.HasPrefix(p, prefix) }) {
+			permissions = append(permissions, p)
+		}
+	}
+	if len(permissions) == 0 {
+		return nil, fmt.Sprintf("the role holds no permission that a %s can be asked about", typ.Kind)
+	}
+	return permissions[:min(len(permissions), mostTested)], ""
+}
+
+// ask repeats the question until every answer is yes.
+func (u *ascent) ask(ctx context.Context, edit grants.Edit, permissions []string) (journal.Readiness, string) {
+	on := edit.Resource.String()
+	wait := backoff{first: 500 * time.Millisecond, most: 15 * time.Second}
+	u.report("prove", on, Started, nil)
+	for {
+		missing, err := u.askOnce(ctx, edit, permissions)
+		switch {
+		case err == nil && len(missing) == 0:
+			u.report("prove", on, Done, nil)
+			return journal.Proved, ""
+		case fault.Is(err, fault.Invalid):
+			u.report("prove", on, Done, err)
+			return journal.NotProvable, "Google does not answer the question: " + err.Error()
+		case err == nil:
+			err = fault.New(fault.NotReady, "not yet allowed: %s", strings.Join(missing, ", "))
+		}
+		u.report("prove", on, Waiting, err)
+		if pause(ctx, wait.next()) != nil {
+			u.report("prove", on, Failed, err)
+			return journal.NotReady, err.Error()
+		}
+	}
+}
+
+// askOnce returns the permissions that some answer did not contain.
+func (u *ascent) askOnce(ctx context.Context, edit grants.Edit, permissions []string) ([]string, error) {
+	answers := make([][]string, answersInARow)
+	g, ctx := errgroup.WithContext(ctx)
+	for i := range answers {
+		g.Go(func() (err error) {
+			answers[i], err = u.tester.TestPermissions(ctx, edit.Resource, permissions)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return permissions, err
+	}
+	return slices.DeleteFunc(slices.Clone(permissions), func(p string) bool {
+		for _, have := range answers {
+			if !slices.Contains(have, p) {
+				return false
+			}
+		}
+		return true
+	}), nil
+}
+
+// unready returns the error that names the grants which are not usable yet.
+func (u *ascent) unready() error {
+	var names []string
+	for _, s := range u.grants {
+		if s.State == journal.NotReady {
+			g := u.plan.Task.Grants[s.Grant]
+			names = append(names, fmt.Sprintf("%s on %s (%s)", g.Role, g.Resource, s.Why))
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return fault.WithHint(
+		fault.New(fault.NotReady, "run %s is up, but not usable yet after %s: %s", u.plan.Run, u.options.ReadyTimeout, strings.Join(names, "; ")),
+		"taskiam status "+string(u.plan.Run), "taskiam down "+string(u.plan.Run))
+}

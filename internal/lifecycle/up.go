@@ -1,0 +1,419 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/secret"
+)
+
+const (
+	// visibleWithin bounds the wait for a new account to be seen by those who have
+	// to name it; a minute or more is normal (iam/docs/service-accounts-create).
+	visibleWithin = 3 * time.Minute
+	// undoWithin bounds a teardown after an up that failed or was interrupted.
+	undoWithin = 2 * time.Minute
+	// lockPatience is how long a policy's lock is held for an account that is being
+	// created. That call runs beside the reading and takes as long; if it takes
+	// longer it is waiting, and nobody else should be.
+	lockPatience = 2 * time.Second
+	// skew is by how much this machine's clock may be ahead of Google's.
+	skew = 5 * time.Minute
+)
+
+// UpOptions are what an up is told beside its plan.
+type UpOptions struct {
+	ManifestPath   string // absolute
+	ManifestSHA256 string // of the manifest's bytes, in hex
+	Dir            string // where the delivery goes; must not exist or be empty
+	// ReadyTimeout is how long to wait until all access is usable.
+	ReadyTimeout time.Duration
+}
+
+// Result is a run that is up.
+type Result struct {
+	Plan     grants.Plan
+	Operator grants.Identity
+	Run      *journal.Run
+	Dir      string
+	Grants   []GrantState // one a grant of the task, in its order
+	Elapsed  time.Duration
+}
+
+// GrantState is how usable a grant is.
+type GrantState struct {
+	Grant int // index in the task
+	State journal.Readiness
+	Why   string        // why it is not proved
+	After time.Duration // since the beginning of up
+}
+
+// NewPlan plans a run of the task that begins now.
+func (e *Engine) NewPlan(task grants.Task) (grants.Plan, error) {
+	var random [5]byte
+	if _, err := io.ReadFull(e.Random, random[:]); err != nil {
+		return grants.Plan{}, fmt.Errorf("making a run id: %w", err)
+	}
+	return grants.NewPlan(task, grants.NewRunID(e.Now(), random)), nil
+}
+
+// Up carries out the plan. What can be refused is refused before anything is
+// written; if a later step fails for good, what was done is undone.
+//
+// With a [fault.NotReady] the result is there and the run is up, but not all of its
+// access was usable within the timeout. With any other error nothing is left, or
+// the error is [fault.Incomplete] and says what.
+func (e *Engine) Up(ctx context.Context, plan grants.Plan, o UpOptions) (*Result, error) {
+	u := &ascent{
+		Engine:  e,
+		plan:    plan,
+		options: o,
+		begun:   e.Now(),
+		created: make(chan struct{}),
+		armed:   make(chan struct{}),
+		minting: make(chan struct{}),
+		bound:   map[resource.Name]chan struct{}{},
+		grants:  make([]GrantState, len(plan.Task.Grants)),
+	}
+	for _, edit := range plan.Edits {
+		u.bound[edit.Resource] = make(chan struct{})
+	}
+	if plan.Task.Deliver == grants.DeliverKey {
+		u.makeKey()
+	}
+
+	s, err := e.survey(ctx, plan)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(s.refusals...); err != nil {
+		return nil, err
+	}
+	u.survey = s
+	cloud, endpoint := e.Cloud.Cloud()
+	j, err := e.Journals.Create(journal.Opened{
+		Run: plan.Run, Task: plan.Task.Name, Cloud: cloud, Endpoint: endpoint, Operator: s.operator.Member,
+		Project: plan.Task.Project, AccountID: plan.AccountID, Email: plan.Email, Expires: plan.Expires,
+		ManifestPath: o.ManifestPath, ManifestSHA256: o.ManifestSHA256,
+		Deliver: plan.Task.Deliver, DeliveryDir: o.Dir, Reason: plan.Task.Reason,
+		Grants: declared(plan.Task), Edits: intended(plan),
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer j.Close()
+	u.journal = j
+
+	if err := u.climb(ctx); err != nil {
+		return nil, e.undo(ctx, j, err)
+	}
+	if err := j.Append(journal.Up{}); err != nil {
+		return nil, e.undo(ctx, j, err)
+	}
+	result := &Result{
+		Plan: plan, Operator: s.operator, Run: j.Run(), Dir: o.Dir,
+		Grants: u.grants, Elapsed: e.Now().Sub(u.begun),
+	}
+	return result, u.unready()
+}
+
+// declared returns the task's grants as the journal keeps them.
+func declared(task grants.Task) []journal.Grant {
+	out := make([]journal.Grant, len(task.Grants))
+	for i, g := range task.Grants {
+		out[i] = journal.Grant{
+			Role: g.Role, Resource: g.Resource.Full(), Prefix: g.Prefix, Condition: g.Condition, Unbounded: !g.Bounded(),
+		}
+	}
+	return out
+}
+
+// intended returns the plan's edits as the journal keeps them.
+func intended(plan grants.Plan) []journal.Edit {
+	out := make([]journal.Edit, len(plan.Edits))
+	for i, edit := range plan.Edits {
+		out[i] = journal.Edit{Resource: edit.Resource.Full(), Grants: edit.Grants}
+		for _, b := range edit.Bindings {
+			out[i].Bindings = append(out[i].Bindings, journal.BindingOf(b))
+		}
+	}
+	return out
+}
+
+// undo takes down what an up did before it failed.
+func (e *Engine) undo(ctx context.Context, j *journal.Journal, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoWithin)
+	defer cancel()
+	if _, err := e.takeDown(ctx, j); err != nil {
+		// Incomplete comes first: it is what the exit code has to say.
+		return errors.Join(err, cause)
+	}
+	return cause
+}
+
+// ascent is one up at work. Its parts run side by side and wait for each other by
+// the channels, each of which is closed once.
+type ascent struct {
+	*Engine
+	plan    grants.Plan
+	options UpOptions
+	survey  *survey
+	journal *journal.Journal
+	begun   time.Time
+
+	pair    func() (KeyPair, error)
+	account grants.Account // once created is closed
+	tester  Tester         // the cloud as the account sees it, once armed is closed
+
+	created chan struct{}                   // the account exists
+	minting chan struct{}                   // the operator may mint tokens of it, as far as that is ours to do
+	armed   chan struct{}                   // there is a credential
+	bound   map[resource.Name]chan struct{} // the policy is written
+
+	grants []GrantState
+}
+
+// makeKey begins to make the key pair, which takes longer than a round trip.
+func (u *ascent) makeKey() {
+	type made struct {
+		pair KeyPair
+		err  error
+	}
+	done := make(chan made, 1)
+	go func() {
+		pair, err := u.Credentials.NewKeyPair()
+		done <- made{pair, err}
+	}()
+	u.pair = func() (KeyPair, error) { m := <-done; return m.pair, m.err }
+}
+
+// climb carries the plan out. Its steps end together; proving that the access works
+// goes on beside them and outlasts them, since what is not usable yet is no failure.
+func (u *ascent) climb(outer context.Context) error {
+	ready, cancel := context.WithTimeout(outer, u.options.ReadyTimeout)
+	defer cancel()
+	proofs := u.proveAll(ready)
+
+	g, ctx := errgroup.WithContext(outer)
+	g.Go(func() error { return u.createAccount(ctx) })
+	for _, edit := range u.plan.Edits {
+		g.Go(func() error { return u.bind(ctx, edit) })
+	}
+	switch u.plan.Task.Deliver {
+	case grants.DeliverKey:
+		g.Go(func() error { return u.deliverKey(ctx) })
+	case grants.DeliverToken:
+		g.Go(func() error { return u.letMint(ctx) })
+		g.Go(func() error { return u.deliverToken(ctx) })
+	}
+	if err := g.Wait(); err != nil {
+		cancel()
+		<-proofs
+		return err
+	}
+	if err := <-proofs; err != nil {
+		return err
+	}
+	// Running out of time leaves the run up; being interrupted does not.
+	return context.Cause(outer)
+}
+
+// after waits until a step is done, or returns why it will not be.
+func after(ctx context.Context, step <-chan struct{}) error {
+	select {
+	case <-step:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (u *ascent) createAccount(ctx context.Context) error {
+	return u.step("create service account", u.plan.Email, func() error {
+		if err := u.journal.Append(journal.AccountIntended{}); err != nil {
+			return err
+		}
+		project, mark := u.plan.Task.Project, u.plan.Mark().String()
+		account, err := u.Cloud.CreateAccount(ctx, project, u.plan.AccountID, "taskiam: "+u.plan.Task.Name, mark)
+		if fault.Is(err, fault.Exists) {
+			// An earlier try of this very call may have been applied and its answer lost.
+			got, lookErr := u.Cloud.Account(ctx, project, u.plan.Email)
+			if lookErr == nil && got.Description == mark {
+				account, err = got, nil
+			}
+		}
+		if err != nil {
+			return err
+		}
+		u.account = account
+		if err := u.journal.Append(journal.AccountCreated{UniqueID: account.UniqueID}); err != nil {
+			return err
+		}
+		close(u.created)
+		return nil
+	})
+}
+
+func (u *ascent) deliverKey(ctx context.Context) error {
+	pair, err := u.pair()
+	if err != nil {
+		return err
+	}
+	certificate, err := pair.Certificate(u.begun.Add(-skew), u.plan.Expires)
+	if err != nil {
+		return err
+	}
+	if err := after(ctx, u.created); err != nil {
+		return err
+	}
+	var file secret.String
+	err = u.step("upload key", u.plan.Email, func() error {
+		if err := u.journal.Append(journal.KeyIntended{}); err != nil {
+			return err
+		}
+		var key grants.Key
+		err := u.repeat(ctx, "upload key", u.plan.Email, visibleWithin, func() (err error) {
+			key, err = u.Cloud.UploadKey(ctx, u.plan.Task.Project, u.plan.Email, certificate)
+			if fault.Is(err, fault.Exists) {
+				key, err = u.onlyKey(ctx, err)
+			}
+			return err
+		}, fault.NotFound, fault.Denied)
+		if err != nil {
+			return keysRefused(err)
+		}
+		if err := u.journal.Append(journal.KeyCreated{KeyID: key.ID, ValidBefore: key.ValidBefore}); err != nil {
+			return err
+		}
+		if key.ValidBefore.After(u.plan.Expires) {
+			return fault.New(fault.Precondition, "key %s was to end at %s, but Google says %s", key.ID,
+				u.plan.Expires.Format(time.RFC3339), key.ValidBefore.Format(time.RFC3339))
+		}
+		file, err = pair.File(u.account, key.ID)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if u.tester, err = u.AsKey(file); err != nil {
+		return err
+	}
+	close(u.armed)
+	return u.deliver(Delivery{Plan: u.plan, Dir: u.options.Dir, Key: file})
+}
+
+// onlyKey returns the key of the account, where an earlier try of the upload was
+// applied and its answer lost: the account is fresh, and has no other.
+func (u *ascent) onlyKey(ctx context.Context, exists error) (grants.Key, error) {
+	keys, err := u.Cloud.Keys(ctx, u.plan.Task.Project, u.plan.Email)
+	if err != nil || len(keys) != 1 {
+		return grants.Key{}, errors.Join(exists, err)
+	}
+	return keys[0], nil
+}
+
+// keysRefused adds the way around an organisation policy that forbids keys.
+func keysRefused(err error) error {
+	if !fault.Is(err, fault.Precondition) {
+		return err
+	}
+	return fault.WithHint(err, `keys are not allowed here: put deliver = "token" under [credentials] in the manifest`)
+}
+
+// letMint lets the operator mint tokens of the account, if nothing else does.
+func (u *ascent) letMint(ctx context.Context) error {
+	if u.survey.mints {
+		close(u.minting)
+		return nil
+	}
+	if err := after(ctx, u.created); err != nil {
+		return err
+	}
+	account, _, err := resource.Parse("projects/" + u.plan.Task.Project + "/serviceAccounts/" + u.plan.Email)
+	if err != nil {
+		return err
+	}
+	edit := grants.Edit{Resource: account, Bindings: []grants.Binding{u.plan.MinterBinding(u.survey.operator.Member)}}
+	// The account's policy vanishes with the account, and the operator is no member
+	// that a teardown may touch: this binding is not journalled.
+	return u.step("let the operator mint", u.plan.Email, func() error {
+		err := u.writeFirst(ctx, edit)
+		if fault.Is(err, append(invisible, fault.Conflict)...) {
+			err = u.write(ctx, edit, fault.Denied)
+		}
+		if err == nil {
+			close(u.minting)
+		}
+		return err
+	})
+}
+
+// neverSet is the policy that a resource has until somebody sets one.
+const neverSet = `{"etag":"ACAB"}`
+
+// writeFirst writes the first policy that a resource made a moment ago has, which
+// spares the round trip of reading it. It is a conflict if there is one already.
+func (u *ascent) writeFirst(ctx context.Context, edit grants.Edit) error {
+	doc, err := grants.Decode(edit.Resource.Type().API.Dialect, []byte(neverSet))
+	if err != nil {
+		return err
+	}
+	for _, b := range edit.Bindings {
+		doc.Add(b)
+	}
+	stored, err := u.Cloud.WritePolicy(ctx, edit.Resource, doc)
+	if err != nil {
+		return err
+	}
+	return survived(stored, edit)
+}
+
+func (u *ascent) deliverToken(ctx context.Context) error {
+	if err := after(ctx, u.created); err != nil {
+		return err
+	}
+	if err := after(ctx, u.minting); err != nil {
+		return err
+	}
+	var token grants.Token
+	err := u.step("mint token", u.plan.Email, func() error {
+		lifetime := min(u.plan.Expires.Sub(u.Now()), grants.TokenLifetime)
+		err := u.repeat(ctx, "mint token", u.plan.Email, u.options.ReadyTimeout, func() (err error) {
+			token, err = u.Cloud.AccessToken(ctx, u.plan.Email, lifetime)
+			return err
+		}, fault.NotFound, fault.Denied)
+		if err != nil {
+			return err
+		}
+		return u.journal.Append(journal.TokenMinted{Expires: token.Expires})
+	})
+	if err != nil {
+		return err
+	}
+	if u.tester, err = u.AsToken(token.Value); err != nil {
+		return err
+	}
+	close(u.armed)
+	return u.deliver(Delivery{Plan: u.plan, Dir: u.options.Dir, Token: token})
+}
+
+func (u *ascent) deliver(d Delivery) error {
+	return u.step("deliver", d.Dir, func() error {
+		if err := u.journal.Append(journal.DeliverIntended{Paths: []string{d.Dir}}); err != nil {
+			return err
+		}
+		if err := u.Credentials.Deliver(d); err != nil {
+			return err
+		}
+		return u.journal.Append(journal.Delivered{})
+	})
+}
