@@ -1,0 +1,108 @@
+package emulator
+
+import (
+	"net/http"
+	"strings"
+	"time"
+)
+
+const bigqueryHost = "bigquery.googleapis.com"
+
+// bigqueryState is what BigQuery remembers. Datasets are kept by projects/P/datasets/D.
+type bigqueryState struct {
+	Datasets map[string]*dataset `json:"datasets,omitempty"`
+}
+
+// dataset is one dataset with its tables. It has no allow policy beside Access: the one that decisions
+// need is made from that.
+type dataset struct {
+	Project      string            `json:"project"` // id
+	ID           string            `json:"id"`
+	FriendlyName string            `json:"friendlyName,omitempty"`
+	Description  string            `json:"description,omitempty"`
+	Location     string            `json:"location"`
+	Labels       map[string]string `json:"labels,omitempty"`
+	Created      time.Time         `json:"created"`
+	Modified     time.Time         `json:"modified" snapshot:"-"`
+	Revision     int64             `json:"revision" snapshot:"-"` // the etag is made from it
+	Access       []accessEntry     `json:"access,omitempty"`
+	Tables       map[string]*table `json:"tables,omitempty"`
+}
+
+// bigqueryMethods are the methods of BigQuery's REST API for datasets, tables and rows. There are no
+// jobs, and so no queries.
+func bigqueryMethods() []method {
+	const datasets = "/bigquery/v2/projects/{project}/datasets"
+	const one, tables = datasets + "/{dataset}", datasets + "/{dataset}/tables"
+	at := func(id, pattern string, serve func(*call) (any, error)) method {
+		writes := !strings.HasPrefix(pattern, "GET ")
+		return method{id: "bigquery." + id, host: bigqueryHost, pattern: pattern, writes: writes, serve: serve}
+	}
+	return append([]method{
+		at("datasets.insert", "POST "+datasets, insertDataset),
+		at("datasets.list", "GET "+datasets, listDatasets),
+		at("datasets.get", "GET "+one, getDataset),
+		at("datasets.patch", "PATCH "+one, patchDataset),
+		at("datasets.delete", "DELETE "+one, deleteDataset),
+		at("tables.insert", "POST "+tables, insertTable),
+		at("tables.list", "GET "+tables, listTables),
+		at("tables.get", "GET "+tables+"/{table}", getTable),
+		at("tables.delete", "DELETE "+tables+"/{table}", deleteTable),
+		at("tabledata.insertAll", "POST "+tables+"/{table}/insertAll", insertRows),
+		at("tabledata.list", "GET "+tables+"/{table}/data", listRows),
+	}, policyMethods(policySpec{
+		api: "bigquery.tables", host: bigqueryHost, path: tables + "/{table}", getVerb: http.MethodPost,
+		permission: "bigquery.tables", public: true,
+		find: func(c *call) (node, *policy, error) {
+			_, t, n, err := c.findTable()
+			if err != nil {
+				return n, nil, err
+			}
+			return n, t.Policy, nil
+		},
+	})...)
+}
+
+// findDataset returns the dataset of the request and its node, or the node of its project beside the error.
+func (c *call) findDataset() (*dataset, node, error) {
+	parent, p, err := c.server.projectNode(c.vars["project"])
+	if err != nil {
+		return nil, parent, err
+	}
+	d := c.state().BigQuery.Datasets["projects/"+p.ID+"/datasets/"+c.vars["dataset"]]
+	if d == nil {
+		return nil, parent, notFound("Not found: Dataset %s:%s", p.ID, c.vars["dataset"])
+	}
+	return d, d.node(parent), nil
+}
+
+func (d *dataset) name() string { return "projects/" + d.Project + "/datasets/" + d.ID }
+
+func (d *dataset) node(parent node) node {
+	return parent.child("//"+bigqueryHost+"/"+d.name(), d.name(), bigqueryHost+"/Dataset", d.policy())
+}
+
+// findTable returns the table of the request, its dataset and its node, or the node of what would hold
+// it beside the error.
+func (c *call) findTable() (*dataset, *table, node, error) {
+	d, n, err := c.findDataset()
+	if err != nil {
+		return nil, nil, n, err
+	}
+	t := d.Tables[c.vars["table"]]
+	if t == nil {
+		return nil, nil, n, notFound("Not found: Table %s:%s.%s", d.Project, d.ID, c.vars["table"])
+	}
+	full, name := n.full+"/tables/"+t.ID, n.name+"/tables/"+t.ID
+	return d, t, n.child(full, name, bigqueryHost+"/Table", t.Policy), nil
+}
+
+// duplicate is BigQuery's answer to a name that is taken.
+func duplicate(format string, args ...any) error {
+	return fail(http.StatusConflict, "ALREADY_EXISTS", "duplicate", "Already Exists: "+format, args...)
+}
+
+// invalidEntry is BigQuery's answer to content that it does not accept.
+func invalidEntry(format string, args ...any) error {
+	return fail(http.StatusBadRequest, "INVALID_ARGUMENT", "invalid", format, args...)
+}

@@ -1,0 +1,132 @@
+package emulator
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// decision is one question asked of IAM, and its answer.
+type decision struct {
+	permission string
+	resource   string // full name
+	allowed    bool
+	by         string // the binding that decided: role, member, resource, condition's title
+}
+
+// decide answers whether the caller holds permission on n: whether any policy from
+// the resource up to the organization has a binding of a role with the permission,
+// to a member that the caller is, under a condition that is true.
+func (c *call) decide(permission string, n node, attributes map[string]any) decision {
+	return c.state().decide(c.caller, permission, n, c.now, attributes)
+}
+
+func (s *state) decide(who *principal, permission string, n node, now time.Time, attributes map[string]any) decision {
+	d := decision{permission: permission, resource: n.full}
+	if who == nil {
+		return d
+	}
+	for i, p := range n.policies {
+		for _, b := range p.Bindings {
+			if r := predefined()[b.Role]; r == nil || !r.has[permission] {
+				continue
+			}
+			member, ok := s.memberOf(who, b.Members)
+			if !ok {
+				continue
+			}
+			if b.Condition != nil {
+				// An expression that cannot be evaluated does not grant.
+				if yes, err := b.Condition.holds(n, now, attributes); err != nil || !yes {
+					continue
+				}
+			}
+			d.allowed = true
+			d.by = b.Role + " to " + member
+			if i < len(n.holders) {
+				d.by += " on " + n.holders[i]
+			}
+			if b.Condition != nil {
+				d.by += " if " + b.Condition.Title
+			}
+			return d
+		}
+	}
+	return d
+}
+
+// memberOf returns the first of members that who is.
+func (s *state) memberOf(who *principal, members []string) (string, bool) {
+	if who.identities == nil {
+		who.identities = s.identities(who)
+	}
+	for _, m := range members {
+		if who.identities[strings.ToLower(m)] || s.hasConvenience(who, m) {
+			return m, true
+		}
+	}
+	return "", false
+}
+
+// identities returns, in lower case, every member string that means who.
+func (s *state) identities(who *principal) map[string]bool {
+	ids := map[string]bool{strings.ToLower(allUsers): true}
+	if who.anonymous() {
+		return ids
+	}
+	ids[strings.ToLower(allAuthenticatedUsers)] = true
+	ids[strings.ToLower(who.member)] = true
+	if who.account != nil {
+		if p := s.Projects[who.account.ProjectID]; p != nil {
+			for _, container := range s.containers(p) {
+				ids["principalset://cloudresourcemanager.googleapis.com/"+container+"/type/serviceaccount"] = true
+			}
+		}
+	} else if _, domain, ok := strings.Cut(who.email, "@"); ok {
+		ids["domain:"+strings.ToLower(domain)] = true
+	}
+	// Groups may hold groups: go on until nothing is added.
+	for grown := true; grown; {
+		grown = false
+		for email, members := range s.Groups {
+			id := "group:" + strings.ToLower(email)
+			if !ids[id] && slices.ContainsFunc(members, func(m string) bool { return ids[strings.ToLower(m)] }) {
+				ids[id] = true
+				grown = true
+			}
+		}
+	}
+	return ids
+}
+
+// containers returns the relative names, by number, of a project and what it lies in.
+func (s *state) containers(p *project) []string {
+	out := []string{"projects/" + p.Number}
+	for parent := p.Parent; parent != "" && !slices.Contains(out, parent); {
+		out = append(out, parent)
+		if f := s.Folders[strings.TrimPrefix(parent, "folders/")]; f != nil {
+			parent = f.Parent
+			continue
+		}
+		break
+	}
+	return out
+}
+
+// hasConvenience reports whether who is a projectOwner:, projectEditor: or
+// projectViewer: member: whether the project's own policy gives it the basic role.
+func (s *state) hasConvenience(who *principal, member string) bool {
+	kind, id, _ := strings.Cut(member, ":")
+	basic := map[string]string{"projectOwner": "roles/owner", "projectEditor": "roles/editor", "projectViewer": "roles/viewer"}[kind]
+	p := s.Projects[id]
+	if basic == "" || p == nil {
+		return false
+	}
+	for _, b := range p.Policy.Bindings {
+		if b.Role == basic && b.Condition == nil &&
+			slices.ContainsFunc(b.Members, func(m string) bool { return who.identities[strings.ToLower(m)] }) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,170 @@
+package emulator
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"unicode"
+)
+
+// apiError is a refusal in Google's shape.
+type apiError struct {
+	code    int
+	status  string // canonical: "PERMISSION_DENIED"
+	reason  string // of the legacy envelope: "forbidden"
+	message string
+	details []any
+	header  http.Header
+	// oauth replaces the envelope by that of RFC 6749, section 5.2.
+	oauth string
+}
+
+func (e *apiError) Error() string { return fmt.Sprintf("%d %s: %s", e.code, e.status, e.message) }
+
+// fail builds a refusal. A reason in capitals ("IAM_PERMISSION_DENIED") becomes a
+// google.rpc.ErrorInfo; any other is that of the legacy envelope; "" is derived
+// from the status.
+func fail(code int, status, reason, format string, args ...any) *apiError {
+	e := &apiError{code: code, status: status, message: fmt.Sprintf(format, args...)}
+	if reason != "" && unicode.IsUpper(rune(reason[0])) {
+		e.details = append(e.details, errorInfo(reason, "googleapis.com", nil))
+	} else {
+		e.reason = reason
+	}
+	return e
+}
+
+func (e *apiError) withDetails(details ...any) *apiError {
+	e.details = append(e.details, details...)
+	return e
+}
+
+func errorInfo(reason, domain string, metadata map[string]string) map[string]any {
+	m := map[string]any{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": domain}
+	if len(metadata) > 0 {
+		m["metadata"] = metadata
+	}
+	return m
+}
+
+// preconditionFailure is the detail with which an organisation policy refuses.
+func preconditionFailure(constraint, subject string) map[string]any {
+	return map[string]any{
+		"@type":      "type.googleapis.com/google.rpc.PreconditionFailure",
+		"violations": []any{map[string]any{"type": constraint, "subject": subject}},
+	}
+}
+
+func notFound(format string, args ...any) *apiError {
+	return fail(http.StatusNotFound, "NOT_FOUND", "notFound", format, args...)
+}
+
+func alreadyExists(format string, args ...any) *apiError {
+	return fail(http.StatusConflict, "ALREADY_EXISTS", "alreadyExists", format, args...)
+}
+
+func invalid(format string, args ...any) *apiError {
+	return fail(http.StatusBadRequest, "INVALID_ARGUMENT", "badRequest", format, args...)
+}
+
+// precondition is the refusal that lasts until something else changes (400).
+func precondition(format string, args ...any) *apiError {
+	return fail(http.StatusBadRequest, "FAILED_PRECONDITION", "failedPrecondition", format, args...)
+}
+
+// aborted is the answer to a stale etag.
+func aborted() *apiError {
+	return fail(http.StatusConflict, "ABORTED", "aborted",
+		"There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff.")
+}
+
+// conditionNotMet is the answer of storage and BigQuery to a stale etag or generation.
+func conditionNotMet() *apiError {
+	return fail(http.StatusPreconditionFailed, "FAILED_PRECONDITION", "conditionNotMet",
+		"At least one of the pre-conditions you specified did not hold.")
+}
+
+// forbidden is a 403 that names neither permission nor resource.
+func forbidden(format string, args ...any) *apiError {
+	return fail(http.StatusForbidden, "PERMISSION_DENIED", "forbidden", format, args...)
+}
+
+// denied is the 403 of a missing permission, in the words of the service at host.
+func denied(host string, who *principal, permission string, n node) *apiError {
+	name := "anonymous caller"
+	if who != nil {
+		name = who.email
+	}
+	switch host {
+	case "storage.googleapis.com":
+		return forbidden("%s does not have %s access to the Google Cloud Storage %s. Permission '%s' denied on resource (or it may not exist).",
+			name, permission, storageKind(n), permission)
+	case "bigquery.googleapis.com":
+		e := forbidden("Access Denied: %s: Permission %s denied on %s (or it may not exist).", n.short(), permission, n.short())
+		e.reason = "accessDenied"
+		return e
+	case "pubsub.googleapis.com":
+		return forbidden("User not authorized to perform this action.").withDetails(errorInfo("IAM_PERMISSION_DENIED", "iam.googleapis.com",
+			map[string]string{"permission": permission, "resource": n.relative()}))
+	}
+	return forbidden("Permission '%s' denied on resource '%s' (or it may not exist).", permission, n.full).withDetails(
+		errorInfo("IAM_PERMISSION_DENIED", "iam.googleapis.com", map[string]string{"permission": permission, "resource": n.relative()}))
+}
+
+func storageKind(n node) string {
+	switch {
+	case strings.Contains(n.full, "/objects/"):
+		return "object"
+	case strings.Contains(n.full, "/buckets/"):
+		return "bucket"
+	}
+	return "project"
+}
+
+// unauthenticated is a 401. The reason is the ErrorInfo's.
+func unauthenticated(host, reason, message string) *apiError {
+	e := &apiError{code: http.StatusUnauthorized, status: "UNAUTHENTICATED", reason: "authError", message: message,
+		header: http.Header{"Www-Authenticate": {`Bearer realm="https://accounts.google.com/"`}}}
+	if reason == "CREDENTIALS_MISSING" {
+		e.reason = "required"
+	}
+	return e.withDetails(errorInfo(reason, "googleapis.com", map[string]string{"service": host}))
+}
+
+// oauthError is a refusal of the token endpoint.
+func oauthError(code int, kind, format string, args ...any) *apiError {
+	return &apiError{code: code, oauth: kind, message: fmt.Sprintf(format, args...)}
+}
+
+var legacyReasons = map[string]string{
+	"INVALID_ARGUMENT": "badRequest", "FAILED_PRECONDITION": "failedPrecondition", "NOT_FOUND": "notFound",
+	"ALREADY_EXISTS": "alreadyExists", "ABORTED": "aborted", "PERMISSION_DENIED": "forbidden",
+	"UNAUTHENTICATED": "authError", "RESOURCE_EXHAUSTED": "rateLimitExceeded", "UNIMPLEMENTED": "notImplemented",
+	"INTERNAL": "backendError",
+}
+
+// envelope returns the JSON form of e for a request. Two are known: the older one,
+// with errors[], answers storage and BigQuery and the discovery-based clients,
+// which send prettyPrint; the newer one, with details, answers transcoded gRPC.
+func (e *apiError) envelope(host string, r *http.Request) any {
+	if e.oauth != "" {
+		return map[string]any{"error": e.oauth, "error_description": e.message}
+	}
+	body := map[string]any{"code": e.code, "message": e.message}
+	q := r.URL.Query()
+	storage := host == "storage.googleapis.com"
+	if storage || host == "bigquery.googleapis.com" || (q.Has("prettyPrint") && !q.Has("$alt")) {
+		reason := e.reason
+		if reason == "" {
+			reason = legacyReasons[e.status]
+		}
+		body["errors"] = []any{map[string]any{"domain": "global", "message": e.message, "reason": reason}}
+	}
+	if !storage {
+		body["status"] = e.status
+		if len(e.details) > 0 {
+			body["details"] = e.details
+		}
+	}
+	return map[string]any{"error": body}
+}

@@ -1,0 +1,282 @@
+package emulator
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha1"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"slices"
+	"time"
+)
+
+// maxKeys is how many user-managed keys an account may have.
+const maxKeys = 10
+
+// accountKey is a key of an account: its public half, in a certificate.
+type accountKey struct {
+	ID          string    `json:"id"`
+	Certificate []byte    `json:"certificate"` // DER
+	Origin      string    `json:"origin"`      // GOOGLE_PROVIDED or USER_PROVIDED
+	Algorithm   string    `json:"algorithm"`   // KEY_ALG_RSA_2048
+	ValidAfter  time.Time `json:"validAfter"`
+	ValidBefore time.Time `json:"validBefore"`
+	Disabled    bool      `json:"disabled,omitempty"`
+}
+
+var errNotRSA = errors.New("the key is not RSA")
+
+func (k *accountKey) public() (*rsa.PublicKey, error) {
+	cert, err := x509.ParseCertificate(k.Certificate)
+	if err != nil {
+		return nil, err
+	}
+	public, ok := cert.PublicKey.(*rsa.PublicKey)
+	if !ok {
+		return nil, errNotRSA
+	}
+	return public, nil
+}
+
+// resource is the key as the API shows it.
+func (k *accountKey) resource(a *serviceAccount) map[string]any {
+	m := map[string]any{
+		"name": a.name() + "/keys/" + k.ID, "keyAlgorithm": k.Algorithm, "keyOrigin": k.Origin, "keyType": "USER_MANAGED",
+		"validAfterTime": apiTime(k.ValidAfter), "validBeforeTime": apiTime(k.ValidBefore),
+	}
+	if k.Disabled {
+		m["disabled"] = true
+	}
+	return m
+}
+
+// apiTime is how Google writes a time: whole seconds and Z, which every client reads.
+func apiTime(t time.Time) string { return t.UTC().Truncate(time.Second).Format(time.RFC3339) }
+
+func pemOf(kind string, der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+}
+
+func keyID(der []byte) string {
+	sum := sha1.Sum(der)
+	return hex.EncodeToString(sum[:])
+}
+
+// roomForKey refuses an account's eleventh key.
+func (a *serviceAccount) roomForKey() error {
+	if len(a.Keys) >= maxKeys {
+		return precondition("Precondition check failed.")
+	}
+	return nil
+}
+
+// keyConstraint refuses by an organization policy on the project of an account.
+func (c *call) keyConstraint(a *serviceAccount, constraint, message string) error {
+	if !c.state().Projects[a.ProjectID].constrained(constraint) {
+		return nil
+	}
+	return precondition("%s", message).withDetails(preconditionFailure("constraints/"+constraint,
+		a.name()+"?configvalue="+a.Email))
+}
+
+func createKey(c *call) (any, error) {
+	a, err := c.account("iam.serviceAccountKeys.create")
+	if err != nil {
+		return nil, err
+	}
+	var body struct {
+		PrivateKeyType string `json:"privateKeyType"`
+		KeyAlgorithm   string `json:"keyAlgorithm"`
+	}
+	if err := c.decode(&body); err != nil {
+		return nil, err
+	}
+	if t := body.PrivateKeyType; t != "" && t != "TYPE_GOOGLE_CREDENTIALS_FILE" && t != "TYPE_UNSPECIFIED" {
+		return nil, fail(501, "UNIMPLEMENTED", "notImplemented", "The emulator does not make keys of type %s.", t)
+	}
+	if t := body.KeyAlgorithm; t != "" && t != "KEY_ALG_RSA_2048" && t != "KEY_ALG_UNSPECIFIED" {
+		return nil, fail(501, "UNIMPLEMENTED", "notImplemented", "The emulator does not make keys of algorithm %s.", t)
+	}
+	if err := c.keyConstraint(a, "iam.disableServiceAccountKeyCreation", "Key creation is not allowed on this service account."); err != nil {
+		return nil, err
+	}
+	if err := a.roomForKey(); err != nil {
+		return nil, err
+	}
+	private, err := c.server.cfg.NewKey()
+	if err != nil {
+		return nil, err
+	}
+	forever := time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+	der, err := selfSigned(private, a.UniqueID, c.now, forever)
+	if err != nil {
+		return nil, err
+	}
+	k := &accountKey{ID: keyID(der), Certificate: der, Origin: "GOOGLE_PROVIDED", Algorithm: "KEY_ALG_RSA_2048",
+		ValidAfter: c.now.Truncate(time.Second), ValidBefore: forever}
+	file, err := a.keyFile(k.ID, private)
+	if err != nil {
+		return nil, err
+	}
+	a.Keys = append(a.Keys, k)
+	m := k.resource(a)
+	m["privateKeyType"] = "TYPE_GOOGLE_CREDENTIALS_FILE"
+	m["privateKeyData"] = base64.StdEncoding.EncodeToString(file)
+	return m, nil
+}
+
+func selfSigned(private *rsa.PrivateKey, name string, from, to time.Time) ([]byte, error) {
+	template := &x509.Certificate{
+		SerialNumber: new(big.Int).SetInt64(from.UnixNano()),
+		Subject:      pkix.Name{CommonName: name},
+		NotBefore:    from, NotAfter: to,
+		KeyUsage: x509.KeyUsageDigitalSignature,
+	}
+	return x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+}
+
+// keyFile is the JSON file that clients read (google.aip.dev/auth/4112).
+func (a *serviceAccount) keyFile(id string, private *rsa.PrivateKey) ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return nil, err
+	}
+	return json.MarshalIndent(map[string]string{
+		"type": "service_account", "project_id": a.ProjectID, "private_key_id": id,
+		"private_key": string(pemOf("PRIVATE KEY", der)), "client_email": a.Email, "client_id": a.UniqueID,
+		"auth_uri": "https://accounts.google.com/o/oauth2/auth", "token_uri": tokenURI,
+		"auth_provider_x509_cert_url": "https://www.googleapis.com/oauth2/v1/certs",
+		"client_x509_cert_url":        "https://www.googleapis.com/robot/v1/metadata/x509/" + a.Email,
+		"universe_domain":             "googleapis.com",
+	}, "", "  ")
+}
+
+func uploadKey(c *call) (any, error) {
+	a, err := c.account("iam.serviceAccountKeys.create")
+	if err != nil {
+		return nil, err
+	}
+	var body struct {
+		PublicKeyData []byte `json:"publicKeyData"`
+	}
+	if err := c.decode(&body); err != nil {
+		return nil, err
+	}
+	if err := c.keyConstraint(a, "iam.disableServiceAccountKeyUpload", "Key upload is not allowed on this service account."); err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(body.PublicKeyData)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return nil, invalid("Invalid public key data: a PEM X.509 certificate is expected.")
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, invalid("Invalid public key data: %v", err)
+	}
+	public, ok := cert.PublicKey.(*rsa.PublicKey)
+	if !ok {
+		return nil, invalid("Invalid public key data: the certificate does not wrap an RSA key.")
+	}
+	algorithm := map[int]string{1024: "KEY_ALG_RSA_1024", 2048: "KEY_ALG_RSA_2048"}[public.N.BitLen()]
+	if algorithm == "" {
+		algorithm = "KEY_ALG_UNSPECIFIED"
+	}
+	k := &accountKey{ID: keyID(block.Bytes), Certificate: block.Bytes, Origin: "USER_PROVIDED", Algorithm: algorithm,
+		ValidAfter: cert.NotBefore, ValidBefore: cert.NotAfter}
+	if slices.ContainsFunc(a.Keys, func(old *accountKey) bool { return old.ID == k.ID }) {
+		return nil, alreadyExists("Service account key %s already exists.", k.ID)
+	}
+	if err := a.roomForKey(); err != nil {
+		return nil, err
+	}
+	a.Keys = append(a.Keys, k)
+	return k.resource(a), nil
+}
+
+// systemKeyPeriod is how long a key lives that Google rotates by itself.
+const systemKeyPeriod = 17 * 24 * time.Hour
+
+// systemKey describes the account's key of the day whose private half nobody sees.
+func (a *serviceAccount) systemKey(now time.Time) map[string]any {
+	from := now.Truncate(systemKeyPeriod)
+	return map[string]any{
+		"name": a.name() + "/keys/" + keyID([]byte(a.UniqueID+from.String())), "keyAlgorithm": "KEY_ALG_RSA_2048",
+		"keyOrigin": "GOOGLE_PROVIDED", "keyType": "SYSTEM_MANAGED",
+		"validAfterTime": apiTime(from), "validBeforeTime": apiTime(from.Add(systemKeyPeriod)),
+	}
+}
+
+func listKeys(c *call) (any, error) {
+	a, err := c.account("iam.serviceAccountKeys.list")
+	if err != nil {
+		return nil, err
+	}
+	types := c.r.URL.Query()["keyTypes"]
+	wanted := func(t string) bool { return len(types) == 0 || slices.Contains(types, t) }
+	keys := []any{}
+	if wanted("USER_MANAGED") {
+		for _, k := range a.Keys {
+			keys = append(keys, k.resource(a))
+		}
+	}
+	if wanted("SYSTEM_MANAGED") {
+		keys = append(keys, a.systemKey(c.now))
+	}
+	if len(keys) == 0 {
+		return struct{}{}, nil
+	}
+	return map[string]any{"keys": keys}, nil
+}
+
+// key returns the key that the path names, to a caller with the permission.
+func (c *call) key(permission string) (*serviceAccount, int, error) {
+	a, err := c.account(permission)
+	if err != nil {
+		return nil, 0, err
+	}
+	i := slices.IndexFunc(a.Keys, func(k *accountKey) bool { return k.ID == c.vars["key"] })
+	if i < 0 {
+		return nil, 0, notFound("Service account key %s does not exist.", c.vars["key"])
+	}
+	return a, i, nil
+}
+
+func getKey(c *call) (any, error) {
+	a, i, err := c.key("iam.serviceAccountKeys.get")
+	if err != nil {
+		return nil, err
+	}
+	k := a.Keys[i]
+	m := k.resource(a)
+	switch c.query("publicKeyType") {
+	case "TYPE_X509_PEM_FILE":
+		m["publicKeyData"] = pemOf("CERTIFICATE", k.Certificate)
+	case "TYPE_RAW_PUBLIC_KEY":
+		public, err := k.public()
+		if err != nil {
+			return nil, err
+		}
+		der, err := x509.MarshalPKIXPublicKey(public)
+		if err != nil {
+			return nil, err
+		}
+		m["publicKeyData"] = pemOf("PUBLIC KEY", der)
+	}
+	return m, nil
+}
+
+// deleteKey forgets a key. Tokens made with it live on.
+func deleteKey(c *call) (any, error) {
+	a, i, err := c.key("iam.serviceAccountKeys.delete")
+	if err != nil {
+		return nil, err
+	}
+	a.Keys = slices.Delete(a.Keys, i, i+1)
+	return struct{}{}, nil
+}

@@ -1,0 +1,48 @@
+package emulator
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// logLine is one line of the request log. It holds no credential: of a request it
+// shows the path and the reason given, never the query, another header or the body.
+type logLine struct {
+	Time       string `json:"time"`
+	Principal  string `json:"principal,omitempty"`
+	Method     string `json:"method"`
+	HTTP       string `json:"http"`
+	Resource   string `json:"resource,omitempty"`
+	Permission string `json:"permission,omitempty"`
+	Decision   string `json:"decision"` // allowed, denied; or none, where IAM was not asked
+	By         string `json:"by,omitempty"`
+	Code       int    `json:"code"`
+	Reason     string `json:"reason,omitempty"` // what the client gave as X-Goog-Request-Reason
+}
+
+// record writes the request log: a line for each decision of a call, one at least.
+func (s *Server) record(c *call, code int) {
+	if s.cfg.Log == nil {
+		return
+	}
+	line := logLine{Time: c.now.UTC().Format(time.RFC3339Nano), Method: c.method.id, HTTP: c.r.Method + " " + c.r.URL.Path,
+		Decision: "none", Code: code, Reason: c.r.Header.Get("X-Goog-Request-Reason")}
+	if c.caller != nil {
+		line.Principal = c.caller.member
+	}
+	s.logMu.Lock()
+	defer s.logMu.Unlock()
+	enc := json.NewEncoder(s.cfg.Log)
+	enc.SetEscapeHTML(false)
+	if len(c.decisions) == 0 {
+		_ = enc.Encode(line) // a log that cannot be written is no reason to fail calls
+	}
+	for _, d := range c.decisions {
+		line.Resource, line.Permission, line.By = d.resource, d.permission, d.by
+		line.Decision = "denied"
+		if d.allowed {
+			line.Decision = "allowed"
+		}
+		_ = enc.Encode(line)
+	}
+}

@@ -1,0 +1,466 @@
+package emulator
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Limits of an allow policy (iam/quotas).
+const (
+	maxMembers          = 1500 // every appearance counts, exemptions from audit included
+	maxGroups           = 250  // groups and domains
+	maxSameRoleMember   = 20   // bindings of one role to one member, differing in the condition
+	maxLogicalOperators = 12   // in one condition
+)
+
+// policy is an allow policy. The zero value is the policy that was never set.
+type policy struct {
+	// Changed is when it was set, in microseconds since 1970: all that the etag says.
+	Changed      int64                      `json:"changed,omitempty" snapshot:"-"`
+	Bindings     []binding                  `json:"bindings,omitempty"`
+	AuditConfigs []auditConfig              `json:"auditConfigs,omitempty"`
+	Extra        map[string]json.RawMessage `json:"extra,omitempty"` // fields unknown here, kept as they came
+}
+
+// binding grants a role to members, under a condition if there is one. Two
+// bindings of a policy never share both role and condition.
+type binding struct {
+	Role      string
+	Members   []string
+	Condition *condition
+	Extra     map[string]json.RawMessage // fields unknown here
+}
+
+type condition struct {
+	Title       string `json:"title,omitempty"`
+	Description string `json:"description,omitempty"`
+	Expression  string `json:"expression,omitempty"`
+	Location    string `json:"location,omitempty"`
+}
+
+type auditConfig struct {
+	Service  string           `json:"service,omitempty"`
+	LogTypes []auditLogConfig `json:"auditLogConfigs,omitempty"`
+}
+
+type auditLogConfig struct {
+	LogType  string   `json:"logType,omitempty"`
+	Exempted []string `json:"exemptedMembers,omitempty"`
+}
+
+// wirePolicy is a policy as it travels.
+type wirePolicy struct {
+	Version      int
+	Bindings     []binding
+	AuditConfigs []auditConfig
+	Etag         string
+	Extra        map[string]json.RawMessage // what else came, or is to be sent: kind, resourceId, ...
+}
+
+func (b binding) MarshalJSON() ([]byte, error) {
+	m := map[string]any{"role": b.Role}
+	for k, v := range b.Extra {
+		m[k] = v
+	}
+	if len(b.Members) > 0 {
+		m["members"] = b.Members
+	}
+	if b.Condition != nil {
+		m["condition"] = b.Condition
+	}
+	return json.Marshal(m)
+}
+
+func (b *binding) UnmarshalJSON(data []byte) error {
+	*b = binding{}
+	var err error
+	b.Extra, err = decodeFields(data, map[string]any{"role": &b.Role, "members": &b.Members, "condition": &b.Condition})
+	return err
+}
+
+func (w wirePolicy) MarshalJSON() ([]byte, error) {
+	m := map[string]any{}
+	for k, v := range w.Extra {
+		m[k] = v
+	}
+	if w.Version != 0 {
+		m["version"] = w.Version
+	}
+	if len(w.Bindings) > 0 {
+		m["bindings"] = w.Bindings
+	}
+	if len(w.AuditConfigs) > 0 {
+		m["auditConfigs"] = w.AuditConfigs
+	}
+	if w.Etag != "" {
+		m["etag"] = w.Etag
+	}
+	return json.Marshal(m)
+}
+
+func (w *wirePolicy) UnmarshalJSON(data []byte) error {
+	*w = wirePolicy{}
+	var err error
+	w.Extra, err = decodeFields(data, map[string]any{
+		"version": &w.Version, "bindings": &w.Bindings, "auditConfigs": &w.AuditConfigs, "etag": &w.Etag})
+	return err
+}
+
+// decodeFields decodes the fields of a JSON object into the given pointers, and
+// returns the fields that have none.
+func decodeFields(data []byte, known map[string]any) (map[string]json.RawMessage, error) {
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(data, &all); err != nil {
+		return nil, err
+	}
+	for name, into := range known {
+		if raw, ok := all[name]; ok {
+			if err := json.Unmarshal(raw, into); err != nil {
+				return nil, err
+			}
+			delete(all, name)
+		}
+	}
+	if len(all) == 0 {
+		return nil, nil
+	}
+	return all, nil
+}
+
+// unsetEtag is what a policy carries that was never set: the bytes 00 20 01.
+const unsetEtag = "ACAB"
+
+// etagOf encodes a time in microseconds: the byte 7, then 56 bits, big-endian.
+func etagOf(micros int64) string {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], uint64(micros))
+	b[0] = 7
+	return base64.StdEncoding.EncodeToString(b[:])
+}
+
+func (p *policy) etag() string {
+	if p.Changed == 0 {
+		return unsetEtag
+	}
+	return etagOf(p.Changed)
+}
+
+// touch gives p a new etag, later than its last.
+func (p *policy) touch(now time.Time) { p.Changed = max(now.UnixMicro(), p.Changed+1) }
+
+// sameEtag compares the bytes of two etags: clients re-encode them in the other
+// alphabet of base64.
+func sameEtag(a, b string) bool {
+	decode := func(s string) ([]byte, bool) {
+		s = strings.TrimRight(strings.NewReplacer("-", "+", "_", "/").Replace(s), "=")
+		raw, err := base64.RawStdEncoding.DecodeString(s)
+		return raw, err == nil
+	}
+	x, okX := decode(a)
+	y, okY := decode(b)
+	return okX && okY && bytes.Equal(x, y)
+}
+
+func (p *policy) conditional() bool {
+	return slices.ContainsFunc(p.Bindings, func(b binding) bool { return b.Condition != nil })
+}
+
+// empty reports whether p grants nothing and says nothing.
+func (p *policy) empty() bool {
+	return p == nil || len(p.Bindings) == 0 && len(p.AuditConfigs) == 0 && len(p.Extra) == 0
+}
+
+// checkVersion refuses versions that do not exist.
+func checkVersion(v int) error {
+	if v != 0 && v != 1 && v != 3 {
+		return invalid("Invalid policy version %d: valid values are 0, 1 and 3.", v)
+	}
+	return nil
+}
+
+// read returns p as it is sent to somebody who asked for a version. Conditions
+// are hidden from those who did not ask for 3, in roles that cannot be mistaken
+// for the real ones (iam/docs/troubleshooting-withcond).
+func (p *policy) read(requested int) wirePolicy {
+	w := wirePolicy{Etag: p.etag(), AuditConfigs: p.AuditConfigs, Extra: maps.Clone(p.Extra)}
+	if p.Changed == 0 {
+		return w
+	}
+	w.Version = 1
+	w.Bindings = slices.Clone(p.Bindings)
+	if !p.conditional() {
+		return w
+	}
+	if requested >= 3 {
+		w.Version = 3
+		return w
+	}
+	for i, b := range w.Bindings {
+		if b.Condition != nil {
+			w.Bindings[i].Role = withcond(b)
+			w.Bindings[i].Condition = nil
+		}
+	}
+	return w
+}
+
+// withcond is the role under which a conditional binding is shown to readers of
+// version 1.
+func withcond(b binding) string {
+	sum := sha256.Sum256([]byte(b.key()))
+	return b.Role + "_withcond_" + hex.EncodeToString(sum[:10])
+}
+
+// key tells bindings apart.
+func (b binding) key() string {
+	if b.Condition == nil {
+		return b.Role
+	}
+	c := b.Condition
+	return strings.Join([]string{b.Role, c.Expression, c.Title, c.Description, c.Location}, "\x00")
+}
+
+// writeOptions say what a resource accepts in its policy.
+type writeOptions struct {
+	conditions  bool     // conditional bindings
+	public      bool     // allUsers and allAuthenticatedUsers
+	convenience bool     // projectOwner: and its kin, which only buckets know
+	audit       bool     // auditConfigs
+	service     string   // only roles with permissions that begin so ("pubsub.topics."); "" takes every role
+	mask        []string // updateMask; nil means bindings and etag
+	skipEtag    bool     // the caller has compared it
+	ignore      []string // fields of the wire form that are no part of the policy
+}
+
+// write replaces p by w, if w is a policy that may be set, and gives it a new etag.
+// p is unchanged after an error.
+func (p *policy) write(s *state, now time.Time, w wirePolicy, o writeOptions) error {
+	if err := checkVersion(w.Version); err != nil {
+		return err
+	}
+	if w.Etag != "" && !o.skipEtag && !sameEtag(w.Etag, p.etag()) {
+		return aborted()
+	}
+	next := policy{Changed: p.Changed, AuditConfigs: p.AuditConfigs, Bindings: p.Bindings, Extra: p.Extra}
+	masked := func(field string) bool { return o.mask == nil || slices.Contains(o.mask, field) }
+	if masked("bindings") {
+		next.Bindings = mergeBindings(w.Bindings)
+		next.Extra = maps.Clone(w.Extra)
+		for _, name := range o.ignore {
+			delete(next.Extra, name)
+		}
+		if len(next.Extra) == 0 {
+			next.Extra = nil
+		}
+	}
+	if o.audit && o.mask != nil && (slices.Contains(o.mask, "auditConfigs") || slices.Contains(o.mask, "audit_configs")) {
+		next.AuditConfigs = w.AuditConfigs
+	}
+	if w.Version < 3 {
+		if next.conditional() && masked("bindings") {
+			return invalid("Policies with conditional role bindings must specify version 3.")
+		}
+		// Without an etag the older form overwrites the newer one, conditions and all.
+		if p.conditional() && w.Etag != "" {
+			return invalid("The policy contains conditional role bindings; changing it requires version 3.")
+		}
+	}
+	if err := s.checkPolicy(&next, o); err != nil {
+		return err
+	}
+	next.touch(now)
+	*p = next
+	return nil
+}
+
+// mergeBindings returns the bindings in IAM's order: one for each role and
+// condition, members without repeats, empty ones dropped.
+func mergeBindings(in []binding) []binding {
+	byKey := map[string]int{}
+	var out []binding
+	for _, b := range in {
+		if len(b.Members) == 0 {
+			continue
+		}
+		b.Members = slices.Clone(b.Members)
+		if b.Condition != nil && *b.Condition == (condition{}) {
+			b.Condition = nil
+		}
+		if i, ok := byKey[b.key()]; ok {
+			out[i].Members = append(out[i].Members, b.Members...)
+			continue
+		}
+		byKey[b.key()] = len(out)
+		out = append(out, b)
+	}
+	for i := range out {
+		slices.Sort(out[i].Members)
+		out[i].Members = slices.Compact(out[i].Members)
+	}
+	slices.SortStableFunc(out, func(a, b binding) int { return strings.Compare(a.key(), b.key()) })
+	return out
+}
+
+// checkPolicy refuses what Google refuses in a policy.
+func (s *state) checkPolicy(p *policy, o writeOptions) error {
+	members, groups := 0, map[string]bool{}
+	same := map[[2]string]int{}
+	for _, b := range p.Bindings {
+		if err := checkRole(b.Role, o.service); err != nil {
+			return err
+		}
+		if b.Condition != nil {
+			if err := checkCondition(b, o); err != nil {
+				return err
+			}
+		}
+		for _, m := range b.Members {
+			if err := s.checkMember(m, o); err != nil {
+				return err
+			}
+			if b.Condition != nil && (m == allUsers || m == allAuthenticatedUsers) {
+				return invalid("Conditions are not allowed in a binding with public members (%s).", m)
+			}
+			if same[[2]string{b.Role, m}]++; same[[2]string{b.Role, m}] > maxSameRoleMember {
+				return invalid("The number of bindings with the same role %s and principal %s is larger than the maximum allowed, %d.",
+					b.Role, m, maxSameRoleMember)
+			}
+			if strings.HasPrefix(m, "group:") || strings.HasPrefix(m, "domain:") {
+				groups[m] = true
+			}
+			members++
+		}
+	}
+	for _, a := range p.AuditConfigs {
+		for _, t := range a.LogTypes {
+			members += len(t.Exempted)
+		}
+	}
+	if members > maxMembers {
+		return invalid("The number of members in the policy (%s) is larger than the maximum allowed size %s.",
+			thousands(members), thousands(maxMembers))
+	}
+	if len(groups) > maxGroups {
+		return invalid("The number of groups and domains in the policy (%d) is larger than the maximum allowed, %d.", len(groups), maxGroups)
+	}
+	return nil
+}
+
+func thousands(n int) string {
+	s := ""
+	for n >= 1000 {
+		s = "," + fmt.Sprintf("%03d", n%1000) + s
+		n /= 1000
+	}
+	return strconv.Itoa(n) + s
+}
+
+// checkRole refuses roles that do not exist or mean nothing on the resource.
+func checkRole(role, service string) error {
+	r, ok := predefined()[role]
+	if !ok || !r.grantableOn(service) {
+		return invalid("Role %s is not supported for this resource.", role)
+	}
+	return nil
+}
+
+func checkCondition(b binding, o writeOptions) error {
+	c := b.Condition
+	switch {
+	case !o.conditions:
+		return invalid("Conditional role bindings are not supported for this resource.")
+	case isBasic(b.Role):
+		return invalid("Conditions can't be set on primitive roles (%s).", b.Role)
+	case strings.HasPrefix(b.Role, "roles/storage.legacy"):
+		return invalid("Conditions can't be set on legacy roles (%s).", b.Role)
+	case c.Title == "":
+		return invalid("A condition must have a title.")
+	case c.Expression == "":
+		return invalid("A condition must have an expression.")
+	}
+	if err := compileCondition(c.Expression); err != nil {
+		return fail(http.StatusBadRequest, "INVALID_ARGUMENT", "badRequest", "Condition expression compilation failed: %v", err)
+	}
+	return nil
+}
+
+const (
+	allUsers              = "allUsers"
+	allAuthenticatedUsers = "allAuthenticatedUsers"
+)
+
+// checkMember refuses members that are malformed, not allowed here, or service
+// accounts that do not exist.
+func (s *state) checkMember(m string, o writeOptions) error {
+	if m == allUsers || m == allAuthenticatedUsers {
+		if !o.public {
+			return invalid("The member %s is of an unknown type or not allowed on this resource. Please set a valid type prefix for the member.", m)
+		}
+		return nil
+	}
+	kind, id, ok := strings.Cut(m, ":")
+	if !ok || id == "" {
+		return invalid("Invalid member: '%s'. Members must have the form kind:identifier.", m)
+	}
+	switch kind {
+	case "user", "group":
+		if name, domain, ok := strings.Cut(id, "@"); !ok || name == "" || domain == "" {
+			return invalid("Invalid member: '%s'. An e-mail address is expected.", m)
+		}
+		if strings.HasSuffix(id, ".gserviceaccount.com") {
+			return invalid("Principal %s is of type \"serviceAccount\". The principal should appear as \"serviceAccount:%s\".", id, id)
+		}
+	case "serviceAccount":
+		if strings.HasSuffix(id, ".iam.gserviceaccount.com") && !isServiceAgent(id) && s.accountByEmail(id) == nil {
+			return invalid("Service account %s does not exist.", id)
+		}
+	case "domain", "principal", "principalSet":
+	case "projectOwner", "projectEditor", "projectViewer":
+		if !o.convenience {
+			return invalid("The member %s is of an unknown type. Please set a valid type prefix for the member.", m)
+		}
+	case "deleted":
+		if !strings.Contains(id, "?uid=") {
+			return invalid("Invalid member: '%s'. A deleted principal carries its unique id.", m)
+		}
+	default:
+		return invalid("The member %s is of an unknown type. Please set a valid type prefix for the member.", m)
+	}
+	return nil
+}
+
+// isServiceAgent reports whether email is of one of Google's own accounts, which
+// live in projects that are Google's too.
+func isServiceAgent(email string) bool {
+	_, domain, _ := strings.Cut(email, "@")
+	return strings.HasPrefix(domain, "gcp-sa-") || strings.HasPrefix(email, "service-")
+}
+
+// rename replaces a member everywhere in p and reports whether it stood there.
+func (p *policy) rename(from, to string) bool {
+	if p == nil {
+		return false
+	}
+	found := false
+	for i := range p.Bindings {
+		if j := slices.Index(p.Bindings[i].Members, from); j >= 0 {
+			p.Bindings[i].Members[j] = to
+			found = true
+		}
+	}
+	if found {
+		p.Bindings = mergeBindings(p.Bindings)
+	}
+	return found
+}

@@ -1,0 +1,49 @@
+package emulator
+
+import (
+	"fmt"
+	"strings"
+)
+
+// seedPubsub makes the topics and subscriptions of a seed.
+func (s *Server) seedPubsub(topics []seedTopic, subscriptions []seedSubscription) error {
+	st := &s.state.PubSub
+	for _, in := range topics {
+		name := "projects/" + in.Project + "/topics/" + in.Name
+		if err := s.seedable(in.Project, in.Name, st.Topics[name] != nil); err != nil {
+			return fmt.Errorf("seeding topic %s: %w", name, err)
+		}
+		t := st.newTopic(name)
+		if err := s.seedPolicy(t.Policy, in.Bindings, writeOptions{public: true, service: "pubsub.topics."}); err != nil {
+			return fmt.Errorf("seeding the policy of topic %s: %w", name, err)
+		}
+	}
+	for _, in := range subscriptions {
+		name, topic := "projects/"+in.Project+"/subscriptions/"+in.Name, in.Topic
+		if !strings.Contains(topic, "/") {
+			topic = "projects/" + in.Project + "/topics/" + topic
+		}
+		if err := s.seedable(in.Project, in.Name, st.Subscriptions[name] != nil); err != nil {
+			return fmt.Errorf("seeding subscription %s: %w", name, err)
+		}
+		if st.Topics[topic] == nil {
+			return fmt.Errorf("seeding subscription %s: there is no topic %s", name, topic)
+		}
+		sub := st.newSubscription(name, topic)
+		if err := s.seedPolicy(sub.Policy, in.Bindings, writeOptions{public: true, service: "pubsub.subscriptions."}); err != nil {
+			return fmt.Errorf("seeding the policy of subscription %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// seedable refuses what Pub/Sub would not let anybody create.
+func (s *Server) seedable(project, id string, taken bool) error {
+	if s.state.Projects[project] == nil {
+		return fmt.Errorf("there is no project %q", project)
+	}
+	if taken {
+		return fmt.Errorf("it is there already")
+	}
+	return checkPubsubID(id)
+}

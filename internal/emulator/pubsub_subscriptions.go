@@ -1,0 +1,148 @@
+package emulator
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+)
+
+// subscription is a pull subscription with the messages that nobody has acknowledged.
+type subscription struct {
+	Name        string            `json:"name"`
+	Topic       string            `json:"topic"`
+	AckDeadline int               `json:"ackDeadlineSeconds"`
+	Retention   string            `json:"messageRetentionDuration,omitempty"` // how long a message waits; a week if empty
+	Labels      map[string]string `json:"labels,omitempty"`
+	Policy      *policy           `json:"policy,omitempty"`
+	Backlog     []*delivery       `json:"backlog,omitempty"`
+}
+
+// defaultRetention is how long a message waits for its acknowledgement.
+const defaultRetention = 7 * 24 * time.Hour
+
+func (s *subscription) retention() time.Duration {
+	if d, err := time.ParseDuration(s.Retention); err == nil {
+		return d
+	}
+	return defaultRetention
+}
+
+// subscriptionResource is a subscription as the API writes it.
+type subscriptionResource struct {
+	Name        string            `json:"name"`
+	Topic       string            `json:"topic"`
+	PushConfig  struct{}          `json:"pushConfig"`
+	AckDeadline int               `json:"ackDeadlineSeconds"`
+	Retention   string            `json:"messageRetentionDuration"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	State       string            `json:"state"`
+}
+
+func (s *subscription) resource() subscriptionResource {
+	return subscriptionResource{
+		Name: s.Name, Topic: s.Topic, AckDeadline: s.AckDeadline, Retention: fmt.Sprintf("%ds", int(s.retention().Seconds())),
+		Labels: s.Labels, State: "ACTIVE",
+	}
+}
+
+// findSubscription returns the subscription of the request and its node, or the node of its project
+// beside the error.
+func (c *call) findSubscription() (*subscription, node, error) {
+	parent, p, err := c.server.projectNode(c.vars["project"])
+	if err != nil {
+		return nil, parent, err
+	}
+	name := "projects/" + p.ID + "/subscriptions/" + c.vars["subscription"]
+	s := c.state().PubSub.Subscriptions[name]
+	if s == nil {
+		return nil, parent, resourceNotFound(name)
+	}
+	return s, parent.child("//"+pubsubHost+"/"+name, "", "", s.Policy), nil
+}
+
+// newSubscription returns a subscription that grants nothing to anybody.
+func (st *pubsubState) newSubscription(name, topic string) *subscription {
+	if st.Subscriptions == nil {
+		st.Subscriptions = map[string]*subscription{}
+	}
+	s := &subscription{Name: name, Topic: topic, AckDeadline: ackDeadline, Policy: &policy{}}
+	st.Subscriptions[name] = s
+	return s
+}
+
+// createSubscription needs a permission on each side: on the project to create, on the topic to attach.
+func createSubscription(c *call) (any, error) {
+	parent, p, err := c.server.projectNode(c.vars["project"])
+	if err := c.requireFound("pubsub.subscriptions.create", parent, err); err != nil {
+		return nil, err
+	}
+	if err := checkPubsubID(c.vars["subscription"]); err != nil {
+		return nil, err
+	}
+	var name, topic, retention string
+	var labels map[string]string
+	var deadline int
+	if err := c.decodeKnown(c.body, map[string]any{
+		"name": &name, "topic": &topic, "labels": &labels, "ackDeadlineSeconds": &deadline, "messageRetentionDuration": &retention,
+	}); err != nil {
+		return nil, err
+	}
+	if deadline = cmp.Or(deadline, ackDeadline); deadline < minAckDeadline || deadline > maxAckDeadline {
+		return nil, invalid("Invalid ack deadline given: %d. It must be between %d and %d seconds.", deadline, minAckDeadline, maxAckDeadline)
+	}
+	if retention != "" {
+		d, err := time.ParseDuration(retention)
+		if err != nil || d < 10*time.Minute || d > 31*24*time.Hour {
+			return nil, invalid("Invalid message retention duration given: %s. It must be between 10 minutes and 31 days.", retention)
+		}
+	}
+	t, n, err := c.topicNamed(topic)
+	if err := c.requireFound("pubsub.topics.attachSubscription", n, err); err != nil {
+		return nil, err
+	}
+	st := &c.state().PubSub
+	name = "projects/" + p.ID + "/subscriptions/" + c.vars["subscription"]
+	if st.Subscriptions[name] != nil {
+		return nil, resourceExists(name)
+	}
+	s := st.newSubscription(name, t.Name)
+	s.AckDeadline, s.Retention, s.Labels = deadline, retention, labels
+	return s.resource(), nil
+}
+
+func getSubscription(c *call) (any, error) {
+	s, n, err := c.findSubscription()
+	if err := c.requireFound("pubsub.subscriptions.get", n, err); err != nil {
+		return nil, err
+	}
+	return s.resource(), nil
+}
+
+func deleteSubscription(c *call) (any, error) {
+	s, n, err := c.findSubscription()
+	if err := c.requireFound("pubsub.subscriptions.delete", n, err); err != nil {
+		return nil, err
+	}
+	delete(c.state().PubSub.Subscriptions, s.Name)
+	return struct{}{}, nil
+}
+
+func listSubscriptions(c *call) (any, error) {
+	parent, p, err := c.server.projectNode(c.vars["project"])
+	if err := c.requireFound("pubsub.subscriptions.list", parent, err); err != nil {
+		return nil, err
+	}
+	all := c.state().PubSub.Subscriptions
+	names, next, err := c.page(namesBelow(all, "projects/"+p.ID+"/"), "pageSize", 1000)
+	if err != nil {
+		return nil, err
+	}
+	out := struct {
+		Subscriptions []subscriptionResource `json:"subscriptions,omitempty"`
+		Next          string                 `json:"nextPageToken,omitempty"`
+	}{Next: next}
+	for _, name := range names {
+		out.Subscriptions = append(out.Subscriptions, all[name].resource())
+	}
+	return out, nil
+}

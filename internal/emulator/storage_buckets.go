@@ -1,0 +1,262 @@
+package emulator
+
+import (
+	"cmp"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// bucketResource is a bucket as the JSON API writes it.
+type bucketResource struct {
+	Kind             string            `json:"kind"`
+	ID               string            `json:"id"`
+	SelfLink         string            `json:"selfLink"`
+	Name             string            `json:"name"`
+	ProjectNumber    string            `json:"projectNumber"`
+	Location         string            `json:"location"`
+	LocationType     string            `json:"locationType"`
+	StorageClass     string            `json:"storageClass"`
+	Labels           map[string]string `json:"labels,omitempty"`
+	Metageneration   int64             `json:"metageneration,string"`
+	Etag             string            `json:"etag"`
+	TimeCreated      string            `json:"timeCreated"`
+	Updated          string            `json:"updated"`
+	IAMConfiguration iamConfiguration  `json:"iamConfiguration"`
+}
+
+type iamConfiguration struct {
+	BucketPolicyOnly         toggle `json:"bucketPolicyOnly"`
+	UniformBucketLevelAccess toggle `json:"uniformBucketLevelAccess"`
+	PublicAccessPrevention   string `json:"publicAccessPrevention,omitempty"`
+}
+
+type toggle struct {
+	Enabled bool `json:"enabled"`
+}
+
+var bucketNames = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{1,220}[a-z0-9]$`)
+
+// newBucket returns a bucket with the policy that Cloud Storage gives it. Its members projectOwner,
+// projectEditor and projectViewer are what lets the basic roles of the project work on its objects.
+func (s *Server) newBucket(project, name, location string, uniform bool) *bucket {
+	owners, viewers := []string{"projectEditor:" + project, "projectOwner:" + project}, []string{"projectViewer:" + project}
+	now := s.now()
+	b := &bucket{
+		Name: name, Project: project, Location: strings.ToUpper(cmp.Or(location, "US")), StorageClass: "STANDARD",
+		Created: now, Updated: now, Metageneration: 1, Uniform: uniform,
+		Policy: &policy{Bindings: []binding{
+			{Role: "roles/storage.legacyBucketOwner", Members: owners},
+			{Role: "roles/storage.legacyBucketReader", Members: viewers},
+		}},
+		Objects: map[string]*object{},
+	}
+	if uniform {
+		b.Policy.Bindings = append(b.Policy.Bindings,
+			binding{Role: "roles/storage.legacyObjectOwner", Members: slices.Clone(owners)},
+			binding{Role: "roles/storage.legacyObjectReader", Members: slices.Clone(viewers)})
+	}
+	st := &s.state.Storage
+	if st.Buckets == nil {
+		st.Buckets = map[string]*bucket{}
+	}
+	st.Buckets[name] = b
+	return b
+}
+
+func insertBucket(c *call) (any, error) {
+	parent, p, err := c.server.projectNode(c.query("project"))
+	if err != nil {
+		return nil, err
+	}
+	if err := c.require("storage.buckets.create", parent); err != nil {
+		return nil, err
+	}
+	var in struct {
+		name, location, class string
+		labels                map[string]string
+		iam                   iamConfiguration
+		kind                  any
+	}
+	if err := c.decodeKnown(c.body, map[string]any{
+		"name": &in.name, "location": &in.location, "storageClass": &in.class, "labels": &in.labels, "iamConfiguration": &in.iam,
+		"kind": &in.kind,
+	}); err != nil {
+		return nil, err
+	}
+	switch {
+	case !bucketNames.MatchString(in.name) || strings.HasPrefix(in.name, "goog"):
+		return nil, fail(http.StatusBadRequest, "INVALID_ARGUMENT", "invalid", "Invalid bucket name: '%s'", in.name)
+	case c.query("predefinedAcl") != "" || c.query("predefinedDefaultObjectAcl") != "":
+		return nil, c.unsupported("access control lists")
+	}
+	if old := c.state().Storage.Buckets[in.name]; old != nil {
+		if old.Project == p.ID {
+			return nil, fail(http.StatusConflict, "ALREADY_EXISTS", "conflict",
+				"Your previous request to create the named bucket succeeded and you already own it.")
+		}
+		return nil, fail(http.StatusConflict, "ALREADY_EXISTS", "conflict",
+			"The requested bucket name is not available. The bucket namespace is shared by all users of the system. Please select a different name and try again.")
+	}
+	uniform := in.iam.UniformBucketLevelAccess.Enabled || in.iam.BucketPolicyOnly.Enabled
+	b := c.server.newBucket(p.ID, in.name, in.location, uniform)
+	b.Labels = in.labels
+	b.StorageClass = cmp.Or(in.class, b.StorageClass)
+	b.Prevention = in.iam.PublicAccessPrevention == "enforced"
+	return c.bucketResource(b)
+}
+
+func getBucket(c *call) (any, error) {
+	b, n, err := c.findBucket()
+	if err != nil {
+		return nil, err
+	}
+	// projection=full asks for access control lists too; they are left out for who may not see them, and
+	// the emulator keeps none.
+	if err := c.require("storage.buckets.get", n); err != nil {
+		return nil, err
+	}
+	if err := checkMetageneration(c.r.URL.Query(), b.Metageneration); err != nil {
+		return nil, err
+	}
+	return c.bucketResource(b)
+}
+
+func listBuckets(c *call) (any, error) {
+	parent, p, err := c.server.projectNode(c.query("project"))
+	if err != nil {
+		return nil, err
+	}
+	if err := c.require("storage.buckets.list", parent); err != nil {
+		return nil, err
+	}
+	var names []string
+	for name, b := range c.state().Storage.Buckets {
+		if b.Project == p.ID && strings.HasPrefix(name, c.query("prefix")) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	names, next, err := c.page(names, "maxResults", 1000)
+	if err != nil {
+		return nil, err
+	}
+	out := struct {
+		Kind  string            `json:"kind"`
+		Items []*bucketResource `json:"items,omitempty"`
+		Next  string            `json:"nextPageToken,omitempty"`
+	}{Kind: "storage#buckets", Next: next}
+	for _, name := range names {
+		r, err := c.bucketResource(c.state().Storage.Buckets[name])
+		if err != nil {
+			return nil, err
+		}
+		out.Items = append(out.Items, r)
+	}
+	return out, nil
+}
+
+func deleteBucket(c *call) (any, error) {
+	b, n, err := c.findBucket()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.require("storage.buckets.delete", n); err != nil {
+		return nil, err
+	}
+	if err := checkMetageneration(c.r.URL.Query(), b.Metageneration); err != nil {
+		return nil, err
+	}
+	if len(b.Objects) > 0 {
+		return nil, fail(http.StatusConflict, "FAILED_PRECONDITION", "conflict", "The bucket you tried to delete is not empty.")
+	}
+	st := &c.state().Storage
+	delete(st.Buckets, b.Name)
+	maps.DeleteFunc(st.Uploads, func(_ string, u *upload) bool { return u.Bucket == b.Name })
+	return &rawAnswer{code: http.StatusNoContent}, nil
+}
+
+// getStorageLayout says that names of objects are flat here. gcloud asks before it deletes a bucket.
+func getStorageLayout(c *call) (any, error) {
+	b, n, err := c.findBucket()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.require("storage.objects.list", n); err != nil {
+		return nil, err
+	}
+	return map[string]any{
+		"kind": "storage#storageLayout", "bucket": b.Name, "location": b.Location, "locationType": b.locationType(),
+		"hierarchicalNamespace": toggle{},
+	}, nil
+}
+
+// listManagedFolders says that there are none: nothing here makes any. gcloud asks, as above.
+func listManagedFolders(c *call) (any, error) {
+	_, n, err := c.findBucket()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.require("storage.managedFolders.list", n); err != nil {
+		return nil, err
+	}
+	return map[string]any{"kind": "storage#managedFolders"}, nil
+}
+
+func (b *bucket) locationType() string {
+	if b.Location == "US" || b.Location == "EU" || b.Location == "ASIA" {
+		return "multi-region"
+	}
+	return "region"
+}
+
+func (c *call) bucketResource(b *bucket) (*bucketResource, error) {
+	_, p, err := c.server.projectNode(b.Project)
+	if err != nil {
+		return nil, err
+	}
+	prevention := "inherited"
+	if b.Prevention {
+		prevention = "enforced"
+	}
+	return &bucketResource{
+		Kind: "storage#bucket", ID: b.Name, SelfLink: c.baseURL() + "/storage/v1/b/" + b.Name, Name: b.Name,
+		ProjectNumber: p.Number, Location: b.Location, LocationType: b.locationType(), StorageClass: b.StorageClass, Labels: b.Labels,
+		Metageneration: b.Metageneration, Etag: counterEtag(b.Metageneration),
+		TimeCreated: storageTime(b.Created), Updated: storageTime(b.Updated),
+		IAMConfiguration: iamConfiguration{
+			BucketPolicyOnly: toggle{b.Uniform}, UniformBucketLevelAccess: toggle{b.Uniform}, PublicAccessPrevention: prevention,
+		},
+	}, nil
+}
+
+// page cuts sorted names down to the page that the request asks for by pageToken and the parameter size,
+// which is at most limit and limit if absent. It returns the token of the page after, "" if there is none.
+func (c *call) page(names []string, size string, limit int) (page []string, next string, err error) {
+	most := limit
+	if v := c.query(size); v != "" {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < 0 {
+			return nil, "", invalid("Invalid value for %s: %q", size, v)
+		}
+		if n > 0 {
+			most = min(n, limit)
+		}
+	}
+	after, err := pageKey(c.query("pageToken"))
+	if err != nil {
+		return nil, "", err
+	}
+	start, found := slices.BinarySearch(names, after)
+	if found {
+		start++
+	}
+	names = names[start:]
+	if len(names) <= most {
+		return names, "", nil
+	}
+	return names[:most], pageToken(names[most-1]), nil
+}
