@@ -196,12 +196,13 @@ func (d *descent) descend(ctx context.Context) {
 			d.disable(ctx, account)
 		}
 	})
-	unbound := d.unbindAll(ctx, account.UniqueID, disabled)
+	names := d.resources()
+	unbound := d.unbindAll(ctx, names, account.UniqueID, disabled)
 	if state == present {
 		<-disabled
 		wg.Go(func() { d.deleteKeys(ctx, account) })
 	}
-	clean := unbound()
+	clean := unbound() && len(names) == len(d.run.Resources())
 	wg.Wait()
 
 	if state == present {
@@ -213,7 +214,9 @@ func (d *descent) descend(ctx context.Context) {
 		}
 		d.delete(ctx, account)
 	}
-	d.check(ctx, account, state)
+	if clean {
+		d.check(ctx, account, state, names)
+	}
 }
 
 // presence is what a look at the live account found.
@@ -290,15 +293,30 @@ func (d *descent) disable(ctx context.Context, account grants.Account) {
 	}
 }
 
+// resources returns the resources whose policies the run may have edited. A name that
+// cannot be read, in a journal that was written by hand, is left.
+func (d *descent) resources() []resource.Name {
+	var names []resource.Name
+	for _, full := range d.run.Resources() {
+		name, err := resource.ParseFull(full)
+		if err != nil {
+			d.try("unbind", full, func() error { return err })
+			d.left("bindings of %s on %s", d.run.Opened.Email, full)
+			continue
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
 // unbindAll begins to take the account out of every policy of the run, side by
 // side; the reads go on beside the disabling, the writes wait for it. The returned
 // function waits for the end and reports whether all are clean.
-func (d *descent) unbindAll(ctx context.Context, uid string, disabled <-chan struct{}) func() bool {
+func (d *descent) unbindAll(ctx context.Context, names []resource.Name, uid string, disabled <-chan struct{}) func() bool {
 	var wg sync.WaitGroup
-	resources := d.run.Resources()
-	clean := make([]bool, len(resources))
-	for i, full := range resources {
-		wg.Go(func() { clean[i] = d.unbind(ctx, full, uid, disabled) })
+	clean := make([]bool, len(names))
+	for i, name := range names {
+		wg.Go(func() { clean[i] = d.unbind(ctx, name, uid, disabled) })
 	}
 	return func() bool {
 		wg.Wait()
@@ -306,14 +324,10 @@ func (d *descent) unbindAll(ctx context.Context, uid string, disabled <-chan str
 	}
 }
 
-func (d *descent) unbind(ctx context.Context, full, uid string, disabled <-chan struct{}) bool {
-	email := d.run.Opened.Email
-	ok := d.try("unbind", full, func() error {
-		name, _, err := resource.Parse(full)
-		if err != nil {
-			return err
-		}
-		err = d.repeat(ctx, "unbind", full, unbindWithin, func() error {
+func (d *descent) unbind(ctx context.Context, name resource.Name, uid string, disabled <-chan struct{}) bool {
+	email, on := d.run.Opened.Email, name.String()
+	ok := d.try("unbind", on, func() error {
+		err := d.repeat(ctx, "unbind", on, unbindWithin, func() error {
 			return d.underLock(ctx, name, func(doc grants.Document) (bool, error) {
 				<-disabled
 				return doc.RemoveAccount(email, uid), nil
@@ -322,11 +336,11 @@ func (d *descent) unbind(ctx context.Context, full, uid string, disabled <-chan 
 		if err != nil && !fault.Is(err, fault.NotFound) { // a resource that is gone binds nobody
 			return err
 		}
-		d.record(d.unbound(full)...)
+		d.record(d.unbound(name.Full())...)
 		return nil
 	})
 	if !ok {
-		d.left("bindings of %s on %s", email, full)
+		d.left("bindings of %s on %s", email, on)
 	}
 	return ok
 }
@@ -397,7 +411,7 @@ func (d *descent) delete(ctx context.Context, account grants.Account) {
 }
 
 // check looks again at everything that the run touched.
-func (d *descent) check(ctx context.Context, account grants.Account, state presence) {
+func (d *descent) check(ctx context.Context, account grants.Account, state presence, names []resource.Name) {
 	o := d.run.Opened
 	var wg sync.WaitGroup
 	if state == present {
@@ -415,11 +429,7 @@ func (d *descent) check(ctx context.Context, account grants.Account, state prese
 			})
 		})
 	}
-	for _, full := range d.run.Resources() {
-		name, _, err := resource.Parse(full)
-		if err != nil {
-			continue // unbind has said so, and that its bindings are left
-		}
+	for _, name := range names {
 		wg.Go(func() {
 			d.verify(ctx, "check policy", name.String(), func() (string, error) {
 				doc, err := d.Cloud.ReadPolicy(ctx, name)

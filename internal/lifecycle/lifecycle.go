@@ -123,6 +123,8 @@ type Event struct {
 type EventState string
 
 const (
+	// Known is no step: it is something that whoever waits should know.
+	Known   EventState = "known"
 	Started EventState = "started"
 	Waiting EventState = "waiting"
 	Done    EventState = "done"

@@ -100,6 +100,7 @@ func (e *Engine) Up(ctx context.Context, plan grants.Plan, o UpOptions) (*Result
 	}
 	u.survey = s
 	cloud, endpoint := e.Cloud.Cloud()
+	e.report("acting as "+s.operator.Member, cloud+" ("+endpoint+")", Known, nil)
 	j, err := e.Journals.Create(journal.Opened{
 		Run: plan.Run, Task: plan.Task.Name, Cloud: cloud, Endpoint: endpoint, Operator: s.operator.Member,
 		Project: plan.Task.Project, AccountID: plan.AccountID, Email: plan.Email, Expires: plan.Expires,
