@@ -1,0 +1,215 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/taskiam/taskiam/internal/fault"
+)
+
+// newApp returns the command tree.
+func newApp(e *Env) *cli.App {
+	app := &cli.App{
+		Name:  "taskiam",
+		Usage: "gives each run of a task its own identity in Google Cloud, for as long as it runs",
+		UsageText: `taskiam init                              # write task.toml
+taskiam plan task.toml                    # what would be created and bound
+taskiam run task.toml -- ./my-agent       # up, my-agent with that access, down
+
+taskiam emulator &                        # no cloud account? one that runs here
+eval "$(taskiam emulator env)"`,
+		Description: `A task is a piece of work handed to something unsupervised: a coding agent, a CI
+job. Its manifest declares the access it needs. A run gets a fresh service account
+with exactly that access, and loses it again when it ends.`,
+		ArgsUsage: "COMMAND",
+		Writer:    e.Stdout,
+		ErrWriter: e.Stderr,
+		Commands: []*cli.Command{
+			newInitCmd(e),
+			newPlanCmd(e),
+			newUpCmd(e),
+			newRunCmd(e),
+			newEnvCmd(e),
+			newTokenCmd(e),
+			newStatusCmd(e),
+			newDownCmd(e),
+			newEmulatorCmd(e),
+			newDemoCmd(e),
+			newDemoAgentCmd(e),
+			newVersionCmd(e),
+			newCompletionCmd(e),
+			newCompleteCmd(e),
+			newHelpCmd(e),
+		},
+	}
+	harden(app)
+	return app
+}
+
+// harden closes the doors that urfave/cli leaves open, for every command in one
+// place:
+//
+//   - Its exit handler ends the process inside Run on anything with an ExitCode
+//     method, which an *exec.ExitError of CMD's has, and skips our defers.
+//   - A bad flag prints help to standard output, unless every single command has an
+//     OnUsageError; the app's own is not inherited.
+//   - Its help looks topics up among positional arguments, prints help for a group
+//     without a command and exits with 0, and its help flag is a package variable
+//     that two apps in one process race for. So help is a command of ours, and
+//     [arrange] makes that of the flag.
+//   - List values split at commas, which conditions contain.
+func harden(app *cli.App) {
+	app.ExitErrHandler = func(*cli.Context, error) {}
+	app.DisableSliceFlagSeparator = true
+	app.HideHelp, app.HideHelpCommand, app.HideVersion = true, true, true
+	app.OnUsageError = usageError
+	app.Action = unknownCommand
+	app.Setup() // names the commands
+
+	var walk func(commands []*cli.Command)
+	walk = func(commands []*cli.Command) {
+		for _, cmd := range commands {
+			cmd.HideHelp, cmd.HideHelpCommand = true, true
+			if cmd.OnUsageError == nil {
+				cmd.OnUsageError = usageError
+			}
+			for _, sub := range cmd.Subcommands {
+				sub.HelpName = cmd.HelpName + " " + sub.Name
+			}
+			walk(cmd.Subcommands)
+		}
+	}
+	walk(app.Commands)
+}
+
+// usageError turns the library's complaint about a flag into one of ours.
+func usageError(c *cli.Context, err error, _ bool) error {
+	text := err.Error()
+	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
+		if len(name) > 1 {
+			name = "-" + name // the library drops one of two dashes
+		}
+		text = "there is no flag -" + name
+	}
+	return usage(c, "%s", text)
+}
+
+// usage returns an error about the command line, with the way to that command's help.
+func usage(c *cli.Context, format string, args ...any) error {
+	return fault.WithHint(fault.New(fault.Usage, format, args...), helpLine(c))
+}
+
+func helpLine(c *cli.Context) string {
+	name := c.App.Name
+	if c.Command != nil && c.Command.HelpName != "" {
+		name = c.Command.HelpName
+	}
+	return name + " --help"
+}
+
+// unknownCommand is the action of whatever has subcommands and was given a word
+// that is none of them, or no word.
+func unknownCommand(c *cli.Context) error {
+	word := c.Args().First()
+	if word == "" {
+		return usage(c, "which command?")
+	}
+	commands := c.App.Commands
+	if c.Command != nil && len(c.Command.Subcommands) > 0 {
+		commands = c.Command.Subcommands
+	}
+	err := usage(c, "there is no command %q", word)
+	if near := nearest(commands, word); near != "" {
+		err = fault.WithHint(err, fmt.Sprintf("did you mean %q?", near))
+	}
+	return err
+}
+
+// nearest returns the command that was probably meant, "" if none is near.
+func nearest(commands []*cli.Command, word string) string {
+	_, after, _ := strings.Cut(cli.SuggestCommand(visible(commands), word), `"`)
+	name, _, _ := strings.Cut(after, `"`)
+	return name
+}
+
+func visible(commands []*cli.Command) []*cli.Command {
+	var out []*cli.Command
+	for _, c := range commands {
+		if !c.Hidden {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// words returns the positional arguments. The "--" that ends the flags is not one
+// of them.
+func words(c *cli.Context) []string {
+	args := c.Args().Slice()
+	for i, a := range args {
+		if a == "--" {
+			return append(args[:i:i], args[i+1:]...)
+		}
+	}
+	return args
+}
+
+// action makes an action of a command's two halves: what understands the command
+// line, and what does the work.
+func action[O any](parse func(*cli.Context) (O, error), run func(context.Context, O) error) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		options, err := parse(c)
+		if err != nil {
+			if len(fault.Hints(err)) == 0 {
+				err = fault.WithHint(err, helpLine(c))
+			}
+			return err
+		}
+		return run(c.Context, options)
+	}
+}
+
+// noArguments refuses positional arguments.
+func noArguments(c *cli.Context) error {
+	if w := words(c); len(w) > 0 {
+		return usage(c, "%s takes no arguments, not %q", c.Command.HelpName, w[0])
+	}
+	return nil
+}
+
+// oneFile returns the only positional argument, the manifest.
+func oneFile(c *cli.Context) (string, error) {
+	switch w := words(c); {
+	case len(w) == 0:
+		return "", usage(c, "which manifest?")
+	case len(w) > 1:
+		return "", usage(c, "%s takes one manifest, not %d", c.Command.HelpName, len(w))
+	case w[0] == "":
+		return "", usage(c, "the manifest's name is empty")
+	default:
+		return w[0], nil
+	}
+}
+
+// oneOf refuses a value that is not among the choices.
+func oneOf(flag string, choices ...string) func(*cli.Context, string) error {
+	return func(c *cli.Context, value string) error {
+		for _, choice := range choices {
+			if value == choice {
+				return nil
+			}
+		}
+		return usage(c, "--%s is %s, not %q", flag, list(choices), value)
+	}
+}
+
+// list joins words as people do: a, b or c.
+func list(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	return fmt.Sprintf("%s or %s", strings.Join(words[:len(words)-1], ", "), words[len(words)-1])
+}

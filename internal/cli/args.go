@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// arrange moves flags before positional arguments, so that they may stand on
+// either side: `up task.toml --json`. The library stops at the first positional
+// argument and would take what follows for more of them, silently.
+//
+// A --help among the flags, wherever it stands, asks for the help of the command, and
+// nothing else is done. What stands behind "--" is never touched. A "--" is put between the flags and the
+// rest; where the person wrote one too, it stays, and the command sees it.
+func arrange(app *cli.App, args []string) []string {
+	if len(args) == 0 {
+		return args
+	}
+	var cmd *cli.Command
+	commands, at := app.Commands, 1
+	for at < len(args) {
+		i := slices.IndexFunc(commands, func(c *cli.Command) bool { return c.HasName(args[at]) })
+		if i < 0 {
+			break
+		}
+		cmd = commands[i]
+		commands = cmd.Subcommands
+		at++
+	}
+	if cmd == nil {
+		if at < len(args) && isHelp(args[at]) {
+			return []string{args[0], "help"}
+		}
+		return args
+	}
+	if cmd.SkipFlagParsing {
+		return args
+	}
+
+	var flags, rest []string
+	for i := at; i < len(args); i++ {
+		a := args[i]
+		if a == "--" {
+			rest = append(rest, args[i:]...)
+			break
+		}
+		if len(a) < 2 || a[0] != '-' {
+			rest = append(rest, a)
+			continue
+		}
+		if isHelp(a) {
+			return append([]string{args[0], "help"}, args[1:at]...)
+		}
+		flags = append(flags, a)
+		if takesValue(cmd, a) && i+1 < len(args) {
+			i++
+			flags = append(flags, args[i])
+		}
+	}
+	if len(rest) == 0 {
+		return args
+	}
+	return slices.Concat(args[:at], flags, []string{"--"}, rest)
+}
+
+func isHelp(word string) bool { return word == "--help" || word == "-help" || word == "-h" }
+
+// takesValue reports whether the word is a flag of cmd whose value is the next word.
+func takesValue(cmd *cli.Command, word string) bool {
+	name := strings.TrimLeft(word, "-")
+	if strings.Contains(name, "=") {
+		return false
+	}
+	for _, f := range cmd.Flags {
+		if slices.Contains(f.Names(), name) {
+			_, isBool := f.(*cli.BoolFlag)
+			return !isBool
+		}
+	}
+	return false
+}

@@ -1,0 +1,55 @@
+// Package cli is the command line: it parses arguments, wires the other packages
+// together, prints, and turns errors into exit codes.
+//
+// It is the only package that prints, the only one that knows exit codes, and the
+// only one that reads the process's environment. One command is one file: a
+// function that declares it, a struct of options that is parsed and checked without
+// any input or output, and a function that runs it. What a command does beyond
+// that belongs elsewhere: cli knows nothing of policies, keys or Google's errors.
+package cli
+
+import (
+	"context"
+	"errors"
+	"syscall"
+
+	"github.com/taskiam/taskiam/internal/fault"
+)
+
+// Main runs taskiam with the arguments, the program's name first, and returns the
+// code to exit with.
+func Main(ctx context.Context, args []string, e *Env) int {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	scrub := &scrubber{to: e.Stderr}
+	e.talk = scrub
+	defer scrub.Flush()
+	e.interrupts = newInterrupts(e, cancel)
+	defer e.interrupts.watch()()
+
+	app := newApp(e)
+	done := make(chan error, 1)
+	go func() { done <- app.RunContext(ctx, arrange(app, args)) }()
+	select {
+	case err := <-done:
+		return int(e.finish(err))
+	case <-e.interrupts.abandoned:
+		// The command is still at work, and the process ends under it: the person
+		// asked twice.
+		return int(e.finish(e.interrupts.abandonment()))
+	}
+}
+
+// finish says what went wrong and returns the code for it.
+func (e *Env) finish(err error) exitCode {
+	code := codeOf(err)
+	var exit *exitError
+	switch {
+	case err == nil, errors.As(err, &exit) && exit.err == nil:
+	case errors.Is(err, syscall.EPIPE) && fault.Is(err, fault.Other):
+		// Whoever read our output has gone, and has no use for a message about it.
+	default:
+		e.sayError(err)
+	}
+	return code
+}

@@ -1,0 +1,245 @@
+package cli
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"cloud.google.com/go/auth"
+	"github.com/urfave/cli/v2"
+	"golang.org/x/oauth2"
+	"google.golang.org/api/cloudresourcemanager/v3"
+	"google.golang.org/api/googleapi"
+	"google.golang.org/api/iam/v1"
+	"google.golang.org/api/iamcredentials/v1"
+	"google.golang.org/api/option"
+	"google.golang.org/api/pubsub/v1"
+	"google.golang.org/api/secretmanager/v1"
+	"google.golang.org/api/storage/v1"
+)
+
+// The demo's agent is what a task runs: a program of its own, in the environment
+// that a task gets, that knows nothing of taskiam. It uses Google's own Go client,
+// which finds the task's credential and the emulator as any program would.
+
+// probe is one thing that the agent tries.
+type probe struct {
+	What    string // "read gs://b/o"
+	Allowed bool   // whether the manifest says that it may
+	try     func(context.Context, *clients) error
+}
+
+// outcome is what came of a probe.
+type outcome struct {
+	What    string        `json:"what"`
+	Wanted  string        `json:"wanted"` // "allowed" or "refused"
+	Got     string        `json:"got"`    // one of these, or "failed"
+	Detail  string        `json:"detail,omitempty"`
+	Elapsed time.Duration `json:"elapsed_ns"`
+}
+
+const (
+	allowed = "allowed"
+	refused = "refused"
+	failed  = "failed" // neither: no answer, or one that says nothing of access
+)
+
+// clients are Google's, with the credential that each finds by itself.
+type clients struct {
+	storage *storage.Service
+	secrets *secretmanager.Service
+	pubsub  *pubsub.Service
+	minter  *iamcredentials.Service
+	crm     *cloudresourcemanager.Service
+	iam     *iam.Service
+}
+
+func newClients(ctx context.Context, opts ...option.ClientOption) (*clients, error) {
+	var c clients
+	var errs [6]error
+	c.storage, errs[0] = storage.NewService(ctx, opts...)
+	c.secrets, errs[1] = secretmanager.NewService(ctx, opts...)
+	c.pubsub, errs[2] = pubsub.NewService(ctx, opts...)
+	c.minter, errs[3] = iamcredentials.NewService(ctx, opts...)
+	c.crm, errs[4] = cloudresourcemanager.NewService(ctx, opts...)
+	c.iam, errs[5] = iam.NewService(ctx, opts...)
+	return &c, errors.Join(errs[:]...)
+}
+
+const cloudPlatform = "https://www.googleapis.com/auth/cloud-platform"
+
+// probesDuring is the story while the run of tasks/demo.toml is up.
+func probesDuring(email string) []probe {
+	account := "projects/-/serviceAccounts/" + email
+	return []probe{
+		{"read gs://acme-reports/2026/01.csv", true, read("2026/01.csv")},
+		{"read the secret api-key", true, readSecret("api-key")},
+		{"publish to the topic reports", true, func(ctx context.Context, c *clients) error {
+			_, err := c.pubsub.Projects.Topics.Publish("projects/acme-agents/topics/reports", &pubsub.PublishRequest{
+				Messages: []*pubsub.PubsubMessage{{Data: base64.StdEncoding.EncodeToString([]byte("done"))}},
+			}).Context(ctx).Do()
+			return err
+		}},
+		{"read another prefix, gs://acme-reports/2025/12.csv", false, read("2025/12.csv")},
+		{"read another secret, db-password", false, readSecret("db-password")},
+		{"write to the bucket", false, func(ctx context.Context, c *clients) error {
+			_, err := c.storage.Objects.Insert("acme-reports", &storage.Object{Name: "2026/new.csv"}).
+				Media(strings.NewReader("x")).Context(ctx).Do()
+			return err
+		}},
+		{"mint itself another token", false, func(ctx context.Context, c *clients) error {
+			_, err := c.minter.Projects.ServiceAccounts.GenerateAccessToken(account,
+				&iamcredentials.GenerateAccessTokenRequest{Scope: []string{cloudPlatform}}).Context(ctx).Do()
+			return err
+		}},
+		{"make itself a key", false, func(ctx context.Context, c *clients) error {
+			_, err := c.iam.Projects.ServiceAccounts.Keys.Create(account, &iam.CreateServiceAccountKeyRequest{}).Context(ctx).Do()
+			return err
+		}},
+		{"bind itself roles/owner on the project", false, func(ctx context.Context, c *clients) error {
+			_, err := c.crm.Projects.SetIamPolicy("projects/acme-agents", &cloudresourcemanager.SetIamPolicyRequest{
+				Policy: &cloudresourcemanager.Policy{Bindings: []*cloudresourcemanager.Binding{
+					{Role: "roles/owner", Members: []string{"serviceAccount:" + email}},
+				}},
+			}).Context(ctx).Do()
+			return err
+		}},
+	}
+}
+
+// probesAfter is what a thief tries with a copy, once the run is down.
+func probesAfter(with string) []probe {
+	return []probe{
+		{"read gs://acme-reports/2026/01.csv with the copied " + with, false, read("2026/01.csv")},
+		{"read the secret api-key with the copied " + with, false, readSecret("api-key")},
+	}
+}
+
+func read(object string) func(context.Context, *clients) error {
+	return func(ctx context.Context, c *clients) error {
+		answer, err := c.storage.Objects.Get("acme-reports", object).Context(ctx).Download()
+		if err != nil {
+			return err
+		}
+		defer answer.Body.Close()
+		_, err = io.Copy(io.Discard, answer.Body)
+		return err
+	}
+}
+
+func readSecret(name string) func(context.Context, *clients) error {
+	return func(ctx context.Context, c *clients) error {
+		_, err := c.secrets.Projects.Secrets.Versions.Access("projects/acme-agents/secrets/" + name + "/versions/latest").Context(ctx).Do()
+		return err
+	}
+}
+
+// run tries one probe and says what came of it.
+func (p probe) run(ctx context.Context, c *clients, now func() time.Time) outcome {
+	o := outcome{What: p.What, Wanted: refused, Got: allowed}
+	if p.Allowed {
+		o.Wanted = allowed
+	}
+	begun := now()
+	if err := p.try(ctx, c); err != nil {
+		o.Got, o.Detail = refusal(err)
+	}
+	o.Elapsed = now().Sub(begun)
+	return o
+}
+
+// refusal tells Google's no from every other failure.
+func refusal(err error) (got, detail string) {
+	if e, ok := errors.AsType[*googleapi.Error](err); ok {
+		message := e.Message
+		if message == "" { // a download's error is its body
+			message = e.Body
+		}
+		detail = fmt.Sprintf("%d %s", e.Code, firstLine(message))
+		if e.Code == http.StatusForbidden || e.Code == http.StatusUnauthorized {
+			return refused, detail
+		}
+		return failed, detail
+	}
+	// The endpoint that makes tokens of keys said no, and why.
+	if e, ok := errors.AsType[*auth.Error](err); ok && e.Response != nil {
+		return refused, fmt.Sprintf("%d %s", e.Response.StatusCode, firstLine(string(e.Body)))
+	}
+	return failed, err.Error()
+}
+
+// firstLine returns the first line of an error's text, or the message in it where
+// the text is the body of an answer.
+func firstLine(text string) string {
+	var body struct {
+		Error       json.RawMessage `json:"error"`
+		Description string          `json:"error_description"`
+	}
+	if json.Unmarshal([]byte(text), &body) == nil {
+		var inner struct {
+			Message string `json:"message"`
+		}
+		switch {
+		case body.Description != "":
+			text = body.Description
+		case json.Unmarshal(body.Error, &inner) == nil && inner.Message != "":
+			text = inner.Message
+		}
+	}
+	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
+	return strings.TrimSuffix(text, ".")
+}
+
+// Arguments and variables of the demo's agent.
+const (
+	demoAgent      = "demo-agent"
+	agentDuring    = "during"
+	agentWithKey   = "key"
+	agentWithToken = "token"
+	// envThief hands the thief's agent the token that it copied.
+	envThief = "TASKIAM_DEMO_TOKEN"
+)
+
+func newDemoAgentCmd(e *Env) *cli.Command {
+	return &cli.Command{
+		Name:   demoAgent,
+		Hidden: true,
+		Usage:  "play the agent of the demo, and print what came of each attempt",
+		Action: func(c *cli.Context) error {
+			return runDemoAgent(c.Context, e, c.Args().Get(0), c.Args().Get(1))
+		},
+	}
+}
+
+func runDemoAgent(ctx context.Context, e *Env, phase, email string) error {
+	var probes []probe
+	var opts []option.ClientOption
+	switch phase {
+	case agentDuring:
+		probes = probesDuring(email)
+	case agentWithKey:
+		probes = probesAfter("key")
+	case agentWithToken:
+		probes = probesAfter("token")
+		opts = append(opts, option.WithTokenSource(oauth2.StaticTokenSource(&oauth2.Token{AccessToken: e.Getenv(envThief)})))
+	default:
+		return fmt.Errorf("there is no part %q for the agent of the demo", phase)
+	}
+	c, err := newClients(ctx, opts...)
+	if err != nil {
+		return err
+	}
+	enc := json.NewEncoder(e.Stdout)
+	for _, p := range probes {
+		if err := enc.Encode(p.run(ctx, c, e.Now)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,81 @@
+package cli
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestDocumentsHaveExactlyTheseFields restates every field of every --json document:
+// scripts rely on them, so they are only ever added, and never by accident.
+func TestDocumentsHaveExactlyTheseFields(t *testing.T) {
+	t.Parallel()
+	const run = `run task state cloud endpoint operator project account started expires seconds_left manifest deliver delivery
+		grants grants.role grants.resource grants.prefix grants.condition grants.ends_by_itself grants.readiness grants.why`
+	runs := func(fields string) string {
+		return "runs runs." + strings.Join(strings.Fields(fields), " runs.")
+	}
+	view := runView{Grants: []grantView{{}}}
+	binding := bindingView{Condition: &conditionView{}}
+	for _, c := range []struct {
+		document any
+		want     string
+	}{
+		{versionDocument{Schema: "taskiam.version/v1"}, "schema version revision modified go platform"},
+		{statusDocument{Schema: "taskiam.status/v1", Runs: []runView{view}}, "schema " + runs(run)},
+		{runDocument{Schema: "taskiam.run/v1", runView: view}, "schema reused elapsed_ms " + run},
+		{envDocument{Schema: "taskiam.env/v1"}, "schema run task account project expires env"},
+		{tokenDocument{Schema: "taskiam.token/v1"}, "schema run account token expires"},
+		{receiptDocument{Schema: "taskiam.receipt/v1", Runs: []receiptView{{Steps: []stepView{{}}}}}, "schema " + runs(
+			`run task account already clean left elapsed_ms error steps steps.step steps.on steps.error steps.elapsed_ms`)},
+		{planDocument{
+			Schema: "taskiam.plan/v1", Edits: []editView{{Bindings: []editBindingView{{Condition: &conditionView{}}}}},
+			Notes: []noteView{{}}, Ambient: []ambientView{{Bindings: []bindingView{binding}}}, Refusals: []refusalView{{}},
+		}, `schema task manifest cloud endpoint operator project account ttl_seconds expires deliver calls
+			edits edits.resource edits.bindings edits.bindings.grant edits.bindings.role edits.bindings.condition
+			edits.bindings.condition.title edits.bindings.condition.expression edits.bindings.ends_by_itself edits.bindings.permissions
+			notes notes.grant notes.text
+			ambient ambient.resource ambient.known ambient.bindings ambient.bindings.role ambient.bindings.member
+			ambient.bindings.condition ambient.bindings.condition.title ambient.bindings.condition.expression
+			unseen refusals refusals.kind refusals.message`},
+	} {
+		b, err := json.Marshal(c.document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var v map[string]any
+		if err := json.Unmarshal(b, &v); err != nil {
+			t.Fatal(err)
+		}
+		got, want := fieldsOf("", v), strings.Fields(c.want)
+		slices.Sort(want)
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%T (-want +got):\n%s", c.document, d)
+		}
+		schema, _ := v["schema"].(string)
+		if !strings.HasPrefix(schema, "taskiam.") || !strings.HasSuffix(schema, "/v1") {
+			t.Errorf("%T has the schema %q", c.document, schema)
+		}
+	}
+}
+
+// fieldsOf returns the names of all fields, those of lists once.
+func fieldsOf(prefix string, v any) []string {
+	var out []string
+	switch v := v.(type) {
+	case map[string]any:
+		for name, inner := range v {
+			out = append(out, prefix+name)
+			out = append(out, fieldsOf(prefix+name+".", inner)...)
+		}
+	case []any:
+		for _, inner := range v {
+			out = append(out, fieldsOf(prefix, inner)...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}

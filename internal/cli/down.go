@@ -1,0 +1,190 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/lifecycle"
+)
+
+// downWait is how long another process that is at work on the run is waited for.
+const downWait = 30 * time.Second
+
+type downOptions struct {
+	words       []string
+	all         bool
+	wait        time.Duration
+	json, quiet bool
+}
+
+func newDownCmd(e *Env) *cli.Command {
+	return &cli.Command{
+		Name:  "down",
+		Usage: "take a run's access and account away, and check that nothing is left",
+		UsageText: `taskiam down
+taskiam down nightly-report`,
+		ArgsUsage: "[RUN|TASK|FILE ...]",
+		Description: `Without arguments, the only run that is up. It works from the journal: the manifest
+may have been edited or deleted since. It can be repeated.`,
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "every run that is not down"},
+			&cli.DurationFlag{Name: "wait", Usage: "`DURATION` to wait for another taskiam that is at work on the run", Value: downWait},
+			newJSONFlag(),
+			newQuietFlag(),
+		},
+		Action: action(parseDown, func(ctx context.Context, o downOptions) error { return runDown(ctx, e, o) }),
+	}
+}
+
+func parseDown(c *cli.Context) (downOptions, error) {
+	o := downOptions{words: words(c), all: c.Bool("all"), wait: c.Duration("wait"), json: c.Bool(flagJSON), quiet: c.Bool(flagQuiet)}
+	switch {
+	case o.all && len(o.words) > 0:
+		return o, usage(c, "either --all, or the names of runs")
+	case o.wait < 0:
+		return o, usage(c, "--wait is negative")
+	}
+	return o, nil
+}
+
+// receiptDocument is what `down --json` prints.
+type receiptDocument struct {
+	Schema string        `json:"schema"` // taskiam.receipt/v1
+	Runs   []receiptView `json:"runs"`
+}
+
+// receiptView is what came of one teardown.
+type receiptView struct {
+	Run     string     `json:"run"`
+	Task    string     `json:"task"`
+	Account string     `json:"account"`
+	Already bool       `json:"already"` // it was down before
+	Clean   bool       `json:"clean"`   // checked: nothing is left
+	Left    []string   `json:"left"`
+	Steps   []stepView `json:"steps"`
+	Elapsed int64      `json:"elapsed_ms"`
+	Error   string     `json:"error"` // "" for none
+}
+
+// stepView is one step of a teardown.
+type stepView struct {
+	Step    string `json:"step"`
+	On      string `json:"on"`
+	Error   string `json:"error"` // "" for none
+	Elapsed int64  `json:"elapsed_ms"`
+}
+
+func runDown(ctx context.Context, e *Env, o downOptions) error {
+	dir, err := e.journals()
+	if err != nil {
+		return err
+	}
+	runs, unreadable := allRuns(dir)
+	switch {
+	case o.all:
+		runs = live(runs)
+	case len(o.words) > 0:
+		if runs, err = choose(runs, o.words); err != nil {
+			return errors.Join(err, unreadable)
+		}
+		unreadable = nil // somebody else's
+	default:
+		if runs = live(runs); len(runs) > 1 {
+			return ambiguous(runs, "taskiam down")
+		}
+	}
+	doc := receiptDocument{Schema: "taskiam.receipt/v1", Runs: []receiptView{}}
+	errs := []error{unreadable}
+	if len(runs) == 0 && !o.json {
+		e.say("no run is up")
+		return unreadable
+	}
+	p := e.newProgress(o.quiet)
+	for _, run := range runs {
+		receipt, err := e.down(ctx, run, o.wait, p)
+		errs = append(errs, err)
+		doc.Runs = append(doc.Runs, viewReceipt(run, receipt, err))
+	}
+	if o.json {
+		errs = append(errs, e.printJSON(doc))
+	} else {
+		errs = append(errs, e.showReceipts(doc.Runs))
+	}
+	return errors.Join(errs...)
+}
+
+// down takes one run down. It does not stop at the first signal: a teardown that is
+// cut off leaves access behind.
+func (e *Env) down(ctx context.Context, run *journal.Run, wait time.Duration, p *progress) (*lifecycle.Receipt, error) {
+	if run.State() == journal.Ended {
+		return &lifecycle.Receipt{Run: run.ID(), Task: run.Opened.Task, Email: run.Opened.Email, Already: true}, nil
+	}
+	engine, err := e.engine(ctx, cloudOptions{reason: run.Opened.Reason, progress: p})
+	if err != nil {
+		return nil, err
+	}
+	e.interrupts.leaving(exitIncomplete, "the teardown goes on", "taskiam down "+string(run.ID()))
+	ctx, cancel := detached(ctx, wait+downWithin)
+	defer cancel()
+	return engine.Down(ctx, run.ID(), wait)
+}
+
+func viewReceipt(run *journal.Run, r *lifecycle.Receipt, err error) receiptView {
+	v := receiptView{
+		Run: string(run.ID()), Task: run.Opened.Task, Account: run.Opened.Email,
+		Left: []string{}, Steps: []stepView{},
+	}
+	if err != nil {
+		v.Error = err.Error()
+	}
+	if r == nil {
+		return v
+	}
+	v.Already, v.Clean, v.Elapsed = r.Already, err == nil && len(r.Left) == 0, r.Elapsed.Milliseconds()
+	v.Left = append(v.Left, r.Left...)
+	for _, s := range r.Steps {
+		v.Steps = append(v.Steps, stepView{Step: s.Name, On: shortName(s.On), Error: s.Err, Elapsed: s.Took.Milliseconds()})
+	}
+	return v
+}
+
+func (e *Env) showReceipts(views []receiptView) error {
+	r := newReport()
+	for i, v := range views {
+		if i > 0 {
+			r.line("")
+		}
+		v.show(r)
+	}
+	return e.print(r)
+}
+
+func (v receiptView) show(r *report) {
+	if v.Already {
+		r.line("run %s of %s is already down", v.Run, v.Task)
+		return
+	}
+	if v.Error != "" && len(v.Steps) == 0 {
+		r.line("run %s of %s: not taken down", v.Run, v.Task)
+		return
+	}
+	r.line("run %s of %s", v.Run, v.Task)
+	for _, s := range v.Steps {
+		outcome := "done"
+		if s.Error != "" {
+			outcome = "failed"
+		}
+		r.row("  "+s.Step, s.On, outcome, span(time.Duration(s.Elapsed)*time.Millisecond))
+	}
+	r.line("")
+	for _, what := range v.Left {
+		r.line("left: %s", what)
+	}
+	if v.Clean {
+		r.line("down after %s; checked: nothing is left", span(time.Duration(v.Elapsed)*time.Millisecond))
+	}
+}

@@ -1,0 +1,141 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/taskiam/taskiam/internal/fault"
+)
+
+func newEmulatorSnapshotCmd(e *Env) *cli.Command {
+	return &cli.Command{
+		Name:  "snapshot",
+		Usage: "print the state of the emulator that is at work, in a canonical form",
+		UsageText: `taskiam emulator snapshot > before.json
+taskiam run task.toml -- true
+taskiam emulator snapshot | diff before.json -`,
+		Description: "Two snapshots are equal if the state is: etags, update times and deleted accounts\nare left out.",
+		Flags:       []cli.Flag{newWaitFlag()},
+		Action: action(parseEmulatorEnv, func(ctx context.Context, o emulatorEnvOptions) error {
+			return runEmulatorSnapshot(ctx, e, o)
+		}),
+	}
+}
+
+func runEmulatorSnapshot(ctx context.Context, e *Env, o emulatorEnvOptions) error {
+	snapshot, err := e.askEmulator(ctx, o.wait, http.MethodGet, "snapshot", nil)
+	if err != nil {
+		return err
+	}
+	if _, err := e.Stdout.Write(snapshot); err != nil {
+		return fmt.Errorf("writing the snapshot: %w", err)
+	}
+	return nil
+}
+
+type emulatorAdvanceOptions struct {
+	by   time.Duration
+	wait time.Duration
+}
+
+func newEmulatorAdvanceCmd(e *Env) *cli.Command {
+	return &cli.Command{
+		Name:        "advance",
+		Usage:       "move the clock of the emulator that is at work forward",
+		UsageText:   "taskiam emulator advance 3h",
+		ArgsUsage:   "DURATION",
+		Description: "To see access end by itself: conditions, keys and tokens are judged by that clock.",
+		Flags:       []cli.Flag{newWaitFlag()},
+		Action:      action(parseEmulatorAdvance, func(ctx context.Context, o emulatorAdvanceOptions) error { return runEmulatorAdvance(ctx, e, o) }),
+	}
+}
+
+func parseEmulatorAdvance(c *cli.Context) (emulatorAdvanceOptions, error) {
+	o := emulatorAdvanceOptions{wait: c.Duration("wait")}
+	w := words(c)
+	if len(w) != 1 {
+		return o, usage(c, "by how much?")
+	}
+	var err error
+	if o.by, err = time.ParseDuration(w[0]); err != nil || o.by < 0 {
+		return o, usage(c, "%q is no duration such as 90m", w[0])
+	}
+	return o, nil
+}
+
+func runEmulatorAdvance(ctx context.Context, e *Env, o emulatorAdvanceOptions) error {
+	body, err := json.Marshal(map[string]string{"advance": o.by.String()})
+	if err != nil {
+		return err
+	}
+	answer, err := e.askEmulator(ctx, o.wait, http.MethodPost, "clock", body)
+	if err != nil {
+		return err
+	}
+	var clock struct {
+		Now time.Time `json:"now"`
+	}
+	if err := json.Unmarshal(answer, &clock); err != nil {
+		return fmt.Errorf("reading the emulator's answer: %w", err)
+	}
+	e.say("it is %s in the emulator now", moment(clock.Now))
+	return nil
+}
+
+// askEmulator calls an endpoint of the emulator's own, as its operator: of the one
+// that the environment names, else of the one at work on this machine.
+func (e *Env) askEmulator(ctx context.Context, wait time.Duration, method, name string, body []byte) ([]byte, error) {
+	home, err := e.emulatorHome()
+	if err != nil {
+		return nil, err
+	}
+	address := e.Getenv(envEmulatorHost)
+	if address == "" {
+		if address, err = home.find(ctx, wait); err != nil {
+			return nil, err
+		}
+	}
+	path := e.Getenv(envEmulatorToken)
+	if path == "" {
+		path = home.tokenFile()
+	}
+	token, err := os.ReadFile(path)
+	if err != nil {
+		err = fmt.Errorf("reading the emulator's token: %w", err)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fault.WithHint(err, `eval "$(taskiam emulator env)"`)
+		}
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+address+"/_emulator/"+name, bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("asking the emulator: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	// No proxy: it is on this machine.
+	transport := &http.Transport{DisableKeepAlives: true}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "asking the emulator on %s: %w", address, err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "reading the emulator's answer: %w", err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, fault.New(fault.Other, "the emulator on %s answered %s: %s", address, resp.Status, bytes.TrimSpace(answer))
+	}
+	return answer, nil
+}

@@ -1,0 +1,173 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/taskiam/taskiam/internal/credentials"
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/journal"
+)
+
+var envFormats = credentials.Formats
+
+type envOptions struct {
+	word   string // "" is the only run that is up
+	format string
+	unset  bool
+}
+
+func newEnvCmd(e *Env) *cli.Command {
+	return &cli.Command{
+		Name:  "env",
+		Usage: "print the environment in which clients act as the run's account",
+		UsageText: `eval "$(taskiam env)"
+docker run --env-file <(taskiam env --format dotenv) ...`,
+		ArgsUsage: "[RUN|TASK|FILE]",
+		Description: `Without arguments, of the only run that is up. In the shell format it also unsets
+what would make a client act as somebody else.
+
+taskiam itself needs you, not the account, to take a run down on Google Cloud:
+--unset makes the shell yours again.`,
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "unset", Usage: "print what takes the environment of a run out of this shell"},
+			&cli.StringFlag{Name: flagFormat, Aliases: []string{"f"}, Usage: "`FORMAT`: " + list(envFormats), Value: envFormats[0], Action: oneOf(flagFormat, envFormats...)},
+		},
+		Action: action(
+			func(c *cli.Context) (envOptions, error) { return parseEnv(c, e.Getenv) },
+			func(ctx context.Context, o envOptions) error { return runEnv(ctx, e, o) }),
+	}
+}
+
+func parseEnv(c *cli.Context, getenv func(string) string) (envOptions, error) {
+	o := envOptions{format: c.String(flagFormat), unset: c.Bool("unset")}
+	var err error
+	if o.word, err = oneRun(c); err != nil || !o.unset {
+		return o, err
+	}
+	switch {
+	case c.IsSet(flagFormat):
+		return o, usage(c, "--unset has no format but the shell's")
+	case o.word == "" && getenv(envRun) == "":
+		return o, usage(c, "this shell is not in a run: $%s is not set", envRun)
+	case o.word == "":
+		o.word = getenv(envRun)
+	}
+	return o, nil
+}
+
+// oneRun returns the only positional argument, "" if there is none.
+func oneRun(c *cli.Context) (string, error) {
+	switch w := words(c); len(w) {
+	case 0:
+		return "", nil
+	case 1:
+		return w[0], nil
+	default:
+		return "", usage(c, "%s takes one run, not %d", c.Command.HelpName, len(w))
+	}
+}
+
+// envDocument is what `env --format json` prints.
+type envDocument struct {
+	Schema  string            `json:"schema"` // taskiam.env/v1
+	Run     string            `json:"run"`
+	Task    string            `json:"task"`
+	Account string            `json:"account"`
+	Project string            `json:"project"`
+	Expires time.Time         `json:"expires"`
+	Env     map[string]string `json:"env"`
+}
+
+func runEnv(_ context.Context, e *Env, o envOptions) error {
+	if o.unset {
+		return e.printUnset(o.word)
+	}
+	run, err := e.deliveredRun(o.word, "taskiam env")
+	if err != nil {
+		return err
+	}
+	vars := credentials.Environment(e.delivery(run))
+	if o.format == "json" {
+		doc := envDocument{
+			Schema: "taskiam.env/v1", Run: string(run.ID()), Task: run.Opened.Task, Account: run.Opened.Email,
+			Project: run.Opened.Project, Expires: run.Opened.Expires.UTC(), Env: map[string]string{},
+		}
+		for _, v := range vars {
+			if v.File == "" { // secrets stay in their files
+				doc.Env[v.Name] = v.Value
+			}
+		}
+		return e.printJSON(doc)
+	}
+	text, err := credentials.Format(vars, o.format)
+	if err != nil {
+		return err
+	}
+	if _, err := io.WriteString(e.Stdout, text); err != nil {
+		return fmt.Errorf("writing the environment: %w", err)
+	}
+	return nil
+}
+
+// printUnset prints what takes the variables of a run, be it up or down, out of a
+// shell.
+func (e *Env) printUnset(word string) error {
+	run, err := e.anyRun(word, "taskiam env --unset")
+	if err != nil {
+		return err
+	}
+	names := []string{"unset"}
+	for _, v := range credentials.Environment(e.delivery(run)) {
+		names = append(names, v.Name)
+	}
+	if _, err := io.WriteString(e.Stdout, strings.Join(names, " ")+"\n"); err != nil {
+		return fmt.Errorf("writing the environment: %w", err)
+	}
+	return nil
+}
+
+// anyRun returns the run that the word names, or the only one that is up.
+func (e *Env) anyRun(word, command string) (*journal.Run, error) {
+	dir, err := e.journals()
+	if err != nil {
+		return nil, err
+	}
+	runs, unreadable := allRuns(dir)
+	run, err := theRun(runs, word, command)
+	if err != nil {
+		return nil, errors.Join(err, unreadable)
+	}
+	return run, nil
+}
+
+// deliveredRun returns the run that the word names, or the only one that is up, if
+// it is up and its delivery is where it was put.
+func (e *Env) deliveredRun(word, command string) (*journal.Run, error) {
+	run, err := e.anyRun(word, command)
+	if err != nil {
+		return nil, err
+	}
+	id := string(run.ID())
+	switch state := run.State(); {
+	case state != journal.Running && state != journal.RunningNotReady:
+		return nil, fault.WithHint(fault.New(fault.NotFound, "run %s of %s is not up, it is: %s", id, run.Opened.Task, state), "taskiam status "+id)
+	case run.Expired(e.Now()):
+		return nil, fault.WithHint(fault.New(fault.NotFound, "run %s of %s has ended, at %s", id, run.Opened.Task, moment(run.Opened.Expires)), "taskiam down "+id)
+	}
+	if _, err := os.Stat(run.Opened.DeliveryDir); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fault.New(fault.NotFound, "the delivery of run %s is gone from %s", id, run.Opened.DeliveryDir)
+		}
+		return nil, fault.WithHint(err, "taskiam down "+id)
+	}
+	return run, nil
+}

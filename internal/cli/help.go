@@ -1,0 +1,126 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/taskiam/taskiam/internal/fault"
+)
+
+// newHelpCmd declares `help [COMMAND]`, which is what people try first.
+func newHelpCmd(e *Env) *cli.Command {
+	return &cli.Command{
+		Name:      "help",
+		Usage:     "show the help of a command",
+		UsageText: "taskiam help run",
+		ArgsUsage: "[COMMAND]",
+		Action: func(c *cli.Context) error {
+			return runHelp(c.Context, e, c.App, words(c))
+		},
+	}
+}
+
+func runHelp(_ context.Context, e *Env, app *cli.App, path []string) error {
+	if len(path) == 0 {
+		return e.showAppHelp(app)
+	}
+	var cmd *cli.Command
+	commands := app.Commands
+	for _, word := range path {
+		found := false
+		for _, c := range commands {
+			if c.HasName(word) {
+				cmd, commands, found = c, c.Subcommands, true
+				break
+			}
+		}
+		if !found {
+			return fault.WithHint(fault.New(fault.Usage, "there is no command %q", strings.Join(path, " ")), "taskiam --help")
+		}
+	}
+	return e.showHelp(cmd)
+}
+
+// showAppHelp prints the help of taskiam itself.
+func (e *Env) showAppHelp(app *cli.App) error {
+	r := newReport()
+	r.line("%s %s\n", app.Name, app.Usage)
+	r.line("Example:\n%s\n", indented(app.UsageText))
+	r.line("Usage: %s %s\n", app.Name, app.ArgsUsage)
+	r.line("%s\n", app.Description)
+	r.line("Commands:")
+	helpCommands(r, app.Commands)
+	r.line("\n%s COMMAND --help says more of a command.", app.Name)
+	r.line("\nEnvironment:")
+	for _, v := range environment {
+		r.row("  "+v.name, v.usage)
+	}
+	return e.print(r)
+}
+
+// showHelp prints the help of one command, its example first.
+func (e *Env) showHelp(cmd *cli.Command) error {
+	r := newReport()
+	r.line("%s: %s\n", cmd.HelpName, cmd.Usage)
+	if cmd.UsageText != "" {
+		r.line("Example:\n%s\n", indented(cmd.UsageText))
+	}
+	r.line("Usage: %s", strings.TrimSpace(cmd.HelpName+" [flags] "+cmd.ArgsUsage))
+	if len(cmd.Aliases) > 0 {
+		r.line("Also: %s", strings.Join(cmd.Aliases, ", "))
+	}
+	if cmd.Description != "" {
+		r.line("\n%s", strings.TrimSpace(cmd.Description))
+	}
+	if len(cmd.Subcommands) > 0 {
+		r.line("\nCommands:")
+		helpCommands(r, cmd.Subcommands)
+	}
+	r.line("\nFlags:")
+	helpFlags(r, cmd.Flags)
+	return e.print(r)
+}
+
+func helpCommands(r *report, commands []*cli.Command) {
+	for _, c := range visible(commands) {
+		r.row("  "+strings.Join(c.Names(), ", "), c.Usage)
+	}
+}
+
+// helpFlags adds a line for each flag. Values are called what the usage text has in
+// backticks, as in package flag.
+func helpFlags(r *report, flags []cli.Flag) {
+	for _, f := range flags {
+		doc, ok := f.(cli.DocGenerationFlag)
+		if !ok {
+			continue
+		}
+		var names []string
+		for _, n := range f.Names() {
+			if len(n) == 1 {
+				names = append(names, "-"+n)
+			} else {
+				names = append(names, "--"+n)
+			}
+		}
+		value, usage := "", doc.GetUsage()
+		if before, rest, ok := strings.Cut(usage, "`"); ok {
+			name, after, _ := strings.Cut(rest, "`")
+			value, usage = " "+name, before+name+after
+		} else if doc.TakesValue() {
+			value = " VALUE"
+		}
+		if text := doc.GetDefaultText(); doc.TakesValue() && text != "" && text != "0s" {
+			usage += fmt.Sprintf(" (default %s)", text)
+		}
+		r.row("  "+strings.Join(names, ", ")+value, usage)
+	}
+	r.row("  --help, -h", "show this help")
+}
+
+func indented(text string) string {
+	return "  " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n  ")
+}

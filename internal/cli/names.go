@@ -1,0 +1,45 @@
+package cli
+
+// Variables of the environment that taskiam reads.
+const (
+	// envEmulatorHost is the host:port of an emulator. When it is set, every call goes there.
+	envEmulatorHost = "TASKIAM_EMULATOR_HOST"
+	// envEmulatorToken names the file with the operator's token on the emulator.
+	envEmulatorToken = "TASKIAM_EMULATOR_TOKEN_FILE"
+	// envEmulatorCA names the file with the certificate of the emulator's CA.
+	envEmulatorCA = "TASKIAM_EMULATOR_CA"
+	// envMaxTTL is the longest life that a run may ask for.
+	envMaxTTL = "TASKIAM_MAX_TTL"
+	// envOperatorMember is the operator as policies name it, where the token does not say.
+	envOperatorMember = "TASKIAM_OPERATOR_MEMBER"
+	// envQuotaProject is Google's own name for who pays for the calls of a login.
+	envQuotaProject = "GOOGLE_CLOUD_QUOTA_PROJECT"
+	// envRun is set for CMD, and tells it and us that it runs inside a run.
+	envRun = "TASKIAM_RUN"
+
+	envStateHome  = "XDG_STATE_HOME"
+	envRuntimeDir = "XDG_RUNTIME_DIR"
+	envHome       = "HOME"
+)
+
+// environment is what help says of them.
+var environment = []struct{ name, usage string }{
+	{envEmulatorHost, "host:port of an emulator; every call goes there instead of to Google"},
+	{envEmulatorToken, "file with the operator's token on the emulator"},
+	{envEmulatorCA, "file with the certificate of the emulator's CA"},
+	{envMaxTTL, "longest ttl that a manifest may ask for (default 12h)"},
+	{envOperatorMember, "you, as policies name you; for federated logins, whose tokens do not say"},
+	{envStateHome, "journals and other state are kept in taskiam/ below it (default ~/.local/state)"},
+	{envRuntimeDir, "deliveries go to taskiam/RUN below it, if it is there"},
+}
+
+// Flags that more than one command has.
+const (
+	flagJSON           = "json"
+	flagQuiet          = "quiet"
+	flagFormat         = "format"
+	flagOut            = "out"
+	flagReadyTimeout   = "ready-timeout"
+	flagMaxTTL         = "max-ttl"
+	flagOperatorMember = "operator-member"
+)

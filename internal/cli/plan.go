@@ -1,0 +1,222 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/lifecycle"
+)
+
+type planOptions struct {
+	taskOptions
+	json, quiet bool
+}
+
+func newPlanCmd(e *Env) *cli.Command {
+	return &cli.Command{
+		Name:      "plan",
+		Usage:     "show what up would create and bind; writes nothing",
+		UsageText: "taskiam plan task.toml",
+		ArgsUsage: "FILE",
+		Description: `Checks the manifest, then asks the cloud what it would refuse, and what the account
+would be able to do without being named anywhere.`,
+		Flags: append([]cli.Flag{newJSONFlag(), newQuietFlag()}, newTaskFlags()...),
+		Action: action(
+			func(c *cli.Context) (planOptions, error) { return parsePlan(c, e.Getenv) },
+			func(ctx context.Context, o planOptions) error { return runPlan(ctx, e, o) }),
+	}
+}
+
+func parsePlan(c *cli.Context, getenv func(string) string) (planOptions, error) {
+	o := planOptions{json: c.Bool(flagJSON), quiet: c.Bool(flagQuiet)}
+	var err error
+	if o.taskOptions, err = parseTask(c, getenv); err != nil {
+		return o, err
+	}
+	o.file, err = oneFile(c)
+	return o, err
+}
+
+// planDocument is what `plan --json` prints. The account's name is an example: its
+// last part differs from run to run.
+type planDocument struct {
+	Schema   string        `json:"schema"` // taskiam.plan/v1
+	Task     string        `json:"task"`
+	Manifest string        `json:"manifest"`
+	Cloud    string        `json:"cloud"`
+	Endpoint string        `json:"endpoint"`
+	Operator string        `json:"operator"`
+	Project  string        `json:"project"`
+	Account  string        `json:"account"`
+	TTL      int64         `json:"ttl_seconds"`
+	Expires  time.Time     `json:"expires"` // if up began now
+	Deliver  string        `json:"deliver"`
+	Edits    []editView    `json:"edits"`
+	Notes    []noteView    `json:"notes"`
+	Ambient  []ambientView `json:"ambient"`
+	Unseen   []string      `json:"unseen"` // what there may be more on, in words
+	Refusals []refusalView `json:"refusals"`
+	Calls    []string      `json:"calls"`
+}
+
+// editView is what one resource's policy would gain.
+type editView struct {
+	Resource string            `json:"resource"`
+	Bindings []editBindingView `json:"bindings"`
+}
+
+type editBindingView struct {
+	Grant        int            `json:"grant"` // index in the manifest, from 0
+	Role         string         `json:"role"`
+	Condition    *conditionView `json:"condition"`
+	EndsByItself bool           `json:"ends_by_itself"`
+	Permissions  int            `json:"permissions"` // in the role; 0 if they cannot be read
+}
+
+// noteView is something about a grant that its words do not say.
+type noteView struct {
+	Grant int    `json:"grant"`
+	Text  string `json:"text"`
+}
+
+// ambientView is what everybody has on a resource.
+type ambientView struct {
+	Resource string        `json:"resource"`
+	Known    bool          `json:"known"` // false where the policy cannot be read
+	Bindings []bindingView `json:"bindings"`
+}
+
+// refusalView is a reason why up would refuse.
+type refusalView struct {
+	Kind    string `json:"kind"`
+	Message string `json:"message"`
+}
+
+func runPlan(ctx context.Context, e *Env, o planOptions) error {
+	src, engine, err := e.prepare(ctx, o.taskOptions, e.newProgress(o.quiet))
+	if err != nil {
+		return err
+	}
+	plan, err := engine.NewPlan(src.task)
+	if err != nil {
+		return err
+	}
+	preview, err := engine.Preview(ctx, plan)
+	if err != nil {
+		return err
+	}
+	doc := viewPlan(src, plan, preview)
+	doc.Cloud, doc.Endpoint = engine.Cloud.Cloud()
+	if o.json {
+		err = e.printJSON(doc)
+	} else {
+		err = e.showPlan(doc)
+	}
+	// What up would refuse, plan ends with: a check before a merge can rely on it.
+	return errors.Join(append([]error{err}, preview.Refusals...)...)
+}
+
+func viewPlan(src source, plan grants.Plan, p *lifecycle.Preview) planDocument {
+	doc := planDocument{
+		Schema: "taskiam.plan/v1", Task: src.task.Name, Manifest: src.path, Operator: p.Operator.Member,
+		Project: src.task.Project, Account: plan.Email, TTL: int64(src.task.TTL / time.Second),
+		Expires: plan.Expires.UTC(), Deliver: string(src.task.Deliver),
+		Edits: []editView{}, Notes: []noteView{}, Ambient: []ambientView{}, Refusals: []refusalView{},
+		Calls: p.Calls, Unseen: append([]string{}, p.Unseen...),
+	}
+	for _, edit := range plan.Edits {
+		v := editView{Resource: edit.Resource.String(), Bindings: []editBindingView{}}
+		for i, b := range edit.Bindings {
+			v.Bindings = append(v.Bindings, editBindingView{
+				Grant: edit.Grants[i], Role: b.Role, Condition: viewBinding(b).Condition,
+				EndsByItself: src.task.Grants[edit.Grants[i]].Bounded(),
+				Permissions:  len(p.Roles[b.Role].Permissions),
+			})
+		}
+		doc.Edits = append(doc.Edits, v)
+	}
+	for _, n := range plan.Notes() {
+		doc.Notes = append(doc.Notes, noteView{n.Grant, n.Text})
+	}
+	for _, a := range p.Ambient {
+		v := ambientView{Resource: a.Resource.String(), Known: a.Known, Bindings: []bindingView{}}
+		for _, b := range a.Bindings {
+			v.Bindings = append(v.Bindings, viewBinding(b))
+		}
+		doc.Ambient = append(doc.Ambient, v)
+	}
+	for _, err := range p.Refusals {
+		doc.Refusals = append(doc.Refusals, refusalView{fault.KindOf(err).String(), err.Error()})
+	}
+	return doc
+}
+
+func (e *Env) showPlan(doc planDocument) error {
+	r := newReport()
+	r.row("task", doc.Task)
+	r.row("cloud", doc.Cloud+" ("+doc.Endpoint+")")
+	r.row("operator", doc.Operator)
+	r.row("account", doc.Account+" (new; its last part differs from run to run)")
+	r.row("ends", fmt.Sprintf("%s after up began", span(time.Duration(doc.TTL)*time.Second)))
+	r.row("delivers", doc.Deliver)
+	for _, edit := range doc.Edits {
+		r.line("\non %s", edit.Resource)
+		for _, b := range edit.Bindings {
+			permissions := "permissions not known"
+			switch {
+			case b.Permissions == 1:
+				permissions = "1 permission"
+			case b.Permissions > 1:
+				permissions = fmt.Sprintf("%d permissions", b.Permissions)
+			}
+			r.row("  + "+b.Role, permissions, grantView{EndsByItself: b.EndsByItself}.ends())
+		}
+		for _, b := range edit.Bindings {
+			if b.Condition != nil {
+				r.line("    %s if %s", b.Role, b.Condition.Expression)
+			}
+			for _, n := range doc.Notes {
+				if n.Grant == b.Grant {
+					r.line("    note: %s", n.Text)
+				}
+			}
+		}
+	}
+	r.line("\nwithout being named, the account would also have")
+	nothing := true
+	for _, a := range doc.Ambient {
+		if !a.Known {
+			nothing = false
+			r.line("  on %s: ambient access unknown, its policy cannot be read", a.Resource)
+		}
+		for _, b := range a.Bindings {
+			nothing = false
+			condition := ""
+			if b.Condition != nil {
+				condition = " if " + b.Condition.Expression
+			}
+			r.line("  on %s: %s, as %s%s", a.Resource, b.Role, b.Member, condition)
+		}
+	}
+	for _, what := range doc.Unseen {
+		nothing = false
+		r.line("  on %s: ambient access unknown", what)
+	}
+	if nothing {
+		r.line("  nothing, on these resources and all that is above them")
+	}
+	r.line("\ncalls, in this order")
+	for i, c := range doc.Calls {
+		r.line("  %d. %s", i+1, c)
+	}
+	if len(doc.Refusals) == 0 {
+		r.line("\nnothing was written; next: taskiam up %s", quoteShell(doc.Manifest))
+	}
+	return e.print(r)
+}

@@ -1,0 +1,134 @@
+package cli
+
+import (
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/journal"
+)
+
+// allRuns returns what every journal says, the oldest run first. A journal that
+// cannot be read does not hide the others: its error comes beside them.
+func allRuns(dir *journal.Dir) ([]*journal.Run, error) {
+	ids, err := dir.List()
+	if err != nil {
+		return nil, err
+	}
+	var runs []*journal.Run
+	var errs []error
+	for _, id := range ids {
+		run, err := dir.Read(id)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		runs = append(runs, run)
+	}
+	return runs, errors.Join(errs...)
+}
+
+// live returns the runs of which something may still stand.
+func live(runs []*journal.Run) []*journal.Run {
+	return slices.DeleteFunc(slices.Clone(runs), func(r *journal.Run) bool { return !r.Live() })
+}
+
+// choose returns the runs that the words name, each once. A word is a run id, the
+// name of a task, or the path of a manifest as it was given to up: the file itself
+// is not opened, and may be gone. A task or file names its live runs, or if all are
+// down, the last of them.
+func choose(runs []*journal.Run, words []string) ([]*journal.Run, error) {
+	var out []*journal.Run
+	add := func(r *journal.Run) {
+		if !slices.Contains(out, r) {
+			out = append(out, r)
+		}
+	}
+	for _, word := range words {
+		matches, err := named(runs, word)
+		if err != nil {
+			return nil, err
+		}
+		if len(matches) == 0 {
+			return nil, fault.WithHint(
+				fault.New(fault.NotFound, "%q is neither a run, nor the task or manifest of one", word),
+				"taskiam status --all")
+		}
+		up := live(matches)
+		if len(up) == 0 {
+			up = matches[len(matches)-1:]
+		}
+		for _, r := range up {
+			add(r)
+		}
+	}
+	return out, nil
+}
+
+func named(runs []*journal.Run, word string) ([]*journal.Run, error) {
+	if id, err := grants.ParseRunID(word); err == nil {
+		if at := slices.IndexFunc(runs, func(r *journal.Run) bool { return r.ID() == id }); at >= 0 {
+			return runs[at : at+1], nil
+		}
+	}
+	path, err := filepath.Abs(word)
+	if err != nil {
+		return nil, err
+	}
+	var out []*journal.Run
+	for _, r := range runs {
+		if r.Opened.Task == word || r.Opened.ManifestPath == path {
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+// theRun returns the run that the word names, or the only one that is up if there
+// is no word.
+func theRun(runs []*journal.Run, word, command string) (*journal.Run, error) {
+	var matches []*journal.Run
+	if word == "" {
+		matches = live(runs)
+		if len(matches) == 0 {
+			return nil, fault.WithHint(fault.New(fault.NotFound, "no run is up"), "taskiam up "+defaultManifest)
+		}
+	} else {
+		var err error
+		if matches, err = choose(runs, []string{word}); err != nil {
+			return nil, err
+		}
+	}
+	if len(matches) > 1 {
+		return nil, ambiguous(matches, command)
+	}
+	return matches[0], nil
+}
+
+// ambiguous is the error that lists the runs to choose from.
+func ambiguous(runs []*journal.Run, command string) error {
+	var lines, hints []string
+	for _, r := range runs {
+		lines = append(lines, string(r.ID())+" of "+r.Opened.Task)
+		hints = append(hints, command+" "+string(r.ID()))
+	}
+	return fault.WithHint(fault.New(fault.Usage, "which run? %d are up: %s", len(runs), strings.Join(lines, ", ")), hints...)
+}
+
+// completionRuns returns the ids of the live runs; none if the journals cannot be
+// read, as completion has nobody to tell.
+func (e *Env) completionRuns() []string {
+	dir, err := e.journals()
+	if err != nil {
+		return nil
+	}
+	runs, _ := allRuns(dir)
+	var out []string
+	for _, r := range live(runs) {
+		out = append(out, string(r.ID()))
+	}
+	return out
+}

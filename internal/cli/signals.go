@@ -1,0 +1,104 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+
+	"github.com/taskiam/taskiam/internal/fault"
+)
+
+// errInterrupted is why a command's context ends on a signal.
+var errInterrupted = errors.New("interrupted")
+
+// interrupts decides what a signal does. At first, the first one cancels the
+// command, which then undoes what it has begun, and the second one abandons that.
+// A command that waits for something else takes over with [interrupts.handle].
+type interrupts struct {
+	env    *Env
+	cancel context.CancelCauseFunc
+	// abandoned is closed when the process is to end at once.
+	abandoned chan struct{}
+
+	mu      sync.Mutex
+	handler func(os.Signal)
+	count   int
+	// first is what the first signal leads to, and code and hints what abandoning ends
+	// with and what then finishes the work.
+	first string
+	code  exitCode
+	hints []string
+}
+
+func newInterrupts(e *Env, cancel context.CancelCauseFunc) *interrupts {
+	return &interrupts{env: e, cancel: cancel, abandoned: make(chan struct{}), first: "stopping", code: exitFailure}
+}
+
+// watch begins to listen, and returns how to stop.
+func (i *interrupts) watch() (stop func()) {
+	if i.env.Signals == nil {
+		return func() {}
+	}
+	signals, stopSignals := i.env.Signals()
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case s := <-signals:
+				i.take(s)
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		stopSignals()
+		close(done)
+	}
+}
+
+func (i *interrupts) take(s os.Signal) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.count++
+	if i.handler != nil {
+		i.handler(s)
+		return
+	}
+	switch i.count {
+	case 1:
+		i.env.say("%s: %s; once more to leave things as they are", s, i.first)
+		i.cancel(errInterrupted)
+	case 2:
+		close(i.abandoned)
+	}
+}
+
+// handle gives signals to h, which must not block, until the returned function is
+// called. Of those that h took, one counts: the next one after that abandons.
+func (i *interrupts) handle(h func(os.Signal)) (release func()) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.handler = h
+	return func() {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		i.handler, i.count = nil, min(i.count, 1)
+	}
+}
+
+// leaving says, from now on, what the first signal leads to, what code abandoning
+// the work ends with, and what command finishes it.
+func (i *interrupts) leaving(code exitCode, first string, hints ...string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.first, i.code, i.hints = first, code, hints
+}
+
+// abandonment returns the error of a command that was abandoned.
+func (i *interrupts) abandonment() error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return &exitError{i.code, fault.WithHint(errors.New("interrupted twice; the work is unfinished"), i.hints...)}
+}

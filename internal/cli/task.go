@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/manifest"
+)
+
+// taskOptions are what every command that reads a manifest is told.
+type taskOptions struct {
+	file   string
+	maxTTL time.Duration // 0 is the manifest's own limit
+	member string        // the operator as policies name it; "" asks Google
+}
+
+func newTaskFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.DurationFlag{Name: flagMaxTTL, Usage: "longest `TTL` that the manifest may ask for; 12h, or what $" + envMaxTTL + " says"},
+		&cli.StringFlag{Name: flagOperatorMember, Usage: "`MEMBER` that you are, where your login's token does not say; or $" + envOperatorMember},
+	}
+}
+
+// parseTask reads the flags of newTaskFlags; the environment stands in for those
+// that are not given.
+func parseTask(c *cli.Context, getenv func(string) string) (taskOptions, error) {
+	o := taskOptions{maxTTL: c.Duration(flagMaxTTL), member: c.String(flagOperatorMember)}
+	if !c.IsSet(flagMaxTTL) && getenv(envMaxTTL) != "" {
+		var err error
+		if o.maxTTL, err = time.ParseDuration(getenv(envMaxTTL)); err != nil {
+			return o, usage(c, "$%s is a duration such as 12h, not %q", envMaxTTL, getenv(envMaxTTL))
+		}
+	}
+	if o.maxTTL < 0 || c.IsSet(flagMaxTTL) && o.maxTTL == 0 {
+		return o, usage(c, "--%s is %s: it must be positive", flagMaxTTL, o.maxTTL)
+	}
+	if o.member == "" {
+		o.member = getenv(envOperatorMember)
+	}
+	return o, nil
+}
+
+// source is a manifest as it was read.
+type source struct {
+	task   grants.Task
+	path   string // absolute
+	sha256 string // of its bytes, in hexadecimal
+}
+
+// load reads and checks the manifest.
+func load(o taskOptions) (source, error) {
+	path, err := filepath.Abs(o.file)
+	if err != nil {
+		return source{}, fmt.Errorf("finding %s: %w", o.file, err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		err = fault.New(fault.Usage, "reading the manifest: %w", err)
+		if errors.Is(err, os.ErrNotExist) {
+			err = fault.WithHint(err, "taskiam init "+quoteShell(o.file))
+		}
+		return source{}, err
+	}
+	task, err := manifest.Parse(o.file, b, manifest.Limits{MaxTTL: o.maxTTL})
+	if err != nil {
+		return source{}, err
+	}
+	sum := sha256.Sum256(b)
+	return source{task: task, path: path, sha256: hex.EncodeToString(sum[:])}, nil
+}
+
+// prepare reads the manifest, and returns it with what carries out its plan.
+func (e *Env) prepare(ctx context.Context, o taskOptions, p *progress) (source, *lifecycle.Engine, error) {
+	src, err := load(o)
+	if err != nil {
+		return source{}, nil, err
+	}
+	engine, err := e.engine(ctx, cloudOptions{reason: src.task.Reason, member: o.member, progress: p})
+	return src, engine, err
+}

@@ -1,0 +1,122 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+
+	"github.com/taskiam/taskiam/internal/credentials"
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/gcp"
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/journal"
+)
+
+type tokenOptions struct {
+	word string // "" is the only run that is up
+	show bool
+	json bool
+}
+
+func newTokenCmd(e *Env) *cli.Command {
+	return &cli.Command{
+		Name:      "token",
+		Usage:     "print a fresh access token of the run's account",
+		UsageText: `curl -H "Authorization: Bearer $(taskiam token)" https://storage.googleapis.com/...`,
+		ArgsUsage: "[RUN|TASK|FILE]",
+		Description: `For credential helpers on this side of a sandbox. The token is made from the run's
+key, or by impersonation where the run has none. Down ends it with the rest.`,
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "show", Usage: "print it even if standard output is a terminal"},
+			newJSONFlag(),
+		},
+		Action: action(parseToken, func(ctx context.Context, o tokenOptions) error { return runToken(ctx, e, o) }),
+	}
+}
+
+func parseToken(c *cli.Context) (tokenOptions, error) {
+	word, err := oneRun(c)
+	return tokenOptions{word: word, show: c.Bool("show"), json: c.Bool(flagJSON)}, err
+}
+
+// tokenDocument is what `token --json` prints.
+type tokenDocument struct {
+	Schema  string    `json:"schema"` // taskiam.token/v1
+	Run     string    `json:"run"`
+	Account string    `json:"account"`
+	Token   string    `json:"token"`
+	Expires time.Time `json:"expires"`
+}
+
+func runToken(ctx context.Context, e *Env, o tokenOptions) error {
+	if err := protect(); err != nil {
+		return err
+	}
+	if isTerminal(e.Stdout) && !o.show {
+		return fault.WithHint(fault.New(fault.Usage, "standard output is a terminal, and a token does not belong there"), "taskiam token --show")
+	}
+	run, err := e.deliveredRun(o.word, "taskiam token")
+	if err != nil {
+		return err
+	}
+	client, err := e.client(ctx, cloudOptions{
+		reason: run.Opened.Reason,
+		nobody: run.Opened.Deliver == grants.DeliverKey,
+	})
+	if err != nil {
+		return err
+	}
+	token, err := freshToken(ctx, client, run, e.Now())
+	if err != nil {
+		return err
+	}
+	if o.json {
+		return e.printJSON(tokenDocument{
+			Schema: "taskiam.token/v1", Run: string(run.ID()), Account: run.Opened.Email,
+			Token: token.Value.Reveal(), Expires: token.Expires.UTC(),
+		})
+	}
+	if _, err := io.WriteString(e.Stdout, token.Value.Reveal()+"\n"); err != nil {
+		return fmt.Errorf("writing the token: %w", err)
+	}
+	return nil
+}
+
+// freshToken makes a token of the run's account: from its key if it has one, else by
+// impersonation.
+func freshToken(ctx context.Context, client *gcp.Client, run *journal.Run, now time.Time) (grants.Token, error) {
+	o := run.Opened
+	// A key or a login is shown to nobody but the cloud that it is for.
+	if cloud, endpoint := client.Cloud(); cloud != o.Cloud || endpoint != o.Endpoint {
+		return grants.Token{}, elsewhere(o, cloud, endpoint)
+	}
+	if o.Deliver == grants.DeliverKey {
+		key, err := credentials.ReadKey(o.DeliveryDir, o.Run)
+		if err != nil {
+			return grants.Token{}, err
+		}
+		return client.KeyToken(ctx, key)
+	}
+	return client.AccessToken(ctx, o.Email, min(grants.TokenLifetime, o.Expires.Sub(now)))
+}
+
+// elsewhere is the error for a run that lives on another cloud than this one.
+func elsewhere(o journal.Opened, cloud, endpoint string) error {
+	hint := "unset " + envEmulatorHost
+	if o.Cloud == cloudEmulator {
+		hint = "export " + envEmulatorHost + "=" + o.Endpoint
+	}
+	return fault.WithHint(fault.New(fault.Usage, "run %s lives on %s (%s), but this is %s (%s)",
+		o.Run, o.Cloud, o.Endpoint, cloud, endpoint), hint)
+}
+
+// isTerminal reports whether w is one.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}

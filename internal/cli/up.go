@@ -1,0 +1,180 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/lifecycle"
+)
+
+const defaultReadyTimeout = 10 * time.Minute
+
+type upOptions struct {
+	taskOptions
+	out          string // "" is the default place
+	reuse        bool
+	readyTimeout time.Duration
+	json, quiet  bool
+}
+
+func newUpCmd(e *Env) *cli.Command {
+	return &cli.Command{
+		Name:  "up",
+		Usage: "give a task its own identity, with the access that its manifest declares",
+		UsageText: `taskiam up task.toml
+(eval "$(taskiam env)"; ./my-agent)
+taskiam down`,
+		ArgsUsage: "FILE",
+		Description: `Makes a service account, binds what the manifest declares, hands over a credential,
+and waits until the access is proved to work. If a step fails, what was done is undone.`,
+		Flags: append([]cli.Flag{
+			&cli.StringFlag{Name: flagOut, Usage: "new or empty `DIR` for the delivery; outside of the work tree if it is not given", TakesFile: true},
+			&cli.BoolFlag{Name: "reuse", Usage: "return the run that is already up for this very manifest, if there is one"},
+			newReadyTimeoutFlag(),
+			newJSONFlag(),
+			newQuietFlag(),
+		}, newTaskFlags()...),
+		Action: action(
+			func(c *cli.Context) (upOptions, error) { return parseUp(c, e.Getenv) },
+			func(ctx context.Context, o upOptions) error { return runUp(ctx, e, o) }),
+	}
+}
+
+func newReadyTimeoutFlag() cli.Flag {
+	return &cli.DurationFlag{Name: flagReadyTimeout, Usage: "`DURATION` to wait until all of the access is usable", Value: defaultReadyTimeout}
+}
+
+func parseUp(c *cli.Context, getenv func(string) string) (upOptions, error) {
+	o := upOptions{
+		out: c.String(flagOut), reuse: c.Bool("reuse"), readyTimeout: c.Duration(flagReadyTimeout),
+		json: c.Bool(flagJSON), quiet: c.Bool(flagQuiet),
+	}
+	var err error
+	if o.taskOptions, err = parseTask(c, getenv); err != nil {
+		return o, err
+	}
+	if o.file, err = oneFile(c); err != nil {
+		return o, err
+	}
+	if o.readyTimeout < 0 {
+		return o, usage(c, "--%s is negative", flagReadyTimeout)
+	}
+	return o, nil
+}
+
+// runDocument is what `up --json` prints.
+type runDocument struct {
+	Schema  string `json:"schema"` // taskiam.run/v1
+	Reused  bool   `json:"reused"` // whether the run was already up
+	Elapsed int64  `json:"elapsed_ms"`
+	runView
+}
+
+func runUp(ctx context.Context, e *Env, o upOptions) error {
+	if err := protect(); err != nil {
+		return err
+	}
+	src, engine, err := e.prepare(ctx, o.taskOptions, e.newProgress(o.quiet))
+	if err != nil {
+		return err
+	}
+	if o.reuse {
+		run, found, err := engine.Reusable(src.path, src.sha256)
+		if err != nil {
+			return err
+		}
+		if found {
+			return e.showUp(run, 0, true, o.json)
+		}
+	}
+	result, err := e.up(ctx, engine, src, o.out, o.readyTimeout, exitIncomplete)
+	if result == nil {
+		return err
+	}
+	return errors.Join(e.showUp(result.Run, result.Elapsed, false, o.json), err)
+}
+
+// up plans a run and brings it up. An up that is abandoned ends with the code.
+func (e *Env) up(ctx context.Context, engine *lifecycle.Engine, src source, out string, readyTimeout time.Duration, abandoned exitCode) (*lifecycle.Result, error) {
+	plan, err := engine.NewPlan(src.task)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := e.placeDelivery(out, plan.Run)
+	if err != nil {
+		return nil, err
+	}
+	e.interrupts.leaving(abandoned, "undoing what was done", "taskiam down "+string(plan.Run))
+	return engine.Up(ctx, plan, lifecycle.UpOptions{
+		ManifestPath: src.path, ManifestSHA256: src.sha256,
+		Dir: dir, ReadyTimeout: readyTimeout,
+	})
+}
+
+// placeDelivery returns the absolute path of the delivery, and warns of one that
+// could end up in a commit.
+func (e *Env) placeDelivery(out string, run grants.RunID) (string, error) {
+	if out == "" {
+		return e.deliveryDir(string(run))
+	}
+	dir, err := filepath.Abs(out)
+	if err != nil {
+		return "", fmt.Errorf("finding %s: %w", out, err)
+	}
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return "", fault.New(fault.Usage, "--%s: %w", flagOut, err)
+	case len(entries) > 0:
+		return "", fault.New(fault.Usage, "--%s: %s is not empty", flagOut, dir)
+	}
+	if tree := workTree(dir); tree != "" {
+		e.say("warning: %s is inside the git work tree %s: do not commit what will be in it", dir, tree)
+	}
+	return dir, nil
+}
+
+// workTree returns the git work tree that dir is or will be in, "" if it is in none.
+func workTree(dir string) string {
+	for {
+		if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
+			return dir
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return ""
+		}
+		dir = parent
+	}
+}
+
+// showUp reports a run that is up.
+func (e *Env) showUp(run *journal.Run, elapsed time.Duration, reused, asJSON bool) error {
+	v := viewRun(run, e.Now())
+	if asJSON {
+		return e.printJSON(runDocument{Schema: "taskiam.run/v1", Reused: reused, Elapsed: elapsed.Milliseconds(), runView: v})
+	}
+	r := newReport()
+	v.show(r)
+	r.line("")
+	if reused {
+		r.line("already up; next:")
+	} else {
+		r.line("up after %s; next:", span(elapsed))
+	}
+	r.row(`  eval "$(taskiam env `+v.Run+`)"`, "this shell acts as the account")
+	r.row(`  eval "$(taskiam env --unset)"`, "and as you again")
+	r.row("  taskiam down "+v.Run, "take it all away")
+	return e.print(r)
+}
