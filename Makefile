@@ -1,0 +1,35 @@
+# What a clone can do. `make` alone lists it.
+GO      ?= go
+BIN     := bin/taskiam
+# Release builds leave out the man page generator of the command line library.
+TAGS    := urfave_cli_no_docs
+
+.DEFAULT_GOAL := help
+
+help: ## list what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/taskiam
+	$(GO) build -trimpath -tags $(TAGS) -o $(BIN) ./cmd/taskiam
+
+demo: build ## watch a task get its access, be refused the rest, and lose it all
+	@$(BIN) demo
+
+test: ## run the tests
+	$(GO) test ./...
+
+check: ## everything that has to pass: format, vet, staticcheck, tidy, tests with -race
+	@unformatted="$$(gofmt -l $$(git ls-files '*.go'))"; \
+	if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) mod tidy -diff
+	$(GO) test -race -shuffle=on ./...
+
+bench: build ## measure up and down in round trips, and the start-up time
+	$(GO) run ./internal/bench -taskiam $(BIN)
+
+fuzz: ## let the fuzzers look for a minute each
+	$(GO) test -run '^$$' -fuzz FuzzParse -fuzztime 60s ./internal/manifest
+
+.PHONY: help build demo test check bench fuzz

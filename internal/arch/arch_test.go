@@ -1,0 +1,223 @@
+// Package arch keeps the design's law, which says who may know whom: by the direct
+// imports that go list shows, and by the syntax tree.
+package arch
+
+import (
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/taskiam/taskiam/"
+
+// allowed is every edge between our packages. Tests may reach further.
+var allowed = map[string][]string{
+	"cmd/taskiam":    {"internal/cli"},
+	"internal/bench": {"internal/emulator"},
+	"internal/cli": {
+		"internal/credentials", "internal/emulator", "internal/fault", "internal/gcp", "internal/grants",
+		"internal/journal", "internal/lifecycle", "internal/manifest", "internal/resource", "internal/secret", "tasks",
+	},
+	"internal/credentials": {"internal/fault", "internal/grants", "internal/secret"},
+	"internal/emulator":    {"internal/fault", "internal/secret"},
+	"internal/gcp":         {"internal/fault", "internal/grants", "internal/resource", "internal/secret"},
+	"internal/grants":      {"internal/fault", "internal/resource", "internal/secret", "internal/spelling"},
+	"internal/journal":     {"internal/fault", "internal/grants", "internal/resource"},
+	"internal/lifecycle":   {"internal/fault", "internal/grants", "internal/journal", "internal/resource", "internal/secret"},
+	"internal/manifest":    {"internal/fault", "internal/grants", "internal/resource", "internal/spelling"},
+	"internal/resource":    {"internal/fault", "internal/spelling"},
+	"internal/fault":       {},
+	"internal/spelling":    {},
+	"internal/secret":      {},
+	"tasks":                {},
+}
+
+// pure packages take bytes, values and a now: none of these.
+var (
+	pure      = []string{"internal/manifest", "internal/grants", "internal/resource"}
+	impureStd = []string{"os", "net", "net/http", "os/exec", "io/ioutil", "log", "log/slog", "crypto/rand", "math/rand", "math/rand/v2", "syscall"}
+)
+
+type pkg struct {
+	ImportPath, Dir, Name string
+	GoFiles, Imports      []string
+}
+
+func list(t *testing.T) map[string]pkg {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Dir,Name,GoFiles,Imports", module+"...")
+	out, err := cmd.Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			t.Fatalf("go list: %s", exit.Stderr)
+		}
+		t.Fatal(err)
+	}
+	pkgs := map[string]pkg{}
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := dec.Decode(&p); err == io.EOF {
+			return pkgs
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if len(p.GoFiles) > 0 {
+			pkgs[strings.TrimPrefix(p.ImportPath, module)] = p
+		}
+	}
+}
+
+func TestImportsRunOneWay(t *testing.T) {
+	t.Parallel()
+	pkgs := list(t)
+	for name, p := range pkgs {
+		edges, known := allowed[name]
+		if !known {
+			// A test helper may know what the package that it serves knows.
+			if parent, ok := strings.CutSuffix(name, "test"); ok {
+				edges, known = append(slices.Clone(allowed[filepath.Dir(parent)]), filepath.Dir(name)), true
+			}
+		}
+		if !known {
+			t.Errorf("%s is not in the table of packages: is it born because a second reader would look for it?", name)
+		}
+		for _, imp := range p.Imports {
+			if ours, ok := strings.CutPrefix(imp, module); ok && !slices.Contains(edges, ours) {
+				t.Errorf("%s imports %s, which it must not know", name, ours)
+			}
+		}
+	}
+	for name := range allowed {
+		if _, ok := pkgs[name]; !ok {
+			t.Errorf("the table names %s, which is not there", name)
+		}
+	}
+}
+
+func TestPurePackagesReachNothing(t *testing.T) {
+	t.Parallel()
+	pkgs := list(t)
+	for _, name := range pure {
+		for _, imp := range pkgs[name].Imports {
+			if slices.Contains(impureStd, imp) {
+				t.Errorf("%s imports %s: it is to be pure", name, imp)
+			}
+		}
+	}
+}
+
+// calls returns where the files of a package call pkg.name, as file:line.
+func calls(t *testing.T, p pkg, names ...string) []string {
+	t.Helper()
+	var at []string
+	fset := token.NewFileSet()
+	for _, file := range p.GoFiles {
+		f, err := parser.ParseFile(fset, filepath.Join(p.Dir, file), nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			sel, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			if x, ok := sel.X.(*ast.Ident); ok && slices.Contains(names, x.Name+"."+sel.Sel.Name) {
+				at = append(at, filepath.Base(file)+": "+x.Name+"."+sel.Sel.Name)
+			}
+			return true
+		})
+	}
+	return at
+}
+
+func TestClockEnvironmentAndStreamsEnterFromOutside(t *testing.T) {
+	t.Parallel()
+	pkgs := list(t)
+	for name, p := range pkgs {
+		if slices.Contains(pure, name) || name == "internal/lifecycle" {
+			if at := calls(t, p, "time.Now", "time.Since", "time.Until", "os.Getenv", "os.LookupEnv", "os.Environ"); len(at) > 0 {
+				t.Errorf("%s reads the clock or the environment itself: %v", name, at)
+			}
+		}
+		if name != "internal/cli" && p.Name != "main" {
+			if at := calls(t, p, "os.Getenv", "os.LookupEnv", "os.Environ", "os.Stdout", "os.Stderr", "os.Exit",
+				"fmt.Print", "fmt.Printf", "fmt.Println", "log.Fatal", "log.Fatalf"); len(at) > 0 {
+				t.Errorf("%s prints, exits or reads the environment: %v", name, at)
+			}
+		}
+		if at := calls(t, p, "time.Sleep"); len(at) > 0 {
+			t.Errorf("%s sleeps for a fixed time: %v", name, at)
+		}
+	}
+}
+
+func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
+	t.Parallel()
+	for name, p := range list(t) {
+		documented := 0
+		for _, file := range p.GoFiles {
+			f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil, parser.PackageClauseOnly|parser.ParseComments)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f.Doc != nil {
+				documented++
+			}
+		}
+		if documented != 1 {
+			t.Errorf("%s has %d package comments, want one", name, documented)
+		}
+	}
+}
+
+func TestEveryDependencyHasItsReason(t *testing.T) {
+	t.Parallel()
+	out, err := exec.Command("go", "mod", "edit", "-json").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mod struct {
+		Require []struct {
+			Path     string
+			Indirect bool
+		}
+		Tool []struct{ Path string }
+	}
+	if err := json.Unmarshal(out, &mod); err != nil {
+		t.Fatal(err)
+	}
+	doc, err := os.ReadFile(filepath.Join("..", "..", "docs", "dependencies.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	given := map[string]bool{}
+	for line := range strings.Lines(string(doc)) {
+		if cells := strings.Split(line, "|"); len(cells) == 4 {
+			given[strings.TrimSpace(cells[1])] = true
+		}
+	}
+	tool := func(path string) bool {
+		return slices.ContainsFunc(mod.Tool, func(t struct{ Path string }) bool { return strings.HasPrefix(t.Path, path+"/") })
+	}
+	for _, r := range mod.Require {
+		if (!r.Indirect || tool(r.Path)) && !given[r.Path] {
+			t.Errorf("docs/dependencies.md does not say why %s is needed", r.Path)
+		}
+		delete(given, r.Path)
+	}
+	delete(given, "module")
+	delete(given, "---")
+	for path := range given {
+		t.Errorf("docs/dependencies.md names %s, which is not needed", path)
+	}
+}
