@@ -117,6 +117,7 @@ func runDemo(ctx context.Context, e *Env, asJSON bool) (err error) {
 		return nil
 	}
 	r := newReport()
+	r.line("")
 	r.line("Every line is true, after %s. Next: taskiam init, or the README for your own project.", span(e.Now().Sub(begun)))
 	return e.print(r)
 }
@@ -215,7 +216,7 @@ func (d *demo) play(ctx context.Context) error {
 			return err
 		}
 		c.Told = fmt.Sprintf("%d steps: disabled, unbound, deleted", len(receipt.Steps))
-		c.add("taskiam looked again", "nothing is left", "nothing is left", "", receipt.Elapsed)
+		c.add("taskiam looks again at all that it touched", "clean", "clean", "nothing is left", receipt.Elapsed)
 		return nil
 	}); err != nil {
 		return err
@@ -236,7 +237,7 @@ func (d *demo) play(ctx context.Context) error {
 		if bytes.Equal(before, after) {
 			got = "as before"
 		}
-		c.add("the state of the cloud", "as before", got, fmt.Sprintf("%d bytes of snapshot", len(after)), 0)
+		c.add("the state of the whole cloud, byte for byte", "as before", got, fmt.Sprintf("%d bytes of snapshot", len(after)), 0)
 		return nil
 	})
 }
@@ -291,11 +292,16 @@ func (d *demo) up(ctx context.Context, engine *lifecycle.Engine, c *chapter) (*l
 		if !g.EndsByItself {
 			detail = strings.TrimPrefix(detail+"; ends with down, not by itself", "; ")
 		}
-		wanted := string(journal.Proved)
-		if result.Grants[i].State == journal.NotProvable {
-			wanted = string(journal.NotProvable)
+		got := "bound"
+		switch result.Grants[i].State {
+		case journal.Proved:
+			detail = strings.TrimSuffix("proved usable; "+detail, "; ")
+		case journal.NotProvable:
+			detail = "read back, not provable: " + detail
+		default:
+			got = "not ready"
 		}
-		c.add(g.Role+" on "+g.on(), wanted, g.Readiness, detail, result.Grants[i].After)
+		c.add(g.Role+" on "+g.on(), "bound", got, detail, result.Grants[i].After)
 	}
 	return result, nil
 }
@@ -325,7 +331,11 @@ func (d *demo) audit(ctx context.Context, c *chapter) error {
 			return fmt.Errorf("acknowledging what the agent published: %w", err)
 		}
 	}
-	c.add("what it published arrives", "1 message", fmt.Sprintf("%d message", len(acks)), "", d.env.Now().Sub(begun))
+	got := "arrived"
+	if len(acks) != 1 {
+		got = fmt.Sprintf("%d messages", len(acks))
+	}
+	c.add("what it published, at the subscription", "arrived", got, "", d.env.Now().Sub(begun))
 	return nil
 }
 
@@ -387,16 +397,10 @@ func (d *demo) agent(ctx context.Context, c *chapter, environ []string, args ...
 }
 
 // demoWidth is as much as is shown of an error; --json has all of it.
-const demoWidth = 72
+const demoWidth = 84
 
-func clip(s string, width int) string {
-	if r := []rune(s); len(r) > width {
-		return string(r[:width-3]) + "..."
-	}
-	return s
-}
-
-// report writes a chapter for people.
+// report writes a chapter for people: a line for each claim, and below it what Google
+// said to it.
 func (c chapter) report() *report {
 	r := newReport()
 	r.line("")
@@ -404,13 +408,19 @@ func (c chapter) report() *report {
 	for _, l := range c.Lines {
 		mark := "ok"
 		if !l.True {
-			mark = "NOT TRUE"
+			mark = "NOT TRUE: wanted " + l.Wanted + ","
 		}
-		got := l.Got
+		r.line("  %s %4.0f ms  %-8s %s", mark, l.Elapsed, l.Got, l.What)
 		if l.Detail != "" {
-			got += ": " + l.Detail
+			r.line("%21s%s", "", clip(l.Detail, demoWidth))
 		}
-		r.row("  "+mark, fmt.Sprintf("%3.0f ms", l.Elapsed), l.What, clip(got, demoWidth))
 	}
 	return r
+}
+
+func clip(s string, width int) string {
+	if r := []rune(s); len(r) > width {
+		return string(r[:width-3]) + "..."
+	}
+	return s
 }
