@@ -16,7 +16,7 @@ demo: build ## watch a task get its access, be refused the rest, and lose it all
 	@$(BIN) demo
 
 test: ## run the tests
-	$(GO) test ./...
+	$(GO) test $(TESTFLAGS) ./...
 
 check: ## everything that has to pass: format, vet, staticcheck, tidy, tests with -race
 	@unformatted="$$(gofmt -l $$(git ls-files '*.go'))"; \
@@ -24,7 +24,7 @@ check: ## everything that has to pass: format, vet, staticcheck, tidy, tests wit
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
-	$(GO) test -race -shuffle=on ./...
+	$(MAKE) test TESTFLAGS="-race -shuffle=on"
 
 bench: build ## measure up and down in round trips, and the start-up time
 	$(GO) run ./internal/bench -taskiam $(BIN)

@@ -62,26 +62,32 @@ func (d *Dir) clock() func() time.Time {
 	return time.Now
 }
 
-// Create begins the journal of a new run and takes the run's lock. When it returns,
-// the journal is durable: its file, the record in it, and the folder that names it.
-func (d *Dir) Create(open Opened) (*Journal, error) {
+// Create begins the journal of a new run, with what is announced from the start, and
+// takes the run's lock. When it returns, the journal is durable: its file, the records
+// in it, and the folder that names it.
+func (d *Dir) Create(open Opened, announced ...Record) (*Journal, error) {
 	if _, err := grants.ParseRunID(string(open.Run)); err != nil {
 		return nil, fmt.Errorf("creating a journal: %w", err)
 	}
 	path := d.JournalPath(open.Run)
-	line, e, err := encode(stamp(d.clock()()), open)
-	if err != nil {
-		return nil, fmt.Errorf("creating journal %s: %w", path, err)
-	}
-	run, err := extend(nil, e)
-	if err != nil {
-		return nil, fmt.Errorf("creating journal %s: %w", path, err)
+	at := stamp(d.clock()())
+	var run *Run
+	var lines []byte
+	for _, r := range append([]Record{open}, announced...) {
+		line, e, err := encode(at, r)
+		if err == nil {
+			run, err = extend(run, e)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("creating journal %s: %w", path, err)
+		}
+		lines = append(lines, line...)
 	}
 	unlock, err := d.lockRun(context.Background(), open.Run, 0)
 	if err != nil {
 		return nil, unwritable(err)
 	}
-	file, err := d.create(path, line)
+	file, err := d.create(path, lines)
 	if err != nil {
 		return nil, unwritable(errors.Join(fmt.Errorf("creating journal %s: %w", path, err), unlock()))
 	}
@@ -103,8 +109,8 @@ func unwritable(err error) error {
 	return fault.WithHint(err, "nothing was called; give taskiam a state folder that it can write: export XDG_STATE_HOME=DIR")
 }
 
-// create makes a new file with one line in it, durably.
-func (d *Dir) create(path string, line []byte) (File, error) {
+// create makes a new file with lines in it, durably.
+func (d *Dir) create(path string, lines []byte) (File, error) {
 	if err := d.mkdirs(d.runs()); err != nil {
 		return nil, err
 	}
@@ -112,7 +118,7 @@ func (d *Dir) create(path string, line []byte) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = write(file, line)
+	err = write(file, lines)
 	if err == nil {
 		// The file's name is in the folder, and the folder is fsynced apart from it.
 		err = d.disk.SyncDir(filepath.Dir(path))

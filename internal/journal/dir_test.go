@@ -780,12 +780,15 @@ func TestLockBetweenProcesses(t *testing.T) {
 	}
 }
 
+// held keeps a journal from being collected, which would close its lock.
+var held *journal.Journal
+
 // TestTheLockOfADeadProcessIsFree kills a process that has a run's lock.
 func TestTheLockOfADeadProcessIsFree(t *testing.T) {
 	t.Parallel()
 	state := os.Getenv("JOURNAL_TEST_HOLD")
 	if state != "" {
-		create(t, openDir(t, state, nil), opened(1))
+		held = create(t, openDir(t, state, nil), opened(1))
 		fmt.Println("held")
 		select {}
 	}

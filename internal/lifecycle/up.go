@@ -107,7 +107,7 @@ func (e *Engine) Up(ctx context.Context, plan grants.Plan, o UpOptions) (*Result
 		ManifestPath: o.ManifestPath, ManifestSHA256: o.ManifestSHA256,
 		Deliver: plan.Task.Deliver, DeliveryDir: o.Dir, Reason: plan.Task.Reason,
 		Grants: declared(plan.Task), Edits: intended(plan),
-	})
+	}, journal.AccountIntended{})
 	if err != nil {
 		return nil, err
 	}
@@ -240,9 +240,6 @@ func after(ctx context.Context, step <-chan struct{}) error {
 
 func (u *ascent) createAccount(ctx context.Context) error {
 	return u.step("create service account", u.plan.Email, func() error {
-		if err := u.journal.Append(journal.AccountIntended{}); err != nil {
-			return err
-		}
 		project, mark := u.plan.Task.Project, u.plan.Mark().String()
 		account, err := u.Cloud.CreateAccount(ctx, project, u.plan.AccountID, "taskiam: "+u.plan.Task.Name, mark)
 		if fault.Is(err, fault.Exists) {
@@ -265,6 +262,10 @@ func (u *ascent) createAccount(ctx context.Context) error {
 }
 
 func (u *ascent) deliverKey(ctx context.Context) error {
+	// Announced while the account is being made, so that nothing waits for the disk.
+	if err := u.journal.Append(journal.KeyIntended{}); err != nil {
+		return err
+	}
 	pair, err := u.pair()
 	if err != nil {
 		return err
@@ -278,9 +279,6 @@ func (u *ascent) deliverKey(ctx context.Context) error {
 	}
 	var file secret.String
 	err = u.step("upload key", u.plan.Email, func() error {
-		if err := u.journal.Append(journal.KeyIntended{}); err != nil {
-			return err
-		}
 		var key grants.Key
 		err := u.repeat(ctx, "upload key", u.plan.Email, visibleWithin, func() (err error) {
 			key, err = u.Cloud.UploadKey(ctx, u.plan.Task.Project, u.plan.Email, certificate)
