@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/taskiam/taskiam/internal/fault"
 )
@@ -205,14 +204,11 @@ func (p *Policy) Account(email, uid string) []Binding {
 	return slices.DeleteFunc(p.Bindings(), func(b Binding) bool { return !isAccount(b.Member, email, uid) })
 }
 
-// isAccount reports whether a policy's member is the service account: by email while
-// it lives, by unique id once it is deleted, since its email may name another by then.
+// isAccount reports whether a member is the service account, live or as the deleted:
+// member that Google makes of it: "deleted:serviceAccount:EMAIL?uid=ID". Both the email
+// and the id have to fit, since neither alone is only ever one account's.
 func isAccount(name, email, uid string) bool {
-	if name == Member(email) {
-		return email != ""
-	}
-	rest, ok := strings.CutPrefix(name, "deleted:serviceAccount:")
-	return ok && uid != "" && strings.HasSuffix(rest, "?uid="+uid)
+	return email != "" && (name == Member(email) || uid != "" && name == "deleted:"+Member(email)+"?uid="+uid)
 }
 
 // Room returns an error that says which limit of Google's the additions would break.

@@ -19,6 +19,7 @@ import (
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/journal/journaltest"
 	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/resource"
 )
 
 const byKey = `
@@ -485,6 +486,46 @@ func TestTombstonesAreCleared(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.asBefore()
+}
+
+// A unique id in the journal that is somebody else's does not reach their tombstone.
+func TestForeignTombstonesStay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	e := w.engine()
+	// A neighbour's account that was deleted before it was unbound.
+	other, err := e.Cloud.CreateAccount(ctx, "acme-agents", "neighbour", "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, _, err := resource.Parse("projects/acme-agents/secrets/api-key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := e.Cloud.ReadPolicy(ctx, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc.Add(grants.Binding{Role: "roles/secretmanager.viewer", Member: other.Member()})
+	if _, err := e.Cloud.WritePolicy(ctx, secret, doc); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Cloud.DeleteAccount(ctx, "acme-agents", other.Email); err != nil {
+		t.Fatal(err)
+	}
+	w.before = w.snapshot()
+
+	result, plan := w.up(byKey)
+	if err := e.Cloud.DeleteAccount(ctx, "acme-agents", plan.Email); err != nil {
+		t.Fatal(err)
+	}
+	ours := result.Run.Account.UniqueID
+	w.tamper(plan.Run, func(b []byte) []byte { return bytes.ReplaceAll(b, []byte(ours), []byte(other.UniqueID)) })
+	_, err = w.engine().Down(ctx, plan.Run, 0)
+	if !bytes.Contains(w.snapshot(), []byte("deleted:serviceAccount:neighbour@")) {
+		t.Errorf("down took a neighbour's tombstone away (%v)", err)
+	}
 }
 
 func TestReuseIsForTheSameManifestOnly(t *testing.T) {
