@@ -26,10 +26,20 @@ check: ## everything that has to pass: format, vet, staticcheck, tidy, tests wit
 	$(GO) mod tidy -diff
 	$(MAKE) test TESTFLAGS="-race -shuffle=on"
 
+fidelity: ## compare the emulator with recorded answers of Google
+	@report="$$(mktemp)" && trap 'rm -f "$$report"' EXIT && \
+	$(GO) test -count=1 -run '^TestFidelity$$' ./internal/emulator -args -fidelity "$$report" && \
+	if [ -s "$$report" ]; then cat "$$report"; else echo "nothing was replayed: the recorded exchanges are not on this machine"; fi
+
+clients: ## drive the emulator with Google's clients, those that npm has to fetch too
+	@dir="$$(mktemp -d)" && trap 'rm -rf "$$dir"' EXIT && cp cmd/taskiam/testdata/clients/node/package.json "$$dir" && \
+	npm install --prefix "$$dir" --no-audit --no-fund --no-package-lock --ignore-scripts && \
+	TASKIAM_TEST_NODE="$$dir" $(GO) test -count=1 -v -run '^TestClients$$' ./cmd/taskiam
+
 bench: build ## measure up and down in round trips, and the start-up time
 	$(GO) run ./internal/bench -taskiam $(BIN)
 
 fuzz: ## let the fuzzers look for a minute each
 	$(GO) test -run '^$$' -fuzz FuzzParse -fuzztime 60s ./internal/manifest
 
-.PHONY: help build demo test check bench fuzz
+.PHONY: help build demo test check fidelity clients bench fuzz

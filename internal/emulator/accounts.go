@@ -24,6 +24,7 @@ type serviceAccount struct {
 	Disabled    bool          `json:"disabled,omitempty"`
 	Deleted     time.Time     `json:"deleted,omitzero"`
 	Keys        []*accountKey `json:"keys,omitempty"`
+	Seen        visibility    `json:"seen,omitzero" snapshot:"-"`
 	Policy      policy        `json:"policy"`
 }
 
@@ -69,12 +70,18 @@ func (a *serviceAccount) resource() map[string]any {
 
 // accountByEmail returns the live account of that address, or nil.
 func (s *state) accountByEmail(email string) *serviceAccount {
+	return s.live[email]
+}
+
+// lastOf returns the account of that address that was deleted last and could still
+// come back, or nil.
+func (s *state) lastOf(email string) (last *serviceAccount) {
 	for _, a := range s.Accounts {
-		if a.Email == email && !a.deleted() {
-			return a
+		if a.Email == email && a.deleted() && (last == nil || a.Deleted.After(last.Deleted)) {
+			last = a
 		}
 	}
-	return nil
+	return last
 }
 
 // accountNode is an account as IAM sees it. Service accounts provide no resource
@@ -105,9 +112,15 @@ func (c *call) findAccount() (*serviceAccount, node, error) {
 		if err == nil && a.deleted() {
 			err = notFound("Account deleted: %s", a.UniqueID)
 		}
+		if err == nil && c.overlooks(a) {
+			err = c.overlooked(a)
+		}
 		return a, n, err
 	}
 	missing := notFound("Service account projects/%s/serviceAccounts/%s does not exist.", projectID, id)
+	if dead := c.state().lastOf(id); dead != nil {
+		missing = notFound("Account deleted: %s", dead.UniqueID)
+	}
 	if projectID == "-" {
 		// With the wildcard, a missing account is not told from one out of reach.
 		return nil, node{}, forbidden("Permission denied on resource (or it may not exist).")
@@ -143,6 +156,8 @@ func iamMethods() []method {
 		{id: "iam.projects.serviceAccounts.keys.upload", pattern: "POST " + one + "/keys:upload", writes: true, serve: uploadKey},
 		{id: "iam.projects.serviceAccounts.keys.list", pattern: "GET " + keys, serve: listKeys},
 		{id: "iam.projects.serviceAccounts.keys.get", pattern: "GET " + keys + "/{key}", serve: getKey},
+		{id: "iam.projects.serviceAccounts.keys.disable", pattern: "POST " + keys + "/{key}:disable", writes: true, serve: disableKey},
+		{id: "iam.projects.serviceAccounts.keys.enable", pattern: "POST " + keys + "/{key}:enable", writes: true, serve: enableKey},
 		{id: "iam.projects.serviceAccounts.keys.delete", pattern: "DELETE " + keys + "/{key}", writes: true, serve: deleteKey},
 	}
 	for i := range ms {
@@ -195,18 +210,49 @@ func createAccount(c *call) (any, error) {
 	if err := checkText(body.ServiceAccount.DisplayName, body.ServiceAccount.Description); err != nil {
 		return nil, err
 	}
-	if p.constrained("iam.disableServiceAccountCreation") {
-		return nil, precondition("Service account creation is not allowed on this project.").withDetails(
-			preconditionFailure("constraints/iam.disableServiceAccountCreation", "projects/"+p.ID))
+	if _, blocked := c.state().projectConstraint(p.ID, noAccounts); blocked {
+		return nil, orgPolicy(noAccounts, "projects/"+p.ID+"/serviceAccounts/?configvalue=", "Service account creation is not allowed on this project.")
 	}
 	email := accountEmail(body.AccountID, p.ID)
 	if c.state().accountByEmail(email) != nil {
 		return nil, alreadyExists("Service account %s already exists within project projects/%s.", body.AccountID, p.ID).withDetails(
-			map[string]any{"@type": "type.googleapis.com/google.rpc.ResourceInfo", "resourceName": "projects/" + p.ID + "/serviceAccounts/" + email})
+			map[string]any{"@type": resourceInfo, "resourceName": "projects/" + p.ID + "/serviceAccounts/" + email})
+	}
+	if err := c.roomForAccount(p); err != nil {
+		return nil, err
+	}
+	// What named a dead account of this name is not to mean the new one.
+	for _, g := range c.state().Graves {
+		if g.Member == "serviceAccount:"+email {
+			c.state().bury(g)
+		}
 	}
 	a := c.state().addAccount(p.ID, body.AccountID)
 	a.DisplayName, a.Description = body.ServiceAccount.DisplayName, body.ServiceAccount.Description
+	a.Seen = c.server.lags.newcomer(c.now)
 	return a.resource(), nil
+}
+
+// defaultAccountQuota is how many accounts a project may have, where the seed says
+// nothing. Google's number varies from project to project (iam/quotas).
+const defaultAccountQuota = 100
+
+// roomForAccount refuses the account that is one too many. Deleted ones do not count.
+func (c *call) roomForAccount(p *project) error {
+	count := 0
+	for _, a := range c.state().live {
+		if a.ProjectID == p.ID {
+			count++
+		}
+	}
+	if count < cmp.Or(p.AccountQuota, defaultAccountQuota) {
+		return nil
+	}
+	const message = "Maximum number of service accounts on project reached."
+	if c.state().Doubts.AccountQuotaPrecondition {
+		return precondition(message)
+	}
+	return fail(http.StatusTooManyRequests, "RESOURCE_EXHAUSTED", "rateLimitExceeded", message)
 }
 
 // accountEmail is the address of an account. A project of a domain ("example.com:p")
@@ -221,7 +267,7 @@ func accountEmail(id, projectID string) string {
 // addAccount makes an account with a unique id of its own.
 func (s *state) addAccount(projectID, id string) *serviceAccount {
 	a := &serviceAccount{UniqueID: uniqueID(), ProjectID: projectID, Email: accountEmail(id, projectID)}
-	s.Accounts[a.UniqueID] = a
+	s.Accounts[a.UniqueID], s.live[a.Email] = a, a
 	return a
 }
 
@@ -244,7 +290,7 @@ func listAccounts(c *call) (any, error) {
 	}
 	var all []*serviceAccount
 	for _, a := range c.state().Accounts {
-		if a.ProjectID == p.ID && !a.deleted() {
+		if a.ProjectID == p.ID && !a.deleted() && !c.overlooks(a) {
 			all = append(all, a)
 		}
 	}
@@ -387,7 +433,14 @@ func deleteAccount(c *call) (any, error) {
 		return nil, err
 	}
 	a.Deleted = c.now
-	c.state().rename(a.member(), a.tombstone())
+	s := c.state()
+	delete(s.live, a.Email)
+	g := &grave{Account: a.UniqueID, Member: a.member(), Tombstone: a.tombstone(), Deleted: c.now}
+	s.Graves[a.UniqueID] = g
+	if s.Doubts.TombstoneLag == 0 {
+		s.bury(g)
+	}
+	c.server.wake()
 	return struct{}{}, nil
 }
 
@@ -407,7 +460,7 @@ func undeleteAccount(c *call) (any, error) {
 		return nil, err
 	}
 	switch {
-	case a == nil || a.ProjectID != p.ID || c.now.Sub(a.Deleted) > undeletePeriod && a.deleted():
+	case a == nil || a.ProjectID != p.ID:
 		return nil, notFound("Service account %s does not exist.", c.vars["account"])
 	case !a.deleted():
 		return nil, precondition("Service account %s is not deleted.", a.UniqueID)
@@ -415,7 +468,10 @@ func undeleteAccount(c *call) (any, error) {
 		return nil, precondition("A service account named %s already exists.", a.Email)
 	}
 	a.Deleted = time.Time{}
-	c.state().rename(a.tombstone(), a.member())
+	s := c.state()
+	s.live[a.Email] = a
+	s.rename(a.tombstone(), a.member())
+	delete(s.Graves, a.UniqueID)
 	return map[string]any{"restoredAccount": a.resource()}, nil
 }
 
@@ -424,7 +480,7 @@ func disableAccount(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.Disabled = true
+	a.turn(true, c.now, c.state().lags)
 	return struct{}{}, nil
 }
 
@@ -433,6 +489,6 @@ func enableAccount(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.Disabled = false
+	a.turn(false, c.now, c.state().lags)
 	return struct{}{}, nil
 }

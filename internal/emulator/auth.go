@@ -12,24 +12,23 @@ import (
 
 // principal is who makes a call.
 type principal struct {
-	member  string          // "serviceAccount:EMAIL", "user:EMAIL"; "" for nobody
-	email   string          // as messages name it
-	account *serviceAccount // nil for people
-	scopes  []string        // nil means every scope
-	jwt     bool            // came with a JWT that it signed itself
+	member    string          // "serviceAccount:EMAIL", "user:EMAIL", "principal://..."
+	email     string          // as messages name it
+	account   *serviceAccount // nil for all others
+	federated *federated      // nil for all others
+	scopes    []string        // nil means every scope
+	jwt       bool            // came with a JWT that it signed itself
 
 	identities map[string]bool // every member string that means it; filled when first asked
 }
 
-// anonymous reports whether the call came without a credential.
-func (p *principal) anonymous() bool { return p.member == "" }
-
 // accessToken is an opaque bearer token; the state keeps its hash alone.
 type accessToken struct {
-	Account string    `json:"account,omitempty"` // unique id
-	Person  string    `json:"person,omitempty"`  // e-mail address
-	Scopes  []string  `json:"scopes,omitempty"`
-	Expires time.Time `json:"expires,omitzero"` // zero means never
+	Account   string     `json:"account,omitempty"` // unique id
+	Person    string     `json:"person,omitempty"`  // e-mail address
+	Federated *federated `json:"federated,omitempty"`
+	Scopes    []string   `json:"scopes,omitempty"`
+	Expires   time.Time  `json:"expires,omitzero"` // zero means never
 }
 
 func (t *accessToken) expired(now time.Time) bool {
@@ -43,6 +42,11 @@ func tokenHash(token string) string {
 
 // issue makes a token of an account.
 func (s *state) issue(a *serviceAccount, scopes []string, now time.Time, lifetime time.Duration) (string, time.Time) {
+	return s.issueToken(accessToken{Account: a.UniqueID, Scopes: scopes}, now, lifetime)
+}
+
+// issueToken draws a token for what t says and keeps it until its end.
+func (s *state) issueToken(t accessToken, now time.Time, lifetime time.Duration) (string, time.Time) {
 	for hash, t := range s.Tokens {
 		// Long after its end a token is as unknown as one that never was.
 		if t.expired(now.Add(-24 * time.Hour)) {
@@ -50,9 +54,9 @@ func (s *state) issue(a *serviceAccount, scopes []string, now time.Time, lifetim
 		}
 	}
 	token := newToken()
-	expires := now.Add(lifetime).Truncate(time.Second)
-	s.Tokens[tokenHash(token)] = &accessToken{Account: a.UniqueID, Scopes: scopes, Expires: expires}
-	return token, expires
+	t.Expires = now.Add(lifetime).Truncate(time.Second)
+	s.Tokens[tokenHash(token)] = &t
+	return token, t.Expires
 }
 
 // authenticate returns who makes the call, or Google's 401.
@@ -60,10 +64,7 @@ func (s *Server) authenticate(c *call) (*principal, error) {
 	host := c.method.host
 	header := c.r.Header.Get("Authorization")
 	if header == "" {
-		// Storage serves public objects to nobody in particular.
-		if c.method.id == "storage.objects.get" || c.method.id == "storage.objects.list" {
-			return &principal{email: "Anonymous caller"}, nil
-		}
+		// Public objects too: a client that forgot its token must not pass for one that sent it.
 		return nil, unauthenticated(host, "CREDENTIALS_MISSING", "Request is missing required authentication credential. "+
 			"Expected OAuth 2 access token, login cookie or other valid authentication credential.")
 	}
@@ -87,7 +88,28 @@ func (s *Server) authenticate(c *call) (*principal, error) {
 			"Request had insufficient authentication scopes.").withDetails(
 			errorInfo("ACCESS_TOKEN_SCOPE_INSUFFICIENT", "googleapis.com", map[string]string{"service": host, "method": c.method.id}))
 	}
-	return p, nil
+	return p, c.payer(p)
+}
+
+// payer checks the project that a client wants its call to be counted for
+// (x-goog-user-project): whoever names one must be allowed to use its services.
+func (c *call) payer(who *principal) error {
+	id := c.r.Header.Get("X-Goog-User-Project")
+	if id == "" {
+		return nil
+	}
+	const permission = "serviceusage.services.use"
+	if n, _, err := c.server.projectNode(id); err == nil {
+		d := c.state().decide(who, permission, n, c.now, nil)
+		c.decisions = append(c.decisions, d)
+		if d.allowed {
+			return nil
+		}
+	}
+	return forbidden("Caller does not have required permission to use project %s. Grant the caller the "+
+		"roles/serviceusage.serviceUsageConsumer role, or a custom role with the %s permission, and then retry. "+
+		"Propagation of the new permission may take a few minutes.", id, permission).withDetails(
+		errorInfo("USER_PROJECT_DENIED", "googleapis.com", map[string]string{"service": c.method.host, "consumer": "projects/" + id}))
 }
 
 const invalidCredentials = "Request had invalid authentication credentials. " +
@@ -103,30 +125,43 @@ func (s *Server) byToken(c *call, token string) (*principal, error) {
 	if t == nil {
 		return nil, badToken(c.method.host)
 	}
-	p, err := s.state.subject(t, c.method.host)
-	if err != nil {
-		return nil, err
+	p := s.state.subject(t, c.now)
+	if p == nil {
+		return nil, s.state.deadToken(c.method.host, "ACCOUNT_STATE_INVALID")
 	}
 	if t.expired(c.now) {
-		return nil, unauthenticated(c.method.host, "ACCESS_TOKEN_EXPIRED", invalidCredentials)
+		return nil, s.state.deadToken(c.method.host, "ACCESS_TOKEN_EXPIRED")
 	}
 	return p, nil
 }
 
-// subject returns the principal of a token, if it may still act.
-func (s *state) subject(t *accessToken, host string) (*principal, error) {
-	if t.Person != "" {
-		return &principal{member: "user:" + t.Person, email: t.Person, scopes: t.Scopes}, nil
+// subject returns the principal of a token, or nil if it may not act any more.
+func (s *state) subject(t *accessToken, now time.Time) *principal {
+	switch {
+	case t.Person != "":
+		return &principal{member: "user:" + t.Person, email: t.Person, scopes: t.Scopes}
+	case t.Federated != nil:
+		pool := s.Pools[t.Federated.Pool]
+		if pool == nil || pool.Disabled {
+			return nil
+		}
+		member := t.Federated.member()
+		return &principal{member: member, email: member, federated: t.Federated, scopes: t.Scopes}
 	}
 	a := s.Accounts[t.Account]
-	if a == nil || a.deleted() || a.Disabled {
-		return nil, accountState(host)
+	if a == nil || a.deleted() || a.off(now) {
+		return nil
 	}
-	return &principal{member: a.member(), email: a.Email, account: a, scopes: t.Scopes}, nil
+	return &principal{member: a.member(), email: a.Email, account: a, scopes: t.Scopes}
 }
 
-func accountState(host string) error {
-	return unauthenticated(host, "ACCOUNT_STATE_INVALID", invalidCredentials)
+// deadToken is the 401 for a token that was good once.
+func (s *state) deadToken(host, reason string) error {
+	e := unauthenticated(host, reason, invalidCredentials)
+	if s.Doubts.DeadTokensUnexplained {
+		e.details = nil
+	}
+	return e
 }
 
 // byJWT authenticates by a JWT that an account has signed for this service
@@ -135,7 +170,7 @@ func (s *Server) byJWT(c *call, token string) (*principal, error) {
 	a, claims, err := s.state.verifyJWT(token, c.now)
 	if err != nil {
 		if err == errAccountDisabled {
-			return nil, accountState(c.method.host)
+			return nil, s.state.deadToken(c.method.host, "ACCOUNT_STATE_INVALID")
 		}
 		return nil, badToken(c.method.host)
 	}

@@ -182,7 +182,7 @@ func TestTokenEndpoint(t *testing.T) {
 			t.Errorf("%s: %d %s, want %s %s", tt.name, r.code, r.raw, tt.err, tt.detail)
 		}
 	}
-	if r := l.do("", "POST", tokenURI, "grant_type=refresh_token"); r.str("error") != "unsupported_grant_type" {
+	if r := l.do("", "POST", tokenURI, "grant_type=password"); r.str("error") != "unsupported_grant_type" {
 		t.Errorf("another grant: %d %s", r.code, r.raw)
 	}
 	// A client whose key file names another endpoint uses that as the audience.

@@ -11,26 +11,32 @@ const bigqueryHost = "bigquery.googleapis.com"
 // bigqueryState is what BigQuery remembers. Datasets are kept by projects/P/datasets/D.
 type bigqueryState struct {
 	Datasets map[string]*dataset `json:"datasets,omitempty"`
+	// Jobs are kept by projects/P/jobs/J. They record what was asked, as the request log does.
+	Jobs map[string]*queryJob `json:"jobs,omitempty" snapshot:"-"`
 }
 
 // dataset is one dataset with its tables. It has no allow policy beside Access: the one that decisions
 // need is made from that.
 type dataset struct {
-	Project      string            `json:"project"` // id
-	ID           string            `json:"id"`
-	FriendlyName string            `json:"friendlyName,omitempty"`
-	Description  string            `json:"description,omitempty"`
-	Location     string            `json:"location"`
-	Labels       map[string]string `json:"labels,omitempty"`
-	Created      time.Time         `json:"created"`
-	Modified     time.Time         `json:"modified" snapshot:"-"`
-	Revision     int64             `json:"revision" snapshot:"-"` // the etag is made from it
-	Access       []accessEntry     `json:"access,omitempty"`
-	Tables       map[string]*table `json:"tables,omitempty"`
+	Project      string             `json:"project"` // id
+	ID           string             `json:"id"`
+	FriendlyName string             `json:"friendlyName,omitempty"`
+	Description  string             `json:"description,omitempty"`
+	Location     string             `json:"location"`
+	Labels       map[string]string  `json:"labels,omitempty"`
+	TimeTravel   string             `json:"maxTimeTravelHours,omitempty"` // a number; Google's default if empty
+	AnyCase      *bool              `json:"isCaseInsensitive,omitempty"`  // of the names of tables; as it was asked for
+	Created      time.Time          `json:"created"`
+	Modified     time.Time          `json:"modified" snapshot:"-"`
+	Revision     int64              `json:"revision" snapshot:"-"` // the etag is made from it
+	Access       []accessEntry      `json:"access,omitempty"`
+	Unsettled    []unsettled        `json:"unsettled,omitempty" snapshot:"-"`  // as a policy's
+	Superseded   []supersededPolicy `json:"superseded,omitempty" snapshot:"-"` // as a policy's
+	Tables       map[string]*table  `json:"tables,omitempty"`
 }
 
-// bigqueryMethods are the methods of BigQuery's REST API for datasets, tables and rows. There are no
-// jobs, and so no queries.
+// bigqueryMethods are the methods of BigQuery's REST API for datasets, tables and rows, and for the
+// queries that need no SQL engine.
 func bigqueryMethods() []method {
 	const datasets = "/bigquery/v2/projects/{project}/datasets"
 	const one, tables = datasets + "/{dataset}", datasets + "/{dataset}/tables"
@@ -43,6 +49,7 @@ func bigqueryMethods() []method {
 		at("datasets.list", "GET "+datasets, listDatasets),
 		at("datasets.get", "GET "+one, getDataset),
 		at("datasets.patch", "PATCH "+one, patchDataset),
+		at("datasets.update", "PUT "+one, updateDataset),
 		at("datasets.delete", "DELETE "+one, deleteDataset),
 		at("tables.insert", "POST "+tables, insertTable),
 		at("tables.list", "GET "+tables, listTables),
@@ -50,6 +57,12 @@ func bigqueryMethods() []method {
 		at("tables.delete", "DELETE "+tables+"/{table}", deleteTable),
 		at("tabledata.insertAll", "POST "+tables+"/{table}/insertAll", insertRows),
 		at("tabledata.list", "GET "+tables+"/{table}/data", listRows),
+		at("jobs.insert", "POST /bigquery/v2/projects/{project}/jobs", insertJob),
+		at("jobs.query", "POST /bigquery/v2/projects/{project}/queries", queryNow),
+		at("jobs.list", "GET /bigquery/v2/projects/{project}/jobs", listJobs),
+		at("jobs.get", "GET /bigquery/v2/projects/{project}/jobs/{job}", getJob),
+		at("jobs.getQueryResults", "GET /bigquery/v2/projects/{project}/queries/{job}", getQueryResults),
+		{id: "bigquery.discovery", host: bigqueryHost, pattern: "GET /$discovery/rest", public: true, serve: bigqueryDiscovery},
 	}, policyMethods(policySpec{
 		api: "bigquery.tables", host: bigqueryHost, path: tables + "/{table}", getVerb: http.MethodPost,
 		permission: "bigquery.tables", public: true,

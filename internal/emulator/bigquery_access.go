@@ -102,20 +102,31 @@ func (d *dataset) policy() *policy {
 			bindings = append(bindings, binding{Role: e.iamRole(), Members: []string{e.member(d.Project)}, Condition: e.Condition})
 		}
 	}
-	return &policy{Bindings: mergeBindings(bindings)}
+	return &policy{Bindings: mergeBindings(bindings), Unsettled: d.Unsettled}
 }
 
-// rename replaces a member in the access list. So an entry of a deleted service account becomes one for
+// rename replaces a member in the access list, or takes it out if to is "". So an entry of a deleted service account becomes one for
 // its grave, and again one for the account when that is undeleted.
 func (d *dataset) rename(from, to string) bool {
+	renameUnsettled(d.Unsettled, from, to)
 	found := false
 	for i := range d.Access {
 		if e := &d.Access[i]; !e.authorizes() && e.member(d.Project) == from {
-			e.setMember(to, d.Project)
 			found = true
+			if to != "" {
+				e.setMember(to, d.Project)
+			}
 		}
 	}
+	if to == "" {
+		d.Access = slices.DeleteFunc(d.Access, func(e accessEntry) bool { return !e.authorizes() && e.member(d.Project) == from })
+	}
 	return found
+}
+
+// dropRole takes the entries of a role out.
+func (d *dataset) dropRole(role string) {
+	d.Access = slices.DeleteFunc(d.Access, func(e accessEntry) bool { return !e.authorizes() && e.iamRole() == role })
 }
 
 // defaultAccess is what a dataset grants if its maker says nothing of it.
@@ -164,7 +175,13 @@ func (c *call) parseAccess(d *dataset, list []json.RawMessage, version int) ([]a
 		return nil, invalidEntry("Dataset %s:%s has conditional role bindings in its access policy; accessPolicyVersion must be 3.", d.Project, d.ID)
 	}
 	next := dataset{Project: d.Project, Access: access}
-	if err := c.state().checkPolicy(next.policy(), datasetOptions); err != nil {
+	o := datasetOptions
+	o.now = c.now
+	o.before = d.policy()
+	if n, _, err := c.server.projectNode(d.Project); err == nil {
+		o.within = n.holders
+	}
+	if err := c.state().checkPolicy(next.policy(), o); err != nil {
 		return nil, err
 	}
 	return access, nil

@@ -33,7 +33,12 @@ type datasetResource struct {
 	Modified     int64             `json:"lastModifiedTime,string,omitempty"`
 	Location     string            `json:"location"`
 	Type         string            `json:"type,omitempty"`
+	TimeTravel   string            `json:"maxTimeTravelHours,omitempty"`
+	AnyCase      *bool             `json:"isCaseInsensitive,omitempty"`
 }
+
+// defaultTimeTravel is for how many hours the past of a table can be read: a week.
+const defaultTimeTravel = "168"
 
 var bigqueryName = regexp.MustCompile(`^[A-Za-z0-9_]+$`)
 
@@ -53,6 +58,7 @@ func (c *call) datasetResource(d *dataset, version int) datasetResource {
 		Kind: "bigquery#dataset", Etag: d.etag(), ID: d.Project + ":" + d.ID, SelfLink: c.baseURL() + "/bigquery/v2/" + d.name(),
 		Reference: datasetReference{d.Project, d.ID}, FriendlyName: d.FriendlyName, Description: d.Description, Labels: d.Labels,
 		Access: d.readAccess(version), Created: d.Created.UnixMilli(), Modified: d.Modified.UnixMilli(), Location: d.Location, Type: "DEFAULT",
+		TimeTravel: cmp.Or(d.TimeTravel, defaultTimeTravel), AnyCase: d.AnyCase,
 	}
 }
 
@@ -75,6 +81,8 @@ type datasetChange struct {
 	FriendlyName json.RawMessage
 	Description  json.RawMessage
 	Labels       json.RawMessage
+	TimeTravel   string
+	AnyCase      *bool
 	Access       []json.RawMessage
 	Location     string
 }
@@ -86,12 +94,17 @@ func (c *call) datasetChange() (datasetChange, error) {
 		"datasetReference": &in.Reference, "friendlyName": &in.FriendlyName, "description": &in.Description, "labels": &in.Labels,
 		"access": &in.Access, "location": &in.Location, "kind": &output, "etag": &output, "id": &output, "selfLink": &output,
 		"creationTime": &output, "lastModifiedTime": &output, "type": &output,
+		"maxTimeTravelHours": &in.TimeTravel, "isCaseInsensitive": &in.AnyCase,
 	})
 	return in, err
 }
 
 // apply makes the change to what is not access.
 func (in datasetChange) apply(d *dataset) error {
+	d.TimeTravel = cmp.Or(in.TimeTravel, d.TimeTravel)
+	if in.AnyCase != nil {
+		d.AnyCase = in.AnyCase
+	}
 	for _, f := range []struct {
 		raw  json.RawMessage
 		into *string
@@ -163,7 +176,10 @@ func insertDataset(c *call) (any, error) {
 	}
 	made := st.newDataset(p.ID, id, in.Location, access, c.now)
 	made.FriendlyName, made.Description, made.Labels = d.FriendlyName, d.Description, d.Labels
-	return c.datasetResource(made, version), nil
+	made.TimeTravel, made.AnyCase = d.TimeTravel, d.AnyCase
+	r := c.datasetResource(made, version)
+	r.TimeTravel = in.TimeTravel // the default shows only when the dataset is read
+	return r, nil
 }
 
 func getDataset(c *call) (any, error) {
@@ -190,7 +206,13 @@ func getDataset(c *call) (any, error) {
 
 // patchDataset changes metadata, access or both. Changing who has access takes bigquery.datasets.update
 // alone, as long as no condition is involved.
-func patchDataset(c *call) (any, error) {
+func patchDataset(c *call) (any, error) { return c.changeDataset(false) }
+
+// updateDataset is patchDataset for a body that is the whole dataset: metadata that it leaves out is
+// emptied. Who has access stays as it was if it says nothing of that.
+func updateDataset(c *call) (any, error) { return c.changeDataset(true) }
+
+func (c *call) changeDataset(whole bool) (any, error) {
 	version, err := c.accessVersion()
 	if err != nil {
 		return nil, err
@@ -233,10 +255,15 @@ func patchDataset(c *call) (any, error) {
 		if in.Location != "" && !strings.EqualFold(in.Location, d.Location) {
 			return nil, invalidEntry("Cannot change the location of dataset %s:%s.", d.Project, d.ID)
 		}
+		if whole {
+			next.FriendlyName, next.Description, next.Labels, next.TimeTravel, next.AnyCase = "", "", nil, "", nil
+		}
 		if err := in.apply(&next); err != nil {
 			return nil, err
 		}
 	}
+	next.Unsettled = d.policy().settle(next.policy(), c.now, c.state().lags)
+	next.Superseded = c.state().lags.supersede(d.Superseded, d.policy().Bindings, c.now)
 	*d = next
 	d.touch(c.now)
 	return c.datasetResource(d, version), nil

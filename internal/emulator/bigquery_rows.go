@@ -232,40 +232,48 @@ func listRows(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	from, err := c.index("startIndex", 0)
+	from, to, next, err := c.rowWindow(len(t.Rows))
 	if err != nil {
 		return nil, err
 	}
-	limit, err := c.index("maxResults", len(t.Rows))
-	if err != nil {
-		return nil, err
-	}
-	if token := c.query("pageToken"); token != "" {
-		key, err := pageKey(token)
-		if err != nil {
-			return nil, err
-		}
-		if from, err = strconv.Atoi(key); err != nil || from < 0 {
-			return nil, invalidEntry("Invalid page token: %q", token)
-		}
-	}
-	from = min(from, len(t.Rows))
-	to := min(from+limit, len(t.Rows))
 	out := struct {
 		Kind  string       `json:"kind"`
 		Etag  string       `json:"etag"`
 		Total int          `json:"totalRows,string"`
 		Rows  []fieldCells `json:"rows,omitempty"`
 		Next  string       `json:"pageToken,omitempty"`
-	}{Kind: "bigquery#tableDataList", Etag: counterEtag(t.Created.UnixMicro(), t.Modified.UnixMicro()), Total: len(t.Rows)}
+	}{Kind: "bigquery#tableDataList", Etag: counterEtag(t.Created.UnixMicro(), t.Modified.UnixMicro()), Total: len(t.Rows), Next: next}
 	micros := c.query("formatOptions.useInt64Timestamp") == "true"
 	for _, row := range t.Rows[from:to] {
 		out.Rows = append(out.Rows, cells(fields, row, micros))
 	}
-	if to < len(t.Rows) {
-		out.Next = pageToken(strconv.Itoa(to))
-	}
 	return out, nil
+}
+
+// rowWindow returns which of total rows the request asks for, and the token of the page after.
+func (c *call) rowWindow(total int) (from, to int, next string, err error) {
+	if from, err = c.index("startIndex", 0); err != nil {
+		return 0, 0, "", err
+	}
+	limit, err := c.index("maxResults", total)
+	if err != nil {
+		return 0, 0, "", err
+	}
+	if token := c.query("pageToken"); token != "" {
+		key, err := pageKey(token)
+		if err != nil {
+			return 0, 0, "", err
+		}
+		if from, err = strconv.Atoi(key); err != nil || from < 0 {
+			return 0, 0, "", invalidEntry("Invalid page token: %q", token)
+		}
+	}
+	from = min(from, total)
+	to = from + min(limit, total-from)
+	if to < total {
+		next = pageToken(strconv.Itoa(to))
+	}
+	return from, to, next, nil
 }
 
 // index reads a query parameter that counts rows.

@@ -292,6 +292,11 @@ func TestBigqueryDatasets(t *testing.T) {
 	if d = patch("?updateMode=UPDATE_METADATA", `{"description":"x","access":[]}`); d.Description != "x" || len(d.Access) != 1 {
 		t.Errorf("after a patch of metadata alone: %+v", d)
 	}
+	d = bigquery.Dataset{}
+	c.want(200, &d, "operator", "PUT "+sales, `{"friendlyName":"f"}`)
+	if d.FriendlyName != "f" || d.Description != "" || len(d.Labels) != 0 || len(d.Access) != 1 {
+		t.Errorf("after an update, which is the whole dataset but for access: %+v", d)
+	}
 	c.want(200, &d, "operator", "GET "+sales+"?datasetView=METADATA", "")
 	for _, test := range []struct {
 		what, body string

@@ -3,6 +3,7 @@ package emulator
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -161,6 +162,9 @@ func conditionProgram(expression string) (cel.Program, error) {
 	if n := logicalOperators(tree.NativeRep().Expr()); n > maxLogicalOperators {
 		return nil, fmt.Errorf("the expression has %d logical operators, more than the maximum of %d", n, maxLogicalOperators)
 	}
+	if err := checkAttributes(tree.NativeRep().Expr()); err != nil {
+		return nil, err
+	}
 	p, err := env.Program(tree, cel.CostLimit(100_000))
 	if err != nil {
 		return nil, err
@@ -183,6 +187,39 @@ func logicalOperators(e ast.Expr) int {
 		}
 	}))
 	return n
+}
+
+// attributeFunctions are what conditions may do with the attributes of a resource
+// (iam/docs/conditions-attribute-reference): there are no wildcards.
+var attributeFunctions = map[string][]string{
+	"resource.type":    {operators.Equals, operators.NotEquals},
+	"resource.service": {operators.Equals, operators.NotEquals},
+	"resource.name":    {operators.Equals, operators.NotEquals, "startsWith", "endsWith", "extract"},
+}
+
+// checkAttributes refuses an expression that does something else with them.
+func checkAttributes(e ast.Expr) error {
+	var refusal error
+	ast.PreOrderVisit(e, ast.NewExprVisitor(func(e ast.Expr) {
+		if e.Kind() != ast.CallKind {
+			return
+		}
+		call := e.AsCall()
+		operands := call.Args()
+		if call.IsMemberFunction() {
+			operands = append([]ast.Expr{call.Target()}, operands...)
+		}
+		for _, operand := range operands {
+			if operand.Kind() != ast.IdentKind {
+				continue
+			}
+			allowed, limited := attributeFunctions[operand.AsIdent()]
+			if limited && !slices.Contains(allowed, call.FunctionName()) {
+				refusal = fmt.Errorf("%s is not supported for %s", strings.Trim(call.FunctionName(), "_"), operand.AsIdent())
+			}
+		}
+	}))
+	return refusal
 }
 
 // compileCondition reports why an expression may not be a condition.

@@ -1,14 +1,27 @@
 package emulator
 
 import (
+	"crypto/subtle"
 	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/taskiam/taskiam/internal/secret"
 )
 
-// control serves what is under /_emulator/: the emulator's own endpoints, for the
-// operator alone, save for health. It reports whether the request was one of them.
+// The control API is what is under /_emulator/ on a loopback address: time and trouble,
+// on purpose. It takes a token of its own, because to make Google Cloud misbehave is no
+// right of anybody in it. What it sets belongs to the process and ends with it; what
+// followed from it, such as when an account becomes visible, is part of the state.
+
+// controlSchema begins the schema of each document of the control API. Fields are only
+// ever added to a version.
+const controlSchema = "taskiam.emulator."
+
+// control serves the control API. It reports whether the request was for it.
 func (s *Server) control(w http.ResponseWriter, r *http.Request) bool {
 	name, ok := strings.CutPrefix(r.URL.Path, "/_emulator/")
 	if !ok {
@@ -19,34 +32,40 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request) bool {
 		s.write(w, http.StatusOK, jsonHeader(), []byte(`{"status":"ok"}`+"\n"))
 		return true
 	}
-	if !s.isOperator(r) {
-		s.answerError(w, r, "", unauthenticated("emulator", "CREDENTIALS_MISSING", "The operator's token is required."))
+	c := &control{server: s, r: r}
+	// The operator may see the company whole and wait; all else is not of this world.
+	allowed := s.isController(r) || (route == "GET snapshot" || route == "GET clock" || route == "POST clock") && s.isOperator(r)
+	if !allowed {
+		s.answerError(w, r, "", unauthenticated("emulator", "CREDENTIALS_MISSING",
+			"The control token is required; for clock and snapshot, the operator's will do."))
 		return true
 	}
-	switch route {
-	case "GET snapshot":
-		snapshot, err := s.Snapshot()
-		if err != nil {
+	v, err := c.serve(r.Method, name, http.MaxBytesReader(w, r.Body, 1<<20))
+	if err != nil {
+		s.answerError(w, r, "", err)
+		return true
+	}
+	header, body := jsonHeader(), []byte(nil)
+	switch v := v.(type) {
+	case []byte:
+		body = v
+	case string:
+		header, body = http.Header{"Content-Type": {"text/plain; charset=utf-8"}}, []byte(v)
+	default:
+		if body, err = json.MarshalIndent(v, "", "  "); err != nil {
 			s.answerError(w, r, "", err)
 			return true
 		}
-		s.write(w, http.StatusOK, jsonHeader(), snapshot)
-	case "POST clock":
-		var body struct {
-			Advance string `json:"advance"`
-		}
-		err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<10)).Decode(&body)
-		d, parseErr := time.ParseDuration(body.Advance)
-		if err != nil || parseErr != nil || d < 0 {
-			s.answerError(w, r, "", invalid(`A body such as {"advance":"2h"} is expected.`))
-			return true
-		}
-		s.Advance(d)
-		s.write(w, http.StatusOK, jsonHeader(), []byte(`{"now":"`+apiTime(s.now())+`"}`+"\n"))
-	default:
-		s.answerError(w, r, "", notFound("The emulator has no endpoint %s.", route))
+		body = append(body, '\n')
 	}
+	s.write(w, http.StatusOK, header, body)
 	return true
+}
+
+// isController reports whether the request carries the control token.
+func (s *Server) isController(r *http.Request) bool {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	return ok && subtle.ConstantTimeCompare([]byte(token), []byte(s.controlToken.Reveal())) == 1
 }
 
 // isOperator reports whether the request carries a live token of the operator's.
@@ -59,4 +78,210 @@ func (s *Server) isOperator(r *http.Request) bool {
 	defer s.mu.RUnlock()
 	t := s.state.Tokens[tokenHash(token)]
 	return t != nil && t.Person != "" && t.Person == s.state.Operator && !t.expired(s.now())
+}
+
+// ControlToken returns the bearer token of the control API. With Config.Dir it is also
+// in the file control there.
+func (s *Server) ControlToken() secret.String { return s.controlToken }
+
+// control is one request to the control API.
+type control struct {
+	server *Server
+	r      *http.Request
+}
+
+// serve answers with a document to be encoded, with JSON as []byte, or with text.
+func (c *control) serve(verb, path string, body io.Reader) (any, error) {
+	kind, name, named := strings.Cut(path, "/")
+	if named && name == "" {
+		return nil, invalid("A name is expected after %s/.", kind)
+	}
+	route := verb + " " + kind
+	if named {
+		route += "/{name}"
+	}
+	switch route {
+	case "GET clock":
+		return c.clock(), nil
+	case "POST clock":
+		return c.setClock(body)
+	case "GET lag":
+		return c.lag(), nil
+	case "PUT lag":
+		var lag Lag
+		if err := decodeControl(body, &lag); err != nil {
+			return nil, err
+		}
+		c.server.SetLag(lag)
+		return c.lag(), nil
+	case "GET quotas":
+		return c.quotas(), nil
+	case "PUT quotas":
+		var quotas Quotas
+		if err := decodeControl(body, &quotas); err != nil {
+			return nil, err
+		}
+		if min(quotas.IAMWrites, quotas.AccountCreations, quotas.BucketUpdates, quotas.DatasetUpdates) < 0 {
+			return nil, invalid("A quota must not be negative.")
+		}
+		c.server.SetQuotas(quotas)
+		return c.quotas(), nil
+	case "GET faults":
+		return c.faults(), nil
+	case "POST faults":
+		var f Fault
+		if err := decodeControl(body, &f); err != nil {
+			return nil, err
+		}
+		if _, err := c.server.AddFault(f); err != nil {
+			return nil, invalid("%v", err)
+		}
+		return c.faults(), nil
+	case "DELETE faults", "DELETE faults/{name}":
+		if !c.server.RemoveFault(name) && named {
+			return nil, notFound("There is no fault %q.", name)
+		}
+		return c.faults(), nil
+	case "POST release":
+		c.server.Release()
+		return c.faults(), nil
+	case "GET snapshot":
+		return c.server.Snapshot()
+	case "GET snapshots":
+		return struct {
+			Schema    string   `json:"schema"`
+			Snapshots []string `json:"snapshots"`
+		}{controlSchema + "snapshots/v1", c.server.snapshots.names()}, nil
+	case "POST snapshots/{name}":
+		snapshot, err := c.server.Snapshot()
+		if err != nil {
+			return nil, err
+		}
+		return snapshot, c.server.snapshots.keep(name, snapshot)
+	case "GET snapshots/{name}":
+		return c.server.snapshots.get(name)
+	case "DELETE snapshots/{name}":
+		return struct{}{}, c.server.snapshots.drop(name)
+	case "GET diff":
+		return c.diff()
+	}
+	return nil, notFound("The emulator has no endpoint %s %s.", verb, path)
+}
+
+// decodeControl reads a request's body strictly: a misspelt fault is not to pass for a
+// calm sea.
+func decodeControl(body io.Reader, v any) error {
+	dec := json.NewDecoder(body)
+	dec.DisallowUnknownFields()
+	err := dec.Decode(v)
+	if err == nil && dec.More() {
+		err = errors.New("there is more than one value")
+	}
+	if err != nil {
+		return invalid("Reading the request: %v", err)
+	}
+	return nil
+}
+
+type clockDocument struct {
+	Schema  string    `json:"schema"`
+	Now     time.Time `json:"now"`
+	Stopped bool      `json:"stopped"`
+}
+
+func (c *control) clock() clockDocument {
+	return clockDocument{controlSchema + "clock/v1", c.server.now().UTC(), c.server.clock.stands()}
+}
+
+// setClock does what the request names: it stops or starts the clock, sets it, and moves
+// it forward, in this order.
+func (c *control) setClock(body io.Reader) (any, error) {
+	var in struct {
+		Advance string    `json:"advance"`
+		Set     time.Time `json:"set"`
+		Stopped *bool     `json:"stopped"`
+	}
+	if err := decodeControl(body, &in); err != nil {
+		return nil, err
+	}
+	var by time.Duration
+	if in.Advance != "" {
+		var err error
+		if by, err = time.ParseDuration(in.Advance); err != nil || by < 0 {
+			return nil, invalid("%q is no duration such as 90m.", in.Advance)
+		}
+	}
+	if in.Advance == "" && in.Set.IsZero() && in.Stopped == nil {
+		return nil, invalid(`A body such as {"advance":"2h"}, {"set":"2030-01-01T00:00:00Z"} or {"stopped":true} is expected.`)
+	}
+	switch {
+	case in.Stopped == nil:
+	case *in.Stopped:
+		c.server.StopClock()
+	default:
+		c.server.StartClock()
+	}
+	if !in.Set.IsZero() {
+		c.server.SetTime(in.Set)
+	}
+	c.server.Advance(by)
+	return c.clock(), nil
+}
+
+type lagDocument struct {
+	Schema string `json:"schema"`
+	Lag
+}
+
+func (c *control) lag() lagDocument { return lagDocument{controlSchema + "lag/v1", c.server.Lag()} }
+
+type quotasDocument struct {
+	Schema string `json:"schema"`
+	Quotas
+}
+
+func (c *control) quotas() quotasDocument {
+	return quotasDocument{controlSchema + "quotas/v1", c.server.Quotas()}
+}
+
+type faultsDocument struct {
+	Schema string        `json:"schema"`
+	Faults []FaultStatus `json:"faults"`
+}
+
+func (c *control) faults() faultsDocument {
+	return faultsDocument{controlSchema + "faults/v1", c.server.Faults()}
+}
+
+type diffDocument struct {
+	Schema  string   `json:"schema"`
+	Equal   bool     `json:"equal"`
+	Changes []change `json:"changes"`
+}
+
+// diff compares the snapshot named by from with that named by to, or with the state as
+// it is now. With format=text it answers lines for people to read.
+func (c *control) diff() (any, error) {
+	q := c.r.URL.Query()
+	before, err := c.server.snapshots.get(q.Get("from"))
+	if err != nil {
+		return nil, err
+	}
+	var after []byte
+	if to := q.Get("to"); to != "" {
+		after, err = c.server.snapshots.get(to)
+	} else {
+		after, err = c.server.Snapshot()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if q.Get("format") == "text" {
+		return Diff(before, after), nil
+	}
+	changes, err := changesOf(before, after)
+	if err != nil {
+		return nil, err
+	}
+	return diffDocument{controlSchema + "diff/v1", len(changes) == 0, changes}, nil
 }

@@ -8,19 +8,31 @@ import (
 )
 
 const (
-	credentialsHost  = "iamcredentials.googleapis.com"
-	maxTokenLifetime = time.Hour
+	credentialsHost       = "iamcredentials.googleapis.com"
+	maxTokenLifetime      = time.Hour
+	extendedTokenLifetime = 12 * time.Hour
 )
 
 func credentialsMethods() []method {
-	return []method{{
-		id: "iamcredentials.projects.serviceAccounts.generateAccessToken", host: credentialsHost,
-		pattern: "POST /v1/projects/{project}/serviceAccounts/{account}:generateAccessToken", writes: true, serve: generateAccessToken,
-	}}
+	const at = "POST /v1/projects/{project}/serviceAccounts/{account}"
+	ms := []method{
+		{id: "generateAccessToken", pattern: at + ":generateAccessToken", serve: generateAccessToken},
+		{id: "generateIdToken", pattern: at + ":generateIdToken", serve: generateIDToken},
+		{id: "signJwt", pattern: at + ":signJwt", serve: generateSignedJWT},
+		{id: "signBlob", pattern: at + ":signBlob", serve: signBlob},
+	}
+	for i := range ms {
+		ms[i].id = "iamcredentials.projects.serviceAccounts." + ms[i].id
+		ms[i].host, ms[i].writes = credentialsHost, true
+	}
+	// Older than the API of its own, and still used to sign URLs.
+	return append(ms,
+		method{id: "iam.projects.serviceAccounts.signJwt", host: iamHost, pattern: at + ":signJwt", writes: true, serve: generateSignedJWT},
+		method{id: "iam.projects.serviceAccounts.signBlob", host: iamHost, pattern: at + ":signBlob", writes: true, serve: signBlob},
+	)
 }
 
-// parseLifetime reads a protobuf duration: "300s". Absent means the hour that is
-// the most, too.
+// parseLifetime reads a protobuf duration: "300s". Absent means an hour.
 func parseLifetime(s string) (time.Duration, error) {
 	if s == "" {
 		return maxTokenLifetime, nil
@@ -31,10 +43,7 @@ func parseLifetime(s string) (time.Duration, error) {
 		return 0, invalid("Invalid value at 'lifetime' (type.googleapis.com/google.protobuf.Duration), %q", s)
 	}
 	d := time.Duration(seconds * float64(time.Second))
-	switch {
-	case d > maxTokenLifetime:
-		return 0, invalid("The lifetime of the token must be at most %d seconds.", int(maxTokenLifetime.Seconds()))
-	case d < time.Second:
+	if d < time.Second {
 		return maxTokenLifetime, nil
 	}
 	return d, nil
@@ -44,9 +53,6 @@ func parseLifetime(s string) (time.Duration, error) {
 // impersonate it. Nobody prolongs itself: a token of an account makes no other
 // (iam/docs/service-account-creds).
 func generateAccessToken(c *call) (any, error) {
-	if c.vars["project"] != "-" {
-		return nil, invalid("Invalid form of resource name: the project must be the wildcard character -.")
-	}
 	var body struct {
 		Scope     []string `json:"scope"`
 		Lifetime  string   `json:"lifetime"`
@@ -62,43 +68,80 @@ func generateAccessToken(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	target, err := c.impersonate(c.vars["account"], body.Delegates)
+	if lifetime > extendedTokenLifetime {
+		return nil, tooLong(extendedTokenLifetime)
+	}
+	if c.state().Doubts.SelfImpersonationFirst {
+		if err := c.notItself(c.accountNamed(c.vars["account"])); err != nil {
+			return nil, err
+		}
+	}
+	target, err := c.impersonate(body.Delegates, "iam.serviceAccounts.getAccessToken")
 	if err != nil {
 		return nil, err
+	}
+	if err := c.notItself(target); err != nil {
+		return nil, err
+	}
+	if limit := c.state().lifetimeLimit(target); lifetime > limit {
+		return nil, tooLong(limit)
 	}
 	token, expires := c.state().issue(target, slices.Clone(body.Scope), c.now, lifetime)
 	return map[string]any{"accessToken": token, "expireTime": apiTime(expires)}, nil
 }
 
-// impersonate returns the account that the caller may act as, over a chain of
-// delegates, each of which must be allowed to pass on to the next.
-func (c *call) impersonate(id string, delegates []string) (*serviceAccount, error) {
+func tooLong(limit time.Duration) error {
+	return invalid("The lifetime of the token must be at most %d seconds.", int(limit.Seconds()))
+}
+
+// notItself refuses an account that would make a token of itself. A JWT that it
+// signed itself is not a token.
+func (c *call) notItself(target *serviceAccount) error {
+	if target != nil && c.caller.account == target && !c.caller.jwt {
+		return precondition("You can't create a token for the same service account that you used to authenticate the request.")
+	}
+	return nil
+}
+
+// impersonate returns the account of the path if the caller may do with it what the
+// permission says, over a chain of delegates, each of which must be allowed to pass
+// on to the next (google/iam/credentials/v1).
+func (c *call) impersonate(delegates []string, permission string) (*serviceAccount, error) {
+	if c.method.host == credentialsHost && c.vars["project"] != "-" {
+		return nil, invalid("Invalid form of resource name: the project must be the wildcard character -.")
+	}
 	who := c.caller
 	for _, name := range delegates {
-		next, err := c.mayBecome(who, name[strings.LastIndex(name, "/")+1:], "iam.serviceAccounts.implicitDelegation")
+		id, ok := strings.CutPrefix(name, "projects/-/serviceAccounts/")
+		if !ok {
+			return nil, invalid("Invalid form of delegate %q: projects/-/serviceAccounts/ACCOUNT is expected.", name)
+		}
+		next, err := c.mayBecome(who, id, "iam.serviceAccounts.implicitDelegation")
 		if err != nil {
 			return nil, err
 		}
 		who = &principal{member: next.member(), email: next.Email, account: next}
 	}
-	target, err := c.mayBecome(who, id, "iam.serviceAccounts.getAccessToken")
-	if err != nil {
-		return nil, err
+	return c.mayBecome(who, c.vars["account"], permission)
+}
+
+// accountNamed returns the live account of that address or unique id, or nil.
+func (c *call) accountNamed(id string) *serviceAccount {
+	if a := c.state().accountByEmail(id); a != nil {
+		return a
 	}
-	if c.caller.account == target && !c.caller.jwt {
-		return nil, precondition("You can't create a token for the same service account that you used to authenticate the request.")
+	if a := c.state().Accounts[id]; a != nil && !a.deleted() {
+		return a
 	}
-	return target, nil
+	return nil
 }
 
 // mayBecome returns the account of that address or unique id, if who holds the
 // permission on it.
 func (c *call) mayBecome(who *principal, id, permission string) (*serviceAccount, error) {
-	a := c.state().accountByEmail(id)
-	if a == nil {
-		if a = c.state().Accounts[id]; a != nil && a.deleted() {
-			a = nil
-		}
+	a := c.accountNamed(id)
+	if a != nil && !a.minted(c.now) {
+		a = nil
 	}
 	n, missing := node{full: "//iam.googleapis.com/projects/-/serviceAccounts/" + id, service: iamHost}, a == nil
 	var err error

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,7 +24,7 @@ type dataFile struct {
 
 const dataVersion = 1
 
-// init makes the maps that methods write to.
+// init makes the maps that methods write to, and the index of live accounts.
 func (st *state) init() {
 	if st.Organizations == nil {
 		st.Organizations = map[string]*organization{}
@@ -45,6 +46,25 @@ func (st *state) init() {
 	}
 	if st.Tokens == nil {
 		st.Tokens = map[string]*accessToken{}
+	}
+	if st.Roles == nil {
+		st.Roles = map[string]*customRole{}
+	}
+	if st.Pools == nil {
+		st.Pools = map[string]*identityPool{}
+	}
+	if st.Graves == nil {
+		st.Graves = map[string]*grave{}
+	}
+	if len(st.Signing.DER) > 0 {
+		// If it cannot be read, whoever has to sign with it says so.
+		st.Signing.parsed, _ = x509.ParsePKCS1PrivateKey(st.Signing.DER)
+	}
+	st.live = map[string]*serviceAccount{}
+	for _, a := range st.Accounts {
+		if !a.deleted() {
+			st.live[a.Email] = a
+		}
 	}
 }
 
@@ -93,6 +113,7 @@ func (s *Server) save() error {
 func (s *Server) openDir() error {
 	var err error
 	if s.cfg.Dir == "" {
+		s.controlToken = newControlToken()
 		if s.ca, err = newAuthority(); err != nil {
 			return err
 		}
@@ -102,6 +123,9 @@ func (s *Server) openDir() error {
 		return fmt.Errorf("making the emulator's folder: %w", err)
 	}
 	if s.ca, err = s.openAuthority(); err != nil {
+		return err
+	}
+	if s.controlToken, err = s.openControlToken(); err != nil {
 		return err
 	}
 	path := filepath.Join(s.cfg.Dir, "token")
@@ -119,7 +143,7 @@ func (s *Server) openDir() error {
 	if err := renameio.WriteFile(path, []byte(s.token.Reveal()), 0o600, renameio.IgnoreUmask()); err != nil {
 		return fmt.Errorf("writing the operator's token: %w", err)
 	}
-	return nil
+	return s.openLogin()
 }
 
 // adoptToken makes token the operator's, or a fresh one if there is none.

@@ -26,12 +26,15 @@ func (s *state) decide(who *principal, permission string, n node, now time.Time,
 	if who == nil {
 		return d
 	}
+	if who.identities == nil {
+		who.identities = s.identities(who)
+	}
 	for i, p := range n.policies {
-		for _, b := range p.Bindings {
-			if r := predefined()[b.Role]; r == nil || !r.has[permission] {
+		for _, b := range p.concerning(who, now) {
+			if !s.grants(b.Role, permission) {
 				continue
 			}
-			member, ok := s.memberOf(who, b.Members)
+			member, ok := s.memberOf(who, b.Members, now)
 			if !ok {
 				continue
 			}
@@ -56,41 +59,53 @@ func (s *state) decide(who *principal, permission string, n node, now time.Time,
 }
 
 // memberOf returns the first of members that who is.
-func (s *state) memberOf(who *principal, members []string) (string, bool) {
-	if who.identities == nil {
-		who.identities = s.identities(who)
-	}
+func (s *state) memberOf(who *principal, members []string, now time.Time) (string, bool) {
 	for _, m := range members {
-		if who.identities[strings.ToLower(m)] || s.hasConvenience(who, m) {
+		if who.identities[identity(m)] || s.hasConvenience(who, m, now) {
 			return m, true
 		}
 	}
 	return "", false
 }
 
-// identities returns, in lower case, every member string that means who.
-func (s *state) identities(who *principal) map[string]bool {
-	ids := map[string]bool{strings.ToLower(allUsers): true}
-	if who.anonymous() {
-		return ids
+// identity is a member string in the form in which two are compared: addresses and
+// domains are the same in capitals, the subjects of identity pools are not.
+func identity(member string) string {
+	if strings.HasPrefix(member, "principal") {
+		return member
 	}
-	ids[strings.ToLower(allAuthenticatedUsers)] = true
-	ids[strings.ToLower(who.member)] = true
-	if who.account != nil {
+	return strings.ToLower(member)
+}
+
+// identities returns every member string that means who, as [identity] spells it.
+func (s *state) identities(who *principal) map[string]bool {
+	ids := map[string]bool{identity(allUsers): true, identity(who.member): true}
+	switch {
+	case who.federated != nil:
+		// An identity from elsewhere is none of allAuthenticatedUsers
+		// (iam/docs/principals-overview).
+		for _, set := range who.federated.sets() {
+			ids[set] = true
+		}
+	case who.account != nil:
+		ids[identity(allAuthenticatedUsers)] = true
 		if p := s.Projects[who.account.ProjectID]; p != nil {
 			for _, container := range s.containers(p) {
-				ids["principalset://cloudresourcemanager.googleapis.com/"+container+"/type/serviceaccount"] = true
+				ids["principalSet://cloudresourcemanager.googleapis.com/"+container+"/type/ServiceAccount"] = true
 			}
 		}
-	} else if _, domain, ok := strings.Cut(who.email, "@"); ok {
-		ids["domain:"+strings.ToLower(domain)] = true
+	default:
+		ids[identity(allAuthenticatedUsers)] = true
+		if _, domain, ok := strings.Cut(who.email, "@"); ok {
+			ids["domain:"+strings.ToLower(domain)] = true
+		}
 	}
 	// Groups may hold groups: go on until nothing is added.
 	for grown := true; grown; {
 		grown = false
 		for email, members := range s.Groups {
 			id := "group:" + strings.ToLower(email)
-			if !ids[id] && slices.ContainsFunc(members, func(m string) bool { return ids[strings.ToLower(m)] }) {
+			if !ids[id] && slices.ContainsFunc(members, func(m string) bool { return ids[identity(m)] }) {
 				ids[id] = true
 				grown = true
 			}
@@ -115,16 +130,16 @@ func (s *state) containers(p *project) []string {
 
 // hasConvenience reports whether who is a projectOwner:, projectEditor: or
 // projectViewer: member: whether the project's own policy gives it the basic role.
-func (s *state) hasConvenience(who *principal, member string) bool {
+func (s *state) hasConvenience(who *principal, member string, now time.Time) bool {
 	kind, id, _ := strings.Cut(member, ":")
 	basic := map[string]string{"projectOwner": "roles/owner", "projectEditor": "roles/editor", "projectViewer": "roles/viewer"}[kind]
 	p := s.Projects[id]
 	if basic == "" || p == nil {
 		return false
 	}
-	for _, b := range p.Policy.Bindings {
+	for _, b := range p.Policy.concerning(who, now) {
 		if b.Role == basic && b.Condition == nil &&
-			slices.ContainsFunc(b.Members, func(m string) bool { return who.identities[strings.ToLower(m)] }) {
+			slices.ContainsFunc(b.Members, func(m string) bool { return who.identities[identity(m)] }) {
 			return true
 		}
 	}

@@ -1,10 +1,11 @@
 // Package emulator is a Google Cloud in a box, of which one thing is real: IAM.
 //
 // It answers the REST APIs of IAM, Resource Manager, IAM Credentials, OAuth 2.0,
-// Cloud Storage, Pub/Sub, Secret Manager and BigQuery, as far as taskiam needs
-// them, at their production names: by the Host header, by path on a loopback
-// address, and as an HTTPS proxy. The services are small; what decides who may
-// call them is complete for what it covers.
+// Cloud Storage, Pub/Sub, Secret Manager, BigQuery and Cloud KMS, as far as taskiam
+// needs them, at their production names: by the Host header, by path on a loopback
+// address, and as an HTTPS proxy. Of every other resource type that has an allow
+// policy it has that policy, by a table made from Google's discovery documents. The
+// services are small; what decides who may call them is complete for what it covers.
 //
 // Its invariant: nothing of the company is shown or changed without a decision of
 // IAM. Every caller is authenticated, every permission is decided by the union of
@@ -28,8 +29,8 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/taskiam/taskiam/internal/secret"
@@ -50,21 +51,44 @@ type Config struct {
 	Log io.Writer
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-	// Dir keeps the operator's token (token), the certificate and key of the proxy's
-	// CA (ca.pem, ca.key), all 0600, and is created 0700. Empty means in memory only.
+	// Dir keeps the operator's token (token) and login (adc.json), the token of the
+	// control API (control), the certificate and key of the proxy's CA (ca.pem, ca.key),
+	// all 0600, and is created 0700. Empty means in memory only.
 	Dir string
+	// Doubts, unless nil, answer what Google's documents leave open, in place of the seed.
+	Doubts *Doubts
 	// NewKey makes RSA keys; nil means 2048 fresh bits.
 	NewKey func() (*rsa.PrivateKey, error)
+
+	// Lag, Quotas and Faults are trouble from the start. Those of the seed's company are
+	// not affected by lag: all of it has settled.
+	Lag    Lag
+	Quotas Quotas
+	Faults []Fault
+	// Kill is called by FaultKill; nil ends the process at once, as SIGKILL would.
+	Kill func()
+	// AllowRemote serves requests for any IP address or name that is not one of Google's,
+	// by path, instead of those for this machine alone. Whoever reaches the emulator
+	// then has only the tokens between themselves and the company.
+	AllowRemote bool
 }
 
 // Server is an emulator. It is safe for concurrent use.
 type Server struct {
-	cfg    Config
-	router router
-	ca     *authority
-	token  secret.String
-	proxy  *proxy
-	offset atomic.Int64 // of the clock, in nanoseconds
+	cfg     Config
+	router  router
+	ca      *authority
+	token   secret.String // the operator's
+	refresh secret.String // of the operator's login; zero without Config.Dir
+	proxy   *proxy
+	clock   clock
+	alarm   alarm
+	lags    lags
+	faults  faults
+	quotas  quotas
+	// controlToken opens the control API.
+	controlToken secret.String
+	snapshots    namedSnapshots
 
 	mu    sync.RWMutex // guards state
 	state state
@@ -81,16 +105,25 @@ func New(cfg Config) (*Server, error) {
 	if cfg.NewKey == nil {
 		cfg.NewKey = func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) }
 	}
-	s := &Server{cfg: cfg, router: router{hosts: map[string]bool{}, roots: map[string]bool{}}}
+	if cfg.Kill == nil {
+		cfg.Kill = killProcess
+	}
+	s := &Server{cfg: cfg, router: router{hosts: map[string]bool{}, roots: map[string]bool{}, remote: cfg.AllowRemote}}
+	s.clock.source = cfg.Now
 	s.register(iamMethods()...)
 	s.register(roleMethods()...)
+	s.register(customRoleMethods()...)
 	s.register(resourceManagerMethods()...)
 	s.register(credentialsMethods()...)
 	s.register(oauthMethods()...)
+	s.register(stsMethods()...)
+	s.register(certificateMethods()...)
 	s.register(storageMethods()...)
 	s.register(pubsubMethods()...)
 	s.register(secretmanagerMethods()...)
 	s.register(bigqueryMethods()...)
+	s.register(kmsMethods()...)
+	s.register(assetMethods()...)
 
 	loaded, err := s.load()
 	if err != nil {
@@ -101,10 +134,16 @@ func New(cfg Config) (*Server, error) {
 			return nil, err
 		}
 	}
+	if cfg.Doubts != nil {
+		s.state.Doubts = *cfg.Doubts
+	}
 	if err := s.openDir(); err != nil {
 		return nil, err
 	}
 	s.proxy = newProxy(s)
+	if err := s.setTrouble(); err != nil {
+		return nil, err
+	}
 	if !loaded {
 		if err := s.save(); err != nil {
 			return nil, err
@@ -119,12 +158,6 @@ func (s *Server) register(ms ...method) {
 		s.router.add(&m)
 	}
 }
-
-// now is the emulator's clock.
-func (s *Server) now() time.Time { return s.cfg.Now().Add(time.Duration(s.offset.Load())) }
-
-// Advance moves the emulator's clock forward by d.
-func (s *Server) Advance(d time.Duration) { s.offset.Add(int64(d)) }
 
 // Operator returns who runs taskiam in the seeded company, and a bearer token of
 // that principal that does not expire.
@@ -148,6 +181,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		ErrorLog: log.New(io.Discard, "", 0),
 	}
 	stop := context.AfterFunc(ctx, func() {
+		s.RemoveFault("") // what they hold is let go
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		if srv.Shutdown(grace) != nil {
@@ -177,6 +211,7 @@ func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serveHTTP) }
 const maxBody = 64 << 20
 
 func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	defer s.recovery(w, r)
 	if r.Body == nil { // a client's request, handed over in memory
 		r = r.WithContext(r.Context())
 		r.Body = http.NoBody
@@ -203,13 +238,41 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		return // the client has gone
 	}
 	m, vars := s.router.find(host, r.Method, r.URL.EscapedPath())
+	if m == nil || m.catchAll() {
+		// What no service of its own serves may be of a type that has a policy at least.
+		if typed, v := findTyped(host, r.Method, r.URL.EscapedPath()); typed != nil {
+			m, vars = typed, v
+		}
+	}
+	if m == nil {
+		m, vars = findNamedGet(host, r.Method, r.URL.EscapedPath())
+	}
 	if m == nil {
 		m = &method{id: "unknown", host: host, public: true, serve: unknownMethod}
 	}
-	c := &call{server: s, method: m, r: r, body: body, vars: vars}
-	v, err := s.run(c)
-	code := s.answer(w, c, v, err)
-	s.record(c, code)
+	c := &call{server: s, method: m, r: r, body: body, vars: vars, now: s.now()}
+	s.record(c, s.respond(w, c))
+}
+
+// respond serves a call, with whatever trouble is due before and after, and answers it.
+// It returns 0 if the client has gone without an answer.
+func (s *Server) respond(w http.ResponseWriter, c *call) (code int) {
+	strikes := s.faults.strikes(c.method, c.r)
+	trouble, waits := s.suffer(c, strikes, false)
+	if trouble == nil && waits {
+		v, err := s.run(c)
+		if trouble, waits = s.suffer(c, strikes, true); trouble == nil && waits {
+			return s.answer(w, c, v, err)
+		}
+	}
+	switch {
+	case !waits:
+		return 0
+	case c.method.host == storageHost && c.method.catchAll():
+		v, err := xmlRefusal(trouble)
+		return s.answer(w, c, v, err)
+	}
+	return s.answerError(w, c.r, c.method.host, trouble)
 }
 
 // unknownMethod refuses what the emulator does not have.
@@ -236,6 +299,7 @@ func (s *Server) roundTrip(ctx context.Context) bool {
 
 // run authenticates and serves a call under the lock.
 func (s *Server) run(c *call) (v any, err error) {
+	s.catchUp()
 	if c.method.writes {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -249,6 +313,9 @@ func (s *Server) run(c *call) (v any, err error) {
 			return nil, err
 		}
 	}
+	if err := s.spend(c); err != nil {
+		return nil, err
+	}
 	v, err = c.method.serve(c)
 	if err == nil && c.method.writes {
 		err = s.save()
@@ -259,10 +326,6 @@ func (s *Server) run(c *call) (v any, err error) {
 // answer writes what a method returned, head and body in one piece.
 func (s *Server) answer(w http.ResponseWriter, c *call, v any, err error) int {
 	if err != nil {
-		// Whoever shows no credential is told so, not that it lacks a permission.
-		if c.caller != nil && c.caller.anonymous() {
-			err = unauthenticated(c.method.host, "CREDENTIALS_MISSING", "Anonymous caller does not have the access that this call needs.")
-		}
 		return s.answerError(w, c.r, c.method.host, err)
 	}
 	if raw, ok := v.(*rawAnswer); ok {
@@ -307,7 +370,7 @@ func (s *Server) write(w http.ResponseWriter, code int, header http.Header, body
 	for k, v := range header {
 		h[k] = v
 	}
-	h.Set("Content-Length", fmt.Sprint(len(body)))
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Date", s.now().UTC().Format(http.TimeFormat))
 	w.WriteHeader(code)
 	_, _ = w.Write(body) // a client that has gone does not want the rest

@@ -3,18 +3,20 @@ package emulator
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode"
 )
 
 // apiError is a refusal in Google's shape.
 type apiError struct {
-	code    int
-	status  string // canonical: "PERMISSION_DENIED"
-	reason  string // of the legacy envelope: "forbidden"
-	message string
-	details []any
-	header  http.Header
+	code     int
+	status   string // canonical: "PERMISSION_DENIED"
+	reason   string // of the legacy envelope: "forbidden"
+	message  string
+	details  []any
+	header   http.Header
+	location string // the header that a precondition came by, for the legacy envelope
 	// oauth replaces the envelope by that of RFC 6749, section 5.2.
 	oauth string
 }
@@ -47,12 +49,12 @@ func errorInfo(reason, domain string, metadata map[string]string) map[string]any
 	return m
 }
 
-// preconditionFailure is the detail with which an organisation policy refuses.
-func preconditionFailure(constraint, subject string) map[string]any {
-	return map[string]any{
+// orgPolicy is the refusal by an organization policy (iam/docs/troubleshoot-org-policies).
+func orgPolicy(constraint, subject, message string) *apiError {
+	return precondition("%s", message).withDetails(map[string]any{
 		"@type":      "type.googleapis.com/google.rpc.PreconditionFailure",
-		"violations": []any{map[string]any{"type": constraint, "subject": subject}},
-	}
+		"violations": []any{map[string]any{"type": constraintsName + constraint, "subject": subject, "description": message}},
+	})
 }
 
 func notFound(format string, args ...any) *apiError {
@@ -80,8 +82,10 @@ func aborted() *apiError {
 
 // conditionNotMet is the answer of storage and BigQuery to a stale etag or generation.
 func conditionNotMet() *apiError {
-	return fail(http.StatusPreconditionFailed, "FAILED_PRECONDITION", "conditionNotMet",
+	e := fail(http.StatusPreconditionFailed, "FAILED_PRECONDITION", "conditionNotMet",
 		"At least one of the pre-conditions you specified did not hold.")
+	e.location = "If-Match"
+	return e
 }
 
 // forbidden is a 403 that names neither permission nor resource.
@@ -91,18 +95,20 @@ func forbidden(format string, args ...any) *apiError {
 
 // denied is the 403 of a missing permission, in the words of the service at host.
 func denied(host string, who *principal, permission string, n node) *apiError {
-	name := "anonymous caller"
-	if who != nil {
-		name = who.email
-	}
+	name := who.email
 	switch host {
 	case "storage.googleapis.com":
-		return forbidden("%s does not have %s access to the Google Cloud Storage %s. Permission '%s' denied on resource (or it may not exist).",
+		return forbidden("%s does not have %s access to the Google Cloud %s. Permission '%s' denied on resource (or it may not exist).",
 			name, permission, storageKind(n), permission)
 	case "bigquery.googleapis.com":
 		e := forbidden("Access Denied: %s: Permission %s denied on %s (or it may not exist).", n.short(), permission, n.short())
 		e.reason = "accessDenied"
 		return e
+	case iamHost, credentialsHost: // they name no resource
+		return forbidden("Permission '%s' denied on resource (or it may not exist).", permission).withDetails(
+			errorInfo("IAM_PERMISSION_DENIED", iamHost, map[string]string{"permission": permission}))
+	case kmsHost:
+		return forbidden("Permission '%s' denied on resource '%s' (or it may not exist).", permission, n.relative())
 	case "pubsub.googleapis.com":
 		return forbidden("User not authorized to perform this action.").withDetails(errorInfo("IAM_PERMISSION_DENIED", "iam.googleapis.com",
 			map[string]string{"permission": permission, "resource": n.relative()}))
@@ -114,9 +120,9 @@ func denied(host string, who *principal, permission string, n node) *apiError {
 func storageKind(n node) string {
 	switch {
 	case strings.Contains(n.full, "/objects/"):
-		return "object"
+		return "Storage object"
 	case strings.Contains(n.full, "/buckets/"):
-		return "bucket"
+		return "Storage bucket"
 	}
 	return "project"
 }
@@ -136,6 +142,9 @@ func oauthError(code int, kind, format string, args ...any) *apiError {
 	return &apiError{code: code, oauth: kind, message: fmt.Sprintf(format, args...)}
 }
 
+// resourceInfo is the type of the detail that names a resource.
+const resourceInfo = "type.googleapis.com/google.rpc.ResourceInfo"
+
 var legacyReasons = map[string]string{
 	"INVALID_ARGUMENT": "badRequest", "FAILED_PRECONDITION": "failedPrecondition", "NOT_FOUND": "notFound",
 	"ALREADY_EXISTS": "alreadyExists", "ABORTED": "aborted", "PERMISSION_DENIED": "forbidden",
@@ -153,17 +162,27 @@ func (e *apiError) envelope(host string, r *http.Request) any {
 	body := map[string]any{"code": e.code, "message": e.message}
 	q := r.URL.Query()
 	storage := host == "storage.googleapis.com"
+	details := e.details
 	if storage || host == "bigquery.googleapis.com" || (q.Has("prettyPrint") && !q.Has("$alt")) {
 		reason := e.reason
 		if reason == "" {
 			reason = legacyReasons[e.status]
 		}
-		body["errors"] = []any{map[string]any{"domain": "global", "message": e.message, "reason": reason}}
+		item := map[string]any{"domain": "global", "message": e.message, "reason": reason}
+		if e.location != "" {
+			item["locationType"], item["location"] = "header", e.location
+		}
+		body["errors"] = []any{item}
+		// The older one says what is in the way, and nothing of the resource it is about.
+		details = slices.DeleteFunc(slices.Clone(details), func(d any) bool {
+			m, ok := d.(map[string]any)
+			return ok && m["@type"] == resourceInfo
+		})
 	}
 	if !storage {
 		body["status"] = e.status
-		if len(e.details) > 0 {
-			body["details"] = e.details
+		if len(details) > 0 {
+			body["details"] = details
 		}
 	}
 	return map[string]any{"error": body}

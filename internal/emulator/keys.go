@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha1"
@@ -12,6 +13,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"math/big"
+	"net/http"
+	"net/url"
 	"slices"
 	"time"
 )
@@ -28,6 +31,7 @@ type accountKey struct {
 	ValidAfter  time.Time `json:"validAfter"`
 	ValidBefore time.Time `json:"validBefore"`
 	Disabled    bool      `json:"disabled,omitempty"`
+	Usable      time.Time `json:"usable,omitzero" snapshot:"-"` // from when on, if not at once
 }
 
 var errNotRSA = errors.New("the key is not RSA")
@@ -52,6 +56,7 @@ func (k *accountKey) resource(a *serviceAccount) map[string]any {
 	}
 	if k.Disabled {
 		m["disabled"] = true
+		m["disableReason"] = "SERVICE_ACCOUNT_KEY_DISABLE_REASON_USER_INITIATED"
 	}
 	return m
 }
@@ -69,20 +74,37 @@ func keyID(der []byte) string {
 }
 
 // roomForKey refuses an account's eleventh key.
-func (a *serviceAccount) roomForKey() error {
-	if len(a.Keys) >= maxKeys {
-		return precondition("Precondition check failed.")
+func (c *call) roomForKey(a *serviceAccount) error {
+	switch {
+	case len(a.Keys) < maxKeys:
+		return nil
+	case c.state().Doubts.KeyLimitExhausted:
+		return fail(http.StatusTooManyRequests, "RESOURCE_EXHAUSTED", "rateLimitExceeded", "Maximum number of keys on account reached.").
+			withDetails(map[string]any{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "86401s"})
 	}
-	return nil
+	return precondition("Precondition check failed.")
 }
 
-// keyConstraint refuses by an organization policy on the project of an account.
-func (c *call) keyConstraint(a *serviceAccount, constraint, message string) error {
-	if !c.state().Projects[a.ProjectID].constrained(constraint) {
+// keyConstraint is the refusal by an organization policy on keys of the account, or nil.
+func (c *call) keyConstraint(a *serviceAccount, constraint, message string) *apiError {
+	if _, blocked := c.state().projectConstraint(a.ProjectID, constraint); !blocked {
 		return nil
 	}
-	return precondition("%s", message).withDetails(preconditionFailure("constraints/"+constraint,
-		a.name()+"?configvalue="+a.Email))
+	return keyRefusal(a, constraint, message)
+}
+
+func keyRefusal(a *serviceAccount, constraint, message string) *apiError {
+	return orgPolicy(constraint, a.name()+"?configvalue="+url.QueryEscape(a.Email), message)
+}
+
+// newKeyID names a key by its certificate.
+func (c *call) newKeyID(der []byte) string {
+	if c.state().Doubts.RandomKeyIDs {
+		b := make([]byte, sha1.Size)
+		_, _ = rand.Read(b) // never fails
+		return hex.EncodeToString(b)
+	}
+	return keyID(der)
 }
 
 func createKey(c *call) (any, error) {
@@ -103,27 +125,31 @@ func createKey(c *call) (any, error) {
 	if t := body.KeyAlgorithm; t != "" && t != "KEY_ALG_RSA_2048" && t != "KEY_ALG_UNSPECIFIED" {
 		return nil, fail(501, "UNIMPLEMENTED", "notImplemented", "The emulator does not make keys of algorithm %s.", t)
 	}
-	if err := c.keyConstraint(a, "iam.disableServiceAccountKeyCreation", "Key creation is not allowed on this service account."); err != nil {
+	if err := c.keyConstraint(a, noKeys, "Key creation is not allowed on this service account."); err != nil {
 		return nil, err
 	}
-	if err := a.roomForKey(); err != nil {
+	if err := c.roomForKey(a); err != nil {
 		return nil, err
 	}
 	private, err := c.server.cfg.NewKey()
 	if err != nil {
 		return nil, err
 	}
-	forever := time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
-	der, err := selfSigned(private, a.UniqueID, c.now, forever)
+	end := time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+	if limit, limited := c.state().keyLifetime(a.ProjectID); limited {
+		end = c.now.Add(limit).Truncate(time.Second)
+	}
+	der, err := selfSigned(private, a.UniqueID, c.now, end)
 	if err != nil {
 		return nil, err
 	}
-	k := &accountKey{ID: keyID(der), Certificate: der, Origin: "GOOGLE_PROVIDED", Algorithm: "KEY_ALG_RSA_2048",
-		ValidAfter: c.now.Truncate(time.Second), ValidBefore: forever}
+	k := &accountKey{ID: c.newKeyID(der), Certificate: der, Origin: "GOOGLE_PROVIDED", Algorithm: "KEY_ALG_RSA_2048",
+		ValidAfter: c.now.Truncate(time.Second), ValidBefore: end}
 	file, err := a.keyFile(k.ID, private)
 	if err != nil {
 		return nil, err
 	}
+	k.Usable = c.server.lags.usable(c.now)
 	a.Keys = append(a.Keys, k)
 	m := k.resource(a)
 	m["privateKeyType"] = "TYPE_GOOGLE_CREDENTIALS_FILE"
@@ -168,7 +194,10 @@ func uploadKey(c *call) (any, error) {
 	if err := c.decode(&body); err != nil {
 		return nil, err
 	}
-	if err := c.keyConstraint(a, "iam.disableServiceAccountKeyUpload", "Key upload is not allowed on this service account."); err != nil {
+	if err := c.keyConstraint(a, noUploads, "Key upload is not allowed on this service account."); err != nil {
+		if c.state().Doubts.UploadRefusalBare {
+			err.details = nil
+		}
 		return nil, err
 	}
 	block, _ := pem.Decode(body.PublicKeyData)
@@ -183,18 +212,22 @@ func uploadKey(c *call) (any, error) {
 	if !ok {
 		return nil, invalid("Invalid public key data: the certificate does not wrap an RSA key.")
 	}
+	if limit, limited := c.state().keyLifetime(a.ProjectID); limited && cert.NotAfter.After(c.now.Add(limit)) {
+		return nil, keyRefusal(a, keyExpiry, "The key expires later than is allowed on this service account.")
+	}
 	algorithm := map[int]string{1024: "KEY_ALG_RSA_1024", 2048: "KEY_ALG_RSA_2048"}[public.N.BitLen()]
 	if algorithm == "" {
 		algorithm = "KEY_ALG_UNSPECIFIED"
 	}
-	k := &accountKey{ID: keyID(block.Bytes), Certificate: block.Bytes, Origin: "USER_PROVIDED", Algorithm: algorithm,
+	k := &accountKey{ID: c.newKeyID(block.Bytes), Certificate: block.Bytes, Origin: "USER_PROVIDED", Algorithm: algorithm,
 		ValidAfter: cert.NotBefore, ValidBefore: cert.NotAfter}
-	if slices.ContainsFunc(a.Keys, func(old *accountKey) bool { return old.ID == k.ID }) {
+	if slices.ContainsFunc(a.Keys, func(old *accountKey) bool { return bytes.Equal(old.Certificate, k.Certificate) }) {
 		return nil, alreadyExists("Service account key %s already exists.", k.ID)
 	}
-	if err := a.roomForKey(); err != nil {
+	if err := c.roomForKey(a); err != nil {
 		return nil, err
 	}
+	k.Usable = c.server.lags.usable(c.now)
 	a.Keys = append(a.Keys, k)
 	return k.resource(a), nil
 }
@@ -202,11 +235,16 @@ func uploadKey(c *call) (any, error) {
 // systemKeyPeriod is how long a key lives that Google rotates by itself.
 const systemKeyPeriod = 17 * 24 * time.Hour
 
-// systemKey describes the account's key of the day whose private half nobody sees.
+// systemKeyID names the account's key of the day whose private half nobody sees.
+func (a *serviceAccount) systemKeyID(now time.Time) string {
+	return keyID([]byte(a.UniqueID + apiTime(now.Truncate(systemKeyPeriod))))
+}
+
+// systemKey describes that key.
 func (a *serviceAccount) systemKey(now time.Time) map[string]any {
 	from := now.Truncate(systemKeyPeriod)
 	return map[string]any{
-		"name": a.name() + "/keys/" + keyID([]byte(a.UniqueID+from.String())), "keyAlgorithm": "KEY_ALG_RSA_2048",
+		"name": a.name() + "/keys/" + a.systemKeyID(now), "keyAlgorithm": "KEY_ALG_RSA_2048",
 		"keyOrigin": "GOOGLE_PROVIDED", "keyType": "SYSTEM_MANAGED",
 		"validAfterTime": apiTime(from), "validBeforeTime": apiTime(from.Add(systemKeyPeriod)),
 	}
@@ -218,7 +256,9 @@ func listKeys(c *call) (any, error) {
 		return nil, err
 	}
 	types := c.r.URL.Query()["keyTypes"]
-	wanted := func(t string) bool { return len(types) == 0 || slices.Contains(types, t) }
+	wanted := func(t string) bool {
+		return slices.Contains(types, t) || len(types) == 0 && (t != "SYSTEM_MANAGED" || !c.state().Doubts.SystemKeyHidden)
+	}
 	keys := []any{}
 	if wanted("USER_MANAGED") {
 		for _, k := range a.Keys {
@@ -280,3 +320,16 @@ func deleteKey(c *call) (any, error) {
 	a.Keys = slices.Delete(a.Keys, i, i+1)
 	return struct{}{}, nil
 }
+
+// switchKey disables or enables a key. Tokens made with it live on.
+func (c *call) switchKey(permission string, off bool) (any, error) {
+	a, i, err := c.key(permission)
+	if err != nil {
+		return nil, err
+	}
+	a.Keys[i].Disabled = off
+	return struct{}{}, nil
+}
+
+func disableKey(c *call) (any, error) { return c.switchKey("iam.serviceAccountKeys.disable", true) }
+func enableKey(c *call) (any, error)  { return c.switchKey("iam.serviceAccountKeys.enable", false) }

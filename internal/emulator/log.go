@@ -17,6 +17,7 @@ type logLine struct {
 	Decision   string `json:"decision"` // allowed, denied; or none, where IAM was not asked
 	By         string `json:"by,omitempty"`
 	Code       int    `json:"code"`
+	Fault      string `json:"fault,omitempty"`  // the name of the fault that struck; code is then 0 if there was no answer
 	Reason     string `json:"reason,omitempty"` // what the client gave as X-Goog-Request-Reason
 }
 
@@ -26,7 +27,7 @@ func (s *Server) record(c *call, code int) {
 		return
 	}
 	line := logLine{Time: c.now.UTC().Format(time.RFC3339Nano), Method: c.method.id, HTTP: c.r.Method + " " + c.r.URL.Path,
-		Decision: "none", Code: code, Reason: c.r.Header.Get("X-Goog-Request-Reason")}
+		Decision: "none", Code: code, Fault: c.fault, Reason: c.r.Header.Get("X-Goog-Request-Reason")}
 	if c.caller != nil {
 		line.Principal = c.caller.member
 	}

@@ -3,6 +3,7 @@ package emulator
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -16,6 +17,9 @@ type method struct {
 	// serve answers the call: with a value to be encoded as JSON, a *rawAnswer, or an *apiError.
 	serve func(c *call) (any, error)
 }
+
+// catchAll reports whether the method takes every path: what else fits one comes first.
+func (m *method) catchAll() bool { return strings.HasSuffix(m.pattern, "...}") }
 
 // rawAnswer is an answer that is not JSON, or that needs headers of its own.
 type rawAnswer struct {
@@ -35,6 +39,7 @@ type call struct {
 	now    time.Time
 
 	decisions []decision // what was asked of IAM, for the request log
+	fault     string     // the rule that struck, for the same
 }
 
 // state returns what the methods work on.

@@ -52,7 +52,11 @@ func exchangeJWT(c *call) (any, error) {
 	bad := func(format string, args ...any) error {
 		return oauthError(http.StatusBadRequest, "invalid_grant", format, args...)
 	}
-	if g := form.Get("grant_type"); g != jwtBearer {
+	switch g := form.Get("grant_type"); g {
+	case jwtBearer:
+	case refreshGrant:
+		return renewLogin(c, form)
+	default:
 		return nil, oauthError(http.StatusBadRequest, "unsupported_grant_type", "Invalid grant_type: %s", g)
 	}
 	a, claims, err := c.state().verifyJWT(form.Get("assertion"), c.now)
@@ -109,8 +113,8 @@ func (c *call) token() (*accessToken, *principal, error) {
 	if t == nil || t.expired(c.now) {
 		return nil, nil, oauthError(http.StatusBadRequest, "invalid_token", "Invalid Value")
 	}
-	p, err := c.state().subject(t, oauthHost)
-	if err != nil {
+	p := c.state().subject(t, c.now)
+	if p == nil || p.federated != nil { // federated tokens are introspected elsewhere
 		return nil, nil, oauthError(http.StatusBadRequest, "invalid_token", "Invalid Value")
 	}
 	return t, p, nil

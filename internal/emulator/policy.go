@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,10 +28,16 @@ const (
 // policy is an allow policy. The zero value is the policy that was never set.
 type policy struct {
 	// Changed is when it was set, in microseconds since 1970: all that the etag says.
-	Changed      int64                      `json:"changed,omitempty" snapshot:"-"`
+	Changed int64 `json:"changed,omitempty" snapshot:"-"`
+	// Bindings are replaced as a whole and never changed in place: answers share them,
+	// and [indexOf] knows them by their first.
 	Bindings     []binding                  `json:"bindings,omitempty"`
 	AuditConfigs []auditConfig              `json:"auditConfigs,omitempty"`
 	Extra        map[string]json.RawMessage `json:"extra,omitempty"` // fields unknown here, kept as they came
+	// Unsettled is what of the last changes decisions do not know yet.
+	Unsettled []unsettled `json:"unsettled,omitempty" snapshot:"-"`
+	// Superseded is what the search over all policies still shows.
+	Superseded []supersededPolicy `json:"superseded,omitempty" snapshot:"-"`
 }
 
 // binding grants a role to members, under a condition if there is one. Two
@@ -233,14 +240,18 @@ func (b binding) key() string {
 
 // writeOptions say what a resource accepts in its policy.
 type writeOptions struct {
-	conditions  bool     // conditional bindings
-	public      bool     // allUsers and allAuthenticatedUsers
-	convenience bool     // projectOwner: and its kin, which only buckets know
-	audit       bool     // auditConfigs
-	service     string   // only roles with permissions that begin so ("pubsub.topics."); "" takes every role
-	mask        []string // updateMask; nil means bindings and etag
-	skipEtag    bool     // the caller has compared it
-	ignore      []string // fields of the wire form that are no part of the policy
+	conditions  bool      // conditional bindings
+	public      bool      // allUsers and allAuthenticatedUsers
+	convenience bool      // projectOwner: and its kin, which only buckets know
+	audit       bool      // auditConfigs
+	service     string    // only roles with permissions that begin so ("pubsub.topics."); "" takes every role
+	mask        []string  // updateMask; nil means bindings and etag
+	skipEtag    bool      // the caller has compared it
+	ignore      []string  // fields of the wire form that are no part of the policy
+	now         time.Time // of the write; accounts that are not seen yet are judged by it
+	owners      bool      // users become owners by invitation alone, which only projects know
+	within      []string  // what the resource's policy and those above it hang on; nil for a seed, which is believed
+	before      *policy   // what is replaced; nil means nothing
 }
 
 // write replaces p by w, if w is a policy that may be set, and gives it a new etag.
@@ -253,9 +264,14 @@ func (p *policy) write(s *state, now time.Time, w wirePolicy, o writeOptions) er
 		return aborted()
 	}
 	next := policy{Changed: p.Changed, AuditConfigs: p.AuditConfigs, Bindings: p.Bindings, Extra: p.Extra}
+	for _, field := range o.mask {
+		if !slices.Contains(policyFields, strings.TrimSpace(field)) {
+			return invalid("Invalid update mask: %q is no field of a policy.", field)
+		}
+	}
 	masked := func(field string) bool { return o.mask == nil || slices.Contains(o.mask, field) }
 	if masked("bindings") {
-		next.Bindings = mergeBindings(w.Bindings)
+		next.Bindings = mergeBindings(s.revived(w.Bindings))
 		next.Extra = maps.Clone(w.Extra)
 		for _, name := range o.ignore {
 			delete(next.Extra, name)
@@ -276,11 +292,45 @@ func (p *policy) write(s *state, now time.Time, w wirePolicy, o writeOptions) er
 			return invalid("The policy contains conditional role bindings; changing it requires version 3.")
 		}
 	}
+	o.now, o.before = now, p
 	if err := s.checkPolicy(&next, o); err != nil {
 		return err
 	}
+	next.Unsettled = p.settle(&next, now, s.lags)
+	next.Superseded = s.lags.supersede(p.Superseded, p.Bindings, now)
 	next.touch(now)
 	*p = next
+	return nil
+}
+
+// policyFields are what an update mask may name.
+var policyFields = []string{"bindings", "etag", "version", "auditConfigs", "audit_configs"}
+
+// revived returns the bindings with the tombstones of accounts that were undeleted
+// since turned back: who read a policy before may write it after
+// (google/iam/v1/policy.proto).
+func (s *state) revived(bindings []binding) []binding {
+	out := slices.Clone(bindings)
+	for i, b := range out {
+		for j, m := range b.Members {
+			if a := s.risen(m); a != nil {
+				out[i].Members = slices.Clone(out[i].Members)
+				out[i].Members[j] = a.member()
+			}
+		}
+	}
+	return out
+}
+
+// risen returns the live account that a tombstone is of, or nil.
+func (s *state) risen(member string) *serviceAccount {
+	if !strings.HasPrefix(member, "deleted:serviceAccount:") {
+		return nil
+	}
+	_, uid, _ := strings.Cut(member, "?uid=")
+	if a := s.Accounts[uid]; a != nil && a.tombstone() == member && !a.deleted() {
+		return a
+	}
 	return nil
 }
 
@@ -314,14 +364,12 @@ func mergeBindings(in []binding) []binding {
 
 // checkPolicy refuses what Google refuses in a policy.
 func (s *state) checkPolicy(p *policy, o writeOptions) error {
-	members, groups := 0, map[string]bool{}
-	same := map[[2]string]int{}
 	for _, b := range p.Bindings {
-		if err := checkRole(b.Role, o.service); err != nil {
+		if err := s.checkRole(b.Role, o); err != nil {
 			return err
 		}
 		if b.Condition != nil {
-			if err := checkCondition(b, o); err != nil {
+			if err := s.checkCondition(b, o); err != nil {
 				return err
 			}
 		}
@@ -332,14 +380,33 @@ func (s *state) checkPolicy(p *policy, o writeOptions) error {
 			if b.Condition != nil && (m == allUsers || m == allAuthenticatedUsers) {
 				return invalid("Conditions are not allowed in a binding with public members (%s).", m)
 			}
+		}
+	}
+	if err := s.checkSize(p); err != nil {
+		return err
+	}
+	return s.checkAdded(p, o)
+}
+
+// checkSize refuses a policy with more in it than fits (iam/quotas).
+func (s *state) checkSize(p *policy) error {
+	members, domains, groups := 0, 0, map[string]bool{}
+	same := map[[2]string]int{}
+	for _, b := range p.Bindings {
+		for _, m := range b.Members {
 			if same[[2]string{b.Role, m}]++; same[[2]string{b.Role, m}] > maxSameRoleMember {
 				return invalid("The number of bindings with the same role %s and principal %s is larger than the maximum allowed, %d.",
 					b.Role, m, maxSameRoleMember)
 			}
-			if strings.HasPrefix(m, "group:") || strings.HasPrefix(m, "domain:") {
+			switch kind, _, _ := strings.Cut(m, ":"); kind {
+			case "group": // once, however often it stands there
 				groups[m] = true
+			case "domain": // every time
+				domains++
 			}
-			members++
+			if !s.Doubts.TombstonesUncounted || !strings.HasPrefix(m, "deleted:") {
+				members++
+			}
 		}
 	}
 	for _, a := range p.AuditConfigs {
@@ -351,10 +418,85 @@ func (s *state) checkPolicy(p *policy, o writeOptions) error {
 		return invalid("The number of members in the policy (%s) is larger than the maximum allowed size %s.",
 			thousands(members), thousands(maxMembers))
 	}
-	if len(groups) > maxGroups {
-		return invalid("The number of groups and domains in the policy (%d) is larger than the maximum allowed, %d.", len(groups), maxGroups)
+	if n := len(groups) + domains; n > maxGroups {
+		return invalid("The number of groups and domains in the policy (%d) is larger than the maximum allowed, %d.", n, maxGroups)
 	}
 	return nil
+}
+
+// checkAdded refuses members that are new in p and may not be: those of a foreign
+// domain, and users as owners of a project. What is there already may stay.
+func (s *state) checkAdded(p *policy, o writeOptions) error {
+	if len(o.within) == 0 {
+		return nil
+	}
+	old := map[[2]string]bool{}
+	known := map[string]bool{}
+	if o.before != nil {
+		for _, b := range o.before.Bindings {
+			for _, m := range b.Members {
+				old[[2]string{b.Role, m}], known[m] = true, true
+			}
+		}
+	}
+	domains, restricted := s.constraint(o.within, memberDomains)
+	for _, b := range p.Bindings {
+		for _, m := range b.Members {
+			if old[[2]string{b.Role, m}] {
+				continue
+			}
+			if restricted && !known[m] && s.foreign(o.within, domains, m) {
+				_, id, _ := strings.Cut(m, ":")
+				e := orgPolicy(memberDomains, "orgpolicy:"+strings.TrimPrefix(o.within[0], "//"+resourceManagerHost+"/")+"?configvalue="+url.QueryEscape(id),
+					"One or more users named in the policy do not belong to a permitted customer.")
+				return e
+			}
+			if o.owners && b.Role == "roles/owner" && strings.HasPrefix(m, "user:") && !(s.Doubts.UserOwners && s.ofOrganization(m, o.within)) {
+				return ownerError("MUST_INVITE_OWNERS", m, o, "The user %s can be made an owner in the console only, by invitation.", m)
+			}
+		}
+	}
+	if o.owners && len(o.within) == 1 && o.before != nil && userOwners(o.before) > 0 && userOwners(p) == 0 {
+		return ownerError("REQUIRE_TOS_ACCEPTOR", "", o, "The last owner that has accepted the terms of service cannot be removed from a project without an organization.")
+	}
+	return nil
+}
+
+// ownerError is the refusal that only projects know (cloudresourcemanager/v1).
+func ownerError(kind, member string, o writeOptions, format string, args ...any) error {
+	prefix := "ORG_"
+	if len(o.within) == 1 {
+		prefix = "SOLO_"
+	}
+	detail := map[string]any{"@type": "type.googleapis.com/google.cloudresourcemanager.v1.ProjectIamPolicyError", "type": prefix + kind, "role": "roles/owner"}
+	if member != "" {
+		detail["member"] = member
+	}
+	return invalid(format, args...).withDetails(detail)
+}
+
+// userOwners counts the users that own a project.
+func userOwners(p *policy) int {
+	n := 0
+	for _, b := range p.Bindings {
+		if b.Role == "roles/owner" {
+			for _, m := range b.Members {
+				if strings.HasPrefix(m, "user:") {
+					n++
+				}
+			}
+		}
+	}
+	return n
+}
+
+// ofOrganization reports whether a user is of the domain of the organization that
+// stands above holders.
+func (s *state) ofOrganization(member string, holders []string) bool {
+	_, number, _ := strings.Cut(holders[len(holders)-1], "/organizations/")
+	o := s.Organizations[number]
+	_, domain, _ := strings.Cut(member, "@")
+	return o != nil && strings.EqualFold(domain, o.Domain)
 }
 
 func thousands(n int) string {
@@ -366,23 +508,30 @@ func thousands(n int) string {
 	return strconv.Itoa(n) + s
 }
 
-// checkRole refuses roles that do not exist or mean nothing on the resource.
-func checkRole(role, service string) error {
-	r, ok := predefined()[role]
-	if !ok || !r.grantableOn(service) {
+// checkRole refuses roles that do not exist or mean nothing on the resource. A deleted
+// custom role may stay where it is bound; it cannot be bound anew.
+func (s *state) checkRole(role string, o writeOptions) error {
+	ok := false
+	if r := predefined()[role]; r != nil {
+		ok = r.grantableOn(o.service)
+	} else if r := s.Roles[role]; r != nil {
+		bound := o.before != nil && slices.ContainsFunc(o.before.Bindings, func(b binding) bool { return b.Role == role })
+		ok = bound || !r.deleted() && r.within(o.within) && r.grantableOn(o.service)
+	}
+	if !ok {
 		return invalid("Role %s is not supported for this resource.", role)
 	}
 	return nil
 }
 
-func checkCondition(b binding, o writeOptions) error {
+func (s *state) checkCondition(b binding, o writeOptions) error {
 	c := b.Condition
 	switch {
 	case !o.conditions:
 		return invalid("Conditional role bindings are not supported for this resource.")
 	case isBasic(b.Role):
 		return invalid("Conditions can't be set on primitive roles (%s).", b.Role)
-	case strings.HasPrefix(b.Role, "roles/storage.legacy"):
+	case strings.HasPrefix(b.Role, "roles/storage.legacy") && !s.Doubts.LegacyRoleConditions:
 		return invalid("Conditions can't be set on legacy roles (%s).", b.Role)
 	case c.Title == "":
 		return invalid("A condition must have a title.")
@@ -422,10 +571,17 @@ func (s *state) checkMember(m string, o writeOptions) error {
 			return invalid("Principal %s is of type \"serviceAccount\". The principal should appear as \"serviceAccount:%s\".", id, id)
 		}
 	case "serviceAccount":
-		if strings.HasSuffix(id, ".iam.gserviceaccount.com") && !isServiceAgent(id) && s.accountByEmail(id) == nil {
+		if strings.HasSuffix(id, ".iam.gserviceaccount.com") && !isServiceAgent(id) && !s.bindable(id, o) {
 			return invalid("Service account %s does not exist.", id)
 		}
-	case "domain", "principal", "principalSet":
+	case "domain":
+		if !strings.Contains(id, ".") || strings.ContainsAny(id, "@/ ") {
+			return invalid("Invalid member: '%s'. A domain is expected.", m)
+		}
+	case "principal", "principalSet":
+		if authority, path, _ := strings.Cut(strings.TrimPrefix(id, "//"), "/"); !strings.HasPrefix(id, "//") || authority == "" || path == "" {
+			return invalid("Invalid member: '%s'. A principal is named by a path such as //iam.googleapis.com/projects/...", m)
+		}
 	case "projectOwner", "projectEditor", "projectViewer":
 		if !o.convenience {
 			return invalid("The member %s is of an unknown type. Please set a valid type prefix for the member.", m)
@@ -447,20 +603,37 @@ func isServiceAgent(email string) bool {
 	return strings.HasPrefix(domain, "gcp-sa-") || strings.HasPrefix(email, "service-")
 }
 
-// rename replaces a member everywhere in p and reports whether it stood there.
+// rename replaces a member everywhere in p, or takes it out if to is "", and reports
+// whether it stood there.
 func (p *policy) rename(from, to string) bool {
 	if p == nil {
 		return false
 	}
+	renameUnsettled(p.Unsettled, from, to)
 	found := false
 	for i := range p.Bindings {
-		if j := slices.Index(p.Bindings[i].Members, from); j >= 0 {
-			p.Bindings[i].Members[j] = to
-			found = true
+		j := slices.Index(p.Bindings[i].Members, from)
+		if j < 0 {
+			continue
 		}
+		found = true
+		// Answers that are on their way share the old list.
+		members := slices.Delete(slices.Clone(p.Bindings[i].Members), j, j+1)
+		if to != "" {
+			members = append(members, to)
+		}
+		p.Bindings = slices.Clone(p.Bindings)
+		p.Bindings[i].Members = members
 	}
 	if found {
 		p.Bindings = mergeBindings(p.Bindings)
 	}
 	return found
+}
+
+// dropRole takes the bindings of a role out.
+func (p *policy) dropRole(role string) {
+	if p != nil && slices.ContainsFunc(p.Bindings, func(b binding) bool { return b.Role == role }) {
+		p.Bindings = slices.DeleteFunc(slices.Clone(p.Bindings), func(b binding) bool { return b.Role == role })
+	}
 }

@@ -76,7 +76,7 @@ func (spec policySpec) get(c *call) (any, error) {
 	if err := c.requireFound(spec.permission+".getIamPolicy", n, err); err != nil {
 		return nil, err
 	}
-	return p.read(version), nil
+	return p.answer(version)
 }
 
 // requireFound is require for a resource that may not exist: err says so, and is
@@ -105,7 +105,7 @@ func (spec policySpec) set(c *call) (any, error) {
 	n, p, err := spec.find(c)
 	var attributes map[string]any
 	switch {
-	case !spec.conditions:
+	case !spec.conditions && !slices.Contains(fenced, spec.host):
 		attributes = map[string]any{modifiedGrantsByRole: unknownAttribute{}}
 	case err == nil:
 		attributes = map[string]any{modifiedGrantsByRole: changedRoles(p.Bindings, mergeBindings(body.Policy.Bindings))}
@@ -119,14 +119,8 @@ func (spec policySpec) set(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := writeOptions{conditions: spec.conditions, public: spec.public, audit: spec.audit, service: spec.grants}
-	switch spec.grants {
-	case "":
-		service, _, _ := strings.Cut(spec.permission, ".")
-		o.service = service + "."
-	case "*":
-		o.service = ""
-	}
+	o := spec.writeOptions()
+	o.within = n.holders
 	if body.UpdateMask != "" {
 		o.mask = strings.Split(body.UpdateMask, ",")
 	}
@@ -136,9 +130,27 @@ func (spec policySpec) set(c *call) (any, error) {
 	return p.read(3), nil
 }
 
+// writeOptions says what a resource of the type accepts in its policy.
+func (spec policySpec) writeOptions() writeOptions {
+	o := writeOptions{conditions: spec.conditions, public: spec.public, audit: spec.audit, service: spec.grants,
+		owners: spec.permission == "resourcemanager.projects"}
+	switch spec.grants {
+	case "":
+		service, _, _ := strings.Cut(spec.permission, ".")
+		o.service = service + "."
+	case "*":
+		o.service = ""
+	}
+	return o
+}
+
 // modifiedGrantsByRole is the API attribute that fences in who may grant what
 // (iam/docs/setting-limits-on-granting-roles).
 const modifiedGrantsByRole = "iam.googleapis.com/modifiedGrantsByRole"
+
+// fenced are the services that know the attribute though their resources take no
+// conditions. All others of that kind fail the request.
+var fenced = []string{"cloudfunctions.googleapis.com"}
 
 // changedRoles lists the roles whose bindings differ between two policies.
 func changedRoles(before, after []binding) []string {

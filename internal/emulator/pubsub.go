@@ -43,6 +43,7 @@ func pubsubMethods() []method {
 	methods := []method{
 		at("topics.create", "PUT "+topics+"/{topic}", createTopic),
 		at("topics.get", "GET "+topics+"/{topic}", getTopic),
+		at("topics.patch", "PATCH "+topics+"/{topic}", patchTopic),
 		at("topics.list", "GET "+topics, listTopics),
 		at("topics.delete", "DELETE "+topics+"/{topic}", deleteTopic),
 		at("topics.publish", "POST "+topics+"/{topic}:publish", publish),
@@ -50,6 +51,7 @@ func pubsubMethods() []method {
 
 		at("subscriptions.create", "PUT "+subscriptions+"/{subscription}", createSubscription),
 		at("subscriptions.get", "GET "+subscriptions+"/{subscription}", getSubscription),
+		at("subscriptions.patch", "PATCH "+subscriptions+"/{subscription}", patchSubscription),
 		at("subscriptions.list", "GET "+subscriptions, listSubscriptions),
 		at("subscriptions.delete", "DELETE "+subscriptions+"/{subscription}", deleteSubscription),
 		at("subscriptions.pull", "POST "+subscriptions+"/{subscription}:pull", pull),
@@ -135,12 +137,9 @@ func (st *pubsubState) newTopic(name string) *topic {
 type topicResource struct {
 	Name   string            `json:"name"`
 	Labels map[string]string `json:"labels,omitempty"`
-	State  string            `json:"state"`
 }
 
-func (t *topic) resource() topicResource {
-	return topicResource{Name: t.Name, Labels: t.Labels, State: "ACTIVE"}
-}
+func (t *topic) resource() topicResource { return topicResource{Name: t.Name, Labels: t.Labels} }
 
 func createTopic(c *call) (any, error) {
 	parent, p, err := c.server.projectNode(c.vars["project"])

@@ -87,14 +87,9 @@ func createSubscription(c *call) (any, error) {
 	}); err != nil {
 		return nil, err
 	}
-	if deadline = cmp.Or(deadline, ackDeadline); deadline < minAckDeadline || deadline > maxAckDeadline {
-		return nil, invalid("Invalid ack deadline given: %d. It must be between %d and %d seconds.", deadline, minAckDeadline, maxAckDeadline)
-	}
-	if retention != "" {
-		d, err := time.ParseDuration(retention)
-		if err != nil || d < 10*time.Minute || d > 31*24*time.Hour {
-			return nil, invalid("Invalid message retention duration given: %s. It must be between 10 minutes and 31 days.", retention)
-		}
+	deadline = cmp.Or(deadline, ackDeadline)
+	if err := checkTimes(deadline, retention); err != nil {
+		return nil, err
 	}
 	t, n, err := c.topicNamed(topic)
 	if err := c.requireFound("pubsub.topics.attachSubscription", n, err); err != nil {
@@ -108,6 +103,20 @@ func createSubscription(c *call) (any, error) {
 	s := st.newSubscription(name, t.Name)
 	s.AckDeadline, s.Retention, s.Labels = deadline, retention, labels
 	return s.resource(), nil
+}
+
+// checkTimes refuses an acknowledgement deadline, in seconds, or a retention that Pub/Sub does not have.
+func checkTimes(deadline int, retention string) error {
+	if deadline < minAckDeadline || deadline > maxAckDeadline {
+		return invalid("Invalid ack deadline given: %d. It must be between %d and %d seconds.", deadline, minAckDeadline, maxAckDeadline)
+	}
+	if retention == "" {
+		return nil
+	}
+	if d, err := time.ParseDuration(retention); err != nil || d < 10*time.Minute || d > 31*24*time.Hour {
+		return invalid("Invalid message retention duration given: %s. It must be between 10 minutes and 31 days.", retention)
+	}
+	return nil
 }
 
 func getSubscription(c *call) (any, error) {

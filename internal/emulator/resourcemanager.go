@@ -10,11 +10,6 @@ import (
 
 const resourceManagerHost = "cloudresourcemanager.googleapis.com"
 
-// constrained reports whether an organization policy is in force for the project.
-func (p *project) constrained(constraint string) bool {
-	return p != nil && slices.Contains(p.Constraints, "constraints/"+constraint)
-}
-
 // projectBy returns the project of that id or number, or nil.
 func (s *state) projectBy(id string) *project {
 	if p := s.Projects[id]; p != nil {
@@ -80,8 +75,9 @@ func resourceManagerMethods() []method {
 		ms[i].host = resourceManagerHost
 	}
 	for _, kind := range []string{"project", "folder", "organization"} {
-		for _, version := range []string{"/v1/", "/v3/"} {
-			if version == "/v1/" && kind == "folder" {
+		for _, version := range []string{"/v1/", "/v2/", "/v3/"} {
+			// Folders came with version 2, in which there is nothing else.
+			if version == "/v1/" && kind == "folder" || version == "/v2/" && kind != "folder" {
 				continue
 			}
 			ms = append(ms, policyMethods(policySpec{
@@ -124,8 +120,10 @@ func (c *call) see(name, permission string) (node, error) {
 // resourceV1 is the project as version 1 of the API shows it.
 func (p *project) resourceV1() map[string]any {
 	m := map[string]any{
-		"projectId": p.ID, "projectNumber": p.Number, "name": cmp.Or(p.Name, p.ID),
-		"lifecycleState": "ACTIVE", "createTime": apiTime(p.Created),
+		"projectId": p.ID, "projectNumber": p.Number, "lifecycleState": "ACTIVE", "createTime": apiTime(p.Created),
+	}
+	if p.Name != "" {
+		m["name"] = p.Name
 	}
 	if kind, id, ok := strings.Cut(p.Parent, "/"); ok {
 		m["parent"] = map[string]string{"type": strings.TrimSuffix(kind, "s"), "id": id}
@@ -144,9 +142,11 @@ func (c *call) enum(name string, number int) any {
 
 func (c *call) resourceV3(p *project) map[string]any {
 	m := map[string]any{
-		"name": "projects/" + p.Number, "projectId": p.ID, "displayName": cmp.Or(p.Name, p.ID),
-		"state": c.enum("ACTIVE", 1), "createTime": apiTime(p.Created), "updateTime": apiTime(p.Created),
+		"name": "projects/" + p.Number, "projectId": p.ID, "state": c.enum("ACTIVE", 1), "createTime": apiTime(p.Created),
 		"etag": `W/"` + p.Number + `"`,
+	}
+	if p.Name != "" {
+		m["displayName"] = p.Name
 	}
 	if p.Parent != "" {
 		m["parent"] = p.Parent

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 )
 
 func roleMethods() []method {
@@ -42,9 +43,10 @@ func getRole(c *call) (any, error) {
 	return r.resource(true), nil
 }
 
-func sortedRoles() []*role {
+// sortedRoles are the predefined roles by name. Nobody changes the slice.
+var sortedRoles = sync.OnceValue(func() []*role {
 	return slices.SortedFunc(maps.Values(predefined()), func(a, b *role) int { return cmp.Compare(a.Name, b.Name) })
-}
+})
 
 func listRoles(c *call) (any, error) {
 	asked, err := c.listPage()
@@ -58,7 +60,13 @@ func listRoles(c *call) (any, error) {
 	return rolePage(part, next, strings.EqualFold(c.query("view"), "FULL")), nil
 }
 
-func rolePage(part []*role, next string, full bool) any {
+// shownRole is a role of either kind.
+type shownRole interface {
+	resource(full bool) map[string]any
+	grantableOn(prefix string) bool
+}
+
+func rolePage[R shownRole](part []R, next string, full bool) any {
 	answer := map[string]any{}
 	var out []any
 	for _, r := range part {
@@ -108,6 +116,9 @@ func permissionPrefixes(full string) ([]string, bool) {
 	if kind == "projects" || kind == "folders" || kind == "organizations" {
 		return []string{""}, true
 	}
+	if t := typeOf(full); t != nil {
+		return []string{t.spec().writeOptions().service}, true
+	}
 	return nil, false
 }
 
@@ -125,14 +136,50 @@ func queryGrantableRoles(c *call) (any, error) {
 	if !ok {
 		return nil, invalid("The full resource name %q is not valid.", body.FullResourceName)
 	}
-	all := slices.DeleteFunc(sortedRoles(), func(r *role) bool {
-		return !slices.ContainsFunc(prefixes, r.grantableOn)
-	})
+	var all []shownRole
+	for _, r := range sortedRoles() {
+		all = append(all, r)
+	}
+	for _, r := range c.customRolesFor(body.FullResourceName) {
+		all = append(all, r)
+	}
+	all = slices.DeleteFunc(all, func(r shownRole) bool { return !slices.ContainsFunc(prefixes, r.grantableOn) })
 	part, next, err := paginate(all, page{body.PageSize, body.PageToken}, 300, 2000)
 	if err != nil {
 		return nil, err
 	}
 	return rolePage(part, next, body.View == "FULL"), nil
+}
+
+// customRolesFor returns the custom roles that can be granted on a resource, of those
+// that the caller may list: its project's and its organization's.
+func (c *call) customRolesFor(full string) []*customRole {
+	n := c.containerOf(full)
+	var out []*customRole
+	for i, holder := range n.holders {
+		parent := strings.TrimPrefix(holder, "//"+resourceManagerHost+"/")
+		if c.may("iam.roles.list", node{policies: n.policies[i:], holders: n.holders[i:]}) {
+			out = append(out, c.state().customRolesOf(parent, false, c.now)...)
+		}
+	}
+	return out
+}
+
+// containerOf returns the project, folder or organization that a full resource name
+// leads into, or the zero node.
+func (c *call) containerOf(full string) node {
+	_, path, _ := strings.Cut(strings.TrimPrefix(full, "//"), "/")
+	parts := strings.Split(path, "/")
+	if len(parts) < 2 {
+		return node{}
+	}
+	if bucket := "projects/_/buckets/"; strings.HasPrefix(path, bucket) && len(parts) > 3 {
+		if b := c.state().Storage.Buckets[parts[3]]; b != nil {
+			return c.state().containerNode("projects/" + b.Project)
+		}
+		return node{}
+	}
+	return c.state().containerNode(parts[0] + "/" + parts[1])
 }
 
 func queryTestablePermissions(c *call) (any, error) {
@@ -148,22 +195,25 @@ func queryTestablePermissions(c *call) (any, error) {
 	if !ok {
 		return nil, invalid("The full resource name %q is not valid.", body.FullResourceName)
 	}
-	seen := map[string]bool{}
-	for _, r := range predefined() {
-		for _, p := range r.Permissions {
-			if slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(p, prefix) }) {
-				seen[p] = true
-			}
+	project := strings.HasPrefix(body.FullResourceName[strings.LastIndex(body.FullResourceName, "//")+2:], resourceManagerHost+"/projects/")
+	var testable []string
+	for _, p := range knownPermissions().sorted {
+		if slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(p, prefix) }) && !(project && !roleTakes("projects/", p)) {
+			testable = append(testable, p)
 		}
 	}
-	part, next, err := paginate(slices.Sorted(maps.Keys(seen)), page{body.PageSize, body.PageToken}, 100, 1000)
+	part, next, err := paginate(testable, page{body.PageSize, body.PageToken}, 100, 1000)
 	if err != nil {
 		return nil, err
 	}
 	answer := map[string]any{}
 	var out []any
 	for _, p := range part {
-		out = append(out, map[string]string{"name": p, "stage": "GA"})
+		m := map[string]string{"name": p, "stage": "GA"}
+		if level := supportLevel(p); level != "" {
+			m["customRolesSupportLevel"] = level
+		}
+		out = append(out, m)
 	}
 	if len(out) > 0 {
 		answer["permissions"] = out

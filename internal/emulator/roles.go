@@ -2,6 +2,8 @@ package emulator
 
 import (
 	_ "embed"
+	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,14 +13,19 @@ import (
 //go:embed roles.txt
 var roleTable string
 
-// role is a predefined role, restricted to the permissions that are known here.
+// role is a predefined role.
 type role struct {
 	Name        string
 	Title       string
 	Stage       string
-	Permissions []string        // sorted
-	has         map[string]bool // the same
+	Permissions []string // sorted
+	// set is Permissions once more, made when the role first takes part in a decision:
+	// of the two thousand roles a company binds a few.
+	set func() map[string]bool
 }
+
+// has reports whether the role holds the permission.
+func (r *role) has(permission string) bool { return r.set()[permission] }
 
 // predefined returns the predefined roles by name. It panics if the embedded table
 // is malformed, which a test rules out.
@@ -44,34 +51,80 @@ func parseRoles(table string) (map[string]*role, error) {
 			permissions = append(permissions, line)
 		default:
 			f := strings.Split(line, "\t")
-			r := &role{Name: f[0], Title: f[1], Stage: f[2], has: map[string]bool{}}
-			for span := range strings.SplitSeq(f[3], ",") {
-				if span == "" {
-					continue
-				}
-				from, to, ranged := strings.Cut(span, "-")
-				if !ranged {
-					to = from
-				}
-				i, err := strconv.Atoi(from)
-				if err != nil {
-					return nil, err
-				}
-				j, err := strconv.Atoi(to)
-				if err != nil {
-					return nil, err
-				}
-				for _, p := range permissions[i : j+1] {
-					r.Permissions = append(r.Permissions, p)
-					r.has[p] = true
-				}
+			if len(f) != 4 {
+				return nil, fmt.Errorf("reading the table of roles: %d columns in %q", len(f), line)
 			}
-			slices.Sort(r.Permissions)
-			roles[r.Name] = r
+			held, err := parseSpans(f[3], permissions)
+			if err != nil {
+				return nil, fmt.Errorf("reading the table of roles: %s: %w", f[0], err)
+			}
+			roles[f[0]] = &role{Name: f[0], Title: f[1], Stage: f[2], Permissions: held, set: sync.OnceValue(func() map[string]bool {
+				set := make(map[string]bool, len(held))
+				for _, p := range held {
+					set[p] = true
+				}
+				return set
+			})}
 		}
 	}
 	return roles, nil
 }
+
+// parseSpans returns the elements of all that "3,5-9" names. It counts before it
+// copies: the basic roles hold ten thousand each.
+func parseSpans(spans string, all []string) ([]string, error) {
+	if spans == "" {
+		return nil, nil
+	}
+	var parts [][]string
+	total := 0
+	for span := range strings.SplitSeq(spans, ",") {
+		from, to, ranged := strings.Cut(span, "-")
+		if !ranged {
+			to = from
+		}
+		i, err := strconv.Atoi(from)
+		if err != nil {
+			return nil, err
+		}
+		j, err := strconv.Atoi(to)
+		if err != nil {
+			return nil, err
+		}
+		if i < 0 || j < i || j >= len(all) {
+			return nil, fmt.Errorf("there are no lines %s", span)
+		}
+		parts = append(parts, all[i:j+1])
+		total += j + 1 - i
+	}
+	held := make([]string, 0, total)
+	for _, part := range parts {
+		held = append(held, part...)
+	}
+	return held, nil
+}
+
+// permissionSet is every permission that a predefined role holds.
+type permissionSet struct {
+	names    map[string]bool
+	services map[string]bool // what the names begin with
+	sorted   []string
+}
+
+var knownPermissions = sync.OnceValue(func() permissionSet {
+	set := permissionSet{names: map[string]bool{}, services: map[string]bool{}}
+	for _, r := range predefined() {
+		for _, p := range r.Permissions {
+			set.names[p] = true
+		}
+	}
+	set.sorted = slices.Sorted(maps.Keys(set.names))
+	for _, p := range set.sorted {
+		service, _, _ := strings.Cut(p, ".")
+		set.services[service] = true
+	}
+	return set
+})
 
 // isBasic reports whether the role is one of the three that are older than IAM.
 func isBasic(role string) bool {

@@ -28,6 +28,7 @@ type segment struct {
 type router struct {
 	routes []route
 	hosts  map[string]bool
+	remote bool            // other names than Google's and this machine's mean the emulator too
 	roots  map[string]bool // what paths of the APIs begin with: "v1", "storage"
 }
 
@@ -141,7 +142,7 @@ func (rt *router) service(hostport string) (string, bool) {
 		return "", true
 	}
 	if ip := net.ParseIP(strings.Trim(host, "[]")); ip != nil {
-		return "", ip.IsLoopback()
+		return "", ip.IsLoopback() || rt.remote
 	}
 	host = strings.Replace(host, ".mtls.googleapis.com", ".googleapis.com", 1)
 	switch {
@@ -149,6 +150,9 @@ func (rt *router) service(hostport string) (string, bool) {
 		return "", true // the older home of storage, BigQuery and oauth2
 	case rt.hosts[host]:
 		return host, true
+	}
+	if rt.remote && !strings.HasSuffix(host, ".googleapis.com") {
+		return "", true
 	}
 	return host, strings.HasSuffix(host, ".googleapis.com")
 }

@@ -28,6 +28,7 @@ type managedSecret struct {
 	Replication json.RawMessage   `json:"replication"`
 	Policy      *policy           `json:"policy,omitempty"`
 	Versions    []*secretVersion  `json:"versions,omitempty"`
+	Revision    int64             `json:"revision,omitempty" snapshot:"-"` // the etag is made from it
 }
 
 // secretmanagerMethods are the methods of Secret Manager's REST API, global secrets only.
@@ -42,6 +43,7 @@ func secretmanagerMethods() []method {
 		at("create", "POST "+secrets, createSecret),
 		at("list", "GET "+secrets, listSecrets),
 		at("get", "GET "+secret, getSecret),
+		at("patch", "PATCH "+secret, patchSecret),
 		at("delete", "DELETE "+secret, deleteSecret),
 		at("addVersion", "POST "+secret+":addVersion", addVersion),
 		at("versions.list", "GET "+secret+"/versions", listVersions),
@@ -114,9 +116,9 @@ func (s *managedSecret) resource(p *project) secretResource {
 	}
 }
 
-// etag is quoted, as Secret Manager's are. A secret never changes here once it is made.
+// etag is quoted, as Secret Manager's are.
 func (s *managedSecret) etag() string {
-	return fmt.Sprintf("%q", strconv.FormatInt(s.Created.UnixMicro(), 16))
+	return fmt.Sprintf("%q", strconv.FormatInt(s.Created.UnixMicro()+s.Revision, 16))
 }
 
 func createSecret(c *call) (any, error) {

@@ -14,19 +14,26 @@ type seed struct {
 	Subscriptions   []seedSubscription   `toml:"subscription"`
 	Secrets         []seedSecret         `toml:"secret"`
 	Datasets        []seedDataset        `toml:"dataset"`
+	KeyRings        []seedKeyRing        `toml:"key_ring"`
+	Resources       []seedResource       `toml:"resource"`
+	Pools           []seedPool           `toml:"pool"`
+	Roles           []seedRole           `toml:"role"`
+	Doubts          Doubts               `toml:"doubts"`
 }
 
 type seedOrganization struct {
-	Number   string        `toml:"number"`
-	Domain   string        `toml:"domain"`
-	Bindings []seedBinding `toml:"binding"`
+	Number      string        `toml:"number"`
+	Domain      string        `toml:"domain"`
+	Constraints []string      `toml:"constraints"` // as seedProject's
+	Bindings    []seedBinding `toml:"binding"`
 }
 
 type seedFolder struct {
-	Number   string        `toml:"number"`
-	Name     string        `toml:"name"`
-	Parent   string        `toml:"parent"`
-	Bindings []seedBinding `toml:"binding"`
+	Number      string        `toml:"number"`
+	Name        string        `toml:"name"`
+	Parent      string        `toml:"parent"`
+	Constraints []string      `toml:"constraints"` // as seedProject's
+	Bindings    []seedBinding `toml:"binding"`
 }
 
 type seedProject struct {
@@ -34,7 +41,8 @@ type seedProject struct {
 	Number       string        `toml:"number"`
 	Name         string        `toml:"name"`
 	Parent       string        `toml:"parent"`
-	Constraints  []string      `toml:"constraints"` // organisation policies in force: "iam.disableServiceAccountKeyUpload"
+	Constraints  []string      `toml:"constraints"`   // organization policies in force: "iam.disableServiceAccountKeyUpload", "iam.serviceAccountKeyExpiryHours=8h"
+	AccountQuota int           `toml:"account_quota"` // how many service accounts the project may have; 0 means 100
 	Bindings     []seedBinding `toml:"binding"`
 	AuditConfigs []seedAudit   `toml:"audit"`
 }
@@ -133,4 +141,33 @@ type seedColumn struct {
 	Name string `toml:"name"`
 	Type string `toml:"type"`
 	Mode string `toml:"mode"`
+}
+
+// seedRole is a custom role.
+type seedRole struct {
+	Parent      string   `toml:"parent"` // projects/ID or organizations/NUMBER
+	ID          string   `toml:"id"`
+	Title       string   `toml:"title"`
+	Description string   `toml:"description"`
+	Stage       string   `toml:"stage"`
+	Permissions []string `toml:"permissions"`
+}
+
+// seedPool is a workload identity pool.
+type seedPool struct {
+	Project   string         `toml:"project"`
+	ID        string         `toml:"id"`
+	Disabled  bool           `toml:"disabled"`
+	Providers []seedProvider `toml:"provider"`
+}
+
+// seedProvider is an OIDC provider of a pool, whose keys were uploaded.
+type seedProvider struct {
+	ID        string            `toml:"id"`
+	Disabled  bool              `toml:"disabled"`
+	Issuer    string            `toml:"issuer"`
+	JWKS      string            `toml:"jwks"`      // a JSON Web Key Set (RFC 7517)
+	Audiences []string          `toml:"audiences"` // what a token may be for; the provider's own name if absent
+	Mapping   map[string]string `toml:"mapping"`   // "google.subject" = "assertion.sub"
+	Condition string            `toml:"condition"` // CEL over assertion, google and attribute
 }

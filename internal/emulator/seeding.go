@@ -56,11 +56,13 @@ func (s *Server) seedFrom(data []byte) error {
 
 func (s *Server) seedAll(sd *seed) error {
 	for _, step := range []func(*seed) error{
-		s.seedHierarchy, s.seedPrincipals, s.seedAccounts, s.seedPolicies,
+		s.seedHierarchy, s.seedPrincipals, s.seedAccounts, s.seedRoles, s.seedPools, s.seedPolicies,
 		func(sd *seed) error { return s.seedStorage(sd.Buckets) },
 		func(sd *seed) error { return s.seedPubsub(sd.Topics, sd.Subscriptions) },
 		func(sd *seed) error { return s.seedSecrets(sd.Secrets) },
 		func(sd *seed) error { return s.seedBigquery(sd.Datasets) },
+		func(sd *seed) error { return s.seedKMS(sd.KeyRings) },
+		func(sd *seed) error { return s.seedResources(sd.Resources) },
 	} {
 		if err := step(sd); err != nil {
 			return err
@@ -69,25 +71,32 @@ func (s *Server) seedAll(sd *seed) error {
 	return nil
 }
 
+// named gives organization policies the prefix that they are kept under.
+func named(constraints []string) []string {
+	var out []string
+	for _, c := range constraints {
+		out = append(out, constraintsName+strings.TrimPrefix(c, constraintsName))
+	}
+	return out
+}
+
 func (s *Server) seedHierarchy(sd *seed) error {
+	s.state.Doubts = sd.Doubts
 	if o := sd.Organization; o.Number != "" {
-		s.state.Organizations[o.Number] = &organization{Number: o.Number, Domain: o.Domain}
+		s.state.Organizations[o.Number] = &organization{Number: o.Number, Domain: o.Domain, Constraints: named(o.Constraints)}
 	}
 	for _, f := range sd.Folders {
 		if f.Number == "" {
 			return fmt.Errorf("folder %q has no number", f.Name)
 		}
-		s.state.Folders[f.Number] = &folder{Number: f.Number, Name: f.Name, Parent: f.Parent}
+		s.state.Folders[f.Number] = &folder{Number: f.Number, Name: f.Name, Parent: f.Parent, Constraints: named(f.Constraints)}
 	}
 	for _, p := range sd.Projects {
 		if p.ID == "" || p.Number == "" || s.state.projectBy(p.ID) != nil || s.state.projectBy(p.Number) != nil {
 			return fmt.Errorf("project %q needs an id and a number that no other has", p.ID)
 		}
-		next := &project{ID: p.ID, Number: p.Number, Name: p.Name, Parent: p.Parent, Created: s.now()}
-		for _, constraint := range p.Constraints {
-			next.Constraints = append(next.Constraints, "constraints/"+strings.TrimPrefix(constraint, "constraints/"))
-		}
-		s.state.Projects[p.ID] = next
+		s.state.Projects[p.ID] = &project{ID: p.ID, Number: p.Number, Name: p.Name, Parent: p.Parent, Created: s.now(),
+			Constraints: named(p.Constraints), AccountQuota: p.AccountQuota}
 	}
 	for _, f := range s.state.Folders {
 		if s.state.containerNode(f.Parent).full == "" {

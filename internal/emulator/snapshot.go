@@ -10,9 +10,11 @@ import (
 
 // Snapshot returns the state in a canonical form: JSON, indented, sorted. Two
 // snapshots are equal if and only if the state is: it leaves out only etags,
-// metagenerations, update times, deleted accounts and their keys and tokens, and
-// tokens that have expired; an absent policy equals an empty one.
+// metagenerations, update times, deleted accounts and their keys and tokens, tokens
+// that have expired, custom roles, which are shared, and the emulator's own signing
+// key; an absent policy equals an empty one.
 func (s *Server) Snapshot() ([]byte, error) {
+	s.catchUp()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	now := s.now()

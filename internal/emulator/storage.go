@@ -59,6 +59,7 @@ func storageMethods() []method {
 		writes(at("storage.buckets.insert", "POST /storage/v1/b", insertBucket)),
 		at("storage.buckets.list", "GET /storage/v1/b", listBuckets),
 		at("storage.buckets.get", "GET /storage/v1/b/{bucket}", getBucket),
+		writes(at("storage.buckets.patch", "PATCH /storage/v1/b/{bucket}", patchBucket)),
 		writes(at("storage.buckets.delete", "DELETE /storage/v1/b/{bucket}", deleteBucket)),
 		at("storage.buckets.getStorageLayout", "GET /storage/v1/b/{bucket}/storageLayout", getStorageLayout),
 		at("storage.managedFolders.list", "GET /storage/v1/b/{bucket}/managedFolders", listManagedFolders),
@@ -69,7 +70,10 @@ func storageMethods() []method {
 		at("storage.objects.list", "GET /storage/v1/b/{bucket}/o", listObjects),
 		at("storage.objects.get", "GET /storage/v1/b/{bucket}/o/{object}", getObject),
 		at("storage.objects.get", "GET /download/storage/v1/b/{bucket}/o/{object}", getObject),
+		writes(at("storage.objects.patch", "PATCH /storage/v1/b/{bucket}/o/{object}", patchObject)),
 		writes(at("storage.objects.delete", "DELETE /storage/v1/b/{bucket}/o/{object}", deleteObject)),
+		writes(at("storage.objects.rewrite", "POST /storage/v1/b/{bucket}/o/{object}/rewriteTo/b/{toBucket}/o/{toObject}", rewriteTo)),
+		writes(at("storage.objects.copy", "POST /storage/v1/b/{bucket}/o/{object}/copyTo/b/{toBucket}/o/{toObject}", copyTo)),
 		writes(at("storage.objects.insert", "POST /upload/storage/v1/b/{bucket}/o", insertObject)),
 		writes(at("storage.objects.insert", "POST /resumable/upload/storage/v1/b/{bucket}/o", insertObject)),
 		writes(at("storage.objects.insert", "PUT /upload/storage/v1/b/{bucket}/o", continueUpload)),
@@ -100,8 +104,13 @@ func (b *bucket) objectNode(parent node, name string) node {
 			{Role: "roles/storage.legacyObjectReader", Members: []string{"projectViewer:" + b.Project}},
 		}}
 	}
-	full := parent.full + "/objects/" + name
-	return parent.child(full, parent.name+"/objects/"+name, storageHost+"/Object", acl)
+	name = "projects/_/buckets/" + b.Name + "/objects/" + name
+	return parent.child("//"+storageHost+"/"+name, name, storageHost+"/Object", acl)
+}
+
+// objectNode is [bucket.objectNode] with the managed folders between the bucket and the object.
+func (c *call) objectNode(b *bucket, n node, name string) node {
+	return b.objectNode(c.state().withFolders(n, name), name)
 }
 
 // findBucket returns the bucket of the request and its node. That a bucket exists is no secret: names
@@ -123,7 +132,7 @@ func (c *call) findObject(permission string) (*bucket, *object, error) {
 		return nil, nil, err
 	}
 	name := c.vars["object"]
-	if err := c.require(permission, b.objectNode(n, name)); err != nil {
+	if err := c.require(permission, c.objectNode(b, n, name)); err != nil {
 		return nil, nil, err
 	}
 	o := b.Objects[name]

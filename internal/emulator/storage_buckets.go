@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // bucketResource is a bucket as the JSON API writes it.
@@ -25,7 +26,17 @@ type bucketResource struct {
 	Etag             string            `json:"etag"`
 	TimeCreated      string            `json:"timeCreated"`
 	Updated          string            `json:"updated"`
+	Generation       int64             `json:"generation,string"`
 	IAMConfiguration iamConfiguration  `json:"iamConfiguration"`
+	SoftDelete       softDeletePolicy  `json:"softDeletePolicy"`
+	RPO              string            `json:"rpo,omitempty"`          // of what lies in several regions
+	SatisfiesPZI     bool              `json:"satisfiesPZI,omitempty"` // of what lies in one: isolated by zone
+}
+
+// softDeletePolicy says how long deleted objects could be restored; nothing here restores any.
+type softDeletePolicy struct {
+	EffectiveTime string `json:"effectiveTime"`
+	Retention     string `json:"retentionDurationSeconds"`
 }
 
 type iamConfiguration struct {
@@ -35,8 +46,15 @@ type iamConfiguration struct {
 }
 
 type toggle struct {
-	Enabled bool `json:"enabled"`
+	Enabled    bool   `json:"enabled"`
+	LockedTime string `json:"lockedTime,omitempty"` // until when it can be turned off again
 }
+
+// Google's defaults for a new bucket.
+const (
+	uniformAccessLock = 90 * 24 * time.Hour
+	softDeletePeriod  = "604800" // seconds: a week
+)
 
 var bucketNames = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{1,220}[a-z0-9]$`)
 
@@ -80,14 +98,19 @@ func insertBucket(c *call) (any, error) {
 		labels                map[string]string
 		iam                   iamConfiguration
 		kind                  any
+		lifecycle             struct {
+			Rule []any `json:"rule"`
+		}
 	}
 	if err := c.decodeKnown(c.body, map[string]any{
 		"name": &in.name, "location": &in.location, "storageClass": &in.class, "labels": &in.labels, "iamConfiguration": &in.iam,
-		"kind": &in.kind,
+		"kind": &in.kind, "lifecycle": &in.lifecycle,
 	}); err != nil {
 		return nil, err
 	}
 	switch {
+	case len(in.lifecycle.Rule) > 0:
+		return nil, c.unsupported("field lifecycle")
 	case !bucketNames.MatchString(in.name) || strings.HasPrefix(in.name, "goog"):
 		return nil, fail(http.StatusBadRequest, "INVALID_ARGUMENT", "invalid", "Invalid bucket name: '%s'", in.name)
 	case c.query("predefinedAcl") != "" || c.query("predefinedDefaultObjectAcl") != "":
@@ -194,18 +217,6 @@ func getStorageLayout(c *call) (any, error) {
 	}, nil
 }
 
-// listManagedFolders says that there are none: nothing here makes any. gcloud asks, as above.
-func listManagedFolders(c *call) (any, error) {
-	_, n, err := c.findBucket()
-	if err != nil {
-		return nil, err
-	}
-	if err := c.require("storage.managedFolders.list", n); err != nil {
-		return nil, err
-	}
-	return map[string]any{"kind": "storage#managedFolders"}, nil
-}
-
 func (b *bucket) locationType() string {
 	if b.Location == "US" || b.Location == "EU" || b.Location == "ASIA" {
 		return "multi-region"
@@ -222,13 +233,23 @@ func (c *call) bucketResource(b *bucket) (*bucketResource, error) {
 	if b.Prevention {
 		prevention = "enforced"
 	}
+	uniform := toggle{Enabled: b.Uniform}
+	if b.Uniform {
+		uniform.LockedTime = storageTime(b.Created.Add(uniformAccessLock))
+	}
+	several := b.locationType() == "multi-region"
+	rpo := ""
+	if several {
+		rpo = "DEFAULT"
+	}
 	return &bucketResource{
 		Kind: "storage#bucket", ID: b.Name, SelfLink: c.baseURL() + "/storage/v1/b/" + b.Name, Name: b.Name,
 		ProjectNumber: p.Number, Location: b.Location, LocationType: b.locationType(), StorageClass: b.StorageClass, Labels: b.Labels,
 		Metageneration: b.Metageneration, Etag: counterEtag(b.Metageneration),
-		TimeCreated: storageTime(b.Created), Updated: storageTime(b.Updated),
+		TimeCreated: storageTime(b.Created), Updated: storageTime(b.Updated), Generation: b.Created.UnixMicro(),
+		SoftDelete: softDeletePolicy{storageTime(b.Created), softDeletePeriod}, RPO: rpo, SatisfiesPZI: !several,
 		IAMConfiguration: iamConfiguration{
-			BucketPolicyOnly: toggle{b.Uniform}, UniformBucketLevelAccess: toggle{b.Uniform}, PublicAccessPrevention: prevention,
+			BucketPolicyOnly: uniform, UniformBucketLevelAccess: uniform, PublicAccessPrevention: prevention,
 		},
 	}, nil
 }

@@ -91,7 +91,7 @@ func readObject(c *call) (any, error) {
 	_, o, err := c.findObject("storage.objects.get")
 	var refusal *apiError
 	switch {
-	case errors.As(err, &refusal) && !c.caller.anonymous():
+	case errors.As(err, &refusal):
 		return xmlRefusal(refusal)
 	case err != nil:
 		return nil, err
@@ -103,7 +103,7 @@ func readObject(c *call) (any, error) {
 func xmlRefusal(e *apiError) (any, error) {
 	code := map[int]string{
 		http.StatusNotFound: "NoSuchKey", http.StatusForbidden: "AccessDenied", http.StatusPreconditionFailed: "PreconditionFailed",
-		http.StatusNotModified: "NotModified",
+		http.StatusNotModified: "NotModified", http.StatusInternalServerError: "InternalError", http.StatusServiceUnavailable: "ServiceUnavailable",
 	}[e.code]
 	if code == "" {
 		return nil, e
@@ -121,6 +121,7 @@ func xmlRefusal(e *apiError) (any, error) {
 		return nil, fmt.Errorf("encoding a refusal: %w", err)
 	}
 	header := http.Header{"Content-Type": {"application/xml; charset=UTF-8"}}
+	maps.Copy(header, e.header)
 	return &rawAnswer{code: e.code, header: header, body: append([]byte(xml.Header), body...)}, nil
 }
 

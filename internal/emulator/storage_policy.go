@@ -56,6 +56,7 @@ func setBucketPolicy(c *call) (any, error) {
 	}
 	o := writeOptions{
 		conditions: true, public: true, convenience: true, service: "storage.", skipEtag: true, ignore: []string{"kind", "resourceId"},
+		within: n.holders,
 	}
 	if err := b.Policy.write(c.state(), c.now, w, o); err != nil {
 		return nil, err

@@ -91,7 +91,7 @@ func insertObject(c *call) (any, error) {
 // mayStore decides whether the caller may make name the object that it uploads: storage.objects.create,
 // and storage.objects.delete too if that replaces a live one.
 func (c *call) mayStore(b *bucket, n node, name string, q url.Values) error {
-	on := b.objectNode(n, name)
+	on := c.objectNode(b, n, name)
 	if err := c.require("storage.objects.create", on); err != nil {
 		return err
 	}

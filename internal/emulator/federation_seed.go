@@ -1,0 +1,37 @@
+package emulator
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+)
+
+var poolID = regexp.MustCompile(`^[a-z0-9-]{4,32}$`)
+
+// seedPools makes the workload identity pools of a seed.
+func (s *Server) seedPools(sd *seed) error {
+	for _, in := range sd.Pools {
+		p := s.state.Projects[in.Project]
+		if p == nil || !poolID.MatchString(in.ID) {
+			return fmt.Errorf("identity pool %q of project %q: no such project, or an id that is not 4 to 32 of [a-z0-9-]", in.ID, in.Project)
+		}
+		pool := &identityPool{Name: "projects/" + p.Number + "/locations/global/workloadIdentityPools/" + in.ID,
+			Disabled: in.Disabled, Providers: map[string]*identityProvider{}}
+		if s.state.Pools[pool.Name] != nil {
+			return fmt.Errorf("identity pool %s of project %s is there twice", in.ID, in.Project)
+		}
+		for _, q := range in.Providers {
+			provider := &identityProvider{Disabled: q.Disabled, Issuer: q.Issuer, JWKS: json.RawMessage(q.JWKS),
+				Audiences: q.Audiences, Mapping: q.Mapping, Condition: q.Condition}
+			if !poolID.MatchString(q.ID) || pool.Providers[q.ID] != nil {
+				return fmt.Errorf("provider %q of identity pool %s: an invalid id, or there twice", q.ID, in.ID)
+			}
+			if err := provider.check(); err != nil {
+				return fmt.Errorf("provider %s of identity pool %s: %w", q.ID, in.ID, err)
+			}
+			pool.Providers[q.ID] = provider
+		}
+		s.state.Pools[pool.Name] = pool
+	}
+	return nil
+}

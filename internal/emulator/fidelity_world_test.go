@@ -1,0 +1,561 @@
+package emulator
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// recordedSeed is the company in which exchanges are replayed: an organization whose
+// operator may do everything. What an exchange needs is added to it.
+const recordedSeed = `
+[organization]
+number = "200000000002"
+domain = "example.com"
+
+[[folder]]
+number = "300000000003"
+parent = "organizations/200000000002"
+
+[operator]
+member = "user:user@google.com"
+token = "ya29.recorded-operator"
+
+[[principal]]
+member = "user:nobody@example.com"
+token = "ya29.recorded-nobody"
+`
+
+const (
+	recordedOperator = "ya29.recorded-operator"
+	recordedNobody   = "ya29.recorded-nobody"
+)
+
+// world is an emulator in the state before an exchange, as far as its answer tells.
+type world struct {
+	*lab
+	x *exchange
+}
+
+// unreplayable is why an exchange cannot be put to the emulator.
+type unreplayable string
+
+func (u unreplayable) Error() string { return string(u) }
+
+func newWorld(t *testing.T, x *exchange) *world {
+	t.Helper()
+	w := &world{lab: newLab(t, func(c *Config) { c.Seed = []byte(recordedSeed) }), x: x}
+	o := w.state.Organizations[placeholders["organizationID"]]
+	o.Policy.Bindings = operatorBindings()
+	o.Policy.Changed = epoch.UnixMicro()
+	return w
+}
+
+// operatorBindings give the operator the roles with which every recorded call is allowed.
+func operatorBindings() []binding {
+	var out []binding
+	for _, role := range []string{
+		"owner", "iam.securityAdmin", "iam.organizationRoleAdmin", "iam.serviceAccountTokenCreator", "storage.admin",
+		"resourcemanager.organizationAdmin", "resourcemanager.folderAdmin", "billing.admin", "apigee.admin",
+	} {
+		out = append(out, binding{Role: "roles/" + role, Members: []string{"user:user@google.com"}})
+	}
+	return out
+}
+
+// build makes everything that the exchange takes for granted.
+func (w *world) build() error {
+	x := w.x
+	switch {
+	case x.host == "":
+		return unreplayable("the service cannot be told from the name of its file")
+	case strings.Contains(x.message(), "API has not been used in project"):
+		return unreplayable("in the emulator every API is enabled")
+	case slices.Contains(x.path, "denypolicies"):
+		return unreplayable("the emulator has no deny policies")
+	}
+	w.projects()
+	w.members()
+	for _, step := range []func() error{w.accounts, w.customRoles, w.storage, w.pubsub, w.secrets, w.bigquery, w.kms, w.resources, w.policy} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// found reports whether the call met the resource that its path names.
+func (w *world) found() bool { return w.x.Status != http.StatusNotFound }
+
+// projects makes the projects that the exchange names.
+func (w *world) projects() {
+	x := w.x
+	names := []string{placeholders["projectId"], x.after("projects")}
+	if q, err := url.ParseQuery(x.query); err == nil {
+		names = append(names, q.Get("project"))
+	}
+	for _, m := range projectOfName.FindAllStringSubmatch(strings.Join(x.path, "/")+string(x.Request)+string(x.Response), -1) {
+		names = append(names, m[1])
+	}
+	lone := len(x.path) == 3 && x.path[1] == "projects" && x.verb == ""
+	for i, name := range names {
+		missing := lone && x.Status == http.StatusForbidden && name == x.path[2]
+		if name == "" || name == "-" || missing || w.state.projectBy(name) != nil || strings.HasPrefix(name, "gcp-sa-") {
+			continue
+		}
+		number := fmt.Sprintf("10000000%04d", i+1)
+		w.state.Projects[name] = &project{ID: name, Number: number, Parent: "organizations/" + placeholders["organizationID"], Created: epoch}
+		if name == placeholders["projectId"] {
+			w.state.Projects[name].Number = placeholders["projectNumber"]
+		}
+	}
+	if p := w.state.projectBy(x.last()); lone && p != nil && x.want["parent"] == nil {
+		// It lies nowhere, so the right to see it stands on itself.
+		p.Parent, p.Policy = "", policy{Changed: epoch.UnixMicro(), Bindings: operatorBindings()}
+		p.Name, _ = x.want["name"].(string)
+		if strings.HasPrefix(p.Name, "projects/") {
+			p.Name, _ = x.want["displayName"].(string)
+		}
+	}
+	if o := x.after("organizations"); o != "" && w.state.Organizations[o] == nil {
+		w.state.Organizations[o] = &organization{Number: o, Domain: "example.org", Policy: policy{Changed: epoch.UnixMicro(), Bindings: operatorBindings()}}
+	}
+	if f := x.after("folders"); f != "" && w.state.Folders[f] == nil {
+		w.state.Folders[f] = &folder{Number: f, Parent: "organizations/" + placeholders["organizationID"]}
+	}
+}
+
+// members makes the service accounts that a request names, unless the answer is that
+// they are missing.
+func (w *world) members() {
+	for _, text := range strings.FieldsFunc(string(w.x.Request)+string(w.x.Response), func(r rune) bool { return strings.ContainsRune(`" ?`, r) }) {
+		email, ok := strings.CutPrefix(text, "serviceAccount:")
+		if ok && !isServiceAgent(email) && !strings.Contains(w.x.message(), email+" does not exist") {
+			w.account(email)
+		}
+	}
+}
+
+// account returns the account of that address, made if it is not there.
+func (w *world) account(email string) *serviceAccount {
+	if a := w.state.accountByEmail(email); a != nil {
+		return a
+	}
+	id, _, _ := strings.Cut(email, "@")
+	a := w.state.addAccount(cmp.Or(projectOf(email), placeholders["projectId"]), id)
+	delete(w.state.live, a.Email)
+	a.Email = email
+	w.state.live[email] = a
+	return a
+}
+
+// accounts makes the account and the keys that the path names.
+func (w *world) accounts() error {
+	x := w.x
+	i := slices.Index(x.path, "serviceAccounts")
+	if i < 0 {
+		return nil
+	}
+	if x.verb == "generateAccessToken" && x.Status == http.StatusNotFound {
+		return nil
+	}
+	if i == len(x.path)-1 { // create or list
+		return w.accountList()
+	}
+	email := x.path[i+1]
+	onKey := slices.Contains(x.path, "keys")
+	if !onKey && x.Status == http.StatusNotFound && !strings.HasPrefix(x.message(), "Account deleted") {
+		return nil
+	}
+	if x.Status == http.StatusForbidden && x.verb == "" {
+		return w.unseen(email)
+	}
+	a := w.account(email)
+	if p := x.path[i-1]; p != "-" {
+		a.ProjectID = p
+	}
+	if !onKey && x.Method == http.MethodGet {
+		w.describe(a, x.want)
+	}
+	if strings.HasPrefix(x.message(), "Account deleted") {
+		a.Deleted = epoch.Add(-time.Hour)
+		delete(w.state.live, a.Email)
+	}
+	if f, ok := constraintOf(x); ok {
+		p := w.state.projectBy(a.ProjectID)
+		p.Constraints = append(p.Constraints, f)
+	}
+	if onKey {
+		return w.keys(a)
+	}
+	return nil
+}
+
+// describe gives an account what the answer says of it.
+func (w *world) describe(a *serviceAccount, answer map[string]any) {
+	a.DisplayName, _ = answer["displayName"].(string)
+	a.Description, _ = answer["description"].(string)
+	a.Disabled, _ = answer["disabled"].(bool)
+}
+
+// accountList makes the accounts of a list, or the one whose name is taken.
+func (w *world) accountList() error {
+	x := w.x
+	var body struct {
+		AccountID string `json:"accountId"`
+	}
+	if err := json.Unmarshal(x.Request, &body); err != nil && x.Request != nil {
+		return err
+	}
+	project := x.after("projects")
+	if x.Status == http.StatusConflict {
+		w.account(accountEmail(body.AccountID, project))
+	}
+	if f, ok := constraintOf(x); ok {
+		w.state.Projects[project].Constraints = append(w.state.Projects[project].Constraints, f)
+	}
+	list, _ := x.want["accounts"].([]any)
+	for _, v := range list {
+		answer, _ := v.(map[string]any)
+		email, _ := answer["email"].(string)
+		a := w.account(email)
+		a.ProjectID = project
+		w.describe(a, answer)
+	}
+	return nil
+}
+
+// unseen makes an account that reads do not see yet, in the turn of chance in which
+// the answer is 403.
+func (w *world) unseen(email string) error {
+	a := w.account(email)
+	a.Seen.Read = epoch.Add(time.Minute)
+	for seed := range uint64(64) {
+		w.SetLag(Lag{Seed: seed})
+		if w.lags.coin() {
+			w.SetLag(Lag{Seed: seed})
+			return nil
+		}
+	}
+	return unreplayable("no sequence of chance begins with the 403")
+}
+
+// constraintOf is the organization policy that refused the call.
+func constraintOf(x *exchange) (string, bool) {
+	e, _ := x.want["error"].(map[string]any)
+	details, _ := e["details"].([]any)
+	for _, d := range details {
+		detail, _ := d.(map[string]any)
+		violations, _ := detail["violations"].([]any)
+		for _, v := range violations {
+			violation, _ := v.(map[string]any)
+			kind, _ := violation["type"].(string)
+			if strings.HasPrefix(kind, "constraints/") {
+				return kind, true
+			}
+		}
+	}
+	return "", false
+}
+
+// keys makes the keys that the path or the answer names.
+func (w *world) keys(a *serviceAccount) error {
+	x := w.x
+	private, err := pooledKey()
+	if err != nil {
+		return err
+	}
+	forever := time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+	der, err := selfSigned(private, a.UniqueID, epoch, forever)
+	if err != nil {
+		return err
+	}
+	add := func(id string) {
+		a.Keys = append(a.Keys, &accountKey{ID: id, Certificate: der, Origin: "GOOGLE_PROVIDED", Algorithm: "KEY_ALG_RSA_2048",
+			ValidAfter: epoch, ValidBefore: forever})
+	}
+	list, listed := x.want["keys"].([]any)
+	hidden := listed
+	for _, v := range list {
+		key, _ := v.(map[string]any)
+		name, _ := key["name"].(string)
+		if key["keyType"] == "USER_MANAGED" {
+			add(name[strings.LastIndex(name, "/")+1:])
+		} else {
+			hidden = false
+		}
+	}
+	w.state.Doubts.SystemKeyHidden = hidden
+	if id := x.after("keys"); id != "" && w.found() {
+		add(id)
+	}
+	return nil
+}
+
+// storage makes the bucket of the path.
+func (w *world) storage() error {
+	x := w.x
+	if x.host != storageHost || x.after("b") == "" || !w.found() {
+		return nil
+	}
+	config, _ := x.want["iamConfiguration"].(map[string]any)
+	uniform, _ := config["uniformBucketLevelAccess"].(map[string]any)
+	on, _ := uniform["enabled"].(bool)
+	location, _ := x.want["location"].(string)
+	project := placeholders["projectId"]
+	b := w.newBucket(project, x.after("b"), location, on)
+	b.Labels = labels(x.want)
+	return nil
+}
+
+// labels are those of an answer.
+func labels(answer map[string]any) map[string]string {
+	in, _ := answer["labels"].(map[string]any)
+	out := map[string]string{}
+	for k, v := range in {
+		out[k], _ = v.(string)
+	}
+	return out
+}
+
+func (w *world) pubsub() error {
+	x := w.x
+	if x.host != pubsubHost || !w.found() || x.Method == http.MethodPut {
+		return nil
+	}
+	project := "projects/" + x.after("projects")
+	if topic := x.after("topics"); topic != "" {
+		w.state.PubSub.newTopic(project + "/topics/" + topic)
+	}
+	if sub := x.after("subscriptions"); sub != "" {
+		w.state.PubSub.newSubscription(project+"/subscriptions/"+sub, w.state.PubSub.newTopic(project+"/topics/its-topic").Name)
+	}
+	return nil
+}
+
+func (w *world) secrets() error {
+	x := w.x
+	if x.host == secretHost && w.found() && x.after("secrets") != "" {
+		w.state.Secrets.newSecret(x.after("projects"), x.after("secrets"), epoch)
+	}
+	return nil
+}
+
+func (w *world) bigquery() error {
+	x := w.x
+	id := x.after("datasets")
+	if x.host != bigqueryHost || !w.found() || id == "" {
+		return nil
+	}
+	location, _ := x.want["location"].(string)
+	project := x.after("projects")
+	var raw struct {
+		Access []json.RawMessage `json:"access"`
+	}
+	if err := json.Unmarshal(x.Response, &raw); err != nil {
+		return err
+	}
+	access, err := parseAccess(raw.Access, project)
+	if err != nil {
+		return err
+	}
+	d := w.state.BigQuery.newDataset(project, id, location, access, epoch)
+	d.FriendlyName, _ = x.want["friendlyName"].(string)
+	d.Labels = labels(x.want)
+	if table := x.after("tables"); table != "" {
+		d.newTable(table, epoch)
+	}
+	return nil
+}
+
+// policy makes the policy what the exchange found: what it read, or what it wrote over.
+func (w *world) policy() error {
+	x := w.x
+	if !x.onPolicy() {
+		return nil
+	}
+	var before policy
+	recorded, err := x.policy()
+	if err != nil {
+		return err
+	}
+	if x.setsPolicy() {
+		var body struct {
+			Policy struct {
+				Etag string `json:"etag"`
+			} `json:"policy"`
+		}
+		_ = json.Unmarshal(x.Request, &body) // a bare policy has no such field
+		before.Changed = changedAt(body.Policy.Etag)
+	} else if x.Status == http.StatusOK {
+		if len(x.path) == 3 && x.path[1] == "organizations" {
+			return unreplayable("an organization's policy alone gives the right to read it, and the recording names nobody who had that")
+		}
+		if recorded.Version == 0 && len(recorded.Bindings) == 0 && x.host != storageHost {
+			return nil // it was never set
+		}
+		before.Changed = changedAt(recorded.Etag)
+		before.AuditConfigs = recorded.AuditConfigs
+		before.Bindings = unhidden(recorded.Bindings)
+	}
+	p, err := w.policyOf()
+	if err != nil {
+		return err
+	}
+	if n, ok := storageEtag(recorded.Etag); ok && x.host == storageHost && x.Status == http.StatusOK {
+		b := w.state.Storage.Buckets[x.after("b")]
+		b.Metageneration = n
+		if x.setsPolicy() {
+			b.Metageneration--
+		}
+	}
+	if x.setsPolicy() {
+		before.Bindings = p.Bindings // what a bucket begins with, and the operator's own rights
+	}
+	*p = before
+	return nil
+}
+
+// changedAt is when a policy was set, after its etag; the start of the clock where
+// the recording took that out.
+func changedAt(etag string) int64 {
+	if !realEtag(etag) {
+		return epoch.UnixMicro()
+	}
+	return etagMicros(etag)
+}
+
+// unhidden gives bindings that a reader of version 1 saw back their condition.
+func unhidden(bindings []binding) []binding {
+	out := slices.Clone(bindings)
+	for i, b := range out {
+		if role, _, hidden := strings.Cut(b.Role, "_withcond_"); hidden {
+			out[i].Role = role
+			out[i].Condition = &condition{Title: "until", Expression: `request.time < timestamp("2030-01-01T00:00:00Z")`}
+		}
+	}
+	return out
+}
+
+// policyOf returns the policy of the resource that the path names: of a project and
+// its kin directly, of anything else by setting it and looking for what changed.
+func (w *world) policyOf() (*policy, error) {
+	x := w.x
+	if len(x.path) == 3 {
+		switch x.path[1] {
+		case "projects":
+			if p := w.state.projectBy(x.path[2]); p != nil {
+				return &p.Policy, nil
+			}
+		case "folders":
+			return &w.state.Folders[x.path[2]].Policy, nil
+		case "organizations":
+			return &w.state.Organizations[x.path[2]].Policy, nil
+		}
+	}
+	if b := w.state.Storage.Buckets[x.after("b")]; x.host == storageHost && b != nil {
+		return b.Policy, nil
+	}
+	address := strings.Replace(x.url(), "getIamPolicy", "setIamPolicy", 1)
+	address, _, _ = strings.Cut(address, "?")
+	w.Advance(time.Hour)
+	if r := w.do(recordedOperator, http.MethodPost, address, `{"policy":{}}`); r.code != http.StatusOK {
+		if r.code == http.StatusNotImplemented {
+			return nil, unreplayable("the emulator has no " + x.Method + " " + strings.Join(x.path, "/"))
+		}
+		return nil, fmt.Errorf("setting the policy at %s: %d %s", address, r.code, r.raw)
+	}
+	now := w.now().UnixMicro()
+	var found *policy
+	walkPolicies(&w.state, func(p *policy) {
+		if p.Changed == now {
+			found = p
+		}
+	})
+	if found == nil {
+		return nil, fmt.Errorf("the policy that was set at %s is nowhere in the state", address)
+	}
+	return found, nil
+}
+
+// customRoles makes the custom role that the path or the request names.
+func (w *world) customRoles() error {
+	x := w.x
+	i := slices.Index(x.path, "roles")
+	if x.host != iamHost || i < 2 || x.path[i-2] != "projects" && x.path[i-2] != "organizations" {
+		return nil
+	}
+	parent := x.path[i-2] + "/" + x.path[i-1]
+	if i == len(x.path)-1 {
+		var body struct {
+			RoleID string `json:"roleId"`
+		}
+		if err := json.Unmarshal(x.Request, &body); err != nil {
+			return err
+		}
+		switch {
+		case strings.Contains(x.message(), "marked for deletion"):
+			// Long enough ago for every other trace of the role to be gone.
+			w.role(parent + "/roles/" + body.RoleID).Deleted = epoch.Add(-10 * 24 * time.Hour)
+		case x.Status == http.StatusConflict:
+			w.role(parent + "/roles/" + body.RoleID)
+		}
+		return nil
+	}
+	if w.found() {
+		r := w.role(parent + "/roles/" + x.path[i+1])
+		r.Title, _ = x.want["title"].(string)
+		r.Description, _ = x.want["description"].(string)
+		r.Stage, _ = x.want["stage"].(string)
+		permissions, _ := x.want["includedPermissions"].([]any)
+		for _, p := range permissions {
+			text, _ := p.(string)
+			r.Permissions = append(r.Permissions, text)
+		}
+		if etag, _ := x.want["etag"].(string); realEtag(etag) {
+			r.Changed = etagMicros(etag)
+		}
+	}
+	return nil
+}
+
+func (w *world) role(name string) *customRole {
+	r := &customRole{Name: name, Changed: epoch.UnixMicro()}
+	w.state.Roles[name] = r
+	return r
+}
+
+// kms makes the key ring of the path, and the key.
+func (w *world) kms() error {
+	x := w.x
+	if x.host != kmsHost || !w.found() || x.after("keyRings") == "" {
+		return nil
+	}
+	ring := seedKeyRing{Project: x.after("projects"), Location: x.after("locations"), Name: x.after("keyRings")}
+	if key := x.after("cryptoKeys"); key != "" {
+		ring.Keys = []seedKey{{Name: key}}
+	}
+	return w.seedKMS([]seedKeyRing{ring})
+}
+
+// resources makes a resource of which the emulator knows the name and the policy alone.
+func (w *world) resources() error {
+	x := w.x
+	if !w.found() || !x.onPolicy() {
+		return nil
+	}
+	if m, _ := w.router.find(x.host, x.Method, "/"+strings.TrimPrefix(x.address(), x.host+"/")); m != nil && !m.catchAll() {
+		return nil // of a service of its own
+	}
+	m, vars := findTyped(x.host, x.Method, strings.TrimPrefix(x.address(), x.host))
+	if m == nil {
+		return nil
+	}
+	return w.seedResources([]seedResource{{Name: w.state.fullName(m.host, vars["resource"])}})
+}

@@ -1,0 +1,102 @@
+package emulator
+
+import (
+	"encoding/json"
+	"net/url"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// readLogin reads the login in a folder, as a library does.
+func readLogin(t *testing.T, dir string) login {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(dir, loginFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var l login
+	if err := json.Unmarshal(raw, &l); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// renew is what a library sends for a login.
+func (l *lab) renew(of login) response {
+	l.t.Helper()
+	return l.do("", "POST", tokenURI, url.Values{
+		"grant_type": {refreshGrant}, "client_id": {of.ClientID}, "client_secret": {of.ClientSecret}, "refresh_token": {of.RefreshToken},
+	}.Encode())
+}
+
+func TestLogin(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	l := newLab(t, func(c *Config) { c.Dir = dir })
+	file := readLogin(t, dir)
+	if file.Type != "authorized_user" || file.Account != "olivia@acme.example" {
+		t.Errorf("the login is %s of %s", file.Type, file.Account)
+	}
+	if info, err := os.Stat(filepath.Join(dir, loginFile)); err != nil || info.Mode() != 0o600 {
+		t.Errorf("the login's mode is %v, %v", info.Mode(), err)
+	}
+
+	r := l.renew(file)
+	l.want(r, 200, "")
+	if r.body["expires_in"] != float64(3600) || r.str("token_type") != "Bearer" {
+		t.Errorf("the answer is %s", r.raw)
+	}
+	const project = "https://cloudresourcemanager.googleapis.com/v1/projects/acme-data"
+	token := r.str("access_token")
+	l.must(token, "GET", project, "")
+	l.Advance(time.Hour)
+	l.want(l.do(token, "GET", project, ""), 401, "UNAUTHENTICATED")
+	l.must(l.renew(file).str("access_token"), "GET", project, "")
+
+	for name, change := range map[string]struct {
+		change func(*login)
+		code   int
+		kind   string
+	}{
+		"another client":        {func(f *login) { f.ClientID = "x" }, 401, "invalid_client"},
+		"another secret":        {func(f *login) { f.ClientSecret = "" }, 401, "invalid_client"},
+		"another refresh token": {func(f *login) { f.RefreshToken += "x" }, 400, "invalid_grant"},
+		"no refresh token":      {func(f *login) { f.RefreshToken = "" }, 400, "invalid_grant"},
+	} {
+		other := file
+		change.change(&other)
+		if r := l.renew(other); r.code != change.code || r.str("error") != change.kind {
+			t.Errorf("%s is answered %d %s, want %d %s", name, r.code, r.str("error"), change.code, change.kind)
+		}
+	}
+
+	// What was set up at an earlier start still works; what is broken is mended.
+	again := newLab(t, func(c *Config) { c.Dir = dir })
+	if d := cmp.Diff(file, readLogin(t, dir)); d != "" {
+		t.Errorf("after another start (-first +second):\n%s", d)
+	}
+	again.want(again.renew(file), 200, "")
+	if err := os.WriteFile(filepath.Join(dir, loginFile), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mended := newLab(t, func(c *Config) { c.Dir = dir })
+	mended.want(mended.renew(readLogin(t, dir)), 200, "")
+	if r := mended.renew(file); r.str("error") != "invalid_grant" {
+		t.Errorf("the token of a login that was lost is answered %s", r.raw)
+	}
+}
+
+// Without a folder there is no login, and so no refresh token is the one.
+func TestNoLoginInMemory(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	for _, token := range []string{"", "x"} {
+		if r := l.renew(login{ClientID: loginClient, ClientSecret: loginClientSecret, RefreshToken: token}); r.str("error") != "invalid_grant" {
+			t.Errorf("refresh token %q is answered %s", token, r.raw)
+		}
+	}
+}

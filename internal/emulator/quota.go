@@ -1,0 +1,158 @@
+package emulator
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Quotas are limits on how often something may be done. The zero value limits nothing.
+type Quotas struct {
+	// IAMWrites is how many writes the IAM API takes in a minute of one project. Google's
+	// default is 600 (iam/quotas).
+	IAMWrites int `json:"iam_writes,omitempty"`
+	// AccountCreations is how many service accounts one caller may create in a minute in
+	// one project. Google's number depends on the project (iam/quotas).
+	AccountCreations int `json:"account_creations,omitempty"`
+	// BucketUpdates is how many updates of its metadata, its policy included, a bucket
+	// takes in a second. Google's number is 1 (storage/quotas).
+	BucketUpdates int `json:"bucket_updates,omitempty"`
+	// DatasetUpdates is how many updates of its metadata, its access list included, a
+	// dataset takes in ten seconds. Google's number is 5 (bigquery/quotas).
+	DatasetUpdates int `json:"dataset_updates,omitempty"`
+}
+
+// GoogleQuotas are the limits that Google documents as its defaults. For the creation of
+// accounts it documents no number.
+var GoogleQuotas = Quotas{IAMWrites: 600, BucketUpdates: 1, DatasetUpdates: 5}
+
+// quotas count what was done of late.
+type quotas struct {
+	mu     sync.Mutex
+	limits Quotas
+	recent map[string][]time.Time // by limit and what it is counted for
+}
+
+// SetQuotas limits from now on how often something may be done. What was done before
+// does not count.
+func (s *Server) SetQuotas(limits Quotas) {
+	s.quotas.mu.Lock()
+	defer s.quotas.mu.Unlock()
+	s.quotas.limits, s.quotas.recent = limits, map[string][]time.Time{}
+}
+
+// Quotas returns the limits in force.
+func (s *Server) Quotas() Quotas {
+	s.quotas.mu.Lock()
+	defer s.quotas.mu.Unlock()
+	return s.quotas.limits
+}
+
+// spend counts a call that writes against the limits, and refuses it if one is reached.
+// A call that is refused here is not counted; one that fails later is.
+func (s *Server) spend(c *call) error {
+	if !c.method.writes {
+		return nil
+	}
+	q := &s.quotas
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.limits == (Quotas{}) {
+		return nil
+	}
+	verb := c.method.id[strings.LastIndex(c.method.id, ".")+1:]
+	switch {
+	case c.method.host == iamHost:
+		project := c.quotaProject()
+		if c.method.id == "iam.projects.serviceAccounts.create" &&
+			!q.take("creations "+project+" "+c.caller.member, q.limits.AccountCreations, time.Minute, c.now) {
+			return c.overQuota("CreateServiceAccountPerMinutePerProject", project)
+		}
+		if !q.take("writes "+project, q.limits.IAMWrites, time.Minute, c.now) {
+			return c.overQuota("WriteRequestsPerMinutePerProject", project)
+		}
+	case strings.HasPrefix(c.method.id, "storage.buckets.") && updates[verb]:
+		if !q.take("bucket "+c.vars["bucket"], q.limits.BucketUpdates, time.Second, c.now) {
+			return fail(http.StatusTooManyRequests, "RESOURCE_EXHAUSTED", "rateLimitExceeded",
+				"The rate of change requests to the bucket %s exceeds the rate limit. Please reduce the rate of update requests.", c.vars["bucket"])
+		}
+	case strings.HasPrefix(c.method.id, "bigquery.datasets.") && updates[verb]:
+		if !q.take("dataset "+c.vars["project"]+":"+c.vars["dataset"], q.limits.DatasetUpdates, 10*time.Second, c.now) {
+			// BigQuery reports rate limits as 403.
+			return fail(http.StatusForbidden, "PERMISSION_DENIED", "rateLimitExceeded",
+				"Exceeded rate limits: too many dataset metadata update operations for this dataset.")
+		}
+	}
+	return nil
+}
+
+// updates are the verbs that change the metadata of a bucket or a dataset.
+var updates = map[string]bool{"patch": true, "update": true, "setIamPolicy": true}
+
+// take counts one more under key, if fewer than limit were counted in the window before
+// now. A limit of 0 is none.
+func (q *quotas) take(key string, limit int, window time.Duration, now time.Time) bool {
+	if limit == 0 {
+		return true
+	}
+	old := q.recent[key]
+	for len(old) > 0 && !old[0].Add(window).After(now) {
+		old = old[1:]
+	}
+	if len(old) >= limit {
+		q.recent[key] = old
+		return false
+	}
+	q.recent[key] = append(old, now)
+	return true
+}
+
+// quotaProject is the project that a call to the IAM API counts for, "" if it is none's.
+func (c *call) quotaProject() string {
+	id := c.vars["project"]
+	if id == "-" {
+		if a := c.state().Accounts[c.vars["account"]]; a != nil {
+			return a.ProjectID
+		}
+		return projectOf(c.vars["account"])
+	}
+	if p := c.state().projectBy(id); p != nil {
+		return p.ID
+	}
+	return id
+}
+
+// overQuota is the 429 of a quota that is counted for a project.
+func (c *call) overQuota(limit, project string) error {
+	number := project
+	if p := c.state().projectBy(project); p != nil {
+		number = p.Number
+	}
+	service, _, _ := strings.Cut(c.method.host, ".")
+	e := fail(http.StatusTooManyRequests, "RESOURCE_EXHAUSTED", "rateLimitExceeded",
+		"Quota exceeded for quota metric '%s' and limit '%s' of service '%s' for consumer 'project_number:%s'.",
+		service+".googleapis.com/write_requests", limit, c.method.host, number)
+	return e.withDetails(errorInfo("RATE_LIMIT_EXCEEDED", "googleapis.com", map[string]string{
+		"service": c.method.host, "quota_limit": limit, "consumer": "projects/" + number,
+	}))
+}
+
+// Set sets one of the limits by its JSON name, from text.
+func (q *Quotas) Set(name, value string) error {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 0 {
+		return fmt.Errorf("setting quota %s: %q is no number of calls", name, value)
+	}
+	into := map[string]*int{
+		"iam_writes": &q.IAMWrites, "account_creations": &q.AccountCreations,
+		"bucket_updates": &q.BucketUpdates, "dataset_updates": &q.DatasetUpdates,
+	}[name]
+	if into == nil {
+		return fmt.Errorf("there is no quota %s", name)
+	}
+	*into = n
+	return nil
+}

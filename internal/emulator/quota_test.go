@@ -1,0 +1,76 @@
+package emulator
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestQuotas(t *testing.T) {
+	t.Parallel()
+	const bucket = "https://storage.googleapis.com/storage/v1/b/acme-reports/iam"
+	const dataset = "https://bigquery.googleapis.com/bigquery/v2/projects/acme-data/datasets/sales"
+	n := 0
+	for name, tt := range map[string]struct {
+		quotas Quotas
+		window time.Duration
+		call   func(l *lab) response
+		allow  int
+		code   int
+		reason string
+	}{
+		"writes of the IAM API": {Quotas{IAMWrites: 4}, time.Minute, func(l *lab) response {
+			return l.do(l.operator, "PATCH", accounts+"/ci-runner@acme-agents.iam.gserviceaccount.com", `{"updateMask":"description"}`)
+		}, 4, 429, "RATE_LIMIT_EXCEEDED"},
+		"new accounts": {Quotas{AccountCreations: 3}, time.Minute, func(l *lab) response {
+			n++
+			return l.do(l.operator, "POST", accounts, fmt.Sprintf(`{"accountId":"ti-quota-%d"}`, n))
+		}, 3, 429, "RATE_LIMIT_EXCEEDED"},
+		"updates of a bucket": {Quotas{BucketUpdates: 1}, time.Second, func(l *lab) response {
+			return l.do(l.operator, "PUT", bucket, `{"bindings":[{"role":"roles/storage.admin","members":["user:olivia@acme.example"]}]}`)
+		}, 1, 429, "rateLimitExceeded"},
+		"updates of a dataset": {Quotas{DatasetUpdates: 5}, 10 * time.Second, func(l *lab) response {
+			return l.do(l.operator, "PATCH", dataset, `{"description":"x"}`)
+		}, 5, 403, "rateLimitExceeded"},
+	} {
+		l := newLab(t, func(c *Config) { c.Quotas = tt.quotas })
+		for round := range 2 {
+			for i := range tt.allow {
+				if r := tt.call(l); r.code != 200 {
+					t.Fatalf("%s: call %d of round %d: %d %s", name, i+1, round+1, r.code, r.raw)
+				}
+			}
+			if r := tt.call(l); r.code != tt.code || !strings.Contains(r.raw, tt.reason) {
+				t.Errorf("%s: one too many: %d %s", name, r.code, r.raw)
+			}
+			// Others are not affected.
+			l.must(l.operator, "GET", dataPolicy, "")
+			l.Advance(tt.window)
+		}
+		l.SetQuotas(Quotas{})
+		for range tt.allow + 1 {
+			if r := tt.call(l); r.code != 200 {
+				t.Errorf("%s: without limits: %d %s", name, r.code, r.raw)
+			}
+		}
+	}
+}
+
+func TestQuotaNames(t *testing.T) {
+	t.Parallel()
+	var q Quotas
+	for _, name := range []string{"iam_writes", "account_creations", "bucket_updates", "dataset_updates"} {
+		if err := q.Set(name, "3"); err != nil {
+			t.Error(err)
+		}
+	}
+	if want := (Quotas{3, 3, 3, 3}); q != want {
+		t.Errorf("quotas are %+v", q)
+	}
+	for name, value := range map[string]string{"iam_writes": "-1", "bucket_updates": "x", "nonsense": "1"} {
+		if err := q.Set(name, value); err == nil {
+			t.Errorf("%s was set to %s", name, value)
+		}
+	}
+}

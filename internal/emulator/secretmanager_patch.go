@@ -1,0 +1,34 @@
+package emulator
+
+// patchSecret changes labels and annotations. If the body has an etag it must be that of the secret.
+func patchSecret(c *call) (any, error) {
+	s, n, err := c.findSecret()
+	if err := c.requireFound("secretmanager.secrets.update", n, err); err != nil {
+		return nil, err
+	}
+	var labels, annotations map[string]string
+	var etag string
+	var output any // what a client may send back as it read it
+	if err := c.decodeKnown(c.body, map[string]any{
+		"labels": &labels, "annotations": &annotations, "etag": &etag, "name": &output, "createTime": &output, "replication": &output,
+	}); err != nil {
+		return nil, err
+	}
+	fields, err := checkMask(c.query("updateMask"), "labels", "annotations")
+	if err != nil {
+		return nil, err
+	}
+	if etag != "" && etag != s.etag() {
+		return nil, precondition("The etag does not match that of the secret.")
+	}
+	for _, f := range fields {
+		switch f {
+		case "labels":
+			s.Labels = labels
+		case "annotations":
+			s.Annotations = annotations
+		}
+	}
+	s.Revision++
+	return c.secretResource(s)
+}

@@ -1,0 +1,167 @@
+package emulator
+
+import (
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// keysAt reads a JWKS.
+func (l *lab) keysAt(path string) map[string]*rsa.PublicKey {
+	l.t.Helper()
+	r := l.must("", "GET", "https://www.googleapis.com"+path, "")
+	keys, err := parseJWKS([]byte(r.raw))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	out := map[string]*rsa.PublicKey{}
+	for id, k := range keys {
+		out[id], _ = k.(*rsa.PublicKey)
+	}
+	return out
+}
+
+// opened returns header and claims of a JWT, after its signature was checked.
+func opened(t *testing.T, token string, keys map[string]*rsa.PublicKey) (kid string, claims map[string]any) {
+	t.Helper()
+	parts := strings.Split(token, ".")
+	var header struct{ Alg, Kid string }
+	if len(parts) != 3 || decodePart(parts[0], &header) != nil || decodePart(parts[1], &claims) != nil || header.Alg != "RS256" {
+		t.Fatalf("%s is no JWT of RS256", token)
+	}
+	signature, err := base64.RawURLEncoding.DecodeString(parts[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
+	if keys[header.Kid] == nil || rsa.VerifyPKCS1v15(keys[header.Kid], crypto.SHA256, sum[:], signature) != nil {
+		t.Errorf("the signature of %s is not of a published key", token)
+	}
+	return header.Kid, claims
+}
+
+func TestGenerateIDToken(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	r := l.must(l.operator, "POST", accounts, `{"accountId":"ti-signer"}`)
+	email, uid := r.str("email"), r.str("uniqueId")
+	before := l.snapshot()
+	for _, include := range []bool{false, true} {
+		r := l.must(noah, "POST", creds+email+":generateIdToken", fmt.Sprintf(`{"audience":"https://app.example","includeEmail":%v}`, include))
+		_, claims := opened(t, r.str("token"), l.keysAt("/oauth2/v3/certs"))
+		if claims["aud"] != "https://app.example" || claims["sub"] != uid || claims["iss"] != "https://accounts.google.com" ||
+			claims["exp"] != float64(epoch.Add(time.Hour).Unix()) || (claims["email"] == email) != include {
+			t.Errorf("the claims are %v", claims)
+		}
+	}
+	if l.snapshot() != before {
+		t.Error("the signing key shows in the snapshot")
+	}
+	l.want(l.do(noah, "POST", creds+email+":generateIdToken", `{}`), 400, "INVALID_ARGUMENT")
+	l.want(l.do(l.operator, "POST", creds+email+":generateIdToken", `{"audience":"x"}`), 403, "PERMISSION_DENIED")
+
+	// The same key, in a certificate.
+	certs := l.must("", "GET", "https://www.googleapis.com/oauth2/v1/certs", "")
+	for id := range l.keysAt("/oauth2/v3/certs") {
+		block, _ := pem.Decode([]byte(certs.str(id)))
+		if block == nil {
+			t.Fatalf("no certificate of %s in %s", id, certs.raw)
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestSignJWT(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	email := l.account("ti-signer")
+	payload := func(claims map[string]any) string {
+		set, err := json.Marshal(claims)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := json.Marshal(map[string]string{"payload": string(set)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(body)
+	}
+	own := map[string]any{"iss": email, "aud": tokenURI, "scope": cloudPlatform, "iat": epoch.Unix()}
+	for _, url := range []string{creds + email, accounts + "/" + email} {
+		r := l.must(noah, "POST", url+":signJwt", payload(own))
+		kid, claims := opened(t, r.str("signedJwt"), l.keysAt("/service_accounts/v1/jwk/"+email))
+		if kid != r.str("keyId") || claims["iss"] != email || claims["exp"] != float64(epoch.Add(time.Hour).Unix()) {
+			t.Errorf("signed by %s: %v", kid, claims)
+		}
+		if !strings.Contains(l.must(l.operator, "GET", accounts+"/"+email+"/keys?keyTypes=SYSTEM_MANAGED", "").raw, kid) {
+			t.Error("the key is not the system-managed one")
+		}
+		if got := l.must("", "GET", "https://www.googleapis.com/robot/v1/metadata/x509/"+email, ""); !strings.Contains(got.str(kid), "CERTIFICATE") {
+			t.Errorf("the certificates are %s", got.raw)
+		}
+		// What an account's own key has signed is good for a token.
+		if r := l.grant(r.str("signedJwt")); r.code != 200 {
+			t.Errorf("the token endpoint answers %s", r.raw)
+		}
+	}
+	for name, claims := range map[string]map[string]any{
+		"13 hours": {"exp": epoch.Add(13 * time.Hour).Unix()}, "the past": {"exp": epoch.Add(-time.Hour).Unix()}, "no number": {"exp": "soon"},
+	} {
+		if r := l.do(noah, "POST", creds+email+":signJwt", payload(claims)); r.code != 400 {
+			t.Errorf("%s: %d %s", name, r.code, r.raw)
+		}
+	}
+	l.must(noah, "POST", creds+email+":signJwt", payload(map[string]any{"exp": epoch.Add(12 * time.Hour).Unix()}))
+	l.want(l.do(noah, "POST", creds+email+":signJwt", `{"payload":"[]"}`), 400, "INVALID_ARGUMENT")
+	l.want(l.do(mara, "POST", creds+email+":signJwt", payload(own)), 403, "PERMISSION_DENIED")
+}
+
+func TestSignBlob(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	email := l.account("ti-signer")
+	message := []byte("to be signed")
+	sum := sha256.Sum256(message)
+	encoded := base64.StdEncoding.EncodeToString(message)
+	for _, tt := range []struct{ url, body, field string }{
+		{creds + email, `{"payload":"` + encoded + `"}`, "signedBlob"},
+		{accounts + "/" + email, `{"bytesToSign":"` + encoded + `"}`, "signature"},
+	} {
+		r := l.must(noah, "POST", tt.url+":signBlob", tt.body)
+		signature, err := base64.StdEncoding.DecodeString(r.str(tt.field))
+		key := l.keysAt("/service_accounts/v1/jwk/" + email)[r.str("keyId")]
+		if err != nil || key == nil || rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], signature) != nil {
+			t.Errorf("%s is not signed by a published key: %s", tt.field, r.raw)
+		}
+		l.want(l.do(mara, "POST", tt.url+":signBlob", tt.body), 403, "PERMISSION_DENIED")
+	}
+}
+
+// Another account's delegate may pass on; a link that is missing breaks the chain.
+func TestSigningDelegates(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	middle, target := l.account("ti-middle"), l.account("ti-target")
+	body := `{"audience":"x","delegates":["projects/-/serviceAccounts/` + middle + `"]}`
+	l.want(l.do(mara, "POST", creds+target+":generateIdToken", body), 403, "PERMISSION_DENIED")
+	let := func(email, member string) {
+		l.must(l.operator, "POST", accounts+"/"+email+":setIamPolicy",
+			`{"policy":{"bindings":[{"role":"roles/iam.serviceAccountTokenCreator","members":["`+member+`"]}]}}`)
+	}
+	let(middle, "user:mara@acme.example")
+	l.want(l.do(mara, "POST", creds+target+":generateIdToken", body), 403, "PERMISSION_DENIED")
+	let(target, "serviceAccount:"+middle)
+	l.must(mara, "POST", creds+target+":generateIdToken", body)
+	l.want(l.do(mara, "POST", creds+target+":generateIdToken", `{"audience":"x"}`), 403, "PERMISSION_DENIED")
+	l.want(l.do(mara, "POST", creds+target+":generateIdToken", strings.Replace(body, "projects/-/", "projects/acme-agents/", 1)), 400, "INVALID_ARGUMENT")
+}

@@ -1,0 +1,155 @@
+package emulator
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"slices"
+)
+
+// mergeStrings applies a patch to a map: a value replaces, null takes away, and null in place of the
+// whole patch empties the map (RFC 7396).
+func mergeStrings(old map[string]string, patch json.RawMessage) (map[string]string, error) {
+	if patch == nil {
+		return old, nil
+	}
+	var changes map[string]*string
+	if err := json.Unmarshal(patch, &changes); err != nil {
+		return nil, invalid("Invalid JSON payload received. %v", err)
+	}
+	next := map[string]string{}
+	if changes != nil {
+		maps.Copy(next, old)
+	}
+	for k, v := range changes {
+		if v == nil {
+			delete(next, k)
+		} else {
+			next[k] = *v
+		}
+	}
+	return next, nil
+}
+
+// patchObject changes the metadata of an object. Its content, and so its generation, stays.
+func patchObject(c *call) (any, error) {
+	b, o, err := c.findObject("storage.objects.update")
+	if err != nil {
+		return nil, err
+	}
+	for _, unknown := range []string{"predefinedAcl", "overrideUnlockedRetention"} {
+		if c.query(unknown) != "" {
+			return nil, c.unsupported(unknown)
+		}
+	}
+	m := objectMetadata{object: *o}
+	known := m.fields()
+	var metadata json.RawMessage
+	var output any // what a client may send back as it read it
+	known["metadata"] = &metadata
+	for _, name := range outputOnly {
+		known[name] = &output
+	}
+	if err := c.decodeKnown(c.body, known); err != nil {
+		return nil, err
+	}
+	if m.StorageClass != o.StorageClass {
+		return nil, invalid("The storage class of an object changes by a rewrite alone.")
+	}
+	if m.Metadata, err = mergeStrings(o.Metadata, metadata); err != nil {
+		return nil, err
+	}
+	m.Name = o.Name
+	m.Metageneration++
+	*o = m.object
+	return c.objectResource(b, o), nil
+}
+
+// outputOnly are the fields of objects and buckets that Google fills in, and ignores from clients.
+var outputOnly = []string{
+	"acl", "bucket", "crc32c", "etag", "generation", "id", "kind", "locationType", "md5Hash", "mediaLink", "metageneration", "name",
+	"owner", "projectNumber", "selfLink", "size", "timeCreated", "timeStorageClassUpdated", "updated",
+}
+
+// patchBucket changes the metadata of a bucket, and how access to it is decided. That objects may become
+// public, or may not, is a matter of its policy too.
+func patchBucket(c *call) (any, error) {
+	b, n, err := c.findBucket()
+	if err != nil {
+		return nil, err
+	}
+	for _, permission := range []string{"storage.buckets.update", "storage.buckets.get"} {
+		if err := c.require(permission, n); err != nil {
+			return nil, err
+		}
+	}
+	if err := checkMetageneration(c.r.URL.Query(), b.Metageneration); err != nil {
+		return nil, err
+	}
+	var class, location string
+	var labels json.RawMessage
+	var access struct {
+		BucketPolicyOnly         *toggle `json:"bucketPolicyOnly"`
+		UniformBucketLevelAccess *toggle `json:"uniformBucketLevelAccess"`
+		PublicAccessPrevention   string  `json:"publicAccessPrevention"`
+	}
+	var output any
+	known := map[string]any{
+		"storageClass": &class, "location": &location, "labels": &labels, "iamConfiguration": &access,
+		"softDeletePolicy": &output, "rpo": &output, "satisfiesPZI": &output,
+	}
+	for _, name := range outputOnly {
+		known[name] = &output
+	}
+	if err := c.decodeKnown(c.body, known); err != nil {
+		return nil, err
+	}
+	next := *b
+	if next.Labels, err = mergeStrings(b.Labels, labels); err != nil {
+		return nil, err
+	}
+	if class != "" {
+		next.StorageClass = class
+	}
+	if toggled := access.UniformBucketLevelAccess; toggled != nil {
+		next.Uniform = toggled.Enabled
+	} else if toggled := access.BucketPolicyOnly; toggled != nil {
+		next.Uniform = toggled.Enabled
+	}
+	if prevention := access.PublicAccessPrevention; prevention != "" {
+		next.Prevention = prevention == "enforced"
+	}
+	if err := c.checkAccessChange(b, &next, n); err != nil {
+		return nil, err
+	}
+	next.Metageneration++
+	next.Updated = c.now
+	*b = next
+	return c.bucketResource(b)
+}
+
+// checkAccessChange refuses what Cloud Storage refuses when uniform access or public access prevention
+// of a bucket changes.
+func (c *call) checkAccessChange(old, next *bucket, n node) error {
+	refuse := func(format string, args ...any) error {
+		return fail(http.StatusPreconditionFailed, "FAILED_PRECONDITION", "conditionNotMet", format, args...)
+	}
+	if old.Prevention != next.Prevention {
+		if err := c.require("storage.buckets.setIamPolicy", n); err != nil {
+			return err
+		}
+		if next.Prevention && slices.ContainsFunc(old.Policy.Bindings, binding.public) {
+			return refuse("The policy of bucket %s has public members; they have to go before public access prevention is enforced.", old.Name)
+		}
+	}
+	if !old.Uniform || next.Uniform {
+		return nil
+	}
+	switch {
+	case old.Policy.conditional():
+		return refuse("Uniform bucket-level access of bucket %s cannot be disabled while its policy has conditions.", old.Name)
+	case c.now.Sub(old.Created) > uniformAccessLock:
+		return refuse("Uniform bucket-level access of bucket %s is locked since %s.", old.Name, storageTime(old.Created.Add(uniformAccessLock)))
+	}
+	return nil
+}
