@@ -31,9 +31,15 @@ func main() {
 		program = flag.String("taskiam", "bin/taskiam", "the program to measure")
 		rtt     = flag.Duration("rtt", 50*time.Millisecond, "how long a round trip takes")
 		rounds  = flag.Int("rounds", 5, "how often to measure each; medians are printed")
+		load    = flag.Bool("load", false, "measure the emulator under load, and nothing else")
+		soak    = flag.Bool("soak", false, "as load, with a million calls, and what they leave in memory")
 	)
 	flag.Parse()
-	if err := run(ctx, os.Stdout, *program, *rtt, *rounds); err != nil {
+	measure := func() error { return run(ctx, os.Stdout, *program, *rtt, *rounds) }
+	if *load || *soak {
+		measure = func() error { return benchEmulator(ctx, os.Stdout, *soak) }
+	}
+	if err := measure(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -75,7 +81,11 @@ func run(ctx context.Context, out io.Writer, program string, rtt time.Duration, 
 		return err
 	}
 	fmt.Fprintln(out)
-	return compareStart(ctx, out, filepath.Join(dir, "start"), program, rounds)
+	if err := compareStart(ctx, out, filepath.Join(dir, "start"), program, rounds); err != nil {
+		return err
+	}
+	fmt.Fprintln(out)
+	return benchEmulator(ctx, out, false)
 }
 
 // median returns the middle of the values.

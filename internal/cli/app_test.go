@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/urfave/cli/v2"
 
+	"github.com/taskiam/taskiam/internal/emulator"
 	"github.com/taskiam/taskiam/internal/fault"
 )
 
@@ -175,6 +176,19 @@ func TestParseOthers(t *testing.T) {
 		{line: "emulator --addr 192.0.2.1:1", err: "loopback only"},
 		{line: "emulator --addr 127.0.0.1", err: "HOST:PORT"},
 		{line: "emulator --rtt -1s", err: "negative"},
+		{line: "emulator --addr 0.0.0.0:1 --allow-remote", want: emulatorOptions{addr: "0.0.0.0:1", remote: true}},
+		{
+			line: `emulator --lag grant=1m --lag key=1s..2s --lag seed=7 --quota google --quota iam_writes=3 --fault {"do":"reset","nth":2,"after":true}`,
+			want: emulatorOptions{addr: "127.0.0.1:8790", trouble: emulatorTrouble{
+				lag:    emulator.Lag{Seed: 7, Grant: emulator.Delay{Min: time.Minute}, Key: emulator.Delay{Min: time.Second, Max: 2 * time.Second}},
+				quotas: emulator.Quotas{IAMWrites: 3, BucketUpdates: 1, DatasetUpdates: 5},
+				faults: []emulator.Fault{{Do: emulator.FaultReset, Nth: 2, After: true}},
+			}},
+		},
+		{line: "emulator --lag soon=1s", err: "setting lag soon"},
+		{line: "emulator --quota iam_writes", err: "no number of calls"},
+		{line: `emulator --fault {"do":"explode"}`, err: "there is no fault"},
+		{line: `emulator --fault {"doo":"reset"}`, err: "reading the fault"},
 	})
 	testParse(t, simply(parseEmulatorAdvance), []parseCase[emulatorAdvanceOptions]{
 		{line: "emulator advance 90m", want: emulatorAdvanceOptions{by: 90 * time.Minute, wait: 3 * time.Second}},

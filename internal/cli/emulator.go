@@ -25,6 +25,9 @@ type emulatorOptions struct {
 	data string
 	rtt  time.Duration
 	log  string
+
+	remote  bool // other machines may reach it
+	trouble emulatorTrouble
 }
 
 func newEmulatorCmd(e *Env) *cli.Command {
@@ -38,13 +41,14 @@ taskiam up task.toml`,
 		Description: `Serves a small seeded company until it is interrupted. Everything that taskiam and
 Google's clients call is decided by IAM, conditions included; nothing is ever
 forwarded to Google.`,
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "addr", Usage: "loopback `HOST:PORT` to listen on; port 0 is any free one", Value: "127.0.0.1:8790"},
+			&cli.BoolFlag{Name: "allow-remote", Usage: "let --addr be reachable from other machines, over plain HTTP"},
 			&cli.StringFlag{Name: "seed", Usage: "TOML `FILE` that describes another company", TakesFile: true},
 			&cli.StringFlag{Name: "data", Usage: "`FILE` to keep the state in; in memory if it is not given", TakesFile: true},
 			&cli.DurationFlag{Name: "rtt", Usage: "`DURATION` to wait before each call, as a network would"},
 			&cli.StringFlag{Name: "log", Usage: "`FILE` to append the request log to, as JSON lines; - is standard error", TakesFile: true},
-		},
+		}, newEmulatorTroubleFlags()...),
 		Subcommands: []*cli.Command{
 			newEmulatorEnvCmd(e),
 			newEmulatorSnapshotCmd(e),
@@ -66,19 +70,20 @@ forwarded to Google.`,
 func parseEmulator(c *cli.Context) (emulatorOptions, error) {
 	o := emulatorOptions{
 		addr: c.String("addr"), seed: c.String("seed"), data: c.String("data"),
-		rtt: c.Duration("rtt"), log: c.String("log"),
+		rtt: c.Duration("rtt"), log: c.String("log"), remote: c.Bool("allow-remote"),
 	}
 	host, _, err := net.SplitHostPort(o.addr)
 	switch {
 	case err != nil:
 		return o, usage(c, "--addr is HOST:PORT, not %q", o.addr)
-	case !loopback(host):
+	case !loopback(host) && !o.remote:
 		// Whoever reaches it can make accounts, and CMD's tokens pass over plain HTTP.
-		return o, usage(c, "the emulator listens on this machine's loopback only, not on %q", host)
+		return o, usage(c, "without --allow-remote the emulator listens on this machine's loopback only, not on %q", host)
 	case o.rtt < 0:
 		return o, usage(c, "--rtt is negative")
 	}
-	return o, nil
+	o.trouble, err = parseEmulatorTrouble(c)
+	return o, err
 }
 
 func loopback(host string) bool {
@@ -97,7 +102,10 @@ func runEmulator(ctx context.Context, e *Env, o emulatorOptions) (err error) {
 	}
 	defer func() { err = errors.Join(err, release()) }()
 
-	cfg := emulator.Config{DataFile: o.data, RTT: o.rtt, Now: e.Now, Dir: home.dir}
+	cfg := emulator.Config{
+		DataFile: o.data, RTT: o.rtt, Now: e.Now, Dir: home.dir, AllowRemote: o.remote,
+		Lag: o.trouble.lag, Quotas: o.trouble.quotas, Faults: o.trouble.faults,
+	}
 	if o.seed != "" {
 		if cfg.Seed, err = os.ReadFile(o.seed); err != nil {
 			return fault.New(fault.Usage, "reading the seed: %w", err)
@@ -130,6 +138,9 @@ func runEmulator(ctx context.Context, e *Env, o emulatorOptions) (err error) {
 		return errors.Join(err, listener.Close())
 	}
 	operator, _ := server.Operator()
+	if host, _, err := net.SplitHostPort(address); err == nil && !loopback(host) {
+		e.say("warning: other machines can reach %s; tokens pass over plain HTTP, and whoever has one can use it", address)
+	}
 	e.say("emulator of Google Cloud on http://%s; you are %s there", address, operator)
 	e.say(`in another shell: eval "$(taskiam emulator env)"`)
 	return server.Serve(ctx, listener)
@@ -149,6 +160,7 @@ func (e *Env) emulatorHome() (emulatorHome, error) {
 
 func (h emulatorHome) tokenFile() string   { return filepath.Join(h.dir, "token") }
 func (h emulatorHome) caFile() string      { return filepath.Join(h.dir, "ca.pem") }
+func (h emulatorHome) loginFile() string   { return filepath.Join(h.dir, "adc.json") }
 func (h emulatorHome) addressFile() string { return filepath.Join(h.dir, "address") }
 func (h emulatorHome) lockFile() string    { return filepath.Join(h.dir, "lock") }
 
