@@ -60,8 +60,8 @@ func (c *Client) readPolicy(ctx context.Context, name resource.Name) ([]byte, er
 // WritePolicy replaces the version of the policy that doc was read as, and returns
 // what Google stored. If somebody wrote another one since, it is a [fault.Conflict]
 // and nothing has changed. A document without an etag is refused, since Google would
-// take it and drop whatever was written meanwhile. Repeated after a lost answer a write is a conflict too, and the caller
-// then finds its own change when it reads again.
+// take it and drop whatever was written meanwhile. Repeated after a lost answer a write
+// is a conflict too, and the caller then finds its own change when it reads again.
 func (c *Client) WritePolicy(ctx context.Context, name resource.Name, doc grants.Document) (grants.Document, error) {
 	return call(ctx, c, task{"writing the policy of", name.String()}, func(ctx context.Context) (grants.Document, error) {
 		data, err := c.writePolicy(ctx, name, doc)

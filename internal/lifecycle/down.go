@@ -196,13 +196,13 @@ func (d *descent) descend(ctx context.Context) {
 			d.disable(ctx, account)
 		}
 	})
-	names := d.resources()
+	names, readable := d.resources()
 	unbound := d.unbindAll(ctx, names, account.UniqueID, disabled)
 	if state == present {
 		<-disabled
 		wg.Go(func() { d.deleteKeys(ctx, account) })
 	}
-	clean := unbound() && len(names) == len(d.run.Resources())
+	clean := unbound() && readable
 	wg.Wait()
 
 	if state == present {
@@ -235,9 +235,6 @@ const (
 func (d *descent) lookUp(ctx context.Context) (grants.Account, presence) {
 	o := d.run.Opened
 	found := grants.Account{Email: o.Email, UniqueID: d.run.Account.UniqueID}
-	if d.run.Account.Effect == journal.None {
-		return found, absent
-	}
 	state := unknown
 	d.try("find account", o.Email, func() error {
 		live, err := d.account(ctx)
@@ -293,20 +290,27 @@ func (d *descent) disable(ctx context.Context, account grants.Account) {
 	}
 }
 
-// resources returns the resources whose policies the run may have edited. A name that
-// cannot be read, in a journal that was written by hand, is left.
-func (d *descent) resources() []resource.Name {
-	var names []resource.Name
-	for _, full := range d.run.Resources() {
+// resources returns the resources whose policies the run may have edited: all that it
+// was to edit, since a journal can have lost its end. A name that cannot be read, in a
+// journal that was written by hand, is left.
+func (d *descent) resources() (names []resource.Name, readable bool) {
+	all := d.run.Resources()
+	for _, edit := range d.run.Opened.Edits {
+		all = append(all, edit.Resource)
+	}
+	slices.Sort(all)
+	readable = true
+	for _, full := range slices.Compact(all) {
 		name, err := resource.ParseFull(full)
 		if err != nil {
 			d.try("unbind", full, func() error { return err })
 			d.left("bindings of %s on %s", d.run.Opened.Email, full)
+			readable = false
 			continue
 		}
 		names = append(names, name)
 	}
-	return names
+	return names, readable
 }
 
 // unbindAll begins to take the account out of every policy of the run, side by

@@ -88,6 +88,67 @@ func TestUpThenDownLeavesNothing(t *testing.T) {
 	}
 }
 
+// Down kills first, and deletes last: deleted earlier, the account would stay in every
+// policy as a deleted: member.
+func TestDownGoesInOrder(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, plan := w.up(byKey)
+	var order []string
+	turn := make(chan struct{}, 1)
+	w.wire.step(nil, func(_ int, r *http.Request, answer *http.Response) (*http.Response, error) {
+		turn <- struct{}{}
+		defer func() { <-turn }()
+		switch {
+		case strings.HasSuffix(r.URL.Path, ":disable"):
+			order = append(order, "disable")
+		case setsPolicy(r):
+			order = append(order, "unbind")
+		case r.Method == http.MethodDelete && strings.Contains(r.URL.Path, "/keys/"):
+			order = append(order, "delete key")
+		case r.Method == http.MethodDelete:
+			order = append(order, "delete account")
+		}
+		return answer, nil
+	})
+	if _, err := w.engine().Down(t.Context(), plan.Run, 0); err != nil {
+		t.Fatal(err)
+	}
+	if len(order) != 7 || order[0] != "disable" || order[6] != "delete account" {
+		t.Errorf("the writes came in the order %q", order)
+	}
+}
+
+// What is bound on a policy that cannot be written any more is left, and said to be;
+// the account stays disabled until it is gone.
+func TestAccountOutlastsItsBindings(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, plan := w.up(byKey)
+	w.wire.step(func(_ int, r *http.Request) (*http.Response, error) {
+		if setsPolicy(r) && strings.Contains(r.URL.Path, "api-key") {
+			return answer(r, 403, `{"error":{"code":403,"status":"PERMISSION_DENIED","message":"no"}}`), nil
+		}
+		return nil, nil
+	}, nil)
+	e := w.engine()
+	receipt, err := e.Down(t.Context(), plan.Run, 0)
+	if !fault.Is(err, fault.Incomplete) {
+		t.Fatalf("down: %v", err)
+	}
+	if !slices.ContainsFunc(receipt.Left, func(s string) bool { return strings.Contains(s, "api-key") }) {
+		t.Errorf("left is %q", receipt.Left)
+	}
+	if account, err := e.Cloud.Account(t.Context(), "acme-agents", plan.Email); err != nil || !account.Disabled {
+		t.Errorf("the account is %+v, %v", account, err)
+	}
+	w.wire.step(nil, nil)
+	if _, err := w.engine().Down(t.Context(), plan.Run, 0); err != nil {
+		t.Fatal(err)
+	}
+	w.asBefore()
+}
+
 // What cannot be done is refused before anything is written, and all of it at once.
 func TestLastingRefusalsComeBeforeAnyWrite(t *testing.T) {
 	t.Parallel()
