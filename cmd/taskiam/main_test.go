@@ -26,7 +26,7 @@ var update = flag.Bool("update", false, "rewrite golden files in the scripts")
 // TestMain makes the test binary be taskiam, so that scripts drive the program as it
 // is shipped, each command a process of its own.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"taskiam": main, "call": call, "adcprobe": adcprobe})
+	testscript.Main(m, map[string]func(){"taskiam": main, "adcprobe": adcprobe})
 }
 
 func TestScripts(t *testing.T) {
@@ -60,8 +60,13 @@ func setup(env *testscript.Env) error {
 		}
 		env.Setenv(name, path)
 	}
+	env.Setenv("GORACE", raceOptions)
 	return os.CopyFS(filepath.Join(env.WorkDir, "tasks"), tasks.Files)
 }
+
+// raceOptions keep a program that is built with -race from sleeping for a second
+// before it ends.
+const raceOptions = "atexit_sleep_ms=0"
 
 // patience bounds every wait of a script; a busy machine may need some of it.
 const patience = time.Minute
@@ -98,7 +103,7 @@ func startEmulator(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	cmd := exec.Command(path, append([]string{"emulator", "--addr", "127.0.0.1:0"}, args...)...)
 	cmd.Dir = ts.MkAbs(".")
-	for _, name := range []string{"HOME", "XDG_STATE_HOME", "PATH", "TMPDIR"} {
+	for _, name := range []string{"HOME", "XDG_STATE_HOME", "PATH", "TMPDIR", "GORACE"} {
 		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
 	}
 	cmd.Stderr = log
@@ -141,7 +146,7 @@ func exports(ts *testscript.TestScript, shell string) {
 	for line := range strings.Lines(shell) {
 		if names, ok := strings.CutPrefix(line, "unset "); ok {
 			for name := range strings.FieldsSeq(names) {
-				if !strings.Contains(env, "\n"+name+"=") {
+				if ts.Getenv(name) != "" && !strings.Contains(env, "\n"+name+"=") {
 					ts.Setenv(name, "")
 				}
 			}
@@ -192,14 +197,16 @@ func has(path string, texts []string) (bool, error) {
 }
 
 // TestEveryScriptIsRun fails on a script in a folder, or with a name, that
-// [TestScripts] passes over.
+// [TestScripts] and [TestClients] pass over.
 func TestEveryScriptIsRun(t *testing.T) {
 	t.Parallel()
 	err := filepath.WalkDir("testdata", func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		if filepath.Dir(path) != filepath.Join("testdata", "script") || filepath.Ext(path) != ".txtar" {
+		folder := filepath.ToSlash(filepath.Dir(path))
+		scripts := folder == "testdata/script" || folder == "testdata/clients"
+		if !(scripts && filepath.Ext(path) == ".txtar") && folder != nodeLibraries {
 			return fmt.Errorf("no test runs %s", path)
 		}
 		return nil
