@@ -120,10 +120,12 @@ func (e *Engine) survey(ctx context.Context, plan grants.Plan) (*survey, error) 
 			}
 			return nil
 		})
-		ask(func() error { return e.grantable(ctx, edit) })
 		if edit.Resource.Type().API.Dialect == resource.Bucket && slices.ContainsFunc(edit.Bindings, conditional) {
 			ask(func() error { return e.uniform(ctx, edit.Resource) })
 		}
+	}
+	for _, edits := range byType(plan.Edits) {
+		ask(func() error { return e.grantable(ctx, edits) })
 	}
 	wg.Wait()
 	slices.SortFunc(s.refusals, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
@@ -163,10 +165,20 @@ func missing(plan grants.Plan, mints bool, have []string) error {
 		"roles/iam.serviceAccountAdmin and roles/iam.serviceAccountKeyAdmin on the project hold them")
 }
 
-// grantable refuses roles that Google does not let one bind on the resource.
-// Where Google does not answer the question, binding will tell.
-func (e *Engine) grantable(ctx context.Context, edit grants.Edit) error {
-	roles, err := e.Cloud.GrantableRoles(ctx, edit.Resource)
+// byType returns the edits, those of one type of resource together.
+func byType(edits []grants.Edit) map[*resource.Type][]grants.Edit {
+	out := map[*resource.Type][]grants.Edit{}
+	for _, edit := range edits {
+		out[edit.Resource.Type()] = append(out[edit.Resource.Type()], edit)
+	}
+	return out
+}
+
+// grantable refuses roles that Google does not let one bind on resources of one type.
+// Which predefined roles these are depends on the type alone, and the answer is long,
+// so it is asked for once. Where Google does not answer, binding will tell.
+func (e *Engine) grantable(ctx context.Context, edits []grants.Edit) error {
+	roles, err := e.Cloud.GrantableRoles(ctx, edits[0].Resource)
 	if err != nil {
 		if fault.Is(err, fault.Unauthenticated, fault.Unavailable) {
 			return err
@@ -174,12 +186,14 @@ func (e *Engine) grantable(ctx context.Context, edit grants.Edit) error {
 		return nil
 	}
 	var refused []error
-	for _, b := range edit.Bindings {
-		// Custom roles are listed only for who may list them.
-		if strings.HasPrefix(b.Role, "roles/") && !roles[b.Role] {
-			refused = append(refused, fault.WithHint(
-				fault.New(fault.Invalid, "granting %s on %s: the role cannot be bound on a %s", b.Role, edit.Resource, edit.Resource.Type().Kind),
-				"gcloud iam list-grantable-roles "+edit.Resource.Full()))
+	for _, edit := range edits {
+		for _, b := range edit.Bindings {
+			// Custom roles are listed only for who may list them.
+			if strings.HasPrefix(b.Role, "roles/") && !roles[b.Role] {
+				refused = append(refused, fault.WithHint(
+					fault.New(fault.Invalid, "granting %s on %s: the role cannot be bound on a %s", b.Role, edit.Resource, edit.Resource.Type().Kind),
+					"gcloud iam list-grantable-roles "+edit.Resource.Full()))
+			}
 		}
 	}
 	return errors.Join(refused...)
