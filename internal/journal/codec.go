@@ -141,8 +141,7 @@ func replay(path string, b []byte) (*Run, int, error) {
 			run, err = extend(run, e)
 		}
 		if err != nil {
-			return nil, 0, fault.WithHint(fmt.Errorf("reading journal %s, line %d: %w", path, n, err),
-				fmt.Sprintf("the run cannot be taken down from a journal that is not understood; to see its account, its bindings and that line: less -N %s", path))
+			return nil, 0, fault.WithHint(fmt.Errorf("reading journal %s, line %d: %w", path, n, err), wayOn(path, b))
 		}
 		whole = next
 	}
@@ -150,6 +149,35 @@ func replay(path string, b []byte) (*Run, int, error) {
 		return nil, 0, fault.New(fault.NotFound, "journal %s has no record: its run ended before its first call", path)
 	}
 	return run, whole, nil
+}
+
+// plainName is what can be pasted into a shell as it is.
+var plainName = regexp.MustCompile(`^[a-z0-9][a-z0-9.:@-]*$`)
+
+// wayOn is how to end a run whose journal is not understood: by its account, which the
+// first line names if that line at least is whole.
+func wayOn(path string, b []byte) string {
+	if o, err := opening(b); err == nil && plainName.MatchString(o.Email) && plainName.MatchString(o.Project) {
+		return fmt.Sprintf("taskiam down --account %s --project %s", o.Email, o.Project)
+	}
+	return "the run cannot be taken down from a journal that is not understood, but by its account: taskiam down --account EMAIL --project PROJECT; to see what the journal says of it: less -N " + path
+}
+
+// opening reads the first line of a journal and nothing else.
+func opening(b []byte) (Opened, error) {
+	text, _, whole := bytes.Cut(b, []byte("\n"))
+	if !whole {
+		return Opened{}, errors.New("no whole line")
+	}
+	e, err := decode(text)
+	if err != nil {
+		return Opened{}, err
+	}
+	o, ok := e.record.(Opened)
+	if !ok {
+		return Opened{}, fmt.Errorf("a journal begins with %q, not with %q", Opened{}.kind(), e.record.kind())
+	}
+	return o, nil
 }
 
 // extend adds an entry to a run, which begins with an Opened.

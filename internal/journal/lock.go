@@ -21,11 +21,14 @@ const (
 	lastPause  = 40 * time.Millisecond
 )
 
+// runLockName is the name of a run's lock among the locks.
+func runLockName(run grants.RunID) string { return "run-" + string(run) }
+
 // lockRun takes the run's lock, and waits for it as long as wait says.
 func (d *Dir) lockRun(ctx context.Context, run grants.RunID, wait time.Duration) (func() error, error) {
 	bounded, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	unlock, holder, err := d.lockFile(bounded, "run-"+string(run))
+	unlock, holder, err := d.lockFile(bounded, runLockName(run))
 	switch {
 	case err == nil:
 		return unlock, nil

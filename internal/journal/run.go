@@ -3,6 +3,7 @@ package journal
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/taskiam/taskiam/internal/grants"
@@ -18,6 +19,8 @@ type Run struct {
 	Account  Account
 	Bindings []RunBinding
 	Keys     []Key
+	// Tokens counts the access tokens that were recorded.
+	Tokens int
 	// TokensUntil is when the last access token that was recorded ends; zero if none was.
 	TokensUntil time.Time
 	// Delivery has the paths that were or may have been written.
@@ -28,6 +31,8 @@ type Run struct {
 	Grants    []GrantState
 	Processes []Process
 	Failures  []Failure
+	// Steps is what was taken away, and what could not be, since the first teardown began.
+	Steps []Step
 
 	// Up is when the run came up, and Down when it was last begun to be taken down;
 	// zero if never.
@@ -90,6 +95,7 @@ type Path struct {
 type GrantState struct {
 	State Readiness
 	Why   string
+	At    time.Time // when that became known
 }
 
 // Process is a process of the run in the background.
@@ -103,6 +109,15 @@ type Process struct {
 type Failure struct {
 	At            time.Time
 	Step, Message string
+}
+
+// Step is one step of a teardown.
+type Step struct {
+	At time.Time
+	// What is in words; On names the thing, and is empty where What does.
+	What, On string
+	// Failure is why it did not come off; empty if it did.
+	Failure string
 }
 
 // Receipt is the closing record and its time.
@@ -201,8 +216,10 @@ func (r *Run) add(e entry) {
 		r.Account = Account{Effect: Done, UniqueID: rec.UniqueID}
 	case AccountDisabled:
 		r.Account.Disabled = true
+		r.step(e.at, "disable account", r.Opened.Email)
 	case AccountDeleted:
 		r.Account.Effect = Undone
+		r.step(e.at, "delete account", r.Opened.Email)
 	case BindIntended:
 		r.binding(rec.Resource, rec.Binding).Effect = Maybe
 	case Bound:
@@ -212,6 +229,7 @@ func (r *Run) add(e entry) {
 		b.Effect, b.ReadBack = Done, true
 	case Unbound:
 		r.binding(rec.Resource, rec.Binding).Effect = Undone
+		r.step(e.at, "take away "+rec.Role, rec.Resource)
 	case KeyIntended:
 		r.Keys = append(r.Keys, Key{Effect: Maybe})
 	case KeyCreated:
@@ -231,7 +249,9 @@ func (r *Run) add(e entry) {
 			k = &r.Keys[len(r.Keys)-1]
 		}
 		k.ID, k.Effect = rec.KeyID, Undone
+		r.step(e.at, "delete key", rec.KeyID)
 	case TokenMinted:
+		r.Tokens++
 		if rec.Expires.After(r.TokensUntil) {
 			r.TokensUntil = rec.Expires
 		}
@@ -248,21 +268,31 @@ func (r *Run) add(e entry) {
 		}
 	case Removed:
 		r.path(rec.Path).Effect = Undone
+		r.step(e.at, "remove delivery", rec.Path)
 	case GrantReady:
-		r.Grants[rec.Grant] = GrantState{State: rec.State, Why: rec.Why}
+		r.Grants[rec.Grant] = GrantState{State: rec.State, Why: rec.Why, At: e.at}
 	case ProcessStarted:
 		r.process(rec.PID, rec.Start).Effect = Done
 	case ProcessStopped:
 		r.process(rec.PID, rec.Start).Effect = Undone
+		r.step(e.at, "stop process", strconv.Itoa(rec.PID))
 	case Up:
 		r.Up = e.at
 	case DownBegan:
 		r.Down, r.Receipt = e.at, nil
 	case Failed:
 		r.Failures = append(r.Failures, Failure{At: e.at, Step: rec.Step, Message: rec.Message})
+		if !r.Down.IsZero() {
+			r.Steps = append(r.Steps, Step{At: e.at, What: rec.Step, Failure: rec.Message})
+		}
 	case Closed:
 		r.Receipt = &Receipt{At: e.at, Checks: rec.Checks}
 	}
+}
+
+// step adds a step that came off.
+func (r *Run) step(at time.Time, what, on string) {
+	r.Steps = append(r.Steps, Step{At: at, What: what, On: on})
 }
 
 // binding returns the run's binding of this identity, and adds it if there is none.
@@ -314,6 +344,7 @@ func (r *Run) clone() *Run {
 	c.Grants = slices.Clone(r.Grants)
 	c.Processes = slices.Clone(r.Processes)
 	c.Failures = slices.Clone(r.Failures)
+	c.Steps = slices.Clone(r.Steps)
 	return &c
 }
 
