@@ -28,7 +28,7 @@ func account(a *iam.ServiceAccount) grants.Account {
 // CreateAccount creates a service account. Repeated after a lost answer it is a
 // [fault.Exists], and the account is there.
 func (c *Client) CreateAccount(ctx context.Context, project, id, displayName, description string) (grants.Account, error) {
-	return call(ctx, c, task{"creating service account", id + " in project " + project}, func(ctx context.Context) (grants.Account, error) {
+	return call(ctx, c, task{"creating service account", id + " in project " + project}, unversioned(c, func(ctx context.Context) (grants.Account, error) {
 		svc, err := c.iam()
 		if err != nil {
 			return grants.Account{}, err
@@ -41,7 +41,7 @@ func (c *Client) CreateAccount(ctx context.Context, project, id, displayName, de
 			return grants.Account{}, err
 		}
 		return account(a), nil
-	})
+	}))
 }
 
 // Account reads a service account by its email or its unique id. One that was deleted,
@@ -60,29 +60,57 @@ func (c *Client) Account(ctx context.Context, project, emailOrUID string) (grant
 	})
 }
 
+// accountPage is how many accounts one page of a list may have at most
+// (iam/docs/reference/rest/v1/projects.serviceAccounts/list).
+const accountPage = 100
+
+// Accounts lists the service accounts of a project, all pages of them. One that was
+// created a moment ago may be missing.
+func (c *Client) Accounts(ctx context.Context, project string) ([]grants.Account, error) {
+	var all []grants.Account
+	for token := ""; ; {
+		page, err := call(ctx, c, task{"listing the service accounts of project", project}, func(ctx context.Context) (*iam.ListServiceAccountsResponse, error) {
+			svc, err := c.iam()
+			if err != nil {
+				return nil, err
+			}
+			return svc.Projects.ServiceAccounts.List("projects/" + project).PageSize(accountPage).PageToken(token).Context(ctx).Do()
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range page.Accounts {
+			all = append(all, account(a))
+		}
+		if token = page.NextPageToken; token == "" {
+			return all, nil
+		}
+	}
+}
+
 // DisableAccount disables a service account, by its email or its unique id. Google
 // rejects its tokens from then on, those already out included. Repeating it changes
 // nothing.
 func (c *Client) DisableAccount(ctx context.Context, project, uid string) error {
-	_, err := call(ctx, c, task{"disabling service account", uid}, func(ctx context.Context) (*iam.Empty, error) {
+	_, err := call(ctx, c, task{"disabling service account", uid}, unversioned(c, func(ctx context.Context) (*iam.Empty, error) {
 		svc, err := c.iam()
 		if err != nil {
 			return nil, err
 		}
 		return svc.Projects.ServiceAccounts.Disable(accountName(project, uid), &iam.DisableServiceAccountRequest{}).Context(ctx).Do()
-	})
+	}))
 	return err
 }
 
 // DeleteAccount deletes a service account, by its email or its unique id. Repeated it
 // is a [fault.NotFound].
 func (c *Client) DeleteAccount(ctx context.Context, project, uid string) error {
-	_, err := call(ctx, c, task{"deleting service account", uid}, func(ctx context.Context) (*iam.Empty, error) {
+	_, err := call(ctx, c, task{"deleting service account", uid}, unversioned(c, func(ctx context.Context) (*iam.Empty, error) {
 		svc, err := c.iam()
 		if err != nil {
 			return nil, err
 		}
 		return svc.Projects.ServiceAccounts.Delete(accountName(project, uid)).Context(ctx).Do()
-	})
+	}))
 	return err
 }

@@ -76,7 +76,7 @@ type TokenSource interface {
 // read-modify-write.
 type Client struct {
 	cfg  Config
-	base http.RoundTripper // shared by every Client that As makes of this one
+	base *dated // shared by every Client that As makes of this one
 
 	as    *http.Client // sends the principal's token
 	plain *http.Client // sends none: for endpoints that are handed one, or that make one
@@ -98,12 +98,12 @@ func New(cfg Config) (*Client, error) {
 	if strings.ContainsFunc(cfg.Reason, isControl) {
 		return nil, fault.New(fault.Usage, "the reason %q has a control character, which no HTTP header takes", cfg.Reason)
 	}
-	return newClient(cfg, newTransport(cfg)), nil
+	return newClient(cfg, &dated{base: newTransport(cfg)}), nil
 }
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
-func newClient(cfg Config, base http.RoundTripper) *Client {
+func newClient(cfg Config, base *dated) *Client {
 	c := &Client{
 		cfg:   cfg,
 		base:  base,

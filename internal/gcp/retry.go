@@ -72,6 +72,22 @@ func once[T any](ctx context.Context, timeout time.Duration, f func(ctx context.
 	return f(ctx)
 }
 
+// unversioned makes a call that sends no etag pass, to be tried again, where it met
+// another change of the same thing (409 ABORTED): there is nothing to read anew.
+func unversioned[T any](c *Client, f func(ctx context.Context) (T, error)) func(ctx context.Context) (T, error) {
+	return func(ctx context.Context) (T, error) {
+		v, err := f(ctx)
+		if err == nil {
+			return v, nil
+		}
+		err = c.classify(err)
+		if e := (*fault.Error)(nil); errors.As(err, &e) && e.Kind == fault.Conflict {
+			e.Kind = fault.Unavailable
+		}
+		return v, err
+	}
+}
+
 // wait returns how long to wait after the attempt failed with err, and whether
 // there is to be another one.
 func (r retry) wait(attempt int, err error) (time.Duration, bool) {

@@ -86,6 +86,27 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
+// A change without an etag that meets another change of the same account is made again.
+func TestAccountThatIsBusy(t *testing.T) {
+	t.Parallel()
+	const busy = `{"error":{"code":409,"status":"ABORTED","message":"There were concurrent policy changes."}}`
+	for name, change := range map[string]func(ctx context.Context, c *Client) error{
+		"disable": func(ctx context.Context, c *Client) error { return c.DisableAccount(ctx, "p", "1") },
+		"delete":  func(ctx context.Context, c *Client) error { return c.DeleteAccount(ctx, "p", "1") },
+		"key":     func(ctx context.Context, c *Client) error { return c.DeleteKey(ctx, "p", "1", "k") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h, at := failing(2, 409, busy, nil)
+				err := change(t.Context(), newTestClient(t, inMemory(h)))
+				if diff := cmp.Diff(seconds(0, 1, 3), *at); diff != "" || err != nil {
+					t.Errorf("%v; requests (-want +got):\n%s", err, diff)
+				}
+			})
+		})
+	}
+}
+
 func TestScheduleHasFullJitter(t *testing.T) {
 	t.Parallel()
 	err := fault.New(fault.Unavailable, "down")

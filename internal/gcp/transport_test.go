@@ -127,7 +127,7 @@ func TestEmulatorGetsProductionRequests(t *testing.T) {
 	}
 	want := map[string]bool{
 		"iam.googleapis.com": true, "iamcredentials.googleapis.com": true, "oauth2.googleapis.com": true,
-		"cloudresourcemanager.googleapis.com": true, "storage.googleapis.com": true, "bigquery.googleapis.com": true,
+		"cloudresourcemanager.googleapis.com": true, "storage.googleapis.com": true, "bigquery.googleapis.com": true, "cloudasset.googleapis.com": true,
 	}
 	if diff := cmp.Diff(want, hosts); diff != "" {
 		t.Errorf("Host headers (-want +got):\n%s", diff)

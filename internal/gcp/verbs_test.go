@@ -59,6 +59,12 @@ func verbs(t *testing.T) []verb {
 			request{"POST", "https://iam.googleapis.com/v1/projects/acme-agents/serviceAccounts/" + agentUID + ":disable?alt=json&prettyPrint=false", nil, object{}}},
 		{"delete account", func(ctx context.Context, c *Client) error { return c.DeleteAccount(ctx, "acme-agents", agentUID) },
 			request{"DELETE", "https://iam.googleapis.com/v1/projects/acme-agents/serviceAccounts/" + agentUID + "?alt=json&prettyPrint=false", nil, nil}},
+		{"accounts", func(ctx context.Context, c *Client) error { _, err := c.Accounts(ctx, "acme-agents"); return err },
+			request{"GET", "https://iam.googleapis.com/v1/projects/acme-agents/serviceAccounts?alt=json&pageSize=100&pageToken=&prettyPrint=false", nil, nil}},
+		{"search policies", func(ctx context.Context, c *Client) error {
+			_, err := c.SearchPolicies(ctx, name(t, "organizations/1"), agent)
+			return err
+		}, request{"GET", "https://cloudasset.googleapis.com/v1/organizations/1:searchAllIamPolicies?pageSize=500&query=policy%3A%22ti-report%40acme-agents.iam.gserviceaccount.com%22", nil, nil}},
 		{"upload key", func(ctx context.Context, c *Client) error {
 			_, err := c.UploadKey(ctx, "acme-agents", agent, []byte("PEM"))
 			return err

@@ -1,0 +1,64 @@
+package gcp
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/taskiam/taskiam/internal/resource"
+)
+
+// searchPage is how many results one page of a search may have at most
+// (asset-inventory/docs/reference/rest/v1/TopLevel/searchAllIamPolicies).
+const searchPage = "500"
+
+// SearchPolicies returns the full names of the resources below scope, a project,
+// folder or organization, whose policies have the text in a member: an email finds a
+// principal, the deleted one of that email too. It takes the permission
+// cloudasset.assets.searchAllIamPolicies on scope. The index behind it follows changes
+// with a delay, so what was written a moment ago may be missing.
+func (c *Client) SearchPolicies(ctx context.Context, scope resource.Name, text string) ([]string, error) {
+	query := url.Values{"query": {"policy:" + strconv.Quote(text)}, "pageSize": {searchPage}}
+	var names []string
+	for {
+		next, err := call(ctx, c, task{"searching the policies of", scope.String()}, func(ctx context.Context) (string, error) {
+			data, err := rest(ctx, c.as, http.MethodGet,
+				"https://cloudasset.googleapis.com/v1/"+scope.Relative()+":searchAllIamPolicies?"+query.Encode(), nil, nil)
+			if err != nil {
+				return "", err
+			}
+			var page struct {
+				Results       []struct{ Resource string }
+				NextPageToken string
+			}
+			if err := json.Unmarshal(data, &page); err != nil {
+				return "", fmt.Errorf("parsing the answer: %w", err)
+			}
+			for _, r := range page.Results {
+				names = append(names, fullName(r.Resource))
+			}
+			return page.NextPageToken, nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		if next == "" {
+			return names, nil
+		}
+		query.Set("pageToken", next)
+	}
+}
+
+// fullName returns the name that IAM has for what Cloud Asset Inventory names
+// otherwise: it knows a bucket as //storage.googleapis.com/BUCKET
+// (asset-inventory/docs/asset-names).
+func fullName(asset string) string {
+	if bucket, ok := strings.CutPrefix(asset, "//storage.googleapis.com/"); ok && !strings.Contains(bucket, "/") {
+		return "//storage.googleapis.com/projects/_/buckets/" + bucket
+	}
+	return asset
+}
