@@ -17,9 +17,6 @@ import (
 const (
 	// unbindWithin bounds the fight with others for one policy.
 	unbindWithin = 3 * time.Minute
-	// visibleSoon bounds the wait for an account whose creation was cut off: it is
-	// more likely that there is none.
-	visibleSoon = 5 * time.Second
 	// goneWithin bounds the wait for reads to show that something is gone.
 	goneWithin = time.Minute
 )
@@ -33,7 +30,9 @@ type Receipt struct {
 	Already bool
 	Steps   []Step
 	// Left names what could not be taken away. Empty means: checked, nothing is left.
-	Left    []string
+	Left []string
+	// Looked says, in words, where bindings were looked for beside the journal.
+	Looked  []string
 	Elapsed time.Duration
 }
 
@@ -50,6 +49,7 @@ type Step struct {
 // another process is at work on the run, it waits for it as long as wait says. With
 // [fault.Incomplete] the receipt names what is left.
 func (e *Engine) Down(ctx context.Context, run grants.RunID, wait time.Duration) (*Receipt, error) {
+	e.prune()
 	j, err := e.Journals.Open(ctx, run, wait)
 	if err != nil {
 		return nil, err
@@ -60,20 +60,58 @@ func (e *Engine) Down(ctx context.Context, run grants.RunID, wait time.Duration)
 
 func (e *Engine) takeDown(ctx context.Context, j *journal.Journal) (*Receipt, error) {
 	run := j.Run()
-	d := &descent{
-		Engine: e, run: run, journal: j, begun: e.Now(),
-		receipt: &Receipt{Run: run.ID(), Task: run.Opened.Task, Email: run.Opened.Email},
-	}
+	d := e.descent(targetOf(run), j)
 	if run.State() == journal.Ended {
 		d.receipt.Already = true
 		return d.receipt, nil
 	}
-	if err := d.refuse(); err != nil {
+	if err := e.refuse(run.Opened); err != nil {
 		return d.receipt, err
 	}
-	d.record(journal.DownBegan{})
-	d.descend(ctx)
-	d.receipt.Elapsed = e.Now().Sub(d.begun)
+	return d.descend(ctx)
+}
+
+// descent is one teardown at work.
+type descent struct {
+	*Engine
+	target  target
+	journal *journal.Journal // nil where there is none; then nothing is recorded
+	begun   time.Time
+
+	account  grants.Account // as far as it is known
+	state    presence
+	disabled chan struct{} // closed once the account is disabled, or cannot be
+
+	mu      sync.Mutex // guards what follows
+	receipt *Receipt
+	checks  []journal.Check
+	errs    []error
+	hints   []string
+	// unrecorded is why the journal could not be written. That stops no teardown: what
+	// it takes away was announced when it was made.
+	unrecorded error
+}
+
+// descent returns the teardown of t, not begun yet.
+func (e *Engine) descent(t target, j *journal.Journal) *descent {
+	return &descent{
+		Engine: e, target: t, journal: j, begun: e.Now(), disabled: make(chan struct{}),
+		receipt: &Receipt{Run: t.run, Task: t.task, Email: t.email},
+	}
+}
+
+// descend carries the teardown out.
+func (d *descent) descend(ctx context.Context) (*Receipt, error) {
+	if d.begin(ctx) {
+		d.finish(ctx)
+	}
+	return d.end()
+}
+
+// end closes the journal's account of the teardown and returns the receipt.
+func (d *descent) end() (*Receipt, error) {
+	<-d.disabled
+	d.receipt.Elapsed = d.Now().Sub(d.begun)
 	// What is left keeps the run open, whatever was or was not checked.
 	for _, what := range d.receipt.Left {
 		d.checks = append(d.checks, journal.Check{What: "nothing is left", Found: what})
@@ -83,32 +121,15 @@ func (e *Engine) takeDown(ctx context.Context, j *journal.Journal) (*Receipt, er
 		return d.receipt, d.incomplete()
 	}
 	if d.unrecorded != nil {
-		return d.receipt, fmt.Errorf("run %s is down, but its journal does not say so: %w", run.ID(), d.unrecorded)
+		return d.receipt, fmt.Errorf("run %s is down, but its journal does not say so: %w", d.target.run, d.unrecorded)
 	}
 	return d.receipt, nil
 }
 
-// descent is one teardown at work.
-type descent struct {
-	*Engine
-	run     *journal.Run
-	journal *journal.Journal
-	begun   time.Time
-
-	mu      sync.Mutex // guards what follows
-	receipt *Receipt
-	checks  []journal.Check
-	errs    []error
-	// unrecorded is why the journal could not be written. That stops no teardown: what
-	// it takes away was announced when it was made.
-	unrecorded error
-}
-
-// refuse returns why the journal cannot be followed at all. It is only a file: it
+// refuse returns why a journal cannot be followed at all. It is only a file: it
 // must name this cloud, and the account that its own run id makes.
-func (d *descent) refuse() error {
-	o := d.run.Opened
-	cloud, endpoint := d.Cloud.Cloud()
+func (e *Engine) refuse(o journal.Opened) error {
+	cloud, endpoint := e.Cloud.Cloud()
 	if o.Cloud != cloud || o.Endpoint != endpoint {
 		hint := "unset TASKIAM_EMULATOR_HOST"
 		if o.Cloud == "emulator" {
@@ -142,8 +163,11 @@ func (d *descent) try(name, on string, f func() error) bool {
 	return err == nil
 }
 
-// record takes down what was done.
+// record takes down what was done, where there is a journal.
 func (d *descent) record(records ...journal.Record) {
+	if d.journal == nil {
+		return
+	}
 	if err := d.journal.Append(records...); err != nil {
 		d.mu.Lock()
 		defer d.mu.Unlock()
@@ -162,60 +186,73 @@ func (d *descent) left(format string, args ...any) {
 }
 
 func (d *descent) incomplete() error {
-	run := d.run.ID()
+	again := "taskiam down " + string(d.target.run)
+	if d.journal == nil {
+		again = "taskiam down --account " + d.target.email + " --project " + d.target.project
+	}
 	return errors.Join(append([]error{fault.WithHint(
-		fault.New(fault.Incomplete, "run %s is not all gone: %d left", run, len(d.receipt.Left)),
-		"taskiam down "+string(run))}, d.errs...)...)
+		fault.New(fault.Incomplete, "run %s is not all gone: %d left", d.target.run, len(d.receipt.Left)),
+		append([]string{again}, d.hints...)...)}, d.errs...)...)
 }
 
-func (d *descent) descend(ctx context.Context) {
-	o := d.run.Opened
-	if !d.try("remove delivery", o.DeliveryDir, func() error {
-		if err := d.Credentials.Remove(o.DeliveryDir, d.run.ID()); err != nil {
+// begin removes the delivery, makes sure of the account, and begins to disable it: of
+// all writes that is the first, because it is what ends tokens that are already out. It
+// reports whether there is anything more that may be done.
+func (d *descent) begin(ctx context.Context) bool {
+	d.record(journal.DownBegan{})
+	t := d.target
+	if t.dir != "" && !d.try("remove delivery", t.dir, func() error {
+		if err := d.Credentials.Remove(t.dir, t.run); err != nil {
 			return err
 		}
-		d.record(journal.Removed{Path: o.DeliveryDir})
+		d.record(journal.Removed{Path: t.dir})
 		return nil
 	}) {
-		d.left("the delivery in %s", o.DeliveryDir)
+		d.left("the delivery in %s", t.dir)
 	}
 
-	account, state := d.lookUp(ctx)
-	if state == foreign {
-		d.left("the account %s, which is not this run's and was not touched", o.Email)
-		return
+	d.account, d.state = d.lookUp(ctx)
+	if d.state != present {
+		close(d.disabled)
+	} else {
+		go func() {
+			defer close(d.disabled)
+			d.disable(ctx, d.account)
+		}()
 	}
+	if d.state == foreign {
+		d.left("the account %s, which is not this run's and was not touched", t.email)
+		return false
+	}
+	return true
+}
 
-	// Disabling goes first among the writes, and beside the reading of the policies:
-	// it is what ends tokens that are already out.
-	disabled := make(chan struct{})
+// finish takes the bindings and the keys away, then the account, and checks that.
+func (d *descent) finish(ctx context.Context) {
+	names, readable, missing := d.resources(ctx)
 	var wg sync.WaitGroup
-	wg.Go(func() {
-		defer close(disabled)
-		if state == present {
-			d.disable(ctx, account)
-		}
-	})
-	names, readable := d.resources()
-	unbound := d.unbindAll(ctx, names, account.UniqueID, disabled)
-	if state == present {
-		<-disabled
-		wg.Go(func() { d.deleteKeys(ctx, account) })
+	unbound := d.unbindAll(ctx, names)
+	<-d.disabled
+	if d.state == present {
+		wg.Go(func() { d.deleteKeys(ctx, d.account) })
 	}
 	clean := unbound() && readable
 	wg.Wait()
 
-	if state == present {
-		if !clean {
+	if d.state == present {
+		switch {
+		case !clean:
 			// Deleted now, it would stay in those policies as a deleted: member; disabled,
 			// it is as powerless, and a later down can finish.
-			d.left("the account %s, disabled, until the bindings above are gone", o.Email)
-			return
+			d.left("the account %s, disabled, until the bindings above are gone", d.target.email)
+		case missing != nil:
+			d.left("the account %s, disabled, because not every place that may bind it could be searched", d.target.email)
+		default:
+			d.delete(ctx, d.account)
 		}
-		d.delete(ctx, account)
 	}
-	if clean {
-		d.check(ctx, account, state, names)
+	if clean && missing == nil {
+		d.check(ctx, names)
 	}
 }
 
@@ -230,14 +267,17 @@ const (
 )
 
 // lookUp finds the live account and makes sure that it is the run's: by its unique
-// id, where the journal has one, and by the mark. A journal that was tampered with
-// must not reach anybody else's account.
+// id, where that is known, and by the mark. A journal that was tampered with must not
+// reach anybody else's account.
 func (d *descent) lookUp(ctx context.Context) (grants.Account, presence) {
-	o := d.run.Opened
-	found := grants.Account{Email: o.Email, UniqueID: d.run.Account.UniqueID}
+	t := d.target
+	found := grants.Account{Email: t.email, UniqueID: t.uid}
+	if t.tombstone {
+		return found, absent
+	}
 	state := unknown
-	d.try("find account", o.Email, func() error {
-		live, err := d.account(ctx)
+	d.try("find account", t.email, func() error {
+		live, err := d.liveAccount(ctx)
 		if fault.Is(err, fault.NotFound) {
 			state = absent
 			return nil
@@ -247,34 +287,55 @@ func (d *descent) lookUp(ctx context.Context) (grants.Account, presence) {
 		}
 		mark, marked := grants.ParseMark(live.Description)
 		switch {
-		case live.Email != o.Email,
-			d.run.Account.UniqueID != "" && live.UniqueID != d.run.Account.UniqueID,
-			!marked || mark.Run != d.run.ID():
+		case live.Email != t.email,
+			t.uid != "" && live.UniqueID != t.uid,
+			!marked || mark.Run != t.run:
 			state = foreign
-			return fault.New(fault.Conflict, "the account %s (unique id %s) does not carry the mark of run %s", live.Email, live.UniqueID, d.run.ID())
+			return fault.New(fault.Conflict, "the account %s (unique id %s) does not carry the mark of run %s", live.Email, live.UniqueID, t.run)
 		}
 		found, state = live, present
 		return nil
 	})
 	if state == unknown {
-		d.left("perhaps the account %s, which could not be looked at", o.Email)
+		d.left("perhaps the account %s, which could not be looked at", t.email)
 	}
 	return found, state
 }
 
-// account reads the live account. One whose creation was begun but not confirmed
-// may take a moment to show; one that was confirmed and is not there is gone.
-func (d *descent) account(ctx context.Context) (grants.Account, error) {
-	o := d.run.Opened
-	if d.run.Account.UniqueID != "" {
-		return d.Cloud.Account(ctx, o.Project, o.Email)
-	}
-	var live grants.Account
-	err := d.repeat(ctx, "find account", o.Email, visibleSoon, func() (err error) {
-		live, err = d.Cloud.Account(ctx, o.Project, o.Email)
+// liveAccount reads the live account. Reads see a new one late
+// (iam/docs/service-accounts-create), so that in the first minutes of a run their
+// finding nothing means nothing.
+func (d *descent) liveAccount(ctx context.Context) (live grants.Account, err error) {
+	t := d.target
+	read := func() (err error) {
+		live, err = d.Cloud.Account(ctx, t.project, t.email)
 		return err
-	}, fault.NotFound)
-	return live, err
+	}
+	missing := read()
+	if t.opened.IsZero() || !fault.Is(missing, fault.NotFound, fault.Denied) {
+		return live, missing
+	}
+	late := t.opened.Add(visibleWithin).Sub(d.Now())
+	if t.uid == "" {
+		// Whether a creation that was cut off came about is asked by repeating it: writes
+		// see at once what is there. If it did not, it has now, and is ours to take away.
+		made, err := d.Cloud.CreateAccount(ctx, t.project, grants.AccountID(t.task, t.run), displayName(t.task), t.mark.String())
+		switch {
+		case err == nil:
+			d.record(journal.AccountCreated{UniqueID: made.UniqueID})
+			return made, nil
+		case fault.Is(err, fault.Exists):
+			late = visibleWithin
+		case fault.Is(err, fault.Denied, fault.Invalid, fault.Precondition, fault.NotFound):
+			return live, missing // then the first try was refused as well
+		default:
+			return live, err
+		}
+	}
+	if late <= 0 {
+		return live, missing
+	}
+	return live, d.repeat(ctx, "find account", t.email, late, read, fault.NotFound, fault.Denied)
 }
 
 func (d *descent) disable(ctx context.Context, account grants.Account) {
@@ -290,13 +351,20 @@ func (d *descent) disable(ctx context.Context, account grants.Account) {
 	}
 }
 
-// resources returns the resources whose policies the run may have edited: all that it
-// was to edit, since a journal can have lost its end. A name that cannot be read, in a
-// journal that was written by hand, is left.
-func (d *descent) resources() (names []resource.Name, readable bool) {
-	all := d.run.Resources()
-	for _, edit := range d.run.Opened.Edits {
-		all = append(all, edit.Resource)
+// resources returns the resources whose policies may name the account: what the target
+// says, and what a search finds. A name that cannot be read is left. What a search
+// could not cover is missing: it bars the deleting, since an account that is deleted
+// while something binds it leaves a deleted: member there.
+func (d *descent) resources(ctx context.Context) (names []resource.Name, readable bool, missing error) {
+	all := slices.Clone(d.target.resources)
+	if d.target.find != nil {
+		d.try("find bindings", d.target.email, func() error {
+			found := d.target.find(ctx)
+			all = append(all, found.resources...)
+			d.receipt.Looked, missing = found.looked, found.missing
+			d.hints = append(d.hints, found.hints...)
+			return missing
+		})
 	}
 	slices.Sort(all)
 	readable = true
@@ -304,23 +372,23 @@ func (d *descent) resources() (names []resource.Name, readable bool) {
 		name, err := resource.ParseFull(full)
 		if err != nil {
 			d.try("unbind", full, func() error { return err })
-			d.left("bindings of %s on %s", d.run.Opened.Email, full)
+			d.left("bindings of %s on %s", d.target.email, full)
 			readable = false
 			continue
 		}
 		names = append(names, name)
 	}
-	return names, readable
+	return names, readable, missing
 }
 
 // unbindAll begins to take the account out of every policy of the run, side by
 // side; the reads go on beside the disabling, the writes wait for it. The returned
 // function waits for the end and reports whether all are clean.
-func (d *descent) unbindAll(ctx context.Context, names []resource.Name, uid string, disabled <-chan struct{}) func() bool {
+func (d *descent) unbindAll(ctx context.Context, names []resource.Name) func() bool {
 	var wg sync.WaitGroup
 	clean := make([]bool, len(names))
 	for i, name := range names {
-		wg.Go(func() { clean[i] = d.unbind(ctx, name, uid, disabled) })
+		wg.Go(func() { clean[i] = d.unbind(ctx, name) })
 	}
 	return func() bool {
 		wg.Wait()
@@ -328,13 +396,13 @@ func (d *descent) unbindAll(ctx context.Context, names []resource.Name, uid stri
 	}
 }
 
-func (d *descent) unbind(ctx context.Context, name resource.Name, uid string, disabled <-chan struct{}) bool {
-	email, on := d.run.Opened.Email, name.String()
+func (d *descent) unbind(ctx context.Context, name resource.Name) bool {
+	on := name.String()
 	ok := d.try("unbind", on, func() error {
 		err := d.repeat(ctx, "unbind", on, unbindWithin, func() error {
 			return d.underLock(ctx, name, func(doc grants.Document) (bool, error) {
-				<-disabled
-				return doc.RemoveAccount(email, uid), nil
+				<-d.disabled
+				return d.target.removeFrom(doc, d.account.UniqueID), nil
 			}, nil)
 		}, fault.Conflict)
 		if err != nil && !fault.Is(err, fault.NotFound) { // a resource that is gone binds nobody
@@ -344,7 +412,7 @@ func (d *descent) unbind(ctx context.Context, name resource.Name, uid string, di
 		return nil
 	})
 	if !ok {
-		d.left("bindings of %s on %s", email, on)
+		d.left("bindings of %s on %s", d.target.email, on)
 	}
 	return ok
 }
@@ -352,7 +420,7 @@ func (d *descent) unbind(ctx context.Context, name resource.Name, uid string, di
 // unbound returns the records that say that the run's bindings on a resource are gone.
 func (d *descent) unbound(full string) []journal.Record {
 	var out []journal.Record
-	for _, b := range d.run.Bindings {
+	for _, b := range d.target.bindings {
 		if b.Resource == full {
 			out = append(out, journal.Unbound{Resource: full, Binding: b.Binding})
 		}
@@ -362,22 +430,17 @@ func (d *descent) unbound(full string) []journal.Record {
 
 // deleteKeys deletes every key of the account: whoever made it, it is the run's.
 func (d *descent) deleteKeys(ctx context.Context, account grants.Account) {
-	var ids []string
-	unnamed := false
-	for _, k := range d.run.Keys {
-		if k.ID == "" {
-			unnamed = true // its upload was begun, and the answer got lost
-		} else {
-			ids = append(ids, k.ID)
-		}
-	}
-	if unnamed {
+	ids := slices.Clone(d.target.keys)
+	if d.target.askKeys {
 		d.try("list keys", account.Email, func() error {
 			keys, err := d.Cloud.Keys(ctx, account.Project, account.UniqueID)
 			for _, k := range keys {
 				if !slices.Contains(ids, k.ID) {
 					ids = append(ids, k.ID)
 				}
+			}
+			if fault.Is(err, fault.NotFound) { // somebody else was quicker, and its keys went with it
+				return nil
 			}
 			return err
 		})
@@ -415,20 +478,20 @@ func (d *descent) delete(ctx context.Context, account grants.Account) {
 }
 
 // check looks again at everything that the run touched.
-func (d *descent) check(ctx context.Context, account grants.Account, state presence, names []resource.Name) {
-	o := d.run.Opened
+func (d *descent) check(ctx context.Context, names []resource.Name) {
+	t, uid := d.target, d.account.UniqueID
 	var wg sync.WaitGroup
-	if state == present {
+	if d.state == present {
 		wg.Go(func() {
-			d.verify(ctx, "check account is gone", o.Email, func() (string, error) {
-				_, err := d.Cloud.Account(ctx, o.Project, account.UniqueID)
+			d.verify(ctx, "check account is gone", t.email, func() (string, error) {
+				_, err := d.Cloud.Account(ctx, t.project, uid)
 				switch {
 				case err == nil:
-					return "the account " + o.Email, nil
+					return "the account " + t.email, nil
 				case fault.Is(err, fault.NotFound):
 					return "", nil
 				default:
-					return "perhaps the account " + o.Email, err
+					return "perhaps the account " + t.email, err
 				}
 			})
 		})
@@ -441,9 +504,9 @@ func (d *descent) check(ctx context.Context, account grants.Account, state prese
 				case fault.Is(err, fault.NotFound):
 					return "", nil
 				case err != nil:
-					return fmt.Sprintf("perhaps bindings of %s on %s", o.Email, name), err
-				case len(doc.Account(o.Email, account.UniqueID)) > 0:
-					return fmt.Sprintf("bindings of %s on %s", o.Email, name), nil
+					return fmt.Sprintf("perhaps bindings of %s on %s", t.email, name), err
+				case len(t.in(doc, uid)) > 0:
+					return fmt.Sprintf("bindings of %s on %s", t.email, name), nil
 				default:
 					return "", nil
 				}

@@ -23,6 +23,8 @@ import (
 type Accounts interface {
 	CreateAccount(ctx context.Context, project, id, displayName, description string) (grants.Account, error)
 	Account(ctx context.Context, project, id string) (grants.Account, error)
+	// Accounts lists the accounts of a project.
+	Accounts(ctx context.Context, project string) ([]grants.Account, error)
 	DisableAccount(ctx context.Context, project, id string) error
 	DeleteAccount(ctx context.Context, project, id string) error
 }
@@ -50,6 +52,9 @@ type Catalog interface {
 	Bucket(ctx context.Context, bucket resource.Name) (grants.Bucket, error)
 	// Ancestors returns a project and what is above it, the nearest first.
 	Ancestors(ctx context.Context, project string) ([]resource.Name, error)
+	// SearchPolicies returns the full names of the resources below scope whose policies
+	// have the text in a member. It may not know yet what was written a moment ago.
+	SearchPolicies(ctx context.Context, scope resource.Name, text string) ([]string, error)
 }
 
 // Tester asks, as some principal, which of the permissions it has on a resource.
@@ -66,6 +71,8 @@ type Cloud interface {
 	Tester
 	// Cloud names what is spoken to: "google" or "emulator", and its endpoint.
 	Cloud() (name, endpoint string)
+	// Clock returns what time it is there, as far as is known by now.
+	Clock() time.Time
 	Whoami(ctx context.Context) (grants.Identity, error)
 	AccessToken(ctx context.Context, account string, lifetime time.Duration) (grants.Token, error)
 }

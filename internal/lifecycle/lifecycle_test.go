@@ -510,83 +510,89 @@ func TestTamperedMemberIsLeftAlone(t *testing.T) {
 // made again under the same name is somebody else's.
 func TestAccountOfTheSameNameIsNotTouched(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	_, plan := w.up(byKey)
-	e := w.engine()
-	ctx := t.Context()
-	if err := e.Cloud.DeleteAccount(ctx, "acme-agents", plan.Email); err != nil {
-		t.Fatal(err)
-	}
-	other, err := e.Cloud.CreateAccount(ctx, "acme-agents", plan.AccountID, "somebody else's", "made by hand")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = e.Down(ctx, plan.Run, 0)
-	if !fault.Is(err, fault.Incomplete) {
-		t.Errorf("down: %v", err)
-	}
-	live, err := e.Cloud.Account(ctx, "acme-agents", plan.Email)
-	if err != nil || live.UniqueID != other.UniqueID || live.Disabled {
-		t.Errorf("the other account is %+v, %v", live, err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		_, plan := w.up(byKey)
+		e := w.engine()
+		ctx := t.Context()
+		if err := e.Cloud.DeleteAccount(ctx, "acme-agents", plan.Email); err != nil {
+			t.Fatal(err)
+		}
+		other, err := e.Cloud.CreateAccount(ctx, "acme-agents", plan.AccountID, "somebody else's", "made by hand")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = e.Down(ctx, plan.Run, 0)
+		if !fault.Is(err, fault.Incomplete) {
+			t.Errorf("down: %v", err)
+		}
+		live, err := e.Cloud.Account(ctx, "acme-agents", plan.Email)
+		if err != nil || live.UniqueID != other.UniqueID || live.Disabled {
+			t.Errorf("the other account is %+v, %v", live, err)
+		}
+	})
 }
 
 // An account that somebody deleted by hand leaves deleted: members; down clears them.
 func TestTombstonesAreCleared(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	_, plan := w.up(byKey)
-	e := w.engine()
-	if err := e.Cloud.DeleteAccount(t.Context(), "acme-agents", plan.Email); err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Contains(w.snapshot(), []byte("deleted:serviceAccount:"+plan.Email)) {
-		t.Fatal("the emulator makes no tombstones")
-	}
-	if _, err := e.Down(t.Context(), plan.Run, 0); err != nil {
-		t.Fatal(err)
-	}
-	w.asBefore()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		_, plan := w.up(byKey)
+		e := w.engine()
+		if err := e.Cloud.DeleteAccount(t.Context(), "acme-agents", plan.Email); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(w.snapshot(), []byte("deleted:serviceAccount:"+plan.Email)) {
+			t.Fatal("the emulator makes no tombstones")
+		}
+		if _, err := e.Down(t.Context(), plan.Run, 0); err != nil {
+			t.Fatal(err)
+		}
+		w.asBefore()
+	})
 }
 
 // A unique id in the journal that is somebody else's does not reach their tombstone.
 func TestForeignTombstonesStay(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ctx := t.Context()
-	e := w.engine()
-	// A neighbour's account that was deleted before it was unbound.
-	other, err := e.Cloud.CreateAccount(ctx, "acme-agents", "neighbour", "", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, _, err := resource.Parse("projects/acme-agents/secrets/api-key")
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc, err := e.Cloud.ReadPolicy(ctx, secret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc.Add(grants.Binding{Role: "roles/secretmanager.viewer", Member: other.Member()})
-	if _, err := e.Cloud.WritePolicy(ctx, secret, doc); err != nil {
-		t.Fatal(err)
-	}
-	if err := e.Cloud.DeleteAccount(ctx, "acme-agents", other.Email); err != nil {
-		t.Fatal(err)
-	}
-	w.before = w.snapshot()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		ctx := t.Context()
+		e := w.engine()
+		// A neighbour's account that was deleted before it was unbound.
+		other, err := e.Cloud.CreateAccount(ctx, "acme-agents", "neighbour", "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		secret, _, err := resource.Parse("projects/acme-agents/secrets/api-key")
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc, err := e.Cloud.ReadPolicy(ctx, secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc.Add(grants.Binding{Role: "roles/secretmanager.viewer", Member: other.Member()})
+		if _, err := e.Cloud.WritePolicy(ctx, secret, doc); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Cloud.DeleteAccount(ctx, "acme-agents", other.Email); err != nil {
+			t.Fatal(err)
+		}
+		w.before = w.snapshot()
 
-	result, plan := w.up(byKey)
-	if err := e.Cloud.DeleteAccount(ctx, "acme-agents", plan.Email); err != nil {
-		t.Fatal(err)
-	}
-	ours := result.Run.Account.UniqueID
-	w.tamper(plan.Run, func(b []byte) []byte { return bytes.ReplaceAll(b, []byte(ours), []byte(other.UniqueID)) })
-	_, err = w.engine().Down(ctx, plan.Run, 0)
-	if !bytes.Contains(w.snapshot(), []byte("deleted:serviceAccount:neighbour@")) {
-		t.Errorf("down took a neighbour's tombstone away (%v)", err)
-	}
+		result, plan := w.up(byKey)
+		if err := e.Cloud.DeleteAccount(ctx, "acme-agents", plan.Email); err != nil {
+			t.Fatal(err)
+		}
+		ours := result.Run.Account.UniqueID
+		w.tamper(plan.Run, func(b []byte) []byte { return bytes.ReplaceAll(b, []byte(ours), []byte(other.UniqueID)) })
+		_, err = w.engine().Down(ctx, plan.Run, 0)
+		if !bytes.Contains(w.snapshot(), []byte("deleted:serviceAccount:neighbour@")) {
+			t.Errorf("down took a neighbour's tombstone away (%v)", err)
+		}
+	})
 }
 
 func TestReuseIsForTheSameManifestOnly(t *testing.T) {

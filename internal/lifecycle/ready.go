@@ -38,9 +38,24 @@ func (u *ascent) proveAll(ctx context.Context) <-chan error {
 	return out
 }
 
+// notAsked is why a grant is not proved that nobody has asked about.
+const notAsked = "not asked yet"
+
+// proveNone records that nobody asked.
+func (u *ascent) proveNone(context.Context) <-chan error {
+	out := make(chan error, 1)
+	records := make([]journal.Record, len(u.grants))
+	for i := range u.grants {
+		u.grants[i] = GrantState{Grant: i, State: journal.NotReady, Why: notAsked}
+		records[i] = journal.GrantReady{Grant: i, State: journal.NotReady, Why: notAsked}
+	}
+	out <- u.journal.Append(records...)
+	return out
+}
+
 func (u *ascent) prove(ctx context.Context, edit grants.Edit, b grants.Binding, grant int) error {
 	state := GrantState{Grant: grant}
-	u.grants[grant] = GrantState{Grant: grant, State: journal.NotReady, Why: "not asked yet"}
+	u.grants[grant] = GrantState{Grant: grant, State: journal.NotReady, Why: notAsked}
 	if after(ctx, u.bound[edit.Resource]) != nil || after(ctx, u.armed) != nil {
 		return nil
 	}

@@ -37,6 +37,9 @@ type UpOptions struct {
 	Dir            string // where the delivery goes; must not exist or be empty
 	// ReadyTimeout is how long to wait until all access is usable.
 	ReadyTimeout time.Duration
+	// NoWait returns as soon as everything is bound and delivered. Nobody has asked
+	// then whether the access works, and that it is not known is no error.
+	NoWait bool
 }
 
 // Result is a run that is up.
@@ -99,6 +102,7 @@ func (e *Engine) Up(ctx context.Context, plan grants.Plan, o UpOptions) (*Result
 		return nil, err
 	}
 	u.survey = s
+	e.prune()
 	cloud, endpoint := e.Cloud.Cloud()
 	e.report("acting as "+s.operator.Member, cloud+" ("+endpoint+")", Known, nil)
 	j, err := e.Journals.Create(journal.Opened{
@@ -123,6 +127,9 @@ func (e *Engine) Up(ctx context.Context, plan grants.Plan, o UpOptions) (*Result
 	result := &Result{
 		Plan: plan, Operator: s.operator, Run: j.Run(), Dir: o.Dir,
 		Grants: u.grants, Elapsed: e.Now().Sub(u.begun),
+	}
+	if o.NoWait {
+		return result, nil
 	}
 	return result, u.unready()
 }
@@ -154,11 +161,16 @@ func intended(plan grants.Plan) []journal.Edit {
 func (e *Engine) undo(ctx context.Context, j *journal.Journal, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoWithin)
 	defer cancel()
-	if _, err := e.takeDown(ctx, j); err != nil {
-		// Incomplete comes first: it is what the exit code has to say.
-		return errors.Join(err, cause)
+	receipt, err := e.takeDown(ctx, j)
+	if err == nil {
+		return cause
 	}
-	return cause
+	// Incomplete comes first: it is what the exit code has to say.
+	errs := []error{err}
+	for _, what := range receipt.Left {
+		errs = append(errs, errors.New("left: "+what))
+	}
+	return errors.Join(append(errs, cause)...)
 }
 
 // ascent is one up at work. Its parts run side by side and wait for each other by
@@ -202,7 +214,11 @@ func (u *ascent) makeKey() {
 func (u *ascent) climb(outer context.Context) error {
 	ready, cancel := context.WithTimeout(outer, u.options.ReadyTimeout)
 	defer cancel()
-	proofs := u.proveAll(ready)
+	prove := u.proveAll
+	if u.options.NoWait {
+		prove = u.proveNone
+	}
+	proofs := prove(ready)
 
 	g, ctx := errgroup.WithContext(outer)
 	g.Go(func() error { return u.createAccount(ctx) })
@@ -238,10 +254,13 @@ func after(ctx context.Context, step <-chan struct{}) error {
 	}
 }
 
+// displayName is what an account of the task is called.
+func displayName(task string) string { return "taskiam: " + task }
+
 func (u *ascent) createAccount(ctx context.Context) error {
 	return u.step("create service account", u.plan.Email, func() error {
 		project, mark := u.plan.Task.Project, u.plan.Mark().String()
-		account, err := u.Cloud.CreateAccount(ctx, project, u.plan.AccountID, "taskiam: "+u.plan.Task.Name, mark)
+		account, err := u.Cloud.CreateAccount(ctx, project, u.plan.AccountID, displayName(u.plan.Task.Name), mark)
 		if fault.Is(err, fault.Exists) {
 			// An earlier try of this very call may have been applied and its answer lost.
 			got, lookErr := u.Cloud.Account(ctx, project, u.plan.Email)

@@ -1,0 +1,126 @@
+package lifecycle
+
+import (
+	"context"
+	"time"
+
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/resource"
+)
+
+// accountWait bounds the wait for another process that is at work on the run.
+const accountWait = 30 * time.Second
+
+// DownAccount ends the run of an account, from any machine: the account's own mark says
+// which run that is. If this machine has the run's journal, that is gone by, and closed.
+// Without one, what binds the account is looked for in the project, in more, and
+// wherever the operator may search; if that cannot have been everything, the account
+// stays, disabled, and the error is [fault.Incomplete]. An account that does not carry
+// exactly the mark of its email is not touched.
+func (e *Engine) DownAccount(ctx context.Context, project, email string, more []resource.Name) (*Receipt, error) {
+	if _, err := projectName(project); err != nil {
+		return nil, err
+	}
+	run, ours := grants.RunOf(email, project)
+	if !ours {
+		return nil, fault.New(fault.Conflict, "%s is not the email of a run's account in project %s: nothing was touched", email, project)
+	}
+	j, known, err := e.openFor(ctx, run, project, email, accountWait)
+	if err != nil {
+		return nil, err
+	}
+	if j != nil {
+		defer j.Close()
+		t := targetOf(j.Run())
+		t.resources = append(t.resources, fullNames(more)...)
+		return e.descent(t, j).descend(ctx)
+	}
+	account, err := e.Cloud.Account(ctx, project, email)
+	if fault.Is(err, fault.NotFound) {
+		return e.downGraves(ctx, project, email, more)
+	}
+	if err != nil {
+		return nil, err
+	}
+	mark, ok := markOf(account, project)
+	if !ok {
+		return nil, fault.New(fault.Conflict, "the account %s does not carry the mark of run %s: nothing was touched", email, run)
+	}
+	s, err := e.newSearcher(ctx, project, more)
+	if err != nil {
+		return nil, err
+	}
+	return e.descent(s.marked(account, mark, known), nil).descend(ctx)
+}
+
+// downGraves takes away what a deleted account left in policies.
+func (e *Engine) downGraves(ctx context.Context, project, email string, more []resource.Name) (*Receipt, error) {
+	s, err := e.newSearcher(ctx, project, more)
+	if err != nil {
+		return nil, err
+	}
+	graves, err := s.gravesIn(ctx, s.places(), nil)
+	for _, g := range graves {
+		if g.Email == email {
+			return e.descent(s.target(g), nil).descend(ctx)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return nil, fault.New(fault.NotFound, "there is no account %s, and no policy that was looked at names it", email)
+}
+
+// markOf returns the mark of a run's account, and whether it is one: whether the mark
+// is whole and makes the very email of the account. A prefix or a mark alone proves
+// nothing, since anybody can copy either.
+func markOf(a grants.Account, project string) (grants.Mark, bool) {
+	mark, ok := grants.ParseMark(a.Description)
+	return mark, ok && a.Email == grants.AccountEmail(grants.AccountID(mark.Task, mark.Run), project)
+}
+
+// marked returns the target of an account that no journal here is whole about. What is
+// left of one, known, says where to look too: with that, nothing is missing.
+func (s *searcher) marked(a grants.Account, m grants.Mark, known []string) target {
+	t := marked(a, m)
+	t.resources = known
+	t.find = func(ctx context.Context) findings {
+		f := s.find(ctx, m.Run, a.Email)
+		if len(known) > 0 {
+			f.missing, f.hints = nil, nil
+		}
+		return f
+	}
+	return t
+}
+
+// openFor opens the journal of a run if this machine has one that can be followed for
+// the account: of this cloud, and of this email. Of one that is not whole it returns
+// instead what the run was to edit, if that can be read. A [fault.Locked] means that
+// another process is at work on the run.
+func (e *Engine) openFor(ctx context.Context, run grants.RunID, project, email string, wait time.Duration) (j *journal.Journal, edits []string, err error) {
+	j, err = e.Journals.Open(ctx, run, wait)
+	switch {
+	case err == nil:
+		if o := j.Run().Opened; o.Project == project && o.Email == email && e.refuse(o) == nil {
+			return j, nil, nil
+		}
+		return nil, nil, j.Close()
+	case fault.Is(err, fault.Locked), ctx.Err() != nil:
+		return nil, nil, err
+	}
+	if o, err := e.Journals.Opening(run); err == nil && o.Project == project && o.Email == email && e.refuse(o) == nil {
+		edits = edited(o)
+	}
+	return nil, edits, nil
+}
+
+func fullNames(names []resource.Name) []string {
+	var out []string
+	for _, n := range names {
+		out = append(out, n.Full())
+	}
+	return out
+}

@@ -1,0 +1,15 @@
+package lifecycle
+
+import "time"
+
+// receiptsKept is for how long the journal of a run that is down is kept: it is the
+// run's receipt.
+const receiptsKept = 90 * 24 * time.Hour
+
+// prune removes the journals that nobody needs any more. That it cannot is no reason
+// to stop what it comes before, and the next one tries again.
+func (e *Engine) prune() {
+	if err := e.Journals.Prune(e.Now().Add(-receiptsKept)); err != nil {
+		e.report("old journals cannot be removed: "+err.Error(), "", Known, nil)
+	}
+}

@@ -1,0 +1,189 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/resource"
+)
+
+const (
+	// searchSettles is how old a run must be for the search to be believed: its index
+	// follows the policies with a delay (asset-inventory/docs/search-allow-policies).
+	searchSettles = 10 * time.Minute
+	// anyTombstone is in every member that is a deleted account of a run's.
+	anyTombstone = "deleted:serviceAccount:ti-"
+)
+
+// searcher finds what binds the accounts of one project, in as much of the company as
+// the operator may search.
+type searcher struct {
+	*Engine
+	project resource.Name
+	more    []resource.Name // where the operator says to look, too
+	scope   resource.Name   // what is searched; zero if nothing can be
+	short   error           // why that is not everything; nil if it is
+	graves  []string        // full names of what binds tombstones, according to the search
+	unread  []string        // those whose policies taskiam does not know how to read
+}
+
+// projectName returns a project that accounts are looked for in. Emails have its id, and
+// not its number.
+func projectName(project string) (resource.Name, error) {
+	name, _, err := resource.Parse("projects/" + project)
+	if err != nil {
+		return resource.Name{}, fault.New(fault.Usage, "project %q: %w", project, err)
+	}
+	if project[0] >= '0' && project[0] <= '9' {
+		return resource.Name{}, fault.New(fault.Usage, "project %s is a number: name the project by its id", project)
+	}
+	return name, nil
+}
+
+// newSearcher finds the topmost of what is above the project that can be searched.
+func (e *Engine) newSearcher(ctx context.Context, project string, more []resource.Name) (*searcher, error) {
+	name, err := projectName(project)
+	if err != nil {
+		return nil, err
+	}
+	s := &searcher{Engine: e, project: name, more: more}
+	above, err := e.Cloud.Ancestors(ctx, project)
+	if err != nil {
+		s.short = fmt.Errorf("what is above %s is not known: %w", name, err)
+		above = []resource.Name{name}
+	}
+	for _, scope := range slices.Backward(above) {
+		if s.graves, err = e.Cloud.SearchPolicies(ctx, scope, anyTombstone); err == nil {
+			s.scope = scope
+			return s, nil
+		}
+		if s.short == nil {
+			s.short = err
+		}
+		if passing(err) || ctx.Err() != nil {
+			break // it would be no better below
+		}
+	}
+	return s, nil
+}
+
+// passing reports whether an error would be another one at another time.
+func passing(err error) bool { return fault.Is(err, fault.Unavailable, fault.Throttled) }
+
+// find looks for what binds an account: in the host project, where the operator says,
+// and wherever can be searched.
+func (s *searcher) find(ctx context.Context, run grants.RunID, email string) findings {
+	f := findings{resources: []string{s.project.Full()}, looked: []string{s.project.String()}, missing: s.short}
+	for _, name := range s.more {
+		f.resources = append(f.resources, name.Full())
+		f.looked = append(f.looked, name.String())
+	}
+	if !s.scope.IsZero() {
+		found, err := s.Cloud.SearchPolicies(ctx, s.scope, email)
+		if err != nil && f.missing == nil {
+			f.missing = err
+		}
+		f.resources = append(f.resources, found...)
+		f.looked = append(f.looked, "everything in "+s.scope.String())
+	}
+	if settled := run.Started().Add(searchSettles); f.missing == nil && s.Cloud.Clock().Before(settled) {
+		f.missing = fault.New(fault.Incomplete, "the run is so young that the search may not know all of its bindings before %s", settled.Format(time.RFC3339))
+	}
+	// Whoever says where to look stands in for a search that is not allowed, but not for
+	// one that did not work just now.
+	if f.missing != nil && len(s.more) > 0 && !passing(f.missing) {
+		f.missing = nil
+	}
+	if f.missing != nil {
+		f.hints = []string{"name what the task was given, and it is finished without a search: --resource RESOURCE, once for each"}
+		if fault.Is(f.missing, fault.Denied) {
+			f.hints = append(f.hints, "or search everything, with roles/cloudasset.viewer on the organisation")
+		}
+	}
+	return f
+}
+
+// grave is a deleted account of a run, and the resources that still name it.
+type grave struct {
+	grants.Tombstone
+	run       grants.RunID
+	resources []string
+}
+
+// gravesIn returns the deleted accounts of runs that the policies of the resources
+// name, as far as they are provably ours: by a condition title that is that of the run
+// in the email, or by the unique id, which known has. What cannot be read is an error
+// beside them.
+func (s *searcher) gravesIn(ctx context.Context, resources []string, known map[grants.Tombstone]bool) ([]grave, error) {
+	type sighting struct {
+		grave
+		ours bool
+	}
+	seen := map[grants.Tombstone]*sighting{}
+	var order []grants.Tombstone
+	var errs []error
+	slices.Sort(resources)
+	for _, full := range slices.Compact(resources) {
+		name, err := resource.ParseFull(full)
+		if err != nil {
+			s.unread = append(s.unread, full)
+			continue
+		}
+		doc, err := s.Cloud.ReadPolicy(ctx, name)
+		if err != nil {
+			if !fault.Is(err, fault.NotFound) {
+				errs = append(errs, err)
+			}
+			continue
+		}
+		for _, b := range doc.Bindings() {
+			dead, ok := grants.ParseTombstone(b.Member)
+			if !ok {
+				continue
+			}
+			run, ok := grants.RunOf(dead.Email, s.project.Project())
+			if !ok {
+				continue
+			}
+			g := seen[dead]
+			if g == nil {
+				g = &sighting{grave: grave{Tombstone: dead, run: run}, ours: known[dead]}
+				seen[dead] = g
+				order = append(order, dead)
+			}
+			g.ours = g.ours || b.Condition.Title == grants.ConditionTitle(run)
+			if !slices.Contains(g.resources, full) {
+				g.resources = append(g.resources, full)
+			}
+		}
+	}
+	var out []grave
+	for _, dead := range order {
+		if seen[dead].ours {
+			out = append(out, seen[dead].grave)
+		}
+	}
+	return out, errors.Join(errs...)
+}
+
+// places returns where tombstones are looked for.
+func (s *searcher) places() []string {
+	out := append([]string{s.project.Full()}, s.graves...)
+	for _, name := range s.more {
+		out = append(out, name.Full())
+	}
+	return out
+}
+
+// target returns what there is to take away of a grave.
+func (s *searcher) target(g grave) target {
+	return target{
+		run: g.run, project: s.project.Project(), email: g.Email, uid: g.UniqueID,
+		tombstone: true, resources: g.resources,
+	}
+}

@@ -1,0 +1,454 @@
+package lifecycle
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/resource"
+)
+
+// sideBySide is how many runs a sweep works on at once.
+const sideBySide = 8
+
+// SweepOptions say what to sweep.
+type SweepOptions struct {
+	Projects []string // ids of the projects that host accounts
+	// OlderThan is for how long a run must have been over.
+	OlderThan time.Duration
+	// DryRun finds, and writes nothing.
+	DryRun bool
+	// Resources are places to look at beside those that are found. Where a search is not
+	// allowed, they are taken for all there are.
+	Resources []resource.Name
+}
+
+// Sweep is what a sweep found and did, project by project.
+type Sweep struct {
+	Projects []SweptProject
+	Elapsed  time.Duration
+}
+
+// SweptProject is what was found of one project's runs.
+type SweptProject struct {
+	Project string
+	// Looked is how many accounts the project has.
+	Looked int
+	// Searched is what was searched for bindings; empty if nothing could be.
+	Searched string
+	// Short is why that may not be everything; nil if it is.
+	Short error
+	// Unread has the full names of resources of types that taskiam does not know, of
+	// which the search says that they name deleted accounts, perhaps of runs.
+	Unread []string
+	// Err is why not all of the project's runs could be found.
+	Err  error
+	Runs []SweptRun // in the order of their beginning
+}
+
+// SweptRun is what came of one run.
+type SweptRun struct {
+	Run     grants.RunID
+	Task    string // "" if nothing says
+	Email   string
+	Expires time.Time // zero if nothing says
+	Kind    SweptKind
+	State   SweptState
+	// Bound has the resources that bind the account, in a dry run.
+	Bound []string
+	// Receipt is that of the teardown, if there was one.
+	Receipt *Receipt
+	Err     error
+}
+
+// SweptKind is what is known of a run.
+type SweptKind string
+
+const (
+	// SweptAccount is a live account with the mark of a run.
+	SweptAccount SweptKind = "account"
+	// SweptJournal is a journal on this machine of a run whose account is gone.
+	SweptJournal SweptKind = "journal"
+	// SweptTombstone is a deleted account that policies still name.
+	SweptTombstone SweptKind = "tombstone"
+)
+
+// SweptState is what came of a run.
+type SweptState string
+
+const (
+	// SweptLive means that the run's time, and the grace, is not over: it was not touched.
+	SweptLive SweptState = "not over"
+	// SweptBusy means that another process is at work on the run.
+	SweptBusy SweptState = "in other hands"
+	// SweptFound means that it would be taken away, were this not a dry run.
+	SweptFound SweptState = "found"
+	// SweptGone means that everything is gone, and was checked to be.
+	SweptGone SweptState = "gone"
+	// SweptLeft means that something is left.
+	SweptLeft SweptState = "left"
+)
+
+// Sweep takes away what runs left behind whose time is over: accounts with a run's
+// exact mark, what this machine's journals still have open, and deleted accounts that
+// policies go on to name. Every account is disabled before anything else is done. It may
+// run on many machines at once: whatever another one has done already is done.
+//
+// An error is [fault.Incomplete] if something is left, and the result names it.
+func (e *Engine) Sweep(ctx context.Context, o SweepOptions) (*Sweep, error) {
+	for _, p := range o.Projects {
+		if _, err := projectName(p); err != nil {
+			return nil, err
+		}
+	}
+	if !o.DryRun {
+		e.prune()
+	}
+	begun := e.Now()
+	out := &Sweep{}
+	sweepers := make([]*sweeper, len(o.Projects))
+	each := func(do func(*sweeper)) {
+		var wg sync.WaitGroup
+		for _, s := range sweepers {
+			wg.Go(func() { do(s) })
+		}
+		wg.Wait()
+	}
+	for i, p := range o.Projects {
+		sweepers[i] = &sweeper{Engine: e, options: o, result: SweptProject{Project: p}}
+	}
+	each(func(s *sweeper) { s.disable(ctx) })
+	each(func(s *sweeper) { s.clear(ctx) })
+	var errs []error
+	for _, s := range sweepers {
+		slices.SortFunc(s.result.Runs, func(a, b SweptRun) int { return cmp.Compare(a.Run, b.Run) })
+		out.Projects = append(out.Projects, s.result)
+		errs = append(errs, s.errors()...)
+	}
+	out.Elapsed = e.Now().Sub(begun)
+	return out, errors.Join(incompleteFirst(errs)...)
+}
+
+// incompleteFirst puts what is left before what was refused: it is what the exit code
+// has to say.
+func incompleteFirst(errs []error) []error {
+	slices.SortStableFunc(errs, func(a, b error) int {
+		switch left, right := fault.Is(a, fault.Incomplete), fault.Is(b, fault.Incomplete); {
+		case left && !right:
+			return -1
+		case right && !left:
+			return 1
+		}
+		return 0
+	})
+	return errs
+}
+
+// sweeper sweeps one project.
+type sweeper struct {
+	*Engine
+	options SweepOptions
+	search  *searcher
+	over    []*orphan
+
+	mu     sync.Mutex // guards result
+	result SweptProject
+}
+
+// orphan is a run that is over, on its way to be taken away.
+type orphan struct {
+	SweptRun
+	target  target
+	journal *journal.Journal // nil where there is none
+	descent *descent         // nil in a dry run
+	on      bool             // whether the teardown may go on
+}
+
+func (s *sweeper) add(r SweptRun) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.result.Runs = append(s.result.Runs, r)
+}
+
+func (s *sweeper) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.result.Err = errors.Join(s.result.Err, err)
+}
+
+func (s *sweeper) errors() []error {
+	errs := []error{s.result.Err}
+	for _, r := range s.result.Runs {
+		errs = append(errs, r.Err)
+	}
+	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+}
+
+// isOver reports whether a run that ends then has been over for long enough, by the
+// clock of the cloud: this machine's may be wrong, and a run that is not over must not
+// be touched.
+func (s *sweeper) isOver(expires time.Time) bool {
+	return !s.Cloud.Clock().Before(expires.Add(s.options.OlderThan))
+}
+
+// wrongClock is by how much this machine's clock may be wrong before it is spoken of.
+const wrongClock = time.Minute
+
+// warnOfClock says that this machine's clock is wrong, if it is.
+func (s *sweeper) warnOfClock() {
+	if off := s.Now().Sub(s.Cloud.Clock()); off.Abs() > wrongClock {
+		side := "ahead of"
+		if off < 0 {
+			side = "behind"
+		}
+		s.report(fmt.Sprintf("this machine's clock is %s %s that of the cloud, which is gone by", off.Abs().Round(time.Minute), side), "", Known, nil)
+	}
+}
+
+// disable finds the runs that are over, and disables their accounts.
+func (s *sweeper) disable(ctx context.Context) {
+	project := s.result.Project
+	accounts, err := s.Cloud.Accounts(ctx, project)
+	if err != nil {
+		s.fail(err)
+	}
+	s.warnOfClock()
+	s.result.Looked = len(accounts)
+	live := map[grants.RunID]bool{}
+	for _, a := range accounts {
+		mark, ours := markOf(a, project)
+		if !ours {
+			continue
+		}
+		live[mark.Run] = true
+		r := SweptRun{Run: mark.Run, Task: mark.Task, Email: a.Email, Expires: mark.Expires, Kind: SweptAccount, State: SweptLive}
+		if !s.isOver(mark.Expires) {
+			s.add(r)
+			continue
+		}
+		s.over = append(s.over, &orphan{SweptRun: r, target: marked(a, mark)})
+	}
+	if err == nil { // else it is not known which accounts are gone
+		s.over = append(s.over, s.journalled(live)...)
+	}
+	if s.options.DryRun {
+		return
+	}
+	var g errgroup.Group
+	g.SetLimit(sideBySide)
+	for _, o := range s.over {
+		g.Go(func() error { s.begin(ctx, o); return nil })
+	}
+	_ = g.Wait() // begin keeps its errors with the run
+}
+
+// journalled returns the runs that this machine's journals have open, that are over, and
+// of which there is no live account.
+func (s *sweeper) journalled(live map[grants.RunID]bool) []*orphan {
+	ids, err := s.Journals.List()
+	if err != nil {
+		s.fail(err)
+	}
+	var out []*orphan
+	for _, id := range ids {
+		run, err := s.Journals.Read(id)
+		if err != nil { // status and down speak of it; a sweep goes by the accounts
+			continue
+		}
+		o := run.Opened
+		if live[id] || !run.Live() || o.Project != s.result.Project || s.refuse(o) != nil || !s.isOver(o.Expires) {
+			continue
+		}
+		out = append(out, &orphan{target: targetOf(run), SweptRun: SweptRun{
+			Run: id, Task: o.Task, Email: o.Email, Expires: o.Expires, Kind: SweptJournal,
+		}})
+	}
+	return out
+}
+
+// begin takes the run's journal in hand, if there is one here, and disables the account.
+func (s *sweeper) begin(ctx context.Context, o *orphan) {
+	j, known, err := s.openFor(ctx, o.Run, s.result.Project, o.Email, 0)
+	switch {
+	case fault.Is(err, fault.Locked):
+		o.State = SweptBusy
+		return
+	case err != nil:
+		o.State, o.Err = SweptLeft, err
+		return
+	case j != nil && o.Kind == SweptAccount && !sameAccount(j.Run(), o.target.uid):
+		// Its journal is of another account of that name: the mark is all there is.
+		if err := j.Close(); err != nil {
+			s.fail(err)
+		}
+	case j != nil:
+		o.journal, o.target = j, targetOf(j.Run())
+	}
+	o.target.resources = append(o.target.resources, known...)
+	o.descent = s.descent(o.target, o.journal)
+	o.on = o.descent.begin(ctx)
+	<-o.descent.disabled
+}
+
+// sameAccount reports whether a journal may be of the account with this unique id.
+func sameAccount(run *journal.Run, uid string) bool {
+	return run.Account.UniqueID == "" || run.Account.UniqueID == uid
+}
+
+// clear takes away what is over, and then what deleted accounts left.
+func (s *sweeper) clear(ctx context.Context) {
+	search, err := s.newSearcher(ctx, s.result.Project, s.options.Resources)
+	if err != nil {
+		s.fail(err)
+		return
+	}
+	s.search, s.result.Short = search, search.short
+	if !search.scope.IsZero() {
+		s.result.Searched = search.scope.String()
+	}
+	var g errgroup.Group
+	g.SetLimit(sideBySide)
+	for _, o := range s.over {
+		g.Go(func() error {
+			s.end(ctx, o)
+			s.add(o.SweptRun)
+			return nil
+		})
+	}
+	_ = g.Wait() // end keeps its errors with the run
+	s.bury(ctx)
+}
+
+// end takes one run away, or in a dry run says what there is of it.
+func (s *sweeper) end(ctx context.Context, o *orphan) {
+	if s.options.DryRun {
+		s.look(ctx, o)
+		return
+	}
+	if o.descent == nil {
+		return
+	}
+	d := o.descent
+	// A journal knows all that its run was to bind. What else binds the account is found
+	// too, if it can be.
+	complete := o.journal != nil || len(o.target.resources) > 0
+	d.target.find = func(ctx context.Context) findings {
+		f := s.search.find(ctx, o.Run, o.Email)
+		if complete {
+			f.missing, f.hints = nil, nil
+		}
+		return f
+	}
+	if o.on {
+		d.finish(ctx)
+	}
+	o.Receipt, o.Err = d.end()
+	if o.journal != nil {
+		o.Err = errors.Join(o.Err, o.journal.Close())
+	}
+	o.State = SweptGone
+	if o.Err != nil {
+		o.State = SweptLeft
+	}
+}
+
+// look says what binds the run's account, and writes nothing.
+func (s *sweeper) look(ctx context.Context, o *orphan) {
+	o.State = SweptFound
+	places := append(s.search.find(ctx, o.Run, o.Email).resources, o.target.resources...)
+	if run, err := s.Journals.Read(o.Run); err == nil && run.Opened.Email == o.Email && s.refuse(run.Opened) == nil {
+		places = append(places, targetOf(run).resources...)
+	}
+	slices.Sort(places)
+	for _, full := range slices.Compact(places) {
+		name, err := resource.ParseFull(full)
+		if err != nil {
+			o.Bound = append(o.Bound, full)
+			continue
+		}
+		doc, err := s.Cloud.ReadPolicy(ctx, name)
+		switch {
+		case fault.Is(err, fault.NotFound):
+		case err != nil:
+			s.fail(fmt.Errorf("looking for %s: %w", o.Email, err))
+		case len(o.target.in(doc, o.target.uid)) > 0:
+			o.Bound = append(o.Bound, name.String())
+		}
+	}
+}
+
+// bury takes away what policies still say of deleted accounts.
+func (s *sweeper) bury(ctx context.Context) {
+	known, places := s.journalGraves()
+	graves, err := s.search.gravesIn(ctx, append(places, s.search.places()...), known)
+	if err != nil {
+		s.fail(err)
+	}
+	s.result.Unread = s.search.unread
+	for _, g := range graves {
+		r := SweptRun{Run: g.run, Email: g.Email, Kind: SweptTombstone, State: SweptFound}
+		t := s.search.target(g)
+		if run, err := s.Journals.Read(g.run); err == nil && run.Opened.Email == g.Email {
+			r.Task, r.Expires = run.Opened.Task, run.Opened.Expires
+			if run.Live() && !s.isOver(run.Opened.Expires) {
+				r.State = SweptLive
+				s.add(r)
+				continue
+			}
+		}
+		if slices.ContainsFunc(s.result.Runs, func(o SweptRun) bool { return o.Email == g.Email && o.Kind != SweptTombstone }) {
+			continue // it was spoken of already
+		}
+		if s.options.DryRun {
+			for _, full := range g.resources {
+				r.Bound = append(r.Bound, plain(full))
+			}
+			s.add(r)
+			continue
+		}
+		r.Receipt, r.Err = s.descent(t, nil).descend(ctx)
+		r.State = SweptGone
+		if r.Err != nil {
+			r.State = SweptLeft
+		}
+		s.add(r)
+	}
+}
+
+// journalGraves returns the accounts that this machine's journals name by their unique
+// ids, and the resources that may name them: the ids prove what no title does.
+func (s *sweeper) journalGraves() (known map[grants.Tombstone]bool, places []string) {
+	known = map[grants.Tombstone]bool{}
+	ids, err := s.Journals.List()
+	if err != nil {
+		s.fail(err)
+	}
+	for _, id := range ids {
+		run, err := s.Journals.Read(id)
+		if err != nil || run.Opened.Project != s.result.Project || s.refuse(run.Opened) != nil || run.Account.UniqueID == "" {
+			continue
+		}
+		known[grants.Tombstone{Email: run.Opened.Email, UniqueID: run.Account.UniqueID}] = true
+		if run.Live() { // of one that is down, all was checked
+			places = append(places, targetOf(run).resources...)
+		}
+	}
+	return known, places
+}
+
+// plain returns a full resource name as people write it.
+func plain(full string) string {
+	if name, err := resource.ParseFull(full); err == nil {
+		return name.String()
+	}
+	return full
+}

@@ -1,0 +1,103 @@
+package lifecycle
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/journal"
+)
+
+// target is what a teardown takes away, whoever knows of it: the run's journal, the
+// mark that its account carries, or what a deleted account left in policies.
+type target struct {
+	run            grants.RunID
+	task           string
+	project, email string
+	uid            string // of the account; "" if Google's answer was never seen
+	// opened is when the run was begun, if its account may be too new to be seen; else
+	// zero. mark is what the account carries.
+	opened time.Time
+	mark   grants.Mark
+	// tombstone means that the account is gone, and that what names it as deleted is all
+	// there is to take away: whoever has its email now is somebody else.
+	tombstone bool
+
+	dir     string   // of the delivery; "" if there is none here
+	keys    []string // ids that are known
+	askKeys bool     // whether there may be others
+
+	resources []string // full names of what is known to bind the account
+	bindings  []journal.RunBinding
+	// find looks for more places that bind the account; nil where all are known.
+	find func(ctx context.Context) findings
+}
+
+// findings is what a search for an account came to.
+type findings struct {
+	resources []string // full names
+	looked    []string // where, in words
+	missing   error    // why there may be more places; nil if there are not
+	hints     []string // what would make up for that
+}
+
+// targetOf returns what a journal knows.
+func targetOf(run *journal.Run) target {
+	o := run.Opened
+	t := target{
+		run: o.Run, task: o.Task, project: o.Project, email: o.Email, uid: run.Account.UniqueID,
+		dir: o.DeliveryDir, bindings: run.Bindings, resources: run.Resources(),
+	}
+	if !run.Account.Disabled { // once disabled, it had been seen
+		t.opened, t.mark = run.At, grants.Mark{Version: grants.MarkVersion, Task: o.Task, Run: o.Run, Expires: o.Expires}
+	}
+	// All that the run was to edit, since a journal can have lost its end.
+	t.resources = append(t.resources, edited(o)...)
+	for _, k := range run.Keys {
+		if k.ID == "" {
+			t.askKeys = true // its upload was begun, and the answer got lost
+		} else {
+			t.keys = append(t.keys, k.ID)
+		}
+	}
+	return t
+}
+
+// edited returns the full names of the resources that a run was to edit.
+func edited(o journal.Opened) []string {
+	var out []string
+	for _, edit := range o.Edits {
+		out = append(out, edit.Resource)
+	}
+	return out
+}
+
+// marked returns what a live account's own mark says of it.
+func marked(a grants.Account, m grants.Mark) target {
+	return target{run: m.Run, task: m.Task, project: a.Project, email: a.Email, uid: a.UniqueID, askKeys: true}
+}
+
+// in returns what of the target is in a policy.
+func (t target) in(doc grants.Document, uid string) []grants.Binding {
+	found := doc.Account(t.email, uid)
+	if t.tombstone {
+		found = slices.DeleteFunc(found, func(b grants.Binding) bool {
+			_, dead := grants.ParseTombstone(b.Member)
+			return !dead
+		})
+	}
+	return found
+}
+
+// removeFrom takes the target out of a policy, and reports whether it was in.
+func (t target) removeFrom(doc grants.Document, uid string) bool {
+	if !t.tombstone {
+		return doc.RemoveAccount(t.email, uid)
+	}
+	changed := false
+	for _, b := range t.in(doc, uid) {
+		changed = doc.Remove(b) || changed
+	}
+	return changed
+}
