@@ -35,6 +35,7 @@ var allowed = map[string][]string{
 	"internal/journal":      {"internal/fault", "internal/grants", "internal/resource"},
 	"internal/lifecycle":    {"internal/fault", "internal/grants", "internal/journal", "internal/resource", "internal/secret"},
 	"internal/manifest":     {"internal/fault", "internal/grants", "internal/resource", "internal/spelling"},
+	"internal/mutants":      {},
 	"internal/resource":     {"internal/fault", "internal/spelling"},
 	"internal/fault":        {},
 	"internal/spelling":     {},

@@ -116,6 +116,8 @@ func TestParseUp(t *testing.T) {
 			want: defaults(upOptions{taskOptions: taskOptions{file: "t.toml", maxTTL: 24 * time.Hour, member: "user:a@b.c"}})},
 		{line: "up t.toml --max-ttl 2h", vars: map[string]string{envMaxTTL: "24h"},
 			want: defaults(upOptions{taskOptions: taskOptions{file: "t.toml", maxTTL: 2 * time.Hour}})},
+		{line: "up --no-wait t.toml", want: defaults(upOptions{taskOptions: taskOptions{file: "t.toml"}, noWait: true})},
+		{line: "up --no-wait --ready-timeout 1m t.toml", err: "either --no-wait"},
 		{line: "up", err: "which manifest?"},
 		{line: "up a b", err: "one manifest, not 2"},
 		{line: "up --nope t.toml", err: "there is no flag --nope"},
@@ -158,6 +160,24 @@ func TestParseOthers(t *testing.T) {
 		{line: "down --all --wait 0s", want: downOptions{words: []string{}, all: true}},
 		{line: "down --all a", err: "either --all"},
 		{line: "down --wait -1s", err: "negative"},
+		{line: "down --account e --project p", want: downOptions{words: []string{}, wait: downWait, account: "e", project: "p"}},
+		{line: "down --account e", err: "go together"},
+		{line: "down --account e --project p r", err: "either --account"},
+		{line: "down --resource gs://acme-reports", err: "goes with --account"},
+		{line: "down --account e --project p --resource x", err: "--resource"},
+	})
+	testParse(t, simply(parseSweep), []parseCase[sweepOptions]{
+		{line: "sweep", want: sweepOptions{files: []string{}, olderThan: time.Hour}},
+		{line: "sweep --project a --project b t.toml -n --json", want: sweepOptions{
+			projects: []string{"a", "b"}, files: []string{"t.toml"}, olderThan: time.Hour, dryRun: true, json: true}},
+		{line: "sweep --older-than 0s -q", want: sweepOptions{files: []string{}, quiet: true}},
+		{line: "sweep --older-than -1s", err: "negative"},
+		{line: "sweep --resource nonsense", err: "--resource"},
+	})
+	testParse(t, simply(parseReceipt), []parseCase[receiptOptions]{
+		{line: "receipt r --json", want: receiptOptions{word: "r", json: true}},
+		{line: "receipt", err: "which run?"},
+		{line: "receipt a b", err: "one run, not 2"},
 	})
 	testParse(t, parseEnv, []parseCase[envOptions]{
 		{line: "env", want: envOptions{format: "shell"}},

@@ -14,7 +14,7 @@ import (
 func TestDocumentsHaveExactlyTheseFields(t *testing.T) {
 	t.Parallel()
 	const run = `run task state cloud endpoint operator project account started expires seconds_left manifest deliver delivery
-		grants grants.role grants.resource grants.prefix grants.condition grants.ends_by_itself grants.readiness grants.why`
+		grants grants.role grants.resource grants.prefix grants.condition grants.ends_by_itself grants.readiness grants.why left`
 	runs := func(fields string) string {
 		return "runs runs." + strings.Join(strings.Fields(fields), " runs.")
 	}
@@ -31,6 +31,19 @@ func TestDocumentsHaveExactlyTheseFields(t *testing.T) {
 		{tokenDocument{Schema: "taskiam.token/v1"}, "schema run account token expires"},
 		{receiptDocument{Schema: "taskiam.receipt/v1", Runs: []receiptView{{Steps: []stepView{{}}}}}, "schema " + runs(
 			`run task account already clean left elapsed_ms error steps steps.step steps.on steps.error steps.elapsed_ms`)},
+		{sweepDocument{Schema: "taskiam.sweep/v1", Projects: []sweptProjectView{{Runs: []sweptRunView{{Steps: []stepView{{}}}}}}},
+			`schema dry_run elapsed_ms projects projects.project projects.accounts projects.searched projects.short projects.unread projects.error
+			projects.runs projects.runs.run projects.runs.task projects.runs.account projects.runs.expires projects.runs.kind projects.runs.state
+			projects.runs.bound projects.runs.looked projects.runs.left projects.runs.error projects.runs.steps projects.runs.steps.step
+			projects.runs.steps.on projects.runs.steps.error projects.runs.steps.elapsed_ms`},
+		{recordDocument{
+			Schema: "taskiam.record/v1", Declared: []declaredView{{}}, Granted: []grantedView{{Condition: &conditionView{}}},
+			Minted: mintedView{Keys: []keyView{{}}}, Steps: []pastStepView{{}}, Checks: []checkView{{}},
+		}, `schema run task state cloud endpoint operator project account unique_id manifest manifest_sha256 reason started up expires down closed clean
+			declared declared.role declared.resource declared.prefix declared.condition declared.ends_by_itself declared.readiness declared.why declared.known_at
+			granted granted.role granted.resource granted.condition granted.condition.title granted.condition.expression granted.read_back granted.state
+			minted minted.keys minted.keys.id minted.keys.until minted.keys.state minted.tokens minted.tokens_until
+			steps steps.at steps.step steps.on steps.error checks checks.what checks.ok checks.found`},
 		{planDocument{
 			Schema: "taskiam.plan/v1", Edits: []editView{{Bindings: []editBindingView{{Condition: &conditionView{}}}}},
 			Notes: []noteView{{}}, Ambient: []ambientView{{Bindings: []bindingView{binding}}}, Refusals: []refusalView{{}},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/resource"
 )
 
 // downWait is how long another process that is at work on the run is waited for.
@@ -19,6 +20,10 @@ type downOptions struct {
 	all         bool
 	wait        time.Duration
 	json, quiet bool
+
+	// account is the email of a run's account in project; "" goes by the journals.
+	account, project string
+	resources        []resource.Name
 }
 
 func newDownCmd(e *Env) *cli.Command {
@@ -26,13 +31,21 @@ func newDownCmd(e *Env) *cli.Command {
 		Name:  "down",
 		Usage: "take a run's access and account away, and check that nothing is left",
 		UsageText: `taskiam down
-taskiam down nightly-report`,
+taskiam down nightly-report
+taskiam down --account EMAIL --project acme-agents    # from any machine`,
 		ArgsUsage: "[RUN|TASK|FILE ...]",
 		Description: `Without arguments, the only run that is up. It works from the journal: the manifest
-may have been edited or deleted since. It can be repeated.`,
+may have been edited or deleted since. It can be repeated.
+
+With --account it goes by the mark that the account itself carries, on a machine that
+has no journal of the run, or one that cannot be read. It looks for what binds the
+account as sweep does.`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "every run that is not down"},
 			&cli.DurationFlag{Name: "wait", Usage: "`DURATION` to wait for another taskiam that is at work on the run", Value: downWait},
+			&cli.StringFlag{Name: "account", Usage: "`EMAIL` of the account of the run"},
+			&cli.StringFlag{Name: flagProject, Usage: "`PROJECT` that hosts the account"},
+			newResourcesFlag(),
 			newJSONFlag(),
 			newQuietFlag(),
 		},
@@ -41,8 +54,21 @@ may have been edited or deleted since. It can be repeated.`,
 }
 
 func parseDown(c *cli.Context) (downOptions, error) {
-	o := downOptions{words: words(c), all: c.Bool("all"), wait: c.Duration("wait"), json: c.Bool(flagJSON), quiet: c.Bool(flagQuiet)}
+	o := downOptions{
+		words: words(c), all: c.Bool("all"), wait: c.Duration("wait"), json: c.Bool(flagJSON), quiet: c.Bool(flagQuiet),
+		account: c.String("account"), project: c.String(flagProject),
+	}
+	var err error
+	if o.resources, err = parseResources(c); err != nil {
+		return o, err
+	}
 	switch {
+	case (o.account == "") != (o.project == ""):
+		return o, usage(c, "--account and --%s go together", flagProject)
+	case o.account != "" && (o.all || len(o.words) > 0):
+		return o, usage(c, "either --account, or the names of runs")
+	case o.account == "" && len(o.resources) > 0:
+		return o, usage(c, "--%s goes with --account: a journal knows all that its run was bound on", flagResource)
 	case o.all && len(o.words) > 0:
 		return o, usage(c, "either --all, or the names of runs")
 	case o.wait < 0:
@@ -79,6 +105,9 @@ type stepView struct {
 }
 
 func runDown(ctx context.Context, e *Env, o downOptions) error {
+	if o.account != "" {
+		return runDownAccount(ctx, e, o)
+	}
 	dir, err := e.journals()
 	if err != nil {
 		return err
@@ -107,7 +136,10 @@ func runDown(ctx context.Context, e *Env, o downOptions) error {
 	for _, run := range runs {
 		receipt, err := e.down(ctx, run, o.wait, p)
 		errs = append(errs, err)
-		doc.Runs = append(doc.Runs, viewReceipt(run, receipt, err))
+		if receipt == nil {
+			receipt = &lifecycle.Receipt{Run: run.ID(), Task: run.Opened.Task, Email: run.Opened.Email}
+		}
+		doc.Runs = append(doc.Runs, viewReceipt(receipt, err))
 	}
 	if o.json {
 		errs = append(errs, e.printJSON(doc))
@@ -115,6 +147,26 @@ func runDown(ctx context.Context, e *Env, o downOptions) error {
 		errs = append(errs, e.showReceipts(doc.Runs))
 	}
 	return errors.Join(errs...)
+}
+
+// runDownAccount takes the run of one account down.
+func runDownAccount(ctx context.Context, e *Env, o downOptions) error {
+	engine, err := e.engine(ctx, cloudOptions{progress: e.newProgress(o.quiet)})
+	if err != nil {
+		return err
+	}
+	e.interrupts.leaving(exitIncomplete, "the teardown goes on", "taskiam down --account "+o.account+" --project "+o.project)
+	ctx, cancel := detached(ctx, downWithin)
+	defer cancel()
+	receipt, err := engine.DownAccount(ctx, o.project, o.account, o.resources)
+	if receipt == nil {
+		return err
+	}
+	doc := receiptDocument{Schema: "taskiam.receipt/v1", Runs: []receiptView{viewReceipt(receipt, err)}}
+	if o.json {
+		return errors.Join(err, e.printJSON(doc))
+	}
+	return errors.Join(err, e.showReceipts(doc.Runs))
 }
 
 // down takes one run down. It does not stop at the first signal: a teardown that is
@@ -133,23 +185,19 @@ func (e *Env) down(ctx context.Context, run *journal.Run, wait time.Duration, p 
 	return engine.Down(ctx, run.ID(), wait)
 }
 
-func viewReceipt(run *journal.Run, r *lifecycle.Receipt, err error) receiptView {
-	v := receiptView{
-		Run: string(run.ID()), Task: run.Opened.Task, Account: run.Opened.Email,
-		Left: []string{}, Steps: []stepView{},
+func viewReceipt(r *lifecycle.Receipt, err error) receiptView {
+	return receiptView{
+		Run: string(r.Run), Task: r.Task, Account: r.Email, Already: r.Already, Clean: err == nil && len(r.Left) == 0,
+		Left: append([]string{}, r.Left...), Steps: viewSteps(r.Steps), Elapsed: r.Elapsed.Milliseconds(), Error: message(err),
 	}
-	if err != nil {
-		v.Error = err.Error()
+}
+
+func viewSteps(steps []lifecycle.Step) []stepView {
+	out := []stepView{}
+	for _, s := range steps {
+		out = append(out, stepView{Step: s.Name, On: shortName(s.On), Error: s.Err, Elapsed: s.Took.Milliseconds()})
 	}
-	if r == nil {
-		return v
-	}
-	v.Already, v.Clean, v.Elapsed = r.Already, err == nil && len(r.Left) == 0, r.Elapsed.Milliseconds()
-	v.Left = append(v.Left, r.Left...)
-	for _, s := range r.Steps {
-		v.Steps = append(v.Steps, stepView{Step: s.Name, On: shortName(s.On), Error: s.Err, Elapsed: s.Took.Milliseconds()})
-	}
-	return v
+	return out
 }
 
 func (e *Env) showReceipts(views []receiptView) error {
@@ -163,16 +211,24 @@ func (e *Env) showReceipts(views []receiptView) error {
 	return e.print(r)
 }
 
+// name says which run it is; nothing may be left that knows its task.
+func (v receiptView) name() string {
+	if v.Task == "" {
+		return "run " + v.Run
+	}
+	return "run " + v.Run + " of " + v.Task
+}
+
 func (v receiptView) show(r *report) {
 	if v.Already {
-		r.line("run %s of %s is already down", v.Run, v.Task)
+		r.line("%s is already down", v.name())
 		return
 	}
 	if v.Error != "" && len(v.Steps) == 0 {
-		r.line("run %s of %s: not taken down", v.Run, v.Task)
+		r.line("%s: not taken down", v.name())
 		return
 	}
-	r.line("run %s of %s", v.Run, v.Task)
+	r.line("%s", v.name())
 	for _, s := range v.Steps {
 		outcome := "done"
 		if s.Error != "" {

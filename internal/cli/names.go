@@ -42,4 +42,6 @@ const (
 	flagReadyTimeout   = "ready-timeout"
 	flagMaxTTL         = "max-ttl"
 	flagOperatorMember = "operator-member"
+	flagProject        = "project"
+	flagResource       = "resource"
 )

@@ -125,7 +125,7 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 	if _, err := lookPath(o.command[0]); err != nil {
 		return err
 	}
-	result, err := e.up(ctx, engine, src, o.out, o.readyTimeout, exitRunFailed)
+	result, err := e.up(ctx, engine, src, o.out, waiting{timeout: o.readyTimeout}, exitRunFailed)
 	if result == nil {
 		return err
 	}

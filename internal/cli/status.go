@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -67,6 +68,8 @@ func (e *Env) showRuns(runs []*journal.Run, o statusOptions) error {
 	for _, r := range runs {
 		doc.Runs = append(doc.Runs, viewRun(r, e.Now()))
 	}
+	// What a teardown left behind comes first: nobody may overlook it.
+	slices.SortStableFunc(doc.Runs, func(a, b runView) int { return a.rank() - b.rank() })
 	r := newReport()
 	switch {
 	case o.json:
@@ -82,6 +85,9 @@ func (e *Env) showRuns(runs []*journal.Run, o statusOptions) error {
 			v.show(r)
 		}
 	default:
+		for _, v := range doc.Runs {
+			v.alarm(r)
+		}
 		r.row("RUN", "TASK", "STATE", "LEFT", "READY", "ACCOUNT")
 		over := false
 		for _, v := range doc.Runs {
@@ -93,4 +99,12 @@ func (e *Env) showRuns(runs []*journal.Run, o statusOptions) error {
 		}
 	}
 	return e.print(r)
+}
+
+// rank sorts runs: what was not all taken away comes first.
+func (v runView) rank() int {
+	if v.State == string(journal.Incomplete) {
+		return 0
+	}
+	return 1
 }

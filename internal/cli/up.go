@@ -24,6 +24,7 @@ type upOptions struct {
 	out          string // "" is the default place
 	reuse        bool
 	readyTimeout time.Duration
+	noWait       bool
 	json, quiet  bool
 }
 
@@ -41,6 +42,7 @@ and waits until the access is proved to work. If a step fails, what was done is 
 			&cli.StringFlag{Name: flagOut, Usage: "new or empty `DIR` for the delivery; outside of the work tree if it is not given", TakesFile: true},
 			&cli.BoolFlag{Name: "reuse", Usage: "return the run that is already up for this very manifest, if there is one"},
 			newReadyTimeoutFlag(),
+			&cli.BoolFlag{Name: "no-wait", Usage: "return as soon as everything is bound and delivered, without asking whether it works"},
 			newJSONFlag(),
 			newQuietFlag(),
 		}, newTaskFlags()...),
@@ -56,7 +58,7 @@ func newReadyTimeoutFlag() cli.Flag {
 
 func parseUp(c *cli.Context, getenv func(string) string) (upOptions, error) {
 	o := upOptions{
-		out: c.String(flagOut), reuse: c.Bool("reuse"), readyTimeout: c.Duration(flagReadyTimeout),
+		out: c.String(flagOut), reuse: c.Bool("reuse"), readyTimeout: c.Duration(flagReadyTimeout), noWait: c.Bool("no-wait"),
 		json: c.Bool(flagJSON), quiet: c.Bool(flagQuiet),
 	}
 	var err error
@@ -66,8 +68,11 @@ func parseUp(c *cli.Context, getenv func(string) string) (upOptions, error) {
 	if o.file, err = oneFile(c); err != nil {
 		return o, err
 	}
-	if o.readyTimeout < 0 {
+	switch {
+	case o.readyTimeout < 0:
 		return o, usage(c, "--%s is negative", flagReadyTimeout)
+	case o.noWait && c.IsSet(flagReadyTimeout):
+		return o, usage(c, "either --no-wait or --%s", flagReadyTimeout)
 	}
 	return o, nil
 }
@@ -97,15 +102,24 @@ func runUp(ctx context.Context, e *Env, o upOptions) error {
 			return e.showUp(run, 0, true, o.json)
 		}
 	}
-	result, err := e.up(ctx, engine, src, o.out, o.readyTimeout, exitIncomplete)
+	result, err := e.up(ctx, engine, src, o.out, waiting{o.readyTimeout, o.noWait}, exitIncomplete)
 	if result == nil {
 		return err
+	}
+	if o.noWait {
+		e.say("nobody has asked yet whether the access works; it may take Google some minutes")
 	}
 	return errors.Join(e.showUp(result.Run, result.Elapsed, false, o.json), err)
 }
 
+// waiting says how long access is waited for that is not usable yet, if at all.
+type waiting struct {
+	timeout time.Duration
+	not     bool
+}
+
 // up plans a run and brings it up. An up that is abandoned ends with the code.
-func (e *Env) up(ctx context.Context, engine *lifecycle.Engine, src source, out string, readyTimeout time.Duration, abandoned exitCode) (*lifecycle.Result, error) {
+func (e *Env) up(ctx context.Context, engine *lifecycle.Engine, src source, out string, w waiting, abandoned exitCode) (*lifecycle.Result, error) {
 	plan, err := engine.NewPlan(src.task)
 	if err != nil {
 		return nil, err
@@ -117,7 +131,7 @@ func (e *Env) up(ctx context.Context, engine *lifecycle.Engine, src source, out 
 	e.interrupts.leaving(abandoned, "undoing what was done", "taskiam down "+string(plan.Run))
 	return engine.Up(ctx, plan, lifecycle.UpOptions{
 		ManifestPath: src.path, ManifestSHA256: src.sha256,
-		Dir: dir, ReadyTimeout: readyTimeout,
+		Dir: dir, ReadyTimeout: w.timeout, NoWait: w.not,
 	})
 }
 

@@ -28,6 +28,8 @@ type runView struct {
 	Deliver  string      `json:"deliver"` // "key" or "token"
 	Delivery string      `json:"delivery"`
 	Grants   []grantView `json:"grants"`
+	// Left is what the last teardown could not take away.
+	Left []string `json:"left"`
 }
 
 // grantView is one grant of a run, and how usable it is.
@@ -50,7 +52,14 @@ func viewRun(r *journal.Run, now time.Time) runView {
 		Project: o.Project, Account: o.Email, Started: r.At.UTC(), Expires: o.Expires.UTC(),
 		Seconds:  max(0, int64(o.Expires.Sub(now)/time.Second)),
 		Manifest: o.ManifestPath, Deliver: string(o.Deliver), Delivery: o.DeliveryDir,
-		Grants: []grantView{},
+		Grants: []grantView{}, Left: []string{},
+	}
+	if r.Receipt != nil {
+		for _, c := range r.Receipt.Checks {
+			if !c.OK && !slices.Contains(v.Left, c.Found) {
+				v.Left = append(v.Left, c.Found)
+			}
+		}
 	}
 	for i, g := range o.Grants {
 		view := grantView{
@@ -96,6 +105,7 @@ func (v runView) ready() int {
 // show adds a run to a report: what it is, what it may do, and what of that ends by
 // itself.
 func (v runView) show(r *report) {
+	v.alarm(r)
 	r.row("run", v.Run)
 	r.row("task", v.Task)
 	r.row("state", v.State)
@@ -122,6 +132,18 @@ func (v runView) show(r *report) {
 		r.line("without down, %d of %d grants would not end by themselves; a token made just", forever, len(v.Grants))
 		r.line("before the end would work until %s", moment(v.Expires.Add(grants.TokenLifetime)))
 	}
+}
+
+// alarm says what a teardown left behind, if it did.
+func (v runView) alarm(r *report) {
+	if v.State != string(journal.Incomplete) {
+		return
+	}
+	r.line("NOT ALL GONE: run %s of %s; finish it with: taskiam down %s", v.Run, v.Task, v.Run)
+	for _, what := range v.Left {
+		r.line("  left: %s", what)
+	}
+	r.line("")
 }
 
 func (g grantView) ends() string {

@@ -1,0 +1,277 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/resource"
+)
+
+// defaultGrace is how long a run must have been over for a sweep to take it away: past
+// it no token of the run's works any more.
+const defaultGrace = grants.TokenLifetime
+
+type sweepOptions struct {
+	projects    []string
+	resources   []resource.Name
+	files       []string
+	olderThan   time.Duration
+	dryRun      bool
+	json, quiet bool
+}
+
+func newSweepCmd(e *Env) *cli.Command {
+	return &cli.Command{
+		Name:  "sweep",
+		Usage: "take away what runs left behind whose time is over, whoever began them",
+		UsageText: `taskiam sweep --project acme-agents --dry-run
+taskiam sweep --project acme-agents      # from cron, on as many machines as you like`,
+		ArgsUsage: "[FILE ...]",
+		Description: `Finds accounts by the mark that taskiam gives them, and disables those at once whose
+time is over. Then it looks for what binds them, takes that away, and deletes them; and
+it takes away what policies still say of accounts that were deleted by hand. It looks
+in the project, in this machine's journals, at the resources given or in the
+manifests FILE, and in everything that you may search (roles/cloudasset.viewer).
+Where that cannot have been everything, the account stays, disabled, and the exit code
+is 5: deleted too early, it would stay in policies as a deleted: member.`,
+		Flags: []cli.Flag{
+			newProjectsFlag("`PROJECT` that hosts accounts; may be repeated. Without any: those of FILE and of the runs known here"),
+			&cli.DurationFlag{Name: "older-than", Usage: "`DURATION` for which a run must have been over", Value: defaultGrace},
+			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "say what would be taken away, and write nothing"},
+			newResourcesFlag(),
+			newJSONFlag(),
+			newQuietFlag(),
+		},
+		Action: action(parseSweep, func(ctx context.Context, o sweepOptions) error { return runSweep(ctx, e, o) }),
+	}
+}
+
+func newProjectsFlag(usage string) cli.Flag {
+	return &cli.StringSliceFlag{Name: flagProject, Usage: usage}
+}
+
+func newResourcesFlag() cli.Flag {
+	return &cli.StringSliceFlag{Name: flagResource, Usage: "`RESOURCE` to look at, too; where a search is not allowed, those given are taken for all there are"}
+}
+
+// parseResources reads the flag of newResourcesFlag. A prefix narrows nothing here.
+func parseResources(c *cli.Context) ([]resource.Name, error) {
+	var out []resource.Name
+	for _, s := range c.StringSlice(flagResource) {
+		name, _, err := resource.Parse(s)
+		if err != nil {
+			return nil, usage(c, "--%s: %v", flagResource, err)
+		}
+		out = append(out, name)
+	}
+	return out, nil
+}
+
+func parseSweep(c *cli.Context) (sweepOptions, error) {
+	o := sweepOptions{
+		projects: c.StringSlice(flagProject), files: words(c), olderThan: c.Duration("older-than"),
+		dryRun: c.Bool("dry-run"), json: c.Bool(flagJSON), quiet: c.Bool(flagQuiet),
+	}
+	var err error
+	if o.resources, err = parseResources(c); err != nil {
+		return o, err
+	}
+	if o.olderThan < 0 {
+		return o, usage(c, "--older-than is negative")
+	}
+	return o, nil
+}
+
+// sweepDocument is what `sweep --json` prints.
+type sweepDocument struct {
+	Schema   string             `json:"schema"` // taskiam.sweep/v1
+	DryRun   bool               `json:"dry_run"`
+	Projects []sweptProjectView `json:"projects"`
+	Elapsed  int64              `json:"elapsed_ms"`
+}
+
+// sweptProjectView is what was found of one project's runs.
+type sweptProjectView struct {
+	Project  string         `json:"project"`
+	Accounts int            `json:"accounts"` // how many the project has
+	Searched string         `json:"searched"` // "" for nothing
+	Short    string         `json:"short"`    // why that is not everything; "" if it is
+	Unread   []string       `json:"unread"`
+	Error    string         `json:"error"` // "" for none
+	Runs     []sweptRunView `json:"runs"`
+}
+
+// sweptRunView is what came of one run.
+type sweptRunView struct {
+	Run     string     `json:"run"`
+	Task    string     `json:"task"`    // "" if nothing says
+	Account string     `json:"account"` // its email
+	Expires *time.Time `json:"expires"` // null if nothing says
+	Kind    string     `json:"kind"`    // "account", "journal" or "tombstone"
+	State   string     `json:"state"`   // "not over", "in other hands", "found", "gone" or "left"
+	Bound   []string   `json:"bound"`   // what binds it, in a dry run
+	Looked  []string   `json:"looked"`  // where that was looked for
+	Left    []string   `json:"left"`
+	Steps   []stepView `json:"steps"`
+	Error   string     `json:"error"` // "" for none
+}
+
+func runSweep(ctx context.Context, e *Env, o sweepOptions) error {
+	if err := e.fillSweep(&o); err != nil {
+		return err
+	}
+	engine, err := e.engine(ctx, cloudOptions{progress: e.newProgress(o.quiet)})
+	if err != nil {
+		return err
+	}
+	if !o.dryRun {
+		e.interrupts.leaving(exitIncomplete, "the sweep goes on", "taskiam sweep")
+		var cancel context.CancelFunc
+		ctx, cancel = detached(ctx, sweepWithin)
+		defer cancel()
+	}
+	result, err := engine.Sweep(ctx, lifecycle.SweepOptions{
+		Projects: o.projects, OlderThan: o.olderThan, DryRun: o.dryRun, Resources: o.resources,
+	})
+	if result == nil {
+		return err
+	}
+	doc := viewSweep(result, o.dryRun)
+	if o.json {
+		return errors.Join(err, e.printJSON(doc))
+	}
+	r := newReport()
+	doc.show(r)
+	return errors.Join(err, e.print(r))
+}
+
+// sweepWithin bounds a sweep that goes on after a signal.
+const sweepWithin = 30 * time.Minute
+
+// fillSweep adds the projects and resources of the manifests, and if there is no project
+// then, those of the runs that are known here.
+func (e *Env) fillSweep(o *sweepOptions) error {
+	for _, file := range o.files {
+		src, err := load(taskOptions{file: file})
+		if err != nil {
+			return err
+		}
+		o.projects = append(o.projects, src.task.Project)
+		for _, g := range src.task.Grants {
+			o.resources = append(o.resources, g.Resource)
+		}
+	}
+	if len(o.projects) == 0 {
+		dir, err := e.journals()
+		if err != nil {
+			return err
+		}
+		runs, _ := allRuns(dir) // a sweep goes by the accounts; what cannot be read, status tells
+		for _, r := range runs {
+			o.projects = append(o.projects, r.Opened.Project)
+		}
+	}
+	slices.Sort(o.projects)
+	o.projects = slices.Compact(o.projects)
+	if len(o.projects) == 0 {
+		return fault.WithHint(fault.New(fault.Usage, "which project? no run is known here"), "taskiam sweep --project PROJECT")
+	}
+	return nil
+}
+
+func viewSweep(s *lifecycle.Sweep, dryRun bool) sweepDocument {
+	doc := sweepDocument{Schema: "taskiam.sweep/v1", DryRun: dryRun, Projects: []sweptProjectView{}, Elapsed: s.Elapsed.Milliseconds()}
+	for _, p := range s.Projects {
+		v := sweptProjectView{
+			Project: p.Project, Accounts: p.Looked, Searched: p.Searched,
+			Short: message(p.Short), Error: message(p.Err), Unread: append([]string{}, p.Unread...), Runs: []sweptRunView{},
+		}
+		for _, r := range p.Runs {
+			v.Runs = append(v.Runs, viewSwept(r))
+		}
+		doc.Projects = append(doc.Projects, v)
+	}
+	return doc
+}
+
+func viewSwept(r lifecycle.SweptRun) sweptRunView {
+	v := sweptRunView{
+		Run: string(r.Run), Task: r.Task, Account: r.Email, Kind: string(r.Kind), State: string(r.State),
+		Bound: append([]string{}, r.Bound...), Looked: []string{}, Left: []string{}, Steps: []stepView{}, Error: message(r.Err),
+	}
+	if !r.Expires.IsZero() {
+		expires := r.Expires.UTC()
+		v.Expires = &expires
+	}
+	if r.Receipt != nil {
+		v.Looked, v.Left = append(v.Looked, r.Receipt.Looked...), append(v.Left, r.Receipt.Left...)
+		v.Steps = viewSteps(r.Receipt.Steps)
+	}
+	return v
+}
+
+// message returns what an error says; "" for none.
+func message(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func (d sweepDocument) show(r *report) {
+	for i, p := range d.Projects {
+		if i > 0 {
+			r.line("")
+		}
+		p.show(r)
+	}
+}
+
+func (p sweptProjectView) show(r *report) {
+	where := "the project's own policy, journals and what was given"
+	if p.Searched != "" {
+		where = "everything in " + p.Searched
+	}
+	r.line("project %s: %d accounts; runs found: %d", p.Project, p.Accounts, len(p.Runs))
+	r.line("bindings were looked for in: %s", where)
+	if p.Short != "" {
+		r.line("and not further: %s", p.Short)
+	}
+	for _, name := range p.Unread {
+		r.line("names a deleted account, and was not looked at: %s", name)
+	}
+	if len(p.Runs) == 0 {
+		return
+	}
+	r.line("")
+	r.row("RUN", "TASK", "WHAT", "STATE", "OVER SINCE", "ACCOUNT")
+	for _, v := range p.Runs {
+		r.row(v.Run, orDash(v.Task), v.Kind, v.State, v.over(), v.Account)
+	}
+	for _, v := range p.Runs {
+		if len(v.Bound) > 0 {
+			r.line("%s is bound on %s", v.Account, strings.Join(v.Bound, ", "))
+		}
+		for _, what := range v.Left {
+			r.line("left: %s", what)
+		}
+	}
+}
+
+// over says when the run ended, or that it has not.
+func (v sweptRunView) over() string {
+	switch {
+	case v.Expires == nil, v.State == string(lifecycle.SweptLive):
+		return "-"
+	default:
+		return moment(*v.Expires)
+	}
+}
