@@ -790,7 +790,7 @@ func TestTheLockOfADeadProcessIsFree(t *testing.T) {
 	if state != "" {
 		held = create(t, openDir(t, state, nil), opened(1))
 		fmt.Println("held")
-		select {}
+		<-time.After(time.Hour) // a bare select would be a deadlock, which ends the process
 	}
 	state = t.TempDir()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestTheLockOfADeadProcessIsFree$")

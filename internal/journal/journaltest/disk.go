@@ -114,6 +114,17 @@ func (d *Disk) LosePower(torn func(path string, unsynced []byte) int) {
 	}
 }
 
+// Crash ends every process that uses the disk, as SIGKILL would: locks are free and open
+// files useless, but all that was written stays. It also turns the power on again.
+func (d *Disk) Crash() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.format()
+	d.off = false
+	d.boot++
+	clear(d.locks)
+}
+
 // Put sets what is in a file, durably, whatever was there: for tests that damage it.
 func (d *Disk) Put(path string, data []byte) {
 	d.mu.Lock()
