@@ -39,7 +39,18 @@ clients: ## drive the emulator with Google's clients, those that npm has to fetc
 bench: build ## measure up and down in round trips, and the start-up time
 	$(GO) run ./internal/bench -taskiam $(BIN)
 
+faults: ## let every call of up and down fail in every way, and print the table
+	@table="$$(mktemp)" && trap 'rm -f "$$table"' EXIT && \
+	$(GO) test -count=1 -timeout 30m -run '^TestFaults$$' ./internal/lifecycle -args -faults.table "$$table"; \
+	status=$$?; cat "$$table"; exit $$status
+
+soak: ## check the model with 100,000 random histories
+	$(GO) test -count=1 -timeout 4h -v -run '^TestModel$$' ./internal/lifecycle -args -model.histories 100000
+
+mutants: ## build defects in, one at a time, and expect the tests to notice
+	@$(GO) run ./internal/mutants
+
 fuzz: ## let the fuzzers look for a minute each
 	$(GO) test -run '^$$' -fuzz FuzzParse -fuzztime 60s ./internal/manifest
 
-.PHONY: help build demo test check fidelity clients bench fuzz
+.PHONY: help build demo test check fidelity clients bench faults soak mutants fuzz

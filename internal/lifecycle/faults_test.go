@@ -1,0 +1,443 @@
+package lifecycle_test
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"text/tabwriter"
+	"time"
+
+	"github.com/taskiam/taskiam/internal/emulator"
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/lifecycle"
+)
+
+// The table of faults: every call of a flow goes wrong in every way, then the user
+// does what a user would do, and everything is as before. Where the cloud refuses for
+// good, each error on the way names all that is left, and the run is taken down once
+// the cloud relents.
+
+var (
+	faultsTable = flag.String("faults.table", "", "play every kind of credential, and write the table to this `file`")
+	faultsMatch = flag.String("faults.match", "", "only the cells whose name contains this")
+)
+
+// trouble is one way in which a call goes wrong.
+type trouble struct {
+	name  string
+	short string
+	// fault is what the emulator does to the call, and, if Count is 0, to every later
+	// one of the same method on the same resource.
+	fault emulator.Fault
+	// conflict is answered with the code that the service has for it.
+	conflict bool
+	// killed and late end the process before or after the call; with power, the machine.
+	killed, late, power bool
+	// expired makes the operator's login expire at the call.
+	expired bool
+}
+
+// lasting reports whether the trouble goes on until it is lifted.
+func (tr trouble) lasting() bool { return tr.fault.Do != "" && tr.fault.Count == 0 || tr.expired }
+
+func (tr trouble) deadly() bool { return tr.killed || tr.late }
+
+var troubles = []trouble{
+	{name: "killed before", short: "KB", killed: true},
+	{name: "killed after", short: "KA", late: true},
+	{name: "power lost before", short: "PB", killed: true, power: true},
+	{name: "power lost after", short: "PA", late: true, power: true},
+	{name: "answer lost", short: "L", fault: emulator.Fault{Do: emulator.FaultReset, After: true, Count: 1}},
+	{name: "conflict", short: "C", conflict: true, fault: emulator.Fault{Do: emulator.FaultAnswer, Count: 1}},
+	{name: "429 once", short: "429", fault: emulator.Fault{Do: emulator.FaultAnswer, Code: 429, Count: 1}},
+	{name: "500 once", short: "500", fault: emulator.Fault{Do: emulator.FaultAnswer, Code: 500, Count: 1}},
+	{name: "503 once", short: "503", fault: emulator.Fault{Do: emulator.FaultAnswer, Code: 503, Count: 1}},
+	{name: "500 for good", short: "500*", fault: emulator.Fault{Do: emulator.FaultAnswer, Code: 500}},
+	{name: "503 for good", short: "503*", fault: emulator.Fault{Do: emulator.FaultAnswer, Code: 503}},
+	{name: "403 for good", short: "403*", fault: emulator.Fault{Do: emulator.FaultAnswer, Code: 403}},
+	{name: "400 for good", short: "400*", fault: emulator.Fault{Do: emulator.FaultAnswer, Code: 400}},
+	{name: "hang once", short: "H", fault: emulator.Fault{Do: emulator.FaultHang, Count: 1}},
+	{name: "hang for good", short: "H*", fault: emulator.Fault{Do: emulator.FaultHang}},
+	{name: "login expired", short: "401*", expired: true},
+}
+
+// strike makes the trouble happen to the call r, and to what comes later.
+func (tr trouble) strike(m *machine, method string) func(r *http.Request) func() {
+	return func(r *http.Request) func() {
+		if tr.killed {
+			m.die()
+		}
+		if tr.expired {
+			m.mu.Lock()
+			m.expired = true
+			m.mu.Unlock()
+		}
+		if f := tr.fault; f.Do != "" {
+			f.Method, f.Resource = method, r.URL.Path
+			if tr.conflict {
+				f.Code = http.StatusConflict
+				if host := r.Host; strings.HasPrefix(host, "storage.") || strings.HasPrefix(host, "bigquery.") {
+					f.Code = http.StatusPreconditionFailed
+				}
+			}
+			if _, err := m.server.AddFault(f); err != nil {
+				m.t.Error(err)
+			}
+		}
+		if tr.late {
+			return m.die
+		}
+		return func() {}
+	}
+}
+
+// flow is something that a user does, all of whose calls are to go wrong.
+type flow struct {
+	name string
+	// prepare is what goes before it, and goes well.
+	prepare func(m *machine, source string) grants.RunID
+	// run does it and returns what the user is told.
+	run func(m *machine, source string, run grants.RunID) error
+	// from returns how many of the calls of an undisturbed run are not the flow's own.
+	from func(m *machine) int
+}
+
+var errDelivery = errors.New("the folder cannot be written")
+
+var flows = []flow{
+	{
+		name: "up",
+		run:  func(m *machine, source string, _ grants.RunID) error { return m.up(source) },
+	},
+	{
+		// An up that fails after its last write: the calls are those of undoing it.
+		name: "undo",
+		run: func(m *machine, source string, _ grants.RunID) error {
+			m.undeliverable = func() error {
+				time.Sleep(time.Second) // in the bubble: all that goes on beside it ends first
+				m.mu.Lock()
+				defer m.mu.Unlock()
+				m.undone = len(m.calls)
+				return errDelivery
+			}
+			err := m.up(source)
+			m.undeliverable = nil
+			return err
+		},
+		from: func(m *machine) int { return m.undone },
+	},
+	{
+		name: "down",
+		prepare: func(m *machine, source string) grants.RunID {
+			if err := m.up(source); err != nil {
+				m.t.Fatal(err)
+			}
+			return m.live()[0].ID()
+		},
+		run: func(m *machine, _ string, run grants.RunID) error { return m.down(run) },
+	},
+}
+
+// up brings up a run of the manifest.
+func (m *machine) up(source string) error {
+	e := m.engine()
+	plan := m.plan(e, source)
+	_, err := e.Up(m.t.Context(), plan, m.options(plan))
+	return err
+}
+
+// down takes a run down, and adds to its error what the receipt says is left, as the
+// command prints it.
+func (m *machine) down(run grants.RunID) error {
+	receipt, err := m.engine().Down(m.t.Context(), run, 0)
+	if err != nil && receipt != nil {
+		return &downError{err, receipt}
+	}
+	return err
+}
+
+type downError struct {
+	error
+	receipt *lifecycle.Receipt
+}
+
+func (e *downError) Unwrap() error { return e.error }
+
+func (e *downError) Error() string {
+	return e.error.Error() + "\nleft: " + strings.Join(e.receipt.Left, "\nleft: ")
+}
+
+// step is a call of an undisturbed flow.
+type step struct {
+	point
+	method string
+}
+
+// steps returns the calls of an undisturbed flow.
+func (f flow) steps(t *testing.T, source string) (out []step) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &logged{methods: map[string]string{}}
+		m := newMachine(t, log)
+		m.recording = true
+		var run grants.RunID
+		if f.prepare != nil {
+			run = f.prepare(m, source)
+		}
+		m.watch(point{}, nil)
+		if err := f.run(m, source, run); err != nil && !errors.Is(err, errDelivery) {
+			t.Fatal(err)
+		}
+		from := 0
+		if f.from != nil {
+			from = f.from(m)
+		}
+		for _, p := range m.calls[from:] {
+			out = append(out, step{p, log.method(p.call)})
+		}
+	})
+	slices.SortFunc(out, func(a, b step) int { return strings.Compare(a.String(), b.String()) })
+	return out
+}
+
+// writes reports whether the call changes something in the cloud.
+func (s step) writes() bool {
+	for _, end := range []string{":setIamPolicy", ":disable", "/serviceAccounts", "/keys:upload"} {
+		if strings.HasSuffix(s.call, end) && strings.HasPrefix(s.call, "POST ") {
+			return true
+		}
+	}
+	verb, _, _ := strings.Cut(s.call, " ")
+	return verb == "PUT" || verb == "PATCH" || verb == "DELETE"
+}
+
+// cell is one box of the table.
+type cell struct {
+	flow    flow
+	kind    string
+	source  string
+	step    step
+	trouble trouble
+}
+
+func (c cell) String() string {
+	return fmt.Sprintf("%s (%s), %s, %s", c.flow.name, c.kind, c.step, c.trouble.name)
+}
+
+// outcome is how a cell ended.
+type outcome struct {
+	// named says that an error on the way named what was left, while the trouble lasted.
+	named bool
+	// unexplained is what must not be; nil for a cell that is as it should be.
+	unexplained error
+}
+
+func (o outcome) String() string {
+	switch {
+	case o.unexplained != nil:
+		return "!"
+	case o.named:
+		return "n"
+	default:
+		return "."
+	}
+}
+
+// play plays a cell through to its end.
+func (c cell) play(m *machine) (o outcome) {
+	m.clear()
+	unexplained := func(format string, args ...any) outcome {
+		return outcome{unexplained: fmt.Errorf(format, args...)}
+	}
+	var run grants.RunID
+	if c.flow.prepare != nil {
+		run = c.flow.prepare(m, c.source)
+	}
+	m.watch(c.step.point, c.trouble.strike(m, c.step.method))
+	err := c.flow.run(m, c.source, run)
+	if !m.reached {
+		return unexplained("the call was not reached")
+	}
+	switch {
+	case c.trouble.deadly():
+		m.restart(c.trouble.power)
+		if len(m.live()) == 0 {
+			if left := m.changed(); left != nil {
+				return unexplained("no journal knows of\n%s", strings.Join(left, "\n"))
+			}
+			if err := m.up(c.source); err != nil {
+				return unexplained("nothing was begun, but up again says: %w", err)
+			}
+		}
+	case err == nil || fault.Is(err, fault.NotReady):
+	case fault.Is(err, fault.Incomplete):
+		if err := m.unnamed(err); err != nil {
+			return unexplained("%w", err)
+		}
+		o.named = true
+	default: // it says that nothing is left
+		if left := m.changed(); left != nil && c.flow.name != "down" {
+			return unexplained("it says only %w\nbut there is\n%s", err, strings.Join(left, "\n"))
+		}
+	}
+	if !c.trouble.lasting() && o.named {
+		return unexplained("the trouble had passed, and yet: %w", err)
+	}
+	// The user takes it down, while the trouble lasts, and once more when it is over.
+	for _, over := range []bool{!c.trouble.lasting(), true} {
+		if over {
+			m.lift()
+		}
+		for _, run := range m.live() {
+			switch err := m.down(run.ID()); {
+			case err == nil:
+			case over:
+				return unexplained("down says: %w", err)
+			default:
+				if err := m.unnamed(err); err != nil {
+					return unexplained("%w", err)
+				}
+				o.named = true
+			}
+		}
+	}
+	if left := m.changed(); left != nil {
+		return unexplained("there is\n%s", strings.Join(left, "\n"))
+	}
+	return o
+}
+
+// unnamed returns an error if the error that a user saw does not name something
+// that is left.
+func (m *machine) unnamed(err error) error {
+	text := err.Error()
+	for _, left := range m.changed() {
+		var names []string
+		for _, run := range m.live() {
+			names = append(names, string(run.ID()))
+			if strings.HasPrefix(left, "accounts[") {
+				names = []string{"the account " + run.Opened.Email}
+				break
+			}
+			for _, edit := range run.Opened.Edits {
+				last := edit.Resource[strings.LastIndexAny(edit.Resource, "/:.")+1:]
+				if strings.Contains(left, last) {
+					names = []string{"bindings of " + run.Opened.Email, last}
+				}
+			}
+		}
+		for _, name := range names {
+			if !strings.Contains(text, name) {
+				return fmt.Errorf("there is\n%s\nwhich is not named (%s) by: %w", left, name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	kinds := map[string]string{"key": byKey}
+	if *faultsTable != "" {
+		kinds["token"] = byToken
+	}
+	var cells []cell
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		for _, f := range flows {
+			for _, s := range f.steps(t, kinds[kind]) {
+				for _, tr := range troubles {
+					c := cell{f, kind, kinds[kind], s, tr}
+					if tr.conflict && !s.writes() {
+						continue // nothing that it could conflict with
+					}
+					if strings.Contains(c.String(), *faultsMatch) {
+						cells = append(cells, c)
+					}
+				}
+			}
+		}
+	}
+	if len(cells) < 300 && *faultsMatch == "" {
+		t.Errorf("only %d cells", len(cells))
+	}
+	outcomes := make([]outcome, len(cells))
+	// An emulator for a share of the cells: making one costs more than a cell.
+	const shares = 4
+	t.Run("cells", func(t *testing.T) {
+		for share := range shares {
+			t.Run(fmt.Sprint(share), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					m := newMachine(t, nil)
+					for i := share; i < len(cells); i += shares {
+						outcomes[i] = cells[i].play(m)
+						if err := outcomes[i].unexplained; err != nil {
+							t.Errorf("%s: %v", cells[i], err)
+							m = newMachine(t, nil)
+						}
+					}
+				})
+			})
+		}
+	})
+	var table strings.Builder
+	drawTable(&table, cells, outcomes)
+	if *faultsTable != "" {
+		if err := os.WriteFile(*faultsTable, []byte(table.String()), 0o600); err != nil {
+			t.Error(err)
+		}
+	}
+	lines := strings.Split(strings.TrimSpace(table.String()), "\n")
+	t.Log(lines[len(lines)-1])
+}
+
+// drawTable draws a line for each call and a column for each trouble.
+func drawTable(out io.Writer, cells []cell, outcomes []outcome) {
+	w := tabwriter.NewWriter(out, 0, 8, 1, ' ', 0)
+	for _, tr := range troubles {
+		fmt.Fprintf(out, "%-5s %s\n", tr.short, tr.name)
+	}
+	fmt.Fprint(out, ".     as before\n-     not possible\nn     what is left was named; as before once the trouble was over\n!     unexplained\n")
+	results := map[string]outcome{}
+	unexplained := 0
+	for i, c := range cells {
+		results[c.String()] = outcomes[i]
+		if outcomes[i].unexplained != nil {
+			unexplained++
+		}
+	}
+	head, row := "", ""
+	for _, c := range cells {
+		if next := c.flow.name + " (" + c.kind + ")"; next != head {
+			head = next
+			fmt.Fprintf(w, "\n%s\t", head)
+			for _, tr := range troubles {
+				fmt.Fprintf(w, "%s\t", tr.short)
+			}
+			fmt.Fprintln(w)
+		}
+		if next := head + c.step.String(); next != row {
+			row = next
+			fmt.Fprintf(w, "%s\t", c.step)
+			for _, tr := range troubles {
+				c.trouble = tr
+				box := "-"
+				if o, ok := results[c.String()]; ok {
+					box = o.String()
+				}
+				fmt.Fprintf(w, "%s\t", box)
+			}
+			fmt.Fprintln(w)
+		}
+	}
+	_ = w.Flush()
+	fmt.Fprintf(out, "\n%d cells, %d unexplained\n", len(cells), unexplained)
+}

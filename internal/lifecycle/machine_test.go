@@ -1,0 +1,406 @@
+package lifecycle_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/taskiam/taskiam/internal/emulator"
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/gcp"
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/journal/journaltest"
+	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/manifest"
+	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/secret"
+)
+
+// machine is the operator's computer, with an emulator in reach: one process at a time
+// works on it, and can be killed, as can the power. It is used in one synctest bubble.
+type machine struct {
+	t      *testing.T
+	server *emulator.Server
+	wire   http.RoundTripper
+	token  string // the operator's
+	disk   *journaltest.Disk
+	safe   *safe
+	before []byte
+
+	mu      sync.Mutex
+	dead    bool // the process gets nothing done any more
+	expired bool // the operator's login is no good any more
+	// recording says that every call is wanted, those for what is known too.
+	recording bool
+	calls     []point
+	counts    map[string]int
+	// struck is called at the call at, before it is sent; it may strike the process
+	// down there, or return what is to happen after the call was applied.
+	at      point
+	struck  func(r *http.Request) (after func())
+	reached bool
+	// each is called at every call of all, which are counted from 1.
+	each func(n int, r *http.Request) (after func())
+	// undeliverable is why nothing can be delivered; nil if it can.
+	undeliverable func() error
+	// undone is how many calls there were when the delivery failed.
+	undone int
+}
+
+// point is one call of a flow: what it asks, and the how-manieth to ask that.
+type point struct {
+	call string
+	nth  int
+}
+
+func (p point) String() string { return fmt.Sprintf("%s #%d", p.call, p.nth) }
+
+// errDead is what a process sees that was killed. It is of no kind that is tried again.
+var errDead = fault.New(fault.Other, "the process was killed")
+
+// newMachine returns a machine, and an emulator that writes its log to log; that may be nil.
+func newMachine(t *testing.T, log io.Writer) *machine {
+	t.Helper()
+	server, err := emulator.New(emulator.Config{
+		NewKey: func() (*rsa.PrivateKey, error) { return testKey(), nil }, Log: log,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, token := server.Operator()
+	m := &machine{t: t, server: server, wire: server.Transport(), token: token.Reveal(), safe: &safe{}}
+	m.before = m.snapshot()
+	m.clear()
+	return m
+}
+
+// clear gives the machine an empty disk and no trouble.
+func (m *machine) clear() {
+	m.disk = &journaltest.Disk{}
+	m.disk.Before = func(journaltest.Op) error {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.dead {
+			return journaltest.ErrPower
+		}
+		return nil
+	}
+	m.safe.deliveries = nil
+	m.undeliverable = nil
+	m.lift()
+	m.watch(point{}, nil)
+}
+
+// lift ends whatever trouble there is.
+func (m *machine) lift() {
+	m.server.RemoveFault("")
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.expired = false
+}
+
+// watch begins to count calls, and has struck called at one of them.
+func (m *machine) watch(at point, struck func(*http.Request) func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.calls, m.counts = nil, map[string]int{}
+	m.at, m.struck, m.reached, m.each = at, struck, false, nil
+}
+
+// die is SIGKILL: from now on the process gets nothing done.
+func (m *machine) die() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.dead = true
+}
+
+// restart is the machine after its process was killed, or after the power went: then
+// what was not fsynced is lost. The process that died must have returned.
+func (m *machine) restart(power bool) {
+	if power {
+		m.disk.LosePower(nil)
+	} else {
+		m.disk.Crash()
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.dead = false
+}
+
+// RoundTrip carries a call of the process to the emulator.
+func (m *machine) RoundTrip(r *http.Request) (*http.Response, error) {
+	name := callName(r)
+	m.mu.Lock()
+	m.counts[name]++
+	p := point{name, m.counts[name]}
+	if !m.dead {
+		m.calls = append(m.calls, p)
+	}
+	struck := m.struck
+	if m.dead || struck == nil || p != m.at {
+		struck = nil
+	} else {
+		m.reached = true
+	}
+	if n, each := len(m.calls), m.each; each != nil && !m.dead {
+		struck = func(r *http.Request) func() { return each(n, r) }
+	}
+	m.mu.Unlock()
+
+	after := func() {}
+	if struck != nil {
+		after = struck(r)
+	}
+	m.mu.Lock()
+	dead, expired := m.dead, m.expired
+	m.mu.Unlock()
+	if dead {
+		return nil, errDead
+	}
+	if expired {
+		r = m.withoutLogin(r)
+	}
+	answer, err := m.wire.RoundTrip(r)
+	after()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.dead {
+		return nil, errDead
+	}
+	return answer, err
+}
+
+// withoutLogin replaces the operator's token in a request, wherever it is, by one that
+// has expired.
+func (m *machine) withoutLogin(r *http.Request) *http.Request {
+	const expired = "ya29.expired"
+	r = r.Clone(r.Context())
+	r.Header.Set("Authorization", strings.Replace(r.Header.Get("Authorization"), m.token, expired, 1))
+	if r.Body != nil && strings.HasSuffix(r.URL.Path, "/tokeninfo") {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			m.t.Error(err)
+		}
+		body = bytes.ReplaceAll(body, []byte(url.QueryEscape(m.token)), []byte(expired))
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	}
+	return r
+}
+
+// What is another one in each run, in the paths of its calls.
+var (
+	runAccount = regexp.MustCompile(`ti-[a-z0-9-]+@`)
+	runUID     = regexp.MustCompile(`/serviceAccounts/[0-9]{21}`)
+	runKey     = regexp.MustCompile(`/keys/[0-9a-f]{40}`)
+)
+
+// callName is what a call asks, the same for each run.
+func callName(r *http.Request) string {
+	path := runAccount.ReplaceAllString(r.URL.Path, "{account}@")
+	path = runUID.ReplaceAllString(path, "/serviceAccounts/{uid}")
+	return r.Method + " " + runKey.ReplaceAllString(path, "/keys/{key}")
+}
+
+// logged learns from the emulator's log of which method each call is.
+type logged struct {
+	mu      sync.Mutex
+	methods map[string]string // by callName
+}
+
+func (l *logged) Write(b []byte) (int, error) {
+	var line struct{ Method, HTTP string }
+	if err := json.Unmarshal(b, &line); err != nil {
+		return 0, err
+	}
+	verb, path, _ := strings.Cut(line.HTTP, " ")
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.methods[callName(&http.Request{Method: verb, URL: &url.URL{Path: path}})] = line.Method
+	return len(b), nil
+}
+
+func (l *logged) method(call string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.methods[call]
+}
+
+// engine is that of a process which starts now.
+func (m *machine) engine() *lifecycle.Engine {
+	m.t.Helper()
+	client, err := gcp.New(gcp.Config{
+		Transport: m, EmulatorHost: "emulator.test:80",
+		Credential: gcp.EmulatorLogin(secret.New(m.token)), UserAgent: "taskiam/test",
+	})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	journals, err := journal.OpenDir("/state", m.disk)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return &lifecycle.Engine{
+		Cloud: remembering{client, m}, Credentials: mortal{m}, Journals: journals,
+		AsKey: func(file secret.String) (lifecycle.Tester, error) {
+			source, err := gcp.KeySource(file)
+			return client.As(source), err
+		},
+		AsToken: func(token secret.String) (lifecycle.Tester, error) { return client.As(gcp.StaticToken(token)), nil },
+		Now:     time.Now, Random: rand.Reader,
+	}
+}
+
+// remembering is a client that asks but once what roles there are, which nothing here
+// changes: their answers are the greater part of what an up costs. It does ask if it
+// is these calls that are to go wrong.
+type remembering struct {
+	*gcp.Client
+	m *machine
+}
+
+var (
+	knownRoles     sync.Map // name: grants.Role
+	knownGrantable sync.Map // full resource name: map[string]bool
+)
+
+func (r remembering) asks() bool {
+	r.m.mu.Lock()
+	defer r.m.mu.Unlock()
+	return r.m.recording || r.m.dead || strings.Contains(r.m.at.call, " /v1/roles")
+}
+
+func (r remembering) Role(ctx context.Context, name string) (grants.Role, error) {
+	return remember(&knownRoles, name, r.asks(), func() (grants.Role, error) { return r.Client.Role(ctx, name) })
+}
+
+func (r remembering) GrantableRoles(ctx context.Context, name resource.Name) (map[string]bool, error) {
+	return remember(&knownGrantable, name.Full(), r.asks(), func() (map[string]bool, error) { return r.Client.GrantableRoles(ctx, name) })
+}
+
+func remember[T any](known *sync.Map, key string, again bool, ask func() (T, error)) (T, error) {
+	if v, ok := known.Load(key); ok && !again {
+		return v.(T), nil
+	}
+	v, err := ask()
+	if err == nil {
+		known.Store(key, v)
+	}
+	return v, err
+}
+
+// plan plans a run of the manifest that begins now.
+func (m *machine) plan(e *lifecycle.Engine, source string) grants.Plan {
+	m.t.Helper()
+	task, err := manifest.Parse("task.toml", []byte(source), manifest.Limits{})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	plan, err := e.NewPlan(task)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return plan
+}
+
+func (m *machine) options(plan grants.Plan) lifecycle.UpOptions {
+	return lifecycle.UpOptions{
+		ManifestPath: "/tasks/task.toml", ManifestSHA256: "00",
+		Dir: "/delivery/" + string(plan.Run), ReadyTimeout: 10 * time.Minute,
+	}
+}
+
+func (m *machine) snapshot() []byte {
+	m.t.Helper()
+	b, err := m.server.Snapshot()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return b
+}
+
+// live returns the runs that are not down.
+func (m *machine) live() []*journal.Run {
+	m.t.Helper()
+	journals := m.engine().Journals
+	ids, err := journals.List()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	var out []*journal.Run
+	for _, id := range ids {
+		run, err := journals.Read(id)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		if run.Live() {
+			out = append(out, run)
+		}
+	}
+	return out
+}
+
+// changed returns what is not as before, a line for each: in the cloud, of the
+// deliveries, and in the state folder.
+func (m *machine) changed() []string {
+	m.t.Helper()
+	var out []string
+	if now := m.snapshot(); !bytes.Equal(m.before, now) {
+		out = strings.Split(strings.TrimSpace(emulator.Diff(m.before, now)), "\n")
+	}
+	m.safe.mu.Lock()
+	defer m.safe.mu.Unlock()
+	for dir := range m.safe.deliveries {
+		out = append(out, "the delivery in "+dir)
+	}
+	for _, run := range m.live() {
+		out = append(out, fmt.Sprintf("run %s is %s", run.ID(), run.State()))
+	}
+	return out
+}
+
+// mortal are the credentials of a process that may have been killed.
+type mortal struct{ m *machine }
+
+var _ lifecycle.Credentials = mortal{}
+
+func (c mortal) alive() error {
+	c.m.mu.Lock()
+	defer c.m.mu.Unlock()
+	if c.m.dead {
+		return errDead
+	}
+	return nil
+}
+
+func (c mortal) NewKeyPair() (lifecycle.KeyPair, error) { return c.m.safe.NewKeyPair() }
+
+func (c mortal) Deliver(d lifecycle.Delivery) error {
+	if err := c.alive(); err != nil {
+		return err
+	}
+	if c.m.undeliverable != nil {
+		if err := c.m.undeliverable(); err != nil {
+			return err
+		}
+	}
+	return c.m.safe.Deliver(d)
+}
+
+func (c mortal) Remove(dir string, run grants.RunID) error {
+	if err := c.alive(); err != nil {
+		return err
+	}
+	return c.m.safe.Remove(dir, run)
+}
