@@ -78,6 +78,8 @@ type Error struct {
 	Message string
 	// RetryAfter is how long the server asked us to wait; 0 if it did not say.
 	RetryAfter time.Duration
+	// Lasting says of a kind that passes by itself that this one does not.
+	Lasting bool
 	// Err is the cause, if there is one.
 	Err error
 }
@@ -131,6 +133,12 @@ func Is(err error, kinds ...Kind) bool {
 		}
 	}
 	return false
+}
+
+// Lasts reports whether waiting for err to pass is in vain, whatever its kind.
+func Lasts(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Lasting
 }
 
 type hinted struct {

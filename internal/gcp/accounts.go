@@ -88,6 +88,23 @@ func (c *Client) Accounts(ctx context.Context, project string) ([]grants.Account
 	}
 }
 
+// SetDescription replaces the description of a service account, by its email or its
+// unique id, and nothing else of it. There is no etag to send: that of an account is
+// deprecated (google/iam/admin/v1/iam.proto). Repeating it changes nothing.
+func (c *Client) SetDescription(ctx context.Context, project, uid, description string) error {
+	_, err := call(ctx, c, task{"describing service account", uid}, unversioned(c, func(ctx context.Context) (*iam.ServiceAccount, error) {
+		svc, err := c.iam()
+		if err != nil {
+			return nil, err
+		}
+		return svc.Projects.ServiceAccounts.Patch(accountName(project, uid), &iam.PatchServiceAccountRequest{
+			ServiceAccount: &iam.ServiceAccount{Description: description, ForceSendFields: []string{"Description"}},
+			UpdateMask:     "description",
+		}).Context(ctx).Do()
+	}))
+	return err
+}
+
 // DisableAccount disables a service account, by its email or its unique id. Google
 // rejects its tokens from then on, those already out included. Repeating it changes
 // nothing.

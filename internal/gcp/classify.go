@@ -23,9 +23,6 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 )
 
-// errNobodyThere marks a refused connection to an emulator: waiting does not start one.
-var errNobodyThere = errors.New("nothing listens there")
-
 // classify turns whatever an attempt failed with into a [fault.Error], with the hints
 // that are known. It decides by code, status and reason alone; what Google says in
 // words changes without notice, and is only passed on.
@@ -61,7 +58,8 @@ func (c *Client) classifyNetwork(err error) error {
 		return fault.WithHint(&fault.Error{
 			Kind:    fault.Unavailable,
 			Message: "no emulator listens at " + c.cfg.EmulatorHost,
-			Err:     errors.Join(errNobodyThere, err),
+			Lasting: true, // waiting does not start one
+			Err:     err,
 		}, "taskiam emulator", "unset TASKIAM_EMULATOR_HOST to speak to Google Cloud")
 	}
 	f := &fault.Error{Message: unwrapURL(err).Error(), Err: err}

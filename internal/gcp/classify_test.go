@@ -155,7 +155,7 @@ func TestClassify(t *testing.T) {
 			name:   "no emulator",
 			err:    &url.Error{Op: "Get", URL: "https://iam.googleapis.com/v1/x", Err: &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}},
 			config: Config{EmulatorHost: "127.0.0.1:8790"},
-			want:   fault.Error{Kind: fault.Unavailable, Message: "no emulator listens at 127.0.0.1:8790"},
+			want:   fault.Error{Kind: fault.Unavailable, Message: "no emulator listens at 127.0.0.1:8790", Lasting: true},
 			hints:  []string{"taskiam emulator", "unset TASKIAM_EMULATOR_HOST to speak to Google Cloud"},
 		},
 		{

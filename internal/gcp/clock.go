@@ -2,36 +2,65 @@ package gcp
 
 import (
 	"net/http"
-	"sync/atomic"
+	"sync"
 	"time"
 )
-
-// sameClock is by how much two clocks that agree may seem to differ: the Date header
-// has whole seconds, and the answer was on its way for some time.
-const sameClock = 5 * time.Second
 
 // dated takes down what time it is at Google.
 type dated struct {
 	base http.RoundTripper
-	// ahead is by how much Google's clock was ahead of this machine's at the last answer.
-	ahead atomic.Int64
+
+	mu    sync.Mutex
+	known bool
+	// ahead is by how much Google's clock is ahead of this machine's: between the two.
+	ahead span
+}
+
+// span is a length of time that is known to lie between two.
+type span struct{ least, most time.Duration }
+
+// nearest returns the length in the span that is nearest to none: two clocks are not said
+// to differ by more than is proved.
+func (s span) nearest() time.Duration {
+	return max(s.least, min(s.most, 0))
 }
 
 func (d *dated) RoundTrip(req *http.Request) (*http.Response, error) {
+	sent := time.Now()
 	resp, err := d.base.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}
+	// The answer was dated after the request was sent, in a second that the header cuts
+	// off, and before the answer came.
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
-		ahead := time.Until(date)
-		if ahead.Abs() < sameClock {
-			ahead = 0
-		}
-		d.ahead.Store(int64(ahead))
+		d.learn(span{date.Sub(time.Now().Round(0)), date.Add(time.Second).Sub(sent.Round(0))})
 	}
 	return resp, nil
 }
 
-// Clock returns what time it is at Google, as its last answer told; before the first
-// one, what this machine's clock says. Conditions and keys end by Google's clock.
-func (c *Client) Clock() time.Time { return time.Now().Add(time.Duration(c.base.ahead.Load())) }
+// learn narrows down what is known of Google's clock. What contradicts it is believed
+// instead, since either clock may have been set.
+func (d *dated) learn(s span) {
+	if s.least > s.most {
+		return // this machine's clock was set back meanwhile
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if both := (span{max(s.least, d.ahead.least), min(s.most, d.ahead.most)}); d.known && both.least <= both.most {
+		s = both
+	}
+	d.ahead, d.known = s, true
+}
+
+func (d *dated) offset() time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ahead.nearest()
+}
+
+// Clock returns what time it is at Google, by the Date headers of its answers; before
+// the first one, what this machine's clock says. The two differ by no more than is
+// certain, and a header tells no more than the second. Conditions, keys and tokens end
+// by Google's clock.
+func (c *Client) Clock() time.Time { return time.Now().Add(c.base.offset()) }

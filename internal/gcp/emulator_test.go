@@ -119,6 +119,13 @@ func TestAccountFromBirthToGrave(t *testing.T) {
 			t.Errorf("Account(%s) = %v, %v", id, got, err)
 		}
 	}
+	if err := c.SetDescription(ctx, hosting, a.UniqueID, "another mark"); err != nil {
+		t.Error(err)
+	}
+	want.Description = "another mark"
+	if got, err := c.Account(ctx, hosting, a.Email); err != nil || got != want {
+		t.Errorf("described: %v, %v", got, err)
+	}
 	for range 2 { // the second changes nothing
 		if err := c.DisableAccount(ctx, hosting, a.UniqueID); err != nil {
 			t.Error(err)
@@ -135,6 +142,7 @@ func TestAccountFromBirthToGrave(t *testing.T) {
 		"Account":        second(c.Account(ctx, hosting, a.Email)),
 		"DeleteAccount":  c.DeleteAccount(ctx, hosting, a.UniqueID),
 		"DisableAccount": c.DisableAccount(ctx, hosting, a.UniqueID),
+		"SetDescription": c.SetDescription(ctx, hosting, a.UniqueID, "x"),
 	} {
 		if !fault.Is(err, fault.NotFound) {
 			t.Errorf("%s of a deleted account: %v, want not found", name, err)

@@ -109,7 +109,7 @@ func newClient(cfg Config, base *dated) *Client {
 		base:  base,
 		as:    httpClient(cfg, base, cfg.Credential),
 		plain: httpClient(cfg, base, anonymous{}),
-		retry: retry{attempts: maxAttempts, timeout: attemptTimeout, jitter: rand.N[time.Duration], progress: cfg.Progress},
+		retry: retry{attempts: maxAttempts, patience: throttledFor, timeout: attemptTimeout, jitter: rand.N[time.Duration], progress: cfg.Progress},
 	}
 	c.iam = sync.OnceValues(func() (*iam.Service, error) {
 		return iam.NewService(context.Background(), c.options("https://iam.googleapis.com/")...)
@@ -121,6 +121,7 @@ func newClient(cfg Config, base *dated) *Client {
 		}
 		// The library's own retries and timeouts go: there is one loop, and it is ours.
 		m.CallOptions.GenerateAccessToken = nil
+		m.CallOptions.GenerateIdToken = nil
 		return m, nil
 	})
 	return c

@@ -94,6 +94,17 @@ func (c *Client) writePolicy(ctx context.Context, name resource.Name, doc grants
 	return rest(ctx, c.as, api.SetVerb, resourceURL(name, api.SetPath, query), header, body)
 }
 
+// TryReadPolicy is ReadPolicy, tried once and no more.
+func (c *Client) TryReadPolicy(ctx context.Context, name resource.Name) (grants.Document, error) {
+	return c.impatient().ReadPolicy(ctx, name)
+}
+
+// TryWritePolicy is WritePolicy, tried once and no more. After a [fault.Unavailable] it
+// is not known whether the policy was written.
+func (c *Client) TryWritePolicy(ctx context.Context, name resource.Name, doc grants.Document) (grants.Document, error) {
+	return c.impatient().WritePolicy(ctx, name, doc)
+}
+
 // TestPermissions returns those of the permissions that this client's principal has
 // on a resource. On a resource that does not exist it has none.
 func (c *Client) TestPermissions(ctx context.Context, name resource.Name, permissions []string) ([]string, error) {

@@ -12,18 +12,29 @@ import (
 // The schedule is Google's advice (iam/docs/retry-strategy): wait up to 2^n seconds,
 // 32 at most. With full jitter eight tries take 48 s on average and 95 s at most.
 const (
-	firstWait      = time.Second
-	longestWait    = 32 * time.Second
-	maxAttempts    = 8
+	firstWait   = time.Second
+	longestWait = 32 * time.Second
+	maxAttempts = 8
+	// A quota is counted by the minute (iam/quotas), and so two of them make sure that it
+	// was free once, even where a hundred wait for it.
+	throttledFor   = 2 * time.Minute
 	attemptTimeout = 30 * time.Second
 )
 
 // retry is the one loop in which calls are tried again.
 type retry struct {
 	attempts int
+	patience time.Duration                     // with a quota that is used up, beyond the attempts
 	timeout  time.Duration                     // of one attempt
 	jitter   func(time.Duration) time.Duration // a random duration below its argument
 	progress func(Event)
+}
+
+// impatient returns a client that tries everything once.
+func (c *Client) impatient() *Client {
+	once := *c
+	once.retry.attempts, once.retry.patience = 1, 0
+	return &once
 }
 
 // task names a call, for errors and progress: doing "reading policy of" on "//…".
@@ -36,6 +47,7 @@ type task struct{ doing, on string }
 // waits belong to whoever knows what is being waited for.
 func call[T any](ctx context.Context, c *Client, t task, f func(ctx context.Context) (T, error)) (T, error) {
 	var zero T
+	begun := time.Now()
 	for attempt := 1; ; attempt++ {
 		v, err := once(ctx, c.retry.timeout, f)
 		if err == nil {
@@ -47,7 +59,7 @@ func call[T any](ctx context.Context, c *Client, t task, f func(ctx context.Cont
 			return zero, fmt.Errorf("%s %s: %w", t.doing, t.on, context.Cause(ctx))
 		}
 		err = c.classify(err)
-		wait, again := c.retry.wait(attempt, err)
+		wait, again := c.retry.wait(attempt, time.Since(begun), err)
 		if deadline, ok := ctx.Deadline(); ok && again && time.Until(deadline) <= wait {
 			again = false // better to say now what is wrong than to sleep into the deadline
 		}
@@ -88,13 +100,16 @@ func unversioned[T any](c *Client, f func(ctx context.Context) (T, error)) func(
 	}
 }
 
-// wait returns how long to wait after the attempt failed with err, and whether
-// there is to be another one.
-func (r retry) wait(attempt int, err error) (time.Duration, bool) {
-	if attempt >= r.attempts || !fault.Is(err, fault.Unavailable, fault.Throttled) || errors.Is(err, errNobodyThere) {
+// wait returns how long to wait after the attempt failed with err, that long after the
+// first one began, and whether there is to be another one.
+func (r retry) wait(attempt int, since time.Duration, err error) (time.Duration, bool) {
+	if !fault.Is(err, fault.Unavailable, fault.Throttled) || fault.Lasts(err) {
 		return 0, false
 	}
-	bound := min(firstWait<<(attempt-1), longestWait)
+	if attempt >= r.attempts && (since >= r.patience || !fault.Is(err, fault.Throttled)) {
+		return 0, false
+	}
+	bound := min(firstWait<<min(attempt-1, maxAttempts), longestWait)
 	wait := r.jitter(bound)
 	if e := (*fault.Error)(nil); errors.As(err, &e) && e.RetryAfter > 0 {
 		// Asked for by the server: the jitter comes on top, or all who were told the

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
 )
 
 const unavailable = `{"error":{"code":503,"message":"The service is currently unavailable.","status":"UNAVAILABLE"}}`
@@ -59,6 +60,9 @@ func TestSchedule(t *testing.T) {
 		{name: "never well", fails: 99, code: 503, body: unavailable, want: seconds(0, 1, 3, 7, 15, 31, 63, 95), kind: fault.Unavailable},
 		{name: "bad gateway in HTML", fails: 1, code: 502, body: "<html>", want: seconds(0, 1)},
 		{name: "quota", fails: 2, code: 429, body: `{"error":{"code":429,"status":"RESOURCE_EXHAUSTED"}}`, want: seconds(0, 1, 3)},
+		{name: "quota of a minute", fails: 8, code: 429, body: `{"error":{"code":429}}`, want: seconds(0, 1, 3, 7, 15, 31, 63, 95, 127)},
+		{name: "quota that is never free", fails: 99, code: 429, body: `{"error":{"code":429}}`,
+			want: seconds(0, 1, 3, 7, 15, 31, 63, 95, 127), kind: fault.Throttled},
 		{name: "quota of BigQuery's", fails: 1, code: 403, body: `{"error":{"code":403,"errors":[{"reason":"rateLimitExceeded"}]}}`, want: seconds(0, 1)},
 		{name: "told how long", fails: 1, code: 429, header: http.Header{"Retry-After": {"20"}}, want: seconds(0, 21)},
 		{name: "told in the body", fails: 1, code: 429,
@@ -107,6 +111,30 @@ func TestAccountThatIsBusy(t *testing.T) {
 	}
 }
 
+// Whoever has a lock must not wait in it.
+func TestTriedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, code := range []int{429, 503} {
+			h, at := failing(99, code, `{"error":{"message":"not now"}}`, nil)
+			c := newTestClient(t, inMemory(h))
+			on := name(t, "projects/acme-agents")
+			if _, err := c.TryReadPolicy(t.Context(), on); !fault.Is(err, fault.Throttled, fault.Unavailable) {
+				t.Errorf("reading answered with %d: %v", code, err)
+			}
+			doc, err := grants.Decode(on.Type().API.Dialect, []byte(`{"etag":"ACAB"}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.TryWritePolicy(t.Context(), on, doc); !fault.Is(err, fault.Throttled, fault.Unavailable) {
+				t.Errorf("writing answered with %d: %v", code, err)
+			}
+			if diff := cmp.Diff(seconds(0, 0), *at); diff != "" {
+				t.Errorf("requests (-want +got):\n%s", diff)
+			}
+		}
+	})
+}
+
 func TestScheduleHasFullJitter(t *testing.T) {
 	t.Parallel()
 	err := fault.New(fault.Unavailable, "down")
@@ -114,7 +142,7 @@ func TestScheduleHasFullJitter(t *testing.T) {
 	seen := map[time.Duration]bool{}
 	var low, high int
 	for range 1000 {
-		wait, again := r.wait(3, err)
+		wait, again := r.wait(3, time.Second, err)
 		if !again || wait < 0 || wait >= 4*time.Second {
 			t.Fatalf("third wait is %s, %v; want one below 4s", wait, again)
 		}

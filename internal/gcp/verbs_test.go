@@ -79,6 +79,16 @@ func verbs(t *testing.T) []verb {
 			return err
 		}, request{"POST", "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/" + agent + ":generateAccessToken?%24alt=json%3Benum-encoding%3Dint", nil,
 			object{"name": "projects/-/serviceAccounts/" + agent, "scope": []any{scopeCloudPlatform}, "lifetime": "600s"}}},
+		{"scoped access token", func(ctx context.Context, c *Client) error {
+			_, err := c.ScopedAccessToken(ctx, agent, time.Minute, []string{"openid", "b"})
+			return err
+		}, request{"POST", "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/" + agent + ":generateAccessToken?%24alt=json%3Benum-encoding%3Dint", nil,
+			object{"name": "projects/-/serviceAccounts/" + agent, "scope": []any{"openid", "b"}, "lifetime": "60s"}}},
+		{"identity token", func(ctx context.Context, c *Client) error {
+			_, err := c.IDToken(ctx, agent, "https://reports.example")
+			return err
+		}, request{"POST", "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/" + agent + ":generateIdToken?%24alt=json%3Benum-encoding%3Dint", nil,
+			object{"name": "projects/-/serviceAccounts/" + agent, "audience": "https://reports.example", "includeEmail": true}}},
 		{"read policy of a project", func(ctx context.Context, c *Client) error { _, err := c.ReadPolicy(ctx, project); return err },
 			request{"POST", "https://cloudresourcemanager.googleapis.com/v3/projects/acme-agents:getIamPolicy", nil, object{"options": object{"requestedPolicyVersion": 3.0}}}},
 		{"read policy of an account", func(ctx context.Context, c *Client) error { _, err := c.ReadPolicy(ctx, account); return err },
@@ -113,6 +123,10 @@ func verbs(t *testing.T) []verb {
 			_, err := c.Role(ctx, "organizations/1/roles/r")
 			return err
 		}, request{"GET", "https://iam.googleapis.com/v1/organizations/1/roles/r?alt=json&prettyPrint=false", nil, nil}},
+		{"set description", func(ctx context.Context, c *Client) error {
+			return c.SetDescription(ctx, "acme-agents", agentUID, "mark")
+		}, request{"PATCH", "https://iam.googleapis.com/v1/projects/acme-agents/serviceAccounts/" + agentUID + "?alt=json&prettyPrint=false", nil,
+			object{"serviceAccount": object{"description": "mark"}, "updateMask": "description"}}},
 		{"grantable roles", func(ctx context.Context, c *Client) error { _, err := c.GrantableRoles(ctx, bucket); return err },
 			request{"POST", "https://iam.googleapis.com/v1/roles:queryGrantableRoles?alt=json&prettyPrint=false", nil,
 				object{"fullResourceName": "//storage.googleapis.com/projects/_/buckets/acme-reports", "pageSize": 3000.0, "view": "BASIC"}}},
