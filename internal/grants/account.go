@@ -73,6 +73,16 @@ type Mark struct {
 	Task    string    `json:"task"`
 	Run     RunID     `json:"run"`
 	Expires time.Time `json:"expires"`
+	// Began is when the run began, if that is not when its id says; else zero.
+	Began time.Time `json:"began,omitzero"`
+}
+
+// Started returns when the run began, by the clock of the cloud.
+func (m Mark) Started() time.Time {
+	if m.Began.IsZero() {
+		return m.Run.Started()
+	}
+	return m.Began
 }
 
 // MarkVersion is the version that this program writes and understands.
@@ -80,7 +90,7 @@ const MarkVersion = 1
 
 // String returns the description.
 func (m Mark) String() string {
-	m.Expires = m.Expires.UTC().Truncate(time.Second)
+	m.Expires, m.Began = m.Expires.UTC().Truncate(time.Second), m.Began.UTC().Truncate(time.Second)
 	b, err := json.Marshal(m)
 	if err != nil { // a year outside 0-9999, which no validated task reaches
 		panic(err)

@@ -21,8 +21,18 @@ type Task struct {
 	TTL     time.Duration // how long the access is to last
 	Reason  string        // sent as X-Goog-Request-Reason with every call; may be empty
 	Grants  []Grant
-	Deliver Delivery
+	// Deliver lists the kinds of credential that will do, the best one first. Empty
+	// leaves it to whoever brings the task up.
+	Deliver []Delivery
+	// TokenLifetime is how long one access token may live; 0 leaves it to the delivery.
+	TokenLifetime time.Duration
+	// Audiences are whom identity tokens may be made out to; empty means to nobody.
+	Audiences []string
 }
+
+// DefaultDeliver is how a task is delivered whose manifest does not say: by key, and
+// by token where keys are forbidden.
+var DefaultDeliver = []Delivery{DeliverKey, DeliverToken}
 
 // Delivery is the kind of credential that the sandbox is given.
 type Delivery string
@@ -30,9 +40,26 @@ type Delivery string
 const (
 	// DeliverKey is a service account key whose certificate ends with the run.
 	DeliverKey Delivery = "key"
-	// DeliverToken is one access token, of at most an hour.
+	// DeliverToken is an access token in a file, which is replaced before it ends.
 	DeliverToken Delivery = "token"
+	// DeliverMetadata is a metadata server that mints access tokens when it is asked:
+	// nothing that is worth stealing lies in a file.
+	DeliverMetadata Delivery = "metadata"
 )
+
+// Lifetime returns how long one access token of the task lives if it is delivered so:
+// what the manifest says, else an hour for a token that lies in a file, since whoever
+// read it once may not read it again, and a quarter of that for one that is asked for.
+func (t Task) Lifetime(d Delivery) time.Duration {
+	switch {
+	case t.TokenLifetime != 0:
+		return t.TokenLifetime
+	case d == DeliverMetadata:
+		return TokenLifetime / 4
+	default:
+		return TokenLifetime
+	}
+}
 
 // Grant is one role on one resource.
 type Grant struct {

@@ -2,6 +2,7 @@ package grants
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/taskiam/taskiam/internal/resource"
@@ -19,7 +20,8 @@ type Plan struct {
 	Run       RunID
 	AccountID string
 	Email     string
-	Expires   time.Time
+	// Began is when the run begins, and Expires when it ends, by the clock of the cloud.
+	Began, Expires time.Time
 	// Edits has one element a resource, in the order in which the manifest names them.
 	Edits []Edit
 }
@@ -33,12 +35,19 @@ type Edit struct {
 }
 
 // NewPlan plans a run that begins in the second that its id names.
-func NewPlan(task Task, run RunID) Plan {
+func NewPlan(task Task, run RunID) Plan { return newPlan(task, run, run.Started()) }
+
+// BeginAt returns the plan for the same run if it begins at t, and not when its id says:
+// the clock by which the id was made was wrong.
+func (p Plan) BeginAt(t time.Time) Plan { return newPlan(p.Task, p.Run, t.UTC().Truncate(time.Second)) }
+
+func newPlan(task Task, run RunID, began time.Time) Plan {
 	p := Plan{
 		Task:      task,
 		Run:       run,
 		AccountID: AccountID(task.Name, run),
-		Expires:   run.Started().Add(task.TTL),
+		Began:     began,
+		Expires:   began.Add(task.TTL),
 	}
 	p.Email = AccountEmail(p.AccountID, task.Project)
 	for i, g := range task.Grants {
@@ -75,11 +84,25 @@ func (p Plan) condition(g Grant) Condition {
 	}
 }
 
+// Moved returns the condition of a run that ended at from as it is if the run ends at to,
+// and whether it ends with the run at all. The condition of the manifest stays as it is.
+func (c Condition) Moved(from, to time.Time) (Condition, bool) {
+	rest, ok := strings.CutSuffix(c.Expression, UntilExpression(from))
+	if !ok {
+		return c, false
+	}
+	c.Expression = rest + UntilExpression(to)
+	return c, true
+}
+
+// MinterRole is the role that lets one mint tokens of an account.
+const MinterRole = "roles/iam.serviceAccountTokenCreator"
+
 // MinterBinding lets the operator's member mint tokens of the run's account until
 // the run ends. It goes on the account itself; owner does not include it.
 func (p Plan) MinterBinding(member string) Binding {
 	return Binding{
-		Role:   "roles/iam.serviceAccountTokenCreator",
+		Role:   MinterRole,
 		Member: member,
 		Condition: Condition{
 			Title:      ConditionTitle(p.Run),
@@ -90,7 +113,21 @@ func (p Plan) MinterBinding(member string) Binding {
 
 // Mark returns what the account carries in its description.
 func (p Plan) Mark() Mark {
-	return Mark{Version: MarkVersion, Task: p.Task.Name, Run: p.Run, Expires: p.Expires}
+	m := Mark{Version: MarkVersion, Task: p.Task.Name, Run: p.Run, Expires: p.Expires}
+	if !p.Began.Equal(p.Run.Started()) {
+		m.Began = p.Began
+	}
+	return m
+}
+
+// WorksUntil returns when a grant of the task is of no use any more, if the run is never
+// taken down. What does not end by itself is of use to the last token, which can be
+// minted just before the run's key, or the operator's leave to mint, ends.
+func (p Plan) WorksUntil(g Grant) time.Time {
+	if g.Bounded() {
+		return p.Expires
+	}
+	return p.Expires.Add(TokenLifetime)
 }
 
 // Note is something about a grant that its owner should know before it is made.
@@ -107,7 +144,7 @@ func (p Plan) Notes() []Note {
 		if !g.Bounded() {
 			notes = append(notes, Note{i, "ends with down, not by itself: " + whyUnbounded(g) +
 				"; without down, a token minted just before the end works until " +
-				p.Expires.Add(TokenLifetime).Format(time.RFC3339)})
+				p.WorksUntil(g).Format(time.RFC3339)})
 		}
 		if g.Prefix != "" {
 			notes = append(notes, Note{i, "listing is decided on the bucket, and so not covered by the prefix: objects under it can be read by name but not listed"})

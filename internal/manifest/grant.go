@@ -95,10 +95,22 @@ func (r *reader) grant(t *table) (g grants.Grant, ok bool) {
 		r.unknownUnbounded(t, unbounded)
 	case why != "" && !there && t.values["unbounded"] == nil:
 		r.add(t.place.key, unboundedFix, "this grant cannot end by itself, since %s; if it may end with down alone, say so", why)
+		if o, ok := g.Offer(); ok {
+			r.problems[len(r.problems)-1].Or = orOffer(o)
+		}
 	case why == "" && there:
 		r.add(t.place.child("unbounded").key, "", "this grant ends by itself, since a %s takes conditions; leave unbounded out, so that it says something where it stands", g.Resource.Type().Kind)
 	}
 	return g, true
+}
+
+// orOffer says what to write for a grant that ends by itself, and what that widens.
+func orOffer(o grants.Offer) string {
+	lines := "resource = " + quote(o.Grant.Resource.String())
+	if o.Grant.Condition != "" {
+		lines += " with condition = " + quote(o.Grant.Condition)
+	}
+	return "or let it end by itself: " + lines + "; " + o.Widens
 }
 
 func (r *reader) unknownUnbounded(t *table, value string) {

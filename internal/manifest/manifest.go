@@ -31,6 +31,9 @@ const (
 	MinTTL = time.Minute
 	// DefaultMaxTTL is the longest run if the operator does not say otherwise.
 	DefaultMaxTTL = 12 * time.Hour
+	// MinTokenLifetime is the shortest life of one access token: some clients ask for
+	// the next one only when theirs has four minutes left.
+	MinTokenLifetime = 5 * time.Minute
 )
 
 // maxSize is more than any manifest needs, and keeps a wrong file from being read as one.
@@ -124,7 +127,7 @@ func lowerFirst(s string) string {
 // add records a problem at an offset in bytes. fix is what to write instead, or "".
 func (r *reader) add(at int, fix, format string, args ...any) {
 	line, column := r.lines.position(at)
-	r.problems = append(r.problems, Problem{r.file, line, column, printable(fmt.Sprintf(format, args...)), fix})
+	r.problems = append(r.problems, Problem{File: r.file, Line: line, Column: column, Message: printable(fmt.Sprintf(format, args...)), Fix: fix})
 }
 
 // printable keeps a message on one line, and what a file holds from steering a terminal.

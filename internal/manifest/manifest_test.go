@@ -52,7 +52,9 @@ role     = "projects/acme-agents/roles/tableReader"
 resource = "bq://acme-agents.sales"
 
 [credentials]
-deliver = "token"
+deliver        = ["metadata", "token"]
+token_lifetime = "10m"
+audiences      = ["https://reports.example.com"]
 `
 
 func TestParse(t *testing.T) {
@@ -64,7 +66,8 @@ func TestParse(t *testing.T) {
 	want := grants.Task{
 		Name: "nightly-report", Project: "acme-agents", TTL: 2 * time.Hour,
 		Reason:  "Build the nightly sales report",
-		Deliver: grants.DeliverToken,
+		Deliver: []grants.Delivery{grants.DeliverMetadata, grants.DeliverToken}, TokenLifetime: 10 * time.Minute,
+		Audiences: []string{"https://reports.example.com"},
 		Grants: []grants.Grant{
 			{Role: "roles/storage.objectViewer", Resource: name(t, "gs://acme-reports"), Prefix: "2026/"},
 			{Role: "roles/secretmanager.secretAccessor", Resource: name(t, "projects/acme-agents/secrets/api-key"), Condition: `request.time.getHours("Europe/Berlin") < 20`},
@@ -85,7 +88,7 @@ func TestParseOtherNotation(t *testing.T) {
 	src := "\ufeffversion = 1\ntask.name = 'nightly-report'\ntask.\"project\" = 'acme-agents'\n" +
 		"grant = [ { role = 'roles/browser', resource = 'projects/acme-agents' },\n { role = 'roles/pubsub.viewer', resource = '//pubsub.googleapis.com/projects/acme-agents/topics/reports', unbounded = 'accept' } ]\n"
 	want := grants.Task{
-		Name: "nightly-report", Project: "acme-agents", TTL: time.Hour, Deliver: grants.DeliverKey,
+		Name: "nightly-report", Project: "acme-agents", TTL: time.Hour,
 		Grants: []grants.Grant{
 			{Role: "roles/browser", Resource: name(t, "projects/acme-agents")},
 			{Role: "roles/pubsub.viewer", Resource: name(t, "projects/acme-agents/topics/reports"), AcceptUnbounded: true},
@@ -291,11 +294,20 @@ func refusals() []refusal {
 			`f:7:20: expected a top-level item to end with a newline, comment, or EOF, but got 'x' instead`,
 		}, []string{""}},
 		{"a wrong resource does not hide a wrong condition", grant(secretRole, `resource = "!"`, `condition = 'request.tim < 20'`), []string{
-			`f:7:12: "!": no resource has this form; accepted are projects/{project}, folders/{folder}, organizations/{organization}, gs://{bucket}, bq://{project}.{dataset}, projects/{project}/topics/{topic}, projects/{project}/subscriptions/{subscription}, projects/{project}/secrets/{secret}, projects/{project}/serviceAccounts/{account}, or a full name //service/...`,
+			`f:7:12: "!": no resource has this form; accepted are projects/{project}, folders/{folder}, organizations/{organization}, gs://{bucket}, bq://{project}.{dataset}, projects/{project}/datasets/{dataset}/tables/{table}, projects/{project}/topics/{topic}, projects/{project}/subscriptions/{subscription}, projects/{project}/secrets/{secret}, projects/{project}/serviceAccounts/{account}, or a full name //service/...`,
 			"f:8:14: IAM knows no request.tim; did you mean request.time?",
 		}, []string{"", ""}},
 
-		{"an unknown delivery", head + good + "[credentials]\ndeliver = \"mail\"\n", []string{`f:9:11: "mail" is no way to deliver; known are "key" and "token"`}, []string{`deliver = "key"`}},
+		{"an unknown delivery", head + good + "[credentials]\ndeliver = \"mail\"\n", []string{`f:9:11: "mail" is no way to deliver; known are "metadata", "key" and "token"`}, []string{deliverExample}},
+		{"unknown and repeated deliveries in a list", head + good + "[credentials]\ndeliver = [\"key\", \"mail\", \"key\", 3]\n", []string{
+			`f:9:19: "mail" is no way to deliver; known are "metadata", "key" and "token"`,
+			`f:9:27: "key" is named twice`,
+			`f:9:34: deliver is a list of strings, and this element is an integer`,
+		}, []string{deliverExample, "", deliverExample}},
+		{"no delivery at all", head + good + "[credentials]\ndeliver = []\n", []string{"f:9:1: deliver is an empty list"}, []string{deliverExample}},
+		{"a delivery of another type", head + good + "[credentials]\ndeliver = true\n", []string{"f:9:11: deliver is a string or a list of strings, and this is true or false"}, []string{deliverExample}},
+		{"token lifetimes", head + good + "[credentials]\ntoken_lifetime = \"2h\"\n", []string{"f:9:18: a token lives between 5m and 1h, not 2h"}, []string{`token_lifetime = "15m"`}},
+		{"an audience with a space", head + good + "[credentials]\naudiences = \"https://a b\"\n", []string{`f:9:13: "https://a b" cannot be an audience: it is empty, or has white space in it`}, []string{""}},
 	}
 }
 

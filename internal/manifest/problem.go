@@ -16,6 +16,8 @@ type Problem struct {
 	// Fix is what to write instead, to be pasted as it is; "" where that depends on
 	// what was meant.
 	Fix string
+	// Or is another way out, in words; "" if there is none.
+	Or string
 }
 
 // String returns the problem as compilers print one: file:line:column: message.

@@ -3,6 +3,7 @@ package manifest
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,7 +40,6 @@ func (r *reader) manifest(file *table) grants.Task {
 		r.add(0, "[task]", "the table [task] is missing")
 	}
 	r.grants(file, &task)
-	task.Deliver = grants.DeliverKey
 	if t := file.sub("credentials"); t != nil {
 		r.credentials(t, &task)
 	}
@@ -123,17 +123,52 @@ func short(d time.Duration) string {
 }
 
 func (r *reader) credentials(t *table, task *grants.Task) {
-	t.only("deliver")
-	deliver, ok := t.text("deliver", `deliver = "key"`)
-	if !ok {
-		return
+	t.only("deliver", "token_lifetime", "audiences")
+	for _, word := range t.texts("deliver", deliverExample) {
+		switch d := grants.Delivery(word.text); {
+		case !slices.Contains(deliveries, d):
+			r.add(word.place.value, deliverExample, `%q is no way to deliver; known are "metadata", "key" and "token"`, word.text)
+		case slices.Contains(task.Deliver, d):
+			r.add(word.place.value, "", "%q is named twice", word.text)
+		default:
+			task.Deliver = append(task.Deliver, d)
+		}
 	}
-	switch d := grants.Delivery(deliver); d {
-	case grants.DeliverKey, grants.DeliverToken:
-		task.Deliver = d
-	default:
-		r.add(t.place.child("deliver").value, `deliver = "key"`, `%q is no way to deliver; known are "key" and "token"`, deliver)
+	if text, ok := t.text("token_lifetime", `token_lifetime = "15m"`); ok {
+		lifetime, message := tokenLifetime(text)
+		if message != "" {
+			r.add(t.place.child("token_lifetime").value, `token_lifetime = "15m"`, "%s", message)
+		}
+		task.TokenLifetime = lifetime
 	}
+	for _, word := range t.texts("audiences", `audiences = ["https://reports.example.com"]`) {
+		switch {
+		case word.text == "" || strings.ContainsFunc(word.text, func(c rune) bool { return c <= ' ' || c == 0x7f }):
+			r.add(word.place.value, "", "%q cannot be an audience: it is empty, or has white space in it", word.text)
+		case slices.Contains(task.Audiences, word.text):
+			r.add(word.place.value, "", "%q is named twice", word.text)
+		default:
+			task.Audiences = append(task.Audiences, word.text)
+		}
+	}
+}
+
+const deliverExample = `deliver = ["key", "token"]`
+
+var deliveries = []grants.Delivery{grants.DeliverMetadata, grants.DeliverKey, grants.DeliverToken}
+
+// tokenLifetime reads how long one token lives, and says what is wrong with it.
+func tokenLifetime(text string) (lifetime time.Duration, message string) {
+	lifetime, err := time.ParseDuration(text)
+	switch {
+	case err != nil:
+		return 0, fmt.Sprintf(`%q is not a duration such as "15m"`, text)
+	case lifetime < MinTokenLifetime || lifetime > grants.TokenLifetime:
+		return 0, fmt.Sprintf("a token lives between %s and %s, not %s", short(MinTokenLifetime), short(grants.TokenLifetime), short(lifetime))
+	case lifetime%time.Second != 0:
+		return 0, fmt.Sprintf("a lifetime of %s is not in whole seconds", lifetime)
+	}
+	return lifetime, ""
 }
 
 // inside returns the offset in the file of a string's character, counted from 0.

@@ -43,6 +43,7 @@ resource = "gs://my-bucket/reports/"    # only objects whose names begin with re
 # resource  = "projects/%[3]s/topics/reports"
 # unbounded = "accept"   # topics take no conditions: this ends with "taskiam down" only
 
-[credentials]
-deliver = "key"   # or "token": one access token, of at most an hour
+# Without it, "taskiam run" serves access tokens from memory and "taskiam up" makes a key.
+# [credentials]
+# deliver = ["key", "token"]   # the first one that is allowed here; or "metadata"
 `

@@ -61,6 +61,45 @@ func get[T string | bool | int64](t *table, key, example string) (value T, ok bo
 	return value, false
 }
 
+// word is one string, and where it stands.
+type word struct {
+	text  string
+	place *place
+}
+
+// texts returns the strings of a key that has one string or a list of them. What is
+// neither is reported, and so is an empty list: it says nothing.
+func (t *table) texts(key, example string) []word {
+	v, there := t.values[key]
+	if !there {
+		return nil
+	}
+	p := t.place.child(key)
+	elements, isList := v.([]any)
+	if !isList {
+		s, ok := v.(string)
+		if !ok {
+			t.r.add(p.value, example, "%s is a string or a list of strings, and this is %s", key, kindOf(v))
+			return nil
+		}
+		return []word{{s, p}}
+	}
+	if len(elements) == 0 {
+		t.r.add(p.value, example, "%s is an empty list", key)
+	}
+	var out []word
+	for i, x := range elements {
+		at := p.item(i)
+		s, ok := x.(string)
+		if !ok {
+			t.r.add(at.value, example, "%s is a list of strings, and this element is %s", key, kindOf(x))
+			continue
+		}
+		out = append(out, word{s, at})
+	}
+	return out
+}
+
 // sub returns a key's table; nil if there is none, or something else, which is reported.
 func (t *table) sub(key string) *table {
 	v, there := t.values[key]

@@ -87,6 +87,16 @@ var table = []*Type{
 		},
 	},
 	{
+		Kind:          "table",
+		Service:       "bigquery.googleapis.com",
+		Pattern:       "projects/{project}/datasets/{dataset}/tables/{table}",
+		Example:       "projects/acme-agents/datasets/sales/tables/orders",
+		SuppliesName:  true, // to the conditions of what it is in; its own policy takes none
+		ConditionType: "bigquery.googleapis.com/Table",
+		Testable:      []string{"bigquery.tables."},
+		API:           standard("bigquery.googleapis.com", "POST", "bigquery/v2/projects/{project}/datasets/{dataset}/tables/{table}", VersionInBody),
+	},
+	{
 		Kind:     "topic",
 		Service:  "pubsub.googleapis.com",
 		Pattern:  "projects/{project}/topics/{topic}",

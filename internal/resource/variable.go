@@ -34,6 +34,10 @@ var variables = map[string]variable{
 		regexp.MustCompile(`^[A-Za-z0-9_]+$`),
 		"up to 1024 letters, digits and _", "dataset id",
 	},
+	"table": {
+		regexp.MustCompile(`^[\p{L}\p{M}\p{N}\p{Pc}\p{Pd}\p{Zs}]+$`),
+		"up to 1024 bytes of letters, digits, connectors, dashes and spaces", "table id",
+	},
 	"topic":        {pubsub, pubsubRule, "topic id"},
 	"subscription": {pubsub, pubsubRule, "subscription id"},
 	"secret": {
@@ -68,7 +72,7 @@ func check(name, value string) error {
 	}
 	ok = v.pattern.MatchString(value)
 	switch name {
-	case "dataset":
+	case "dataset", "table":
 		ok = ok && len(value) <= 1024
 	case "bucket":
 		// Names with dots may be longer, each part at most 63 (storage/docs/buckets#naming).

@@ -1,0 +1,58 @@
+package grants
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/taskiam/taskiam/internal/resource"
+)
+
+// Offer is a grant that ends by itself, in the place of one that does not.
+type Offer struct {
+	Grant Grant
+	// Widens says what it reaches beside the resource that the other one is on, and what
+	// of that it does not.
+	Widens string
+}
+
+// Offer returns the same role on what g's resource is in, the nearest thing that takes
+// conditions: a time condition there is inherited by every service. Where the service
+// supplies resource.name and resource.type to conditions, the offer has one of its own
+// that narrows it to the one resource (iam/docs/conditions-resource-attributes). It
+// reports false where there is nothing to offer: where g ends by itself, or its role is
+// one that takes no conditions anywhere.
+func (g Grant) Offer() (Offer, bool) {
+	t := g.Resource.Type()
+	if t.Conditions || Basic(g.Role) {
+		return Offer{}, false
+	}
+	in, ok := container(g.Resource)
+	if !ok {
+		return Offer{}, false
+	}
+	o := Offer{Grant: Grant{Role: g.Role, Resource: in}}
+	if !t.SuppliesName || t.ConditionType == "" || t.NumbersProject {
+		o.Widens = fmt.Sprintf("the role then holds on every %s in %s, and on all else there that it is about; nothing narrows it to this one, since a %s supplies no resource.name to conditions",
+			t.Kind, in, t.Kind)
+		return o, true
+	}
+	o.Grant.Condition = "resource.type == " + strconv.Quote(t.ConditionType) + " && resource.name == " + strconv.Quote(g.Resource.Relative())
+	o.Widens = fmt.Sprintf("the binding is then in the policy of %s, and narrowed to this one %s by its condition; what is asked of %s itself, such as listing, is not covered",
+		in, t.Kind, in)
+	return o, true
+}
+
+// container returns the nearest thing around a resource whose policy takes conditions.
+func container(name resource.Name) (resource.Name, bool) {
+	segments := strings.Split(name.Relative(), "/")
+	for n := len(segments) - 1; n > 0; n-- {
+		path := strings.Join(segments[:n], "/")
+		for _, service := range []string{name.Type().Service, "cloudresourcemanager.googleapis.com"} {
+			if in, err := resource.ParseFull("//" + service + "/" + path); err == nil && in.Type().Conditions {
+				return in, true
+			}
+		}
+	}
+	return resource.Name{}, false
+}

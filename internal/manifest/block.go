@@ -1,0 +1,58 @@
+package manifest
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/taskiam/taskiam/internal/grants"
+)
+
+// Block returns a grant as a manifest has it, a [[grant]] with its lines, each ended.
+func Block(g grants.Grant) string {
+	on := g.Resource.String()
+	if g.Prefix != "" {
+		on += "/" + g.Prefix
+	}
+	lines := [][2]string{{"role", quote(g.Role)}, {"resource", quote(on)}}
+	if g.Condition != "" {
+		lines = append(lines, [2]string{"condition", quote(g.Condition)})
+	}
+	if g.AcceptUnbounded {
+		lines = append(lines, [2]string{"unbounded", quote("accept")})
+	}
+	if g.AllowBasic {
+		lines = append(lines, [2]string{"allow_basic", "true"})
+	}
+	width := 0
+	for _, l := range lines {
+		width = max(width, len(l[0]))
+	}
+	var b strings.Builder
+	b.WriteString("[[grant]]\n")
+	for _, l := range lines {
+		b.WriteString(l[0] + strings.Repeat(" ", width-len(l[0])) + " = " + l[1] + "\n")
+	}
+	return b.String()
+}
+
+// quote returns a TOML string: a literal one if there are quotes in it, as far as that
+// can be, since conditions are full of them.
+func quote(s string) string {
+	if strings.Contains(s, `"`) && !strings.ContainsFunc(s, func(c rune) bool { return c == '\'' || c < ' ' || c == 0x7f }) {
+		return "'" + s + "'"
+	}
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, c := range s {
+		switch {
+		case c == '"' || c == '\\':
+			b.WriteString(`\` + string(c))
+		case c < ' ' || c == 0x7f:
+			fmt.Fprintf(&b, `\u%04x`, c)
+		default:
+			b.WriteRune(c)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
