@@ -158,9 +158,14 @@ var plainName = regexp.MustCompile(`^[a-z0-9][a-z0-9.:@-]*$`)
 // first line names if that line at least is whole.
 func wayOn(path string, b []byte) string {
 	if o, err := opening(b); err == nil && plainName.MatchString(o.Email) && plainName.MatchString(o.Project) {
-		return fmt.Sprintf("taskiam down --account %s --project %s", o.Email, o.Project)
+		return byAccount(o)
 	}
 	return "the run cannot be taken down from a journal that is not understood, but by its account: taskiam down --account EMAIL --project PROJECT; to see what the journal says of it: less -N " + path
+}
+
+// byAccount is how to end a run without its journal.
+func byAccount(o Opened) string {
+	return fmt.Sprintf("taskiam down --account %s --project %s", o.Email, o.Project)
 }
 
 // opening reads the first line of a journal and nothing else.

@@ -111,7 +111,8 @@ func TestKindsStayAsTheyAre(t *testing.T) {
 		"account created", "account deleted", "account disabled", "account intended",
 		"bind intended", "bound", "closed", "deliver intended", "delivered", "down began",
 		"failed", "grant ready", "key created", "key deleted", "key intended", "opened",
-		"process started", "process stopped", "read back", "removed", "token minted", "unbound", "up",
+		"process started", "process stopped", "read back", "removed",
+		"renew intended", "renew undone", "renewed", "token minted", "unbound", "up",
 	}
 	var got []string
 	for kind := range kinds {
@@ -244,7 +245,7 @@ func TestSecretsInFreeTextAreStruckOut(t *testing.T) {
 
 const (
 	testRun    = grants.RunID("0123456789abcde")
-	testOpened = `{"v":1,"at":"2026-03-01T12:00:00Z","kind":"opened","record":{"run":"0123456789abcde","task":"t","cloud":"google","endpoint":"","operator":"user:a@example.com","project":"p","account_id":"ti-t-0123456789abcde","email":"e","expires":"2026-03-01T13:00:00Z","manifest_path":"/t.toml","manifest_sha256":"00","deliver":"key","delivery_dir":"/d","grants":[{"role":"roles/x","resource":"//r"}],"edits":null}}` + "\n"
+	testOpened = `{"v":1,"at":"2026-03-01T12:00:00Z","kind":"opened","record":{"run":"0123456789abcde","task":"t","cloud":"google","endpoint":"","operator":"user:a@example.com","project":"p","account_id":"ti-t-0123456789abcde","email":"e","expires":"2026-03-01T13:00:00Z","manifest_path":"/t.toml","manifest_sha256":"00","deliver":["key"],"delivery_dir":"/d","grants":[{"role":"roles/x","resource":"//r"}],"edits":null}}` + "\n"
 	testUp     = `{"v":1,"at":"2026-03-01T12:00:01Z","kind":"up","record":{}}` + "\n"
 )
 

@@ -55,6 +55,12 @@ func (d *Dir) JournalPath(run grants.RunID) string {
 	return filepath.Join(d.runs(), string(run)+extension)
 }
 
+// TokenLogPath returns the name of the file that tells when tokens of the run were
+// handed out. It is kept as long as the journal.
+func (d *Dir) TokenLogPath(run grants.RunID) string {
+	return filepath.Join(d.runs(), string(run)+".tokens.log")
+}
+
 func (d *Dir) clock() func() time.Time {
 	if d.Now != nil {
 		return d.Now
@@ -99,6 +105,34 @@ func (d *Dir) Create(open Opened, announced ...Record) (*Journal, error) {
 		turn:   make(chan struct{}, 1),
 		run:    run,
 	}, nil
+}
+
+// Probe returns why a journal could not be begun and written now: the state folder is
+// not writable, or its disk is full. It leaves an empty file among the locks.
+func (d *Dir) Probe() error {
+	err := d.probe(filepath.Join(d.locks(), "probe"))
+	if err != nil {
+		return unwritable(fmt.Errorf("trying to write to %s: %w", d.path, err))
+	}
+	return nil
+}
+
+func (d *Dir) probe(path string) error {
+	for _, dir := range []string{d.runs(), d.locks()} {
+		if err := d.mkdirs(dir); err != nil {
+			return err
+		}
+	}
+	file, err := d.disk.Append(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		file, err = d.disk.Create(path)
+	}
+	if err != nil {
+		return err
+	}
+	// As much as the journal of a run takes; a disk that is full may tell only of the fsync.
+	err = write(file, make([]byte, 16<<10))
+	return errors.Join(err, file.Truncate(0), file.Close())
 }
 
 // unwritable says what to do about a run that stops because it cannot be recorded.
@@ -161,16 +195,20 @@ func (d *Dir) mkdir(dir string) error {
 // [fault.Locked] that names the process. A run that was never opened is a
 // [fault.NotFound].
 func (d *Dir) Open(ctx context.Context, run grants.RunID, wait time.Duration) (*Journal, error) {
-	if _, err := d.read(run); err != nil { // before a lock file is made for it
+	c, err := d.read(run) // before a lock file is made for it
+	if err != nil {
 		return nil, err
 	}
 	unlock, err := d.lockRun(ctx, run, wait)
-	if err != nil {
+	if fault.Is(err, fault.Locked) || ctx.Err() != nil {
 		return nil, err
+	}
+	if err != nil {
+		return nil, fault.WithHint(err, byAccount(c.run.Opened))
 	}
 	j, err := d.open(run)
 	if err != nil {
-		return nil, errors.Join(err, unlock())
+		return nil, fault.WithHint(errors.Join(err, unlock()), byAccount(c.run.Opened))
 	}
 	j.unlock = unlock
 	return j, nil

@@ -31,7 +31,7 @@ func opened(n byte) journal.Opened {
 		Run: run, Task: "nightly-report", Cloud: "google", Operator: "user:a@example.com",
 		Project: "p", AccountID: grants.AccountID("nightly-report", run),
 		Email:   grants.AccountEmail(grants.AccountID("nightly-report", run), "p"),
-		Expires: began.Add(2 * time.Hour), Deliver: grants.DeliverKey, DeliveryDir: "/run/d",
+		Expires: began.Add(2 * time.Hour), Deliver: []grants.Delivery{grants.DeliverKey}, DeliveryDir: "/run/d",
 		Grants: []journal.Grant{{Role: "roles/storage.objectViewer", Resource: "//storage.googleapis.com/projects/_/buckets/b"}},
 	}
 }
@@ -113,7 +113,7 @@ func TestTheFoldOfAWholeRun(t *testing.T) {
 		journal.KeyCreated{KeyID: "k1", ValidBefore: began.Add(time.Hour)},
 		journal.TokenMinted{Expires: began.Add(time.Hour)},
 		journal.TokenMinted{Expires: began.Add(time.Minute)},
-		journal.DeliverIntended{Paths: []string{"/run/d", "/run/d/key.json"}},
+		journal.DeliverIntended{Kind: grants.DeliverKey, Paths: []string{"/run/d", "/run/d/key.json"}},
 		journal.Delivered{},
 		journal.ProcessStarted{PID: 7, Start: "a"},
 		journal.GrantReady{Grant: 0, State: journal.NotReady, Why: "403"},
@@ -195,6 +195,54 @@ func TestAKeyWhoseAnswerGotLost(t *testing.T) {
 	}
 }
 
+// The end is what the last renewal that came off says, and a renewal of which it is not
+// known what came of it is told apart.
+func TestTheEndOfARenewedRun(t *testing.T) {
+	t.Parallel()
+	j := create(t, openDir(t, t.TempDir(), nil), opened(1))
+	first := j.Run().Opened.Expires
+	hour := func(n int) time.Time { return first.Add(time.Duration(n) * time.Hour) }
+	for _, tt := range []struct {
+		record        journal.Record
+		ends, renewal time.Time
+		effects       []journal.Effect
+	}{
+		{journal.RenewIntended{Expires: hour(1)}, first, hour(1), []journal.Effect{journal.Maybe}},
+		{journal.RenewUndone{}, first, time.Time{}, []journal.Effect{journal.Undone}},
+		{journal.RenewIntended{Expires: hour(2)}, first, hour(2), []journal.Effect{journal.Undone, journal.Maybe}},
+		{journal.Renewed{Expires: hour(2)}, hour(2), time.Time{}, []journal.Effect{journal.Undone, journal.Done}},
+		{journal.RenewIntended{Expires: hour(3)}, hour(2), hour(3), []journal.Effect{journal.Undone, journal.Done, journal.Maybe}},
+		{journal.DownBegan{}, hour(2), hour(3), []journal.Effect{journal.Undone, journal.Done, journal.Maybe}},
+	} {
+		appendAll(t, j, tt.record)
+		run := j.Run()
+		if !run.Expires().Equal(tt.ends) || !run.Renewing().Equal(tt.renewal) {
+			t.Errorf("after %T the run ends at %s, and is renewed to %s", tt.record, run.Expires(), run.Renewing())
+		}
+		if run.Expired(tt.ends.Add(-1)) || !run.Expired(tt.ends) || !run.MayBeExpired(tt.ends) {
+			t.Errorf("after %T the run is not over at its end", tt.record)
+		}
+		var effects []journal.Effect
+		for _, n := range run.Renewals {
+			effects = append(effects, n.Effect)
+		}
+		if diff := cmp.Diff(tt.effects, effects); diff != "" {
+			t.Errorf("after %T (-want +got):\n%s", tt.record, diff)
+		}
+	}
+}
+
+// What is taken away before a teardown, because something else takes its place, is no
+// step of one.
+func TestStepsAreThoseOfATeardown(t *testing.T) {
+	t.Parallel()
+	j := create(t, openDir(t, t.TempDir(), nil), opened(1))
+	appendAll(t, j, journal.KeyDeleted{KeyID: "old"}, journal.DownBegan{}, journal.KeyDeleted{KeyID: "new"})
+	if steps := j.Run().Steps; len(steps) != 1 || steps[0].On != "new" {
+		t.Errorf("steps: %+v", steps)
+	}
+}
+
 func TestModesEvenWithoutAnUmask(t *testing.T) {
 	// Not parallel: the umask is the process's.
 	old := syscall.Umask(0)
@@ -205,11 +253,11 @@ func TestModesEvenWithoutAnUmask(t *testing.T) {
 		t.Errorf("opening made %v, %v", entries, err)
 	}
 	j := create(t, d, opened(1))
-	unlock, err := d.LockPolicy(t.Context(), "x")
+	turn, err := d.LockPolicy(t.Context(), "x", journal.Pace{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	unlock()
+	turn.End()
 	files := 0
 	err = filepath.Walk(filepath.Dir(state), func(path string, info os.FileInfo, err error) error {
 		want := os.FileMode(0o600)
@@ -697,7 +745,7 @@ func TestWaitingForALockInVirtualTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := openDir(t, "/state", &journaltest.Disk{})
-		unlock, err := d.LockPolicy(t.Context(), "google //b")
+		turn, err := d.LockPolicy(t.Context(), "google //b", journal.Pace{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -705,28 +753,28 @@ func TestWaitingForALockInVirtualTime(t *testing.T) {
 		var group sync.WaitGroup
 		for i := range 3 {
 			group.Go(func() {
-				unlock, err := d.LockPolicy(t.Context(), "google //b")
+				turn, err := d.LockPolicy(t.Context(), "google //b", journal.Pace{})
 				if err != nil {
 					t.Error(err)
 					return
 				}
 				order = append(order, i) // the lock guards it; -race would tell
 				time.Sleep(time.Second)
-				unlock()
+				turn.End()
 			})
 			synctest.Wait() // so that they come in this order
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := d.LockPolicy(ctx, "google //b"); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := d.LockPolicy(ctx, "google //b", journal.Pace{}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("with a second's patience: %v", err)
 		}
-		if free, err := d.LockPolicy(t.Context(), "google //another"); err != nil {
+		if free, err := d.LockPolicy(t.Context(), "google //another", journal.Pace{}); err != nil {
 			t.Errorf("another policy: %v", err)
 		} else {
-			free()
+			free.End()
 		}
-		unlock()
+		turn.End()
 		group.Wait()
 		if diff := cmp.Diff([]int{0, 1, 2}, order); diff != "" {
 			t.Errorf("not in the order in which they came:\n%s", diff)
@@ -744,7 +792,7 @@ func TestLockBetweenProcesses(t *testing.T) {
 		d := openDir(t, state, nil)
 		counter := filepath.Join(state, "counter")
 		for range rounds {
-			unlock, err := d.LockPolicy(t.Context(), "counter")
+			turn, err := d.LockPolicy(t.Context(), "counter", journal.Pace{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -755,7 +803,7 @@ func TestLockBetweenProcesses(t *testing.T) {
 			if err := os.WriteFile(counter, append(b, '.'), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			unlock()
+			turn.End()
 		}
 		return
 	}

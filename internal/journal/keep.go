@@ -63,7 +63,11 @@ func (d *Dir) prune(run grants.RunID, before time.Time) error {
 	c, err := d.read(run) // again: until now it may have been gone on with
 	if err == nil && c.run.endedBefore(before) {
 		// A run's id is never used again, so its lock is of no use either.
-		err = errors.Join(d.disk.Remove(d.JournalPath(run)), d.disk.Remove(d.runLock(run)), d.disk.SyncDir(d.runs()))
+		err = errors.Join(d.disk.Remove(d.JournalPath(run)), d.disk.Remove(d.runLock(run)))
+		if gone := d.disk.Remove(d.TokenLogPath(run)); !errors.Is(gone, fs.ErrNotExist) {
+			err = errors.Join(err, gone)
+		}
+		err = errors.Join(err, d.disk.SyncDir(d.runs()))
 	}
 	return errors.Join(err, unlock())
 }

@@ -49,36 +49,10 @@ func process(pid int) string {
 	return fmt.Sprintf("process %d", pid)
 }
 
-// LockPolicy takes the lock of one policy, for the time from its read to its write,
-// and waits for it until ctx is done. The key is any string that names the policy:
-// the cloud and the full resource name. It keeps out the other goroutines of this
-// process, who are served in the order in which they came, and other processes, of
-// whom any may be next. The lock of a process that dies is free.
-//
-// The locks keep runs of one machine from fighting over an etag. Nothing depends on
-// them: whoever is not kept out meets a conflict, and repeats.
-func (d *Dir) LockPolicy(ctx context.Context, key string) (unlock func(), err error) {
+// digest makes a file name of a key.
+func digest(key string) string {
 	sum := sha256.Sum256([]byte(key))
-	name := "policy-" + hex.EncodeToString(sum[:16])
-	queue := d.queue(name)
-	select {
-	case queue <- struct{}{}:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("waiting for the lock of policy %s: %w", key, context.Cause(ctx))
-	}
-	release, holder, err := d.lockFile(ctx, name)
-	if err != nil {
-		<-queue
-		if ctx.Err() != nil {
-			return nil, fmt.Errorf("waiting for the lock of policy %s, which %s has: %w", key, process(holder), context.Cause(ctx))
-		}
-		return nil, fmt.Errorf("locking policy %s: %w", key, err)
-	}
-	return func() {
-		// Closing the file frees the lock whatever is answered.
-		_ = release()
-		<-queue
-	}, nil
+	return hex.EncodeToString(sum[:16])
 }
 
 // queue returns the channel whose one place is this process's claim to a lock.
@@ -105,11 +79,7 @@ func (d *Dir) lockFile(ctx context.Context, name string) (unlock func() error, h
 		if err != nil || unlock != nil {
 			return unlock, holder, err
 		}
-		timer := time.NewTimer(pause/2 + rand.N(pause))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !sleep(ctx, pause/2+rand.N(pause)) {
 			return nil, holder, ctx.Err()
 		}
 	}

@@ -28,12 +28,26 @@ type Opened struct {
 	AccountID string    `json:"account_id"`
 	Email     string    `json:"email"`
 	Expires   time.Time `json:"expires"`
+	// Began is when the run began by the clock of the cloud, by which it also expires, if
+	// that is not when its id says: this machine's clock was wrong then. Else it is zero.
+	Began time.Time `json:"began,omitzero"`
 	// ManifestPath is absolute, and ManifestSHA256 in lower-case hexadecimal.
-	ManifestPath   string          `json:"manifest_path"`
-	ManifestSHA256 string          `json:"manifest_sha256"`
-	Deliver        grants.Delivery `json:"deliver"`
-	DeliveryDir    string          `json:"delivery_dir"`
-	Reason         string          `json:"reason,omitempty"`
+	ManifestPath   string `json:"manifest_path"`
+	ManifestSHA256 string `json:"manifest_sha256"`
+	// Deliver has the kinds of credential that will do, the best one first.
+	Deliver     []grants.Delivery `json:"deliver"`
+	DeliveryDir string            `json:"delivery_dir"`
+	// Metadata is the address of the run's metadata server, HOST:PORT; empty if it may
+	// not have one.
+	Metadata string `json:"metadata,omitempty"`
+	// Socket means that the server answers on a socket in the delivery. What is at the
+	// address then, in the sandbox, leads there.
+	Socket bool `json:"socket,omitempty"`
+	// TokenLifetime is how long an access token may live, in seconds; 0 leaves that to
+	// its kind. Audiences are whom identity tokens may be made out to.
+	TokenLifetime int      `json:"token_lifetime,omitempty"`
+	Audiences     []string `json:"audiences,omitempty"`
+	Reason        string   `json:"reason,omitempty"`
 	// Grants is what the manifest declares, in its order.
 	Grants []Grant `json:"grants"`
 	// Edits is what is to be bound for it, resource by resource.
@@ -121,7 +135,9 @@ type TokenMinted struct {
 
 // DeliverIntended announces files and folders that are about to be written.
 type DeliverIntended struct {
-	Paths []string `json:"paths"`
+	// Kind is the kind of credential in them, one of those in Opened.
+	Kind  grants.Delivery `json:"kind"`
+	Paths []string        `json:"paths"`
 }
 
 // Delivered means that everything that DeliverIntended announced is there.
@@ -167,6 +183,22 @@ type ProcessStopped struct {
 
 // Up means that everything is in place; what is usable of it, GrantReady says.
 type Up struct{}
+
+// RenewIntended announces that the run's end is to move to Expires. Until it is known to
+// have come off, some of what the run has may last until then, and the old end stands.
+type RenewIntended struct {
+	Expires time.Time `json:"expires"`
+}
+
+// Renewed means that all that the run has lasts until Expires, which is its end from
+// here on.
+type Renewed struct {
+	Expires time.Time `json:"expires"`
+}
+
+// RenewUndone means that nothing of a renewal that did not come off is left: the end is
+// what it was.
+type RenewUndone struct{}
 
 // DownBegan means that from here on the run is being taken down.
 type DownBegan struct{}
@@ -229,6 +261,9 @@ func (GrantReady) kind() string      { return "grant ready" }
 func (ProcessStarted) kind() string  { return "process started" }
 func (ProcessStopped) kind() string  { return "process stopped" }
 func (Up) kind() string              { return "up" }
+func (RenewIntended) kind() string   { return "renew intended" }
+func (Renewed) kind() string         { return "renewed" }
+func (RenewUndone) kind() string     { return "renew undone" }
 func (DownBegan) kind() string       { return "down began" }
 func (Unbound) kind() string         { return "unbound" }
 func (KeyDeleted) kind() string      { return "key deleted" }
@@ -244,7 +279,8 @@ var kinds = func() map[string]Record {
 	for _, r := range []Record{
 		Opened{}, AccountIntended{}, AccountCreated{}, BindIntended{}, Bound{}, ReadBack{},
 		KeyIntended{}, KeyCreated{}, TokenMinted{}, DeliverIntended{}, Delivered{},
-		GrantReady{}, ProcessStarted{}, ProcessStopped{}, Up{}, DownBegan{}, Unbound{},
+		GrantReady{}, ProcessStarted{}, ProcessStopped{}, Up{}, RenewIntended{}, Renewed{},
+		RenewUndone{}, DownBegan{}, Unbound{},
 		KeyDeleted{}, AccountDisabled{}, AccountDeleted{}, Removed{}, Failed{}, Closed{},
 	} {
 		m[r.kind()] = r

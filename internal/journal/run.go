@@ -23,6 +23,8 @@ type Run struct {
 	Tokens int
 	// TokensUntil is when the last access token that was recorded ends; zero if none was.
 	TokensUntil time.Time
+	// Kind is the kind of credential that the delivery has; empty before there is one.
+	Kind grants.Delivery
 	// Delivery has the paths that were or may have been written.
 	Delivery []Path
 	// Delivered reports whether the delivery was complete.
@@ -33,6 +35,9 @@ type Run struct {
 	Failures  []Failure
 	// Steps is what was taken away, and what could not be, since the first teardown began.
 	Steps []Step
+
+	// Renewals are the ends that the run was to be given, one after the other.
+	Renewals []Renewal
 
 	// Up is when the run came up, and Down when it was last begun to be taken down;
 	// zero if never.
@@ -105,6 +110,14 @@ type Process struct {
 	Effect Effect
 }
 
+// Renewal is one move of the run's end to Expires. Its effect is [Maybe] until it is known
+// what came of it, which is never if it was cut off; a later one takes its place then.
+type Renewal struct {
+	At      time.Time // when it was begun
+	Expires time.Time
+	Effect  Effect
+}
+
 // Failure is a step that did not come off.
 type Failure struct {
 	At            time.Time
@@ -171,8 +184,46 @@ func (r *Run) State() State {
 // is a reason to take it down.
 func (r *Run) Live() bool { return r.State() != Ended }
 
-// Expired reports whether the run's time is over.
-func (r *Run) Expired(now time.Time) bool { return !now.Before(r.Opened.Expires) }
+// ClockAhead returns by how much the clock of the cloud was ahead of this machine's when
+// the run began, if this machine's was wrong; else 0.
+func (r *Run) ClockAhead() time.Duration {
+	if r.Opened.Began.IsZero() {
+		return 0
+	}
+	return r.Opened.Began.Sub(r.Opened.Run.Started())
+}
+
+// Expires is when the run ends by itself, by the clock of the cloud: what it was opened
+// with, or what the last renewal that came off says.
+func (r *Run) Expires() time.Time {
+	for _, n := range slices.Backward(r.Renewals) {
+		if n.Effect == Done {
+			return n.Expires
+		}
+	}
+	return r.Opened.Expires
+}
+
+// Renewing returns the end of a renewal that was begun and of which it is not known what
+// came: until then some of what the run has may last. It is zero if there is none.
+func (r *Run) Renewing() time.Time {
+	if len(r.Renewals) == 0 || r.Renewals[len(r.Renewals)-1].Effect != Maybe {
+		return time.Time{}
+	}
+	return r.Renewals[len(r.Renewals)-1].Expires
+}
+
+// Expired reports whether the run's time is over when it is now by this machine's clock:
+// also if that is still as wrong as it was when the run began.
+func (r *Run) Expired(now time.Time) bool {
+	return !now.Before(r.Expires()) && !now.Add(r.ClockAhead()).Before(r.Expires())
+}
+
+// MayBeExpired reports whether the run's time is over when it is now by this machine's
+// clock, or would be if that is still as wrong as it was when the run began.
+func (r *Run) MayBeExpired(now time.Time) bool {
+	return !now.Before(r.Expires()) || !now.Add(r.ClockAhead()).Before(r.Expires())
+}
 
 // Resources returns the full names of all resources whose policies the run may have
 // edited, sorted.
@@ -221,7 +272,8 @@ func (r *Run) add(e entry) {
 		r.Account.Effect = Undone
 		r.step(e.at, "delete account", r.Opened.Email)
 	case BindIntended:
-		r.binding(rec.Resource, rec.Binding).Effect = Maybe
+		b := r.binding(rec.Resource, rec.Binding)
+		b.Effect, b.ReadBack = Maybe, false
 	case Bound:
 		r.binding(rec.Resource, rec.Binding).Effect = Done
 	case ReadBack:
@@ -256,6 +308,7 @@ func (r *Run) add(e entry) {
 			r.TokensUntil = rec.Expires
 		}
 	case DeliverIntended:
+		r.Kind = rec.Kind
 		for _, p := range rec.Paths {
 			r.path(p).Effect = Maybe
 		}
@@ -278,6 +331,18 @@ func (r *Run) add(e entry) {
 		r.step(e.at, "stop process", strconv.Itoa(rec.PID))
 	case Up:
 		r.Up = e.at
+	case RenewIntended:
+		r.Renewals = append(r.Renewals, Renewal{At: e.at, Expires: rec.Expires, Effect: Maybe})
+	case Renewed:
+		if r.Renewing().IsZero() {
+			r.Renewals = append(r.Renewals, Renewal{At: e.at})
+		}
+		last := &r.Renewals[len(r.Renewals)-1]
+		last.Expires, last.Effect = rec.Expires, Done
+	case RenewUndone:
+		if !r.Renewing().IsZero() {
+			r.Renewals[len(r.Renewals)-1].Effect = Undone
+		}
 	case DownBegan:
 		r.Down, r.Receipt = e.at, nil
 	case Failed:
@@ -290,8 +355,12 @@ func (r *Run) add(e entry) {
 	}
 }
 
-// step adds a step that came off.
+// step adds a step of a teardown that came off. Before there is one, what is taken away
+// gives way to something else.
 func (r *Run) step(at time.Time, what, on string) {
+	if r.Down.IsZero() {
+		return
+	}
 	r.Steps = append(r.Steps, Step{At: at, What: what, On: on})
 }
 
@@ -343,6 +412,7 @@ func (r *Run) clone() *Run {
 	c.Delivery = slices.Clone(r.Delivery)
 	c.Grants = slices.Clone(r.Grants)
 	c.Processes = slices.Clone(r.Processes)
+	c.Renewals = slices.Clone(r.Renewals)
 	c.Failures = slices.Clone(r.Failures)
 	c.Steps = slices.Clone(r.Steps)
 	return &c
