@@ -1,0 +1,219 @@
+package metadata
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A credential file of the type external_account leads through three endpoints: a token
+// to be exchanged is read, exchanged at Google's Security Token Service, and what comes
+// of it makes an access token of a service account by impersonation. Here all three are
+// this server's. Only the last one has an access token to give; what the first two pass
+// on is known to nobody who could not read the first.
+const (
+	subjectPath  = "/taskiam/subject-token"
+	exchangePath = "/taskiam/v1/token"
+	// The email is read out of this by Node and Python, so it looks as Google's does.
+	impersonationPrefix = "/taskiam/v1/projects/-/serviceAccounts/"
+	impersonationSuffix = ":generateAccessToken"
+
+	// Without "projects/" in it: with one, Node and Python look the project up at Google.
+	audience    = "//iam.googleapis.com/locations/global/workloadIdentityPools/taskiam/providers/local"
+	subjectType = "urn:ietf:params:oauth:token-type:jwt"
+	accessType  = "urn:ietf:params:oauth:token-type:access_token"
+	exchange    = "urn:ietf:params:oauth:grant-type:token-exchange"
+
+	maxBody = 64 << 10
+)
+
+// CredentialsFile returns a credential file, in JSON, that leads every client to this
+// server, which it reaches at the base URL, such as http://127.0.0.1:4711. There is no
+// secret in it.
+func (s *Server) CredentialsFile(baseURL string) []byte {
+	return CredentialsFile(baseURL, s.cfg.Account.Email)
+}
+
+// CredentialsFile is the file for the server of an account's run.
+func CredentialsFile(baseURL, email string) []byte {
+	type source struct {
+		URL     string            `json:"url"`
+		Headers map[string]string `json:"headers"`
+		Format  map[string]string `json:"format"`
+	}
+	baseURL = strings.TrimSuffix(baseURL, "/")
+	b, err := json.MarshalIndent(struct {
+		Type             string `json:"type"`
+		Universe         string `json:"universe_domain"`
+		Audience         string `json:"audience"`
+		SubjectTokenType string `json:"subject_token_type"`
+		TokenURL         string `json:"token_url"`
+		ImpersonationURL string `json:"service_account_impersonation_url"`
+		Source           source `json:"credential_source"`
+	}{
+		Type:             "external_account",
+		Universe:         "googleapis.com",
+		Audience:         audience,
+		SubjectTokenType: subjectType,
+		TokenURL:         baseURL + exchangePath,
+		ImpersonationURL: baseURL + impersonationPrefix + email + impersonationSuffix,
+		Source: source{
+			URL:     baseURL + subjectPath,
+			Headers: map[string]string{"Metadata-Flavor": "Google"},
+			Format:  map[string]string{"type": "text"},
+		},
+	}, "", "  ")
+	if err != nil {
+		panic("[unexpected] a struct of strings is not JSON: " + err.Error())
+	}
+	return append(b, '\n')
+}
+
+// exchange returns what serves one of the two paths that are posted to, or nil.
+func (s *Server) exchange(path string) func(http.ResponseWriter, *http.Request) {
+	switch {
+	case path == exchangePath:
+		return s.serveExchange
+	case strings.HasPrefix(path, impersonationPrefix):
+		return s.serveImpersonation
+	}
+	return nil
+}
+
+// serveSubject answers with what is then exchanged.
+func (s *Server) serveSubject(w http.ResponseWriter, r *http.Request) {
+	if s.ended() {
+		s.refuse(w, r, s.over)
+		return
+	}
+	w.Header()["Cache-Control"] = noStore
+	writeText(w, s.subject)
+}
+
+// serveExchange is the second step, in the form of RFC 8693.
+func (s *Server) serveExchange(w http.ResponseWriter, r *http.Request) {
+	refuse := func(code int, reason, text string) {
+		s.logRefusal(r, refusal{code: code, text: text})
+		s.fail(w, code, encode(map[string]string{"error": reason, "error_description": text}))
+	}
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		refuse(http.StatusMethodNotAllowed, "invalid_request", "a token is exchanged by POST")
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	if err := r.ParseForm(); err != nil {
+		refuse(http.StatusBadRequest, "invalid_request", "the request is not a form of at most 64 KiB")
+		return
+	}
+	form := r.PostForm
+	switch {
+	case form.Get("grant_type") != exchange:
+		refuse(http.StatusBadRequest, "unsupported_grant_type", "the grant_type must be "+exchange)
+	case form.Get("audience") != audience:
+		refuse(http.StatusBadRequest, "invalid_target", "the audience is not this server's")
+	case !same(form.Get("subject_token"), s.subject):
+		refuse(http.StatusBadRequest, "invalid_grant", "the subject_token is not this server's: it may be that of an earlier run")
+	case s.ended():
+		refuse(http.StatusBadRequest, "invalid_grant", s.over.text)
+	default:
+		w.Header()["Cache-Control"] = noStore
+		writeJSON(w, []byte(encode(map[string]any{
+			"access_token": s.exchanged, "issued_token_type": accessType, "token_type": "Bearer",
+			"expires_in": int(MaxExpiresIn / time.Second),
+		})))
+	}
+}
+
+// serveImpersonation is the last step, in the form of iamcredentials: an access token of
+// the run's account, and of no other.
+func (s *Server) serveImpersonation(w http.ResponseWriter, r *http.Request) {
+	refuse := func(status string, why refusal) {
+		s.logRefusal(r, why)
+		why.header(w.Header())
+		s.fail(w, why.code, encode(map[string]any{"error": map[string]any{"code": why.code, "message": why.text, "status": status}}))
+	}
+	who, ok := strings.CutSuffix(strings.TrimPrefix(r.URL.Path, impersonationPrefix), impersonationSuffix)
+	bearer, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	switch {
+	case r.Method != http.MethodPost:
+		w.Header().Set("Allow", http.MethodPost)
+		refuse("INVALID_ARGUMENT", refusal{code: http.StatusMethodNotAllowed, text: "an access token is made by POST"})
+		return
+	case !same(bearer, s.exchanged):
+		refuse("UNAUTHENTICATED", refusal{code: http.StatusUnauthorized, text: "the token is not one that this server exchanged: it may be that of an earlier run"})
+		return
+	case !ok || who != s.cfg.Account.Email && (who != s.cfg.Account.UniqueID || who == ""):
+		refuse("NOT_FOUND", refusal{code: http.StatusNotFound, text: "this server has access tokens of one account only, that of its run"})
+		return
+	}
+	var body struct {
+		Scope     []string `json:"scope"`
+		Lifetime  string   `json:"lifetime"`
+		Delegates []string `json:"delegates"`
+	}
+	lifetime, err := MaxExpiresIn, json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&body)
+	if errors.Is(err, io.EOF) {
+		err = nil // an empty body asks for nothing in particular
+	}
+	if err == nil && body.Lifetime != "" {
+		lifetime, err = protoDuration(body.Lifetime)
+	}
+	if err != nil || lifetime < time.Second || len(body.Delegates) > 0 {
+		refuse("INVALID_ARGUMENT", refusal{code: http.StatusBadRequest,
+			text: `the body must be {"scope": [...], "lifetime": "600s"}, of at most 64 KiB and without delegates`})
+		return
+	}
+	scopes, why := s.within(splitScopes(body.Scope))
+	if why != nil {
+		refuse("PERMISSION_DENIED", *why)
+		return
+	}
+	token, claim, why := s.access(r.Context(), scopes)
+	if why != nil {
+		refuse(statusOf(why.code), *why)
+		return
+	}
+	claim = min(claim, lifetime.Truncate(time.Second))
+	s.logToken(r, Event{Scopes: scopes, ExpiresIn: claim})
+	w.Header()["Cache-Control"] = noStore
+	// gcloud reads whole seconds and Z only. Cut to them, the time is not later.
+	writeJSON(w, []byte(encode(map[string]string{
+		"accessToken": reveal(token.Value),
+		"expireTime":  s.cfg.Now().Add(claim).UTC().Truncate(time.Second).Format(time.RFC3339),
+	})))
+}
+
+// protoDuration reads a duration as Google's JSON has it: seconds, with an s behind.
+func protoDuration(text string) (time.Duration, error) {
+	seconds, ok := strings.CutSuffix(text, "s")
+	if !ok {
+		return 0, errors.New("a duration is in seconds")
+	}
+	f, err := strconv.ParseFloat(seconds, 64)
+	if err != nil || !(f >= 0 && f <= 43200) { // 12 h is the most that Google ever allows
+		return 0, errors.New("a duration is in seconds, and of at most 12 hours")
+	}
+	return time.Duration(f * float64(time.Second)), nil
+}
+
+// statusOf names a code as Google's APIs do.
+func statusOf(code int) string {
+	switch code {
+	case http.StatusForbidden:
+		return "PERMISSION_DENIED"
+	case http.StatusNotFound:
+		return "NOT_FOUND"
+	}
+	return "UNAVAILABLE"
+}
+
+func (s *Server) fail(w http.ResponseWriter, code int, body string) {
+	w.Header()["Content-Type"] = contentJSON
+	w.WriteHeader(code)
+	_, _ = io.WriteString(w, body)
+}

@@ -1,0 +1,106 @@
+package metadata
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	// maxConnections is how many connections are served at a time; more wait in the
+	// listener's queue. Each is worth some 20 KiB of memory.
+	maxConnections = 256
+	maxHeader      = 16 << 10
+	// The slowest that a client may be: with its header, its request, and from then on
+	// with taking the answer, in which a token may have to be made.
+	headerTimeout = 5 * time.Second
+	readTimeout   = 10 * time.Second
+	writeTimeout  = 60 * time.Second
+	idleTimeout   = 30 * time.Second
+	// graceTimeout is how long an answer that is being written may still take when the
+	// server ends. Nobody is given a new one.
+	graceTimeout = time.Second
+)
+
+// Serve answers on the listener until the context ends, and then returns nil, no later
+// than a second after: whatever clients do, the end does not wait for them. It closes
+// the listener, and from its end on the server hands out no token ([Server.Revoke]).
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	server := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          log.New(io.Discard, "", 0), // clients that break off
+		// OPTIONS * is refused as everything else is.
+		DisableGeneralOptionsHandler: true,
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(newLimited(l, maxConnections)) }()
+	select {
+	case err := <-served:
+		s.Revoke()
+		return errors.Join(err, server.Close())
+	case <-ctx.Done():
+	}
+	s.Revoke()
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), graceTimeout)
+	defer cancel()
+	err := server.Shutdown(grace)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = server.Close()
+	}
+	<-served
+	return err
+}
+
+// limited is a listener that has so many connections open at most.
+type limited struct {
+	net.Listener
+	free   chan struct{}
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newLimited(l net.Listener, n int) *limited {
+	return &limited{Listener: l, free: make(chan struct{}, n), closed: make(chan struct{})}
+}
+
+// Accept waits until a connection may be opened, and for one.
+func (l *limited) Accept() (net.Conn, error) {
+	select {
+	case l.free <- struct{}{}:
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+	c, err := l.Listener.Accept()
+	if err != nil {
+		<-l.free
+		return nil, err
+	}
+	return &counted{Conn: c, release: sync.OnceFunc(func() { <-l.free })}, nil
+}
+
+// Close closes the listener, also for who waits in Accept.
+func (l *limited) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+type counted struct {
+	net.Conn
+	release func()
+}
+
+// Close closes the connection, and lets another one in.
+func (c *counted) Close() error {
+	defer c.release()
+	return c.Conn.Close()
+}
