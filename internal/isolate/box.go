@@ -1,0 +1,149 @@
+package isolate
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/taskiam/taskiam/internal/fault"
+)
+
+// controlFd is where the first process in a sandbox finds its line to the outside.
+const controlFd = 3
+
+// Box is a sandbox that can be started once.
+type Box struct {
+	// Cmd is bubblewrap, not started yet: its streams, environment and credential are
+	// the command's.
+	Cmd *exec.Cmd
+
+	control *net.UnixConn
+	theirs  *os.File
+
+	known chan struct{} // closed once the rest is known
+	once  sync.Once
+	pids  string // the sandbox's pid namespace; "" if the command did not start
+}
+
+// Find returns where bubblewrap is.
+func Find() (string, error) {
+	path, err := exec.LookPath("bwrap")
+	if err != nil {
+		return "", fault.WithHint(fault.New(fault.Usage, "isolating a command takes bubblewrap: %w", err),
+			"sudo apt-get install bubblewrap   # or dnf, pacman, zypper, apk")
+	}
+	return path, nil
+}
+
+// Try makes the sandbox, without its command and its delivery, and takes it away again:
+// whatever is wrong with it shows before anything else is done. prepare may change
+// what is about to be started. The error of a command that is not there, or cannot be
+// run there, has [exec.ErrNotFound] or [os.ErrPermission] in it.
+func (s Spec) Try(bwrap string, prepare func(*exec.Cmd)) error {
+	s.Delivery, s.Forwards = "", nil
+	var said bytes.Buffer
+	cmd := exec.Command(bwrap, s.Args("--look")...)
+	cmd.Stderr = &said
+	prepare(cmd)
+	err := cmd.Run()
+	exit, ran := errors.AsType[*exec.ExitError](err)
+	if err == nil {
+		return nil
+	}
+	switch {
+	case ran && exit.ExitCode() == codeNotFound:
+		return fmt.Errorf("in the sandbox: %w", exec.ErrNotFound)
+	case ran && exit.ExitCode() == codeNoExec:
+		return fmt.Errorf("in the sandbox: %w", os.ErrPermission)
+	}
+	if text := strings.TrimSpace(said.String()); text != "" {
+		err = errors.New(text)
+	}
+	return fault.WithHint(fmt.Errorf("making a sandbox: %w", err), trouble(os.ReadFile)...)
+}
+
+// trouble returns what to do about a kernel that refuses sandboxes to users.
+func trouble(read func(string) ([]byte, error)) []string {
+	var hints []string
+	for _, t := range []struct{ file, refused, hint string }{
+		{"/proc/sys/user/max_user_namespaces", "0", "sudo sysctl user.max_user_namespaces=10000"},
+		{"/proc/sys/kernel/unprivileged_userns_clone", "0", "sudo sysctl kernel.unprivileged_userns_clone=1"},
+		{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", "give /usr/bin/bwrap an AppArmor profile that allows userns: Ubuntu's package apparmor-profiles has one, bwrap-userns-restrict"},
+	} {
+		if value, err := read(t.file); err == nil && strings.TrimSpace(string(value)) == t.refused {
+			hints = append(hints, t.hint)
+		}
+	}
+	return hints
+}
+
+// New returns the sandbox, ready to be started.
+func (s Spec) New(bwrap string) (*Box, error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err != nil {
+		return nil, fmt.Errorf("making the line to the sandbox: %w", err)
+	}
+	for _, fd := range pair {
+		unix.CloseOnExec(fd)
+	}
+	ours, theirs := os.NewFile(uintptr(pair[0]), "control"), os.NewFile(uintptr(pair[1]), "control")
+	conn, err := net.FileConn(ours)
+	if err = errors.Join(err, ours.Close()); err != nil {
+		return nil, errors.Join(fmt.Errorf("making the line to the sandbox: %w", err), theirs.Close())
+	}
+	cmd := exec.Command(bwrap, s.Args("--control")...)
+	cmd.ExtraFiles = []*os.File{theirs} // becomes controlFd
+	return &Box{Cmd: cmd, control: conn.(*net.UnixConn), theirs: theirs, known: make(chan struct{})}, nil
+}
+
+// Start starts the sandbox and its command.
+func (b *Box) Start() error {
+	err := errors.Join(b.Cmd.Start(), b.theirs.Close())
+	if err != nil {
+		b.Close()
+		return err
+	}
+	go func() {
+		// What comes later, the command may have sent.
+		line := make([]byte, 64)
+		n, _ := b.control.Read(line) // nothing, if it ends before it says anything
+		b.once.Do(func() { b.pids = string(line[:n]); close(b.known) })
+	}()
+	return nil
+}
+
+// Signal hands a signal on to the command, or to all of its process group, as a
+// terminal does. A command that has ended has no use for it.
+func (b *Box) Signal(s syscall.Signal, group bool) {
+	word := byte(s)
+	if group {
+		word |= toGroup
+	}
+	// An error means that nobody is there any more.
+	_, _ = b.control.Write([]byte{word})
+}
+
+// toGroup marks a signal that is for the whole group.
+const toGroup = 0x80
+
+// Started reports whether there was ever a process of the sandbox; false means that
+// bubblewrap failed, and has said why. It is to be asked after the end.
+func (b *Box) Started() bool {
+	<-b.known
+	return b.pids != ""
+}
+
+// Close ends the line to the sandbox, after the end of that.
+func (b *Box) Close() error {
+	err := b.control.Close()
+	b.once.Do(func() { close(b.known) })
+	return err
+}

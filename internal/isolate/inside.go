@@ -1,0 +1,173 @@
+package isolate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// What a shell says of a command that is there but cannot be run, and of one that is
+// not there.
+const (
+	codeNoExec   = 126
+	codeNotFound = 127
+)
+
+// Order is what the first process in a sandbox is to do.
+type Order struct {
+	// Look only looks the command up.
+	Look bool
+	// Control means that there is a line to the outside.
+	Control  bool
+	Forwards []Forward // with the sockets' paths inside
+	Command  []string
+}
+
+// ParseInside reads what [Spec.Args] wrote behind "isolated".
+func ParseInside(args []string) (Order, error) {
+	var o Order
+	for i := 0; i < len(args); i++ {
+		switch args[i] {
+		case "--look":
+			o.Look = true
+		case "--control":
+			o.Control = true
+		case "--forward":
+			i++
+			if i == len(args) {
+				return o, errors.New("--forward has no value")
+			}
+			address, socket, ok := strings.Cut(args[i], "=")
+			if !ok {
+				return o, fmt.Errorf("--forward is ADDRESS=SOCKET, not %q", args[i])
+			}
+			o.Forwards = append(o.Forwards, Forward{address, socket})
+		case "--":
+			o.Command = args[i+1:]
+			if len(o.Command) == 0 {
+				return o, errors.New("there is no command")
+			}
+			return o, nil
+		default:
+			return o, fmt.Errorf("there is no %q", args[i])
+		}
+	}
+	return o, errors.New("there is no command")
+}
+
+// Inside does what the first process in a sandbox has to do, and returns the code to
+// end with. Bubblewrap is the sandbox's init: it reaps, and when this process ends,
+// the kernel ends everything else in there.
+func Inside(ctx context.Context, o Order, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
+	path, err := exec.LookPath(o.Command[0])
+	if o.Look || err != nil {
+		return codeOf(err), err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for _, f := range o.Forwards {
+		l, err := net.Listen("tcp", f.Address)
+		if err != nil {
+			return codeNoExec, fmt.Errorf("listening for the sandbox: %w", err)
+		}
+		go func() {
+			_ = Relay(ctx, l, func(ctx context.Context) (net.Conn, error) {
+				return (&net.Dialer{}).DialContext(ctx, "unix", f.Socket)
+			})
+		}()
+	}
+	var control *os.File
+	if o.Control {
+		unix.CloseOnExec(controlFd)
+		control = os.NewFile(controlFd, "control")
+		if err := announce(control); err != nil {
+			return codeNoExec, err
+		}
+	}
+
+	cmd := exec.Command(path, o.Command[1:]...)
+	cmd.Args[0] = o.Command[0]
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
+	if err := startConfined(cmd); err != nil {
+		return codeOf(err), err
+	}
+	if control != nil {
+		go handOn(control, cmd.Process)
+	}
+	if err := cmd.Wait(); cmd.ProcessState == nil {
+		return codeNoExec, err
+	}
+	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return 128 + int(status.Signal()), nil
+	}
+	return cmd.ProcessState.ExitCode(), nil
+}
+
+func codeOf(err error) int {
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
+		return codeNotFound
+	default:
+		return codeNoExec
+	}
+}
+
+// announce tells the outside which processes are the sandbox's: those of its pid
+// namespace.
+func announce(control io.Writer) error {
+	name, err := os.Readlink("/proc/self/ns/pid")
+	if err == nil {
+		_, err = io.WriteString(control, name)
+	}
+	if err != nil {
+		return fmt.Errorf("speaking to the outside: %w", err)
+	}
+	return nil
+}
+
+// handOn gives the command the signals that come over the line.
+func handOn(control io.Reader, command *os.Process) {
+	word := make([]byte, 1)
+	for {
+		if _, err := io.ReadFull(control, word); err != nil {
+			return
+		}
+		s := syscall.Signal(word[0] &^ toGroup)
+		if word[0]&toGroup != 0 {
+			// To us too, who take no notice of what a terminal sends.
+			_ = syscall.Kill(0, s)
+			continue
+		}
+		// An error means that it has just ended.
+		_ = command.Signal(s)
+	}
+}
+
+// startConfined starts the command from a thread that has given up what bubblewrap
+// cannot take away.
+func startConfined(cmd *exec.Cmd) error {
+	failed := make(chan error)
+	go func() {
+		// The thread is never unlocked, so that it ends with this function: no other
+		// goroutine is to run confined.
+		runtime.LockOSThread()
+		if err := confine(); err != nil {
+			failed <- err
+			return
+		}
+		failed <- cmd.Start()
+	}()
+	return <-failed
+}

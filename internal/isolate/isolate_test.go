@@ -1,0 +1,189 @@
+package isolate
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/taskiam/taskiam/internal/fault"
+)
+
+// mountsOf returns what bubblewrap is to mount, in order.
+func mountsOf(args []string) []string {
+	var out []string
+	for i, a := range args {
+		switch MountKind(a) {
+		case BindReadOnly, BindWritable, Link:
+			out = append(out, a+" "+args[i+1]+" "+args[i+2])
+		case Empty, Processes, Devices:
+			out = append(out, a+" "+args[i+1])
+		}
+		if a == "--" {
+			break
+		}
+	}
+	return out
+}
+
+func TestArgs(t *testing.T) {
+	t.Parallel()
+	s := Spec{
+		Program: "/usr/bin/taskiam", Command: []string{"agent", "--tmpfs", "/x"},
+		System: []Mount{{Link, "usr/bin", "/bin"}, {BindReadOnly, "/usr", "/usr"}},
+		Home:   "/home/me", WorkTree: "/home/me/src/app",
+		Delivery: "/run/user/1/taskiam/r", Private: []string{"/run/user/1/taskiam/r/gcloud"},
+		ReadOnly: []string{"/home/me/bin"}, Writable: []string{"/tmp/cache"},
+		Network: None, Forwards: []Forward{{"127.0.0.1:8790", "/run/user/1/taskiam/r/emulator.sock"}},
+	}
+	args := s.Args("--control")
+	want := []string{
+		"--symlink usr/bin /bin",
+		"--ro-bind /usr /usr",
+		"--proc /proc",
+		"--dev /dev",
+		"--tmpfs /tmp",
+		"--tmpfs /run",
+		"--tmpfs /var/tmp",
+		"--tmpfs /home/me",
+		"--bind /tmp/cache /tmp/cache",
+		"--ro-bind /home/me/bin /home/me/bin",
+		"--ro-bind /usr/bin/taskiam /run/taskiam/taskiam",
+		"--ro-bind /run/user/1/taskiam/r/emulator.sock /run/taskiam/emulator.sock",
+		"--bind /home/me/src/app /home/me/src/app",
+		"--ro-bind /run/user/1/taskiam/r /run/user/1/taskiam/r",
+		"--tmpfs /run/user/1/taskiam/r/gcloud",
+	}
+	if diff := cmp.Diff(want, mountsOf(args[:slices.Index(args, "--")])); diff != "" {
+		t.Errorf("what is mounted (-want +got):\n%s", diff)
+	}
+	end := strings.Join(args[slices.Index(args, "--remount-ro"):], " ")
+	if want := "--remount-ro / --chdir /home/me/src/app -- /run/taskiam/taskiam isolated --control" +
+		" --forward 127.0.0.1:8790=/run/taskiam/emulator.sock -- agent --tmpfs /x"; end != want {
+		t.Errorf("at the end: %s\nwant %s", end, want)
+	}
+	for _, flag := range []string{"--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-net", "--new-session", "--die-with-parent"} {
+		if !slices.Contains(args, flag) {
+			t.Errorf("there is no %s", flag)
+		}
+	}
+	s.Network = Shared
+	if slices.Contains(s.Args(), "--unshare-net") {
+		t.Error("a shared network is not shared")
+	}
+
+	// What is written is what is read.
+	order, err := ParseInside(args[slices.Index(args, "isolated")+1:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Order{Control: true, Forwards: []Forward{{"127.0.0.1:8790", "/run/taskiam/emulator.sock"}}, Command: s.Command}, order); diff != "" {
+		t.Errorf("inside (-want +got):\n%s", diff)
+	}
+}
+
+func TestParseInsideRefuses(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{nil, {"--"}, {"--look"}, {"--forward"}, {"--forward", "x", "--", "c"}, {"c"}, {"--what", "--", "c"}} {
+		if order, err := ParseInside(args); err == nil {
+			t.Errorf("%q is taken for %+v", args, order)
+		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	closed := []Closed{{"/home/me/.local/state/taskiam", "journals"}, {"/work/out/r1", "a delivery"}}
+	for _, tt := range []struct {
+		name string
+		spec Spec
+		want string // "" is fine
+	}{
+		{"a folder under HOME", Spec{WorkTree: "/home/me/src"}, ""},
+		{"a folder elsewhere", Spec{WorkTree: "/usr/src/app", ReadOnly: []string{"/srv/data"}}, ""},
+		{"a folder in /tmp", Spec{WorkTree: "/tmp/x"}, ""},
+		{"a neighbour by name", Spec{WorkTree: "/home/me2"}, ""},
+		{"/", Spec{WorkTree: "/"}, "everything"},
+		{"HOME", Spec{WorkTree: "/home/me"}, "logins"},
+		{"around HOME", Spec{WorkTree: "/home"}, "logins"},
+		{"/tmp", Spec{WorkTree: "/tmp"}, "everybody's"},
+		{"around /var/tmp", Spec{WorkTree: "/var"}, "everybody's"},
+		{"/proc", Spec{WorkTree: "/srv/a", ReadOnly: []string{"/proc/1"}}, "no folder of files"},
+		{"around the journals", Spec{WorkTree: "/home/me/.local"}, "journals"},
+		{"in the journals", Spec{WorkTree: "/srv/a", Writable: []string{"/home/me/.local/state/taskiam/runs"}}, "journals"},
+		{"around another delivery", Spec{WorkTree: "/work/out"}, "a delivery"},
+		{"around its own delivery", Spec{WorkTree: "/srv/a", Delivery: "/srv/a/b"}, "outside"},
+		{"beside its own delivery", Spec{WorkTree: "/srv/a", Delivery: "/srv/ab"}, ""},
+	} {
+		tt.spec.Home = "/home/me"
+		err := tt.spec.Check(closed)
+		if tt.want == "" && err != nil || tt.want != "" && (!fault.Is(err, fault.Usage) || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
+		}
+	}
+}
+
+func TestKeep(t *testing.T) {
+	t.Parallel()
+	got := Keep([]string{
+		"PATH=/bin", "LC_ALL=C", "https_proxy=http://p", "AWS_SECRET_ACCESS_KEY=x", "SSH_AUTH_SOCK=/s", "MINE=1",
+		"DISPLAY=:0", "XDG_RUNTIME_DIR=/run/user/1", "MINE_TOO=2",
+	}, []string{"MINE"})
+	if diff := cmp.Diff([]string{"PATH=/bin", "LC_ALL=C", "https_proxy=http://p", "MINE=1"}, got); diff != "" {
+		t.Errorf("what is kept (-want +got):\n%s", diff)
+	}
+}
+
+func TestSystemIsWhatIsThere(t *testing.T) {
+	t.Parallel()
+	there := map[string]bool{"/usr": true, "/lib64": true, "/etc/passwd": true, "/etc/shadow": true, "/etc/ssl/certs": true, "/etc/ssl/private": true, "/proc/sys": true}
+	got := system(
+		func(path string) (os.FileInfo, error) {
+			if there[path] {
+				return nil, nil
+			}
+			return nil, os.ErrNotExist
+		},
+		func(path string) (string, error) {
+			if path == "/bin" {
+				return "usr/bin", nil
+			}
+			return "", errors.New("no link")
+		},
+		func(string) ([]string, error) { return []string{"/etc/java-17-openjdk"}, nil },
+	)
+	want := []Mount{
+		{Link, "usr/bin", "/bin"}, {BindReadOnly, "/lib64", "/lib64"}, {BindReadOnly, "/usr", "/usr"},
+		{BindReadOnly, "/etc/passwd", "/etc/passwd"}, {BindReadOnly, "/etc/ssl/certs", "/etc/ssl/certs"},
+		{BindReadOnly, "/etc/java-17-openjdk", "/etc/java-17-openjdk"}, {BindReadOnly, "/proc/sys", "/proc/sys"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the system (-want +got):\n%s", diff)
+	}
+}
+
+func TestTroubleNamesTheSetting(t *testing.T) {
+	t.Parallel()
+	read := func(refused string) func(string) ([]byte, error) {
+		return func(path string) ([]byte, error) {
+			if strings.HasSuffix(path, refused) {
+				return []byte(map[bool]string{true: "1\n", false: "0\n"}[strings.Contains(path, "restrict")]), nil
+			}
+			return nil, os.ErrNotExist
+		}
+	}
+	for refused, want := range map[string]string{
+		"max_user_namespaces": "user.max_user_namespaces", "unprivileged_userns_clone": "kernel.unprivileged_userns_clone=1",
+		"apparmor_restrict_unprivileged_userns": "AppArmor",
+	} {
+		if hints := trouble(read(refused)); len(hints) != 1 || !strings.Contains(hints[0], want) {
+			t.Errorf("%s: %q", refused, hints)
+		}
+	}
+	if hints := trouble(read("nothing")); len(hints) > 0 {
+		t.Errorf("without trouble: %q", hints)
+	}
+}

@@ -1,0 +1,66 @@
+package isolate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+)
+
+// connections is how many a relay carries at a time. Those that come meanwhile wait:
+// a sandbox must not be able to use up the descriptors of the process outside, which
+// has to take it down.
+const connections = 128
+
+// Relay carries what comes in on l to where dial leads, in both directions, until ctx
+// is done; it closes l then. A connection for which dial fails is closed.
+func Relay(ctx context.Context, l net.Listener, dial func(context.Context) (net.Conn, error)) error {
+	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
+	defer stop()
+	var carried sync.WaitGroup
+	defer carried.Wait()
+	slots := make(chan struct{}, connections)
+	for {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return nil
+		}
+		in, err := l.Accept()
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			return fmt.Errorf("relaying from %s: %w", l.Addr(), err)
+		}
+		carried.Go(func() {
+			defer func() { <-slots }()
+			defer in.Close()
+			out, err := dial(ctx)
+			if err != nil {
+				return
+			}
+			defer out.Close()
+			defer context.AfterFunc(ctx, func() { _ = in.Close(); _ = out.Close() })()
+			carry(in, out)
+		})
+	}
+}
+
+// carry copies until both directions have ended.
+func carry(a, b net.Conn) {
+	var both sync.WaitGroup
+	copy := func(to, from net.Conn) {
+		_, err := io.Copy(to, from)
+		half, ok := to.(interface{ CloseWrite() error })
+		if err != nil || !ok || half.CloseWrite() != nil {
+			_ = to.Close()
+			_ = from.Close()
+		}
+	}
+	both.Go(func() { copy(a, b) })
+	both.Go(func() { copy(b, a) })
+	both.Wait()
+}

@@ -1,0 +1,61 @@
+package isolate
+
+import (
+	"os"
+	"path/filepath"
+)
+
+// etc is what programs need of /etc. It is a list of what is shown, because what else
+// lies there may be a secret: /etc/shadow and the keys of the machine belong to root,
+// who may be the user.
+var etc = []string{
+	// Names and addresses.
+	"gai.conf", "group", "host.conf", "hosts", "nsswitch.conf", "passwd", "protocols", "resolv.conf", "services",
+	// Whom to trust. Not ssl/private and pki/tls/private.
+	"ca-certificates", "ca-certificates.conf", "crypto-policies", "pki/ca-trust", "pki/tls/cert.pem", "pki/tls/certs", "pki/tls/openssl.cnf",
+	"ssl/cert.pem", "ssl/certs", "ssl/openssl.cnf",
+	// What programs are found and linked by.
+	"alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d",
+	// Languages, terminals, shells, runtimes.
+	"bash.bashrc", "debian_version", "fonts", "inputrc", "locale.alias", "locale.conf", "localtime", "magic", "mime.types",
+	"os-release", "perl", "profile", "profile.d", "python3", "shells", "terminfo", "timezone",
+}
+
+// switches are what of /proc is the machine's own, and not about processes. Its files
+// belong to root, and the kernel asks most of them for no capability: root in a sandbox,
+// who is root's number outside, could have the kernel run a program of its own
+// (sys/kernel/core_pattern). Bubblewrap covers only those folders that can be written
+// themselves.
+var switches = []string{"acpi", "asound", "bus", "driver", "fs", "irq", "mtrr", "pressure", "scsi", "sys", "sysrq-trigger"}
+
+// System finds the machine's own software, read-only: /usr and what belongs to it, /opt,
+// what programs need of /etc, and what of /proc is about the machine.
+func System() []Mount { return system(os.Lstat, os.Readlink, filepath.Glob) }
+
+func system(lstat func(string) (os.FileInfo, error), readlink func(string) (string, error), glob func(string) ([]string, error)) []Mount {
+	var out []Mount
+	there := func(path string) bool { _, err := lstat(path); return err == nil }
+	for _, path := range []string{"/bin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/opt", "/sbin", "/usr"} {
+		if target, err := readlink(path); err == nil {
+			out = append(out, Mount{Link, target, path})
+		} else if there(path) {
+			out = append(out, Mount{BindReadOnly, path, path})
+		}
+	}
+	for _, name := range etc {
+		if path := filepath.Join("/etc", name); there(path) {
+			out = append(out, Mount{BindReadOnly, path, path})
+		}
+	}
+	if java, err := glob("/etc/java-*"); err == nil {
+		for _, path := range java {
+			out = append(out, Mount{BindReadOnly, path, path})
+		}
+	}
+	for _, name := range switches {
+		if path := filepath.Join("/proc", name); there(path) {
+			out = append(out, Mount{BindReadOnly, path, path})
+		}
+	}
+	return out
+}
