@@ -19,16 +19,25 @@ import (
 
 // The names inside a delivery.
 const (
-	keyName    = "key.json"
-	tokenName  = "token"
-	noneName   = "no-credentials.json"
-	gcloudName = "gcloud"
-	shellName  = "env"
-	markerName = "env.json"
-	readmeName = "README.txt"
+	keyName      = "key.json"
+	tokenName    = "token"
+	noneName     = "no-credentials.json"
+	metadataName = "credentials.json"
+	gcloudName   = "gcloud"
+	botoName     = "boto"
+	caName       = "ca.pem"
+	shellName    = "env"
+	markerName   = "env.json"
+	readmeName   = "README.txt"
 )
 
 const markerSchema = "taskiam.env/v1"
+
+// boto is gsutil's configuration. By itself gsutil knows neither an access token nor a
+// credential file other than its own kinds; as a front of gcloud storage it acts as gcloud does.
+const boto = `[GSUtil]
+use_gcloud_storage = True
+`
 
 // marker is env.json: the environment for programs, and what a delivery is known by.
 type marker struct {
@@ -46,6 +55,12 @@ func KeyPath(dir string) string { return filepath.Join(dir, keyName) }
 
 // TokenPath returns the name of the token file in a delivery.
 func TokenPath(dir string) string { return filepath.Join(dir, tokenName) }
+
+// CAPath returns the name of the certificate of an emulator's CA in a delivery.
+func CAPath(dir string) string { return filepath.Join(dir, caName) }
+
+// GcloudPath returns the name of the folder in a delivery that gcloud has to write to.
+func GcloudPath(dir string) string { return filepath.Join(dir, gcloudName) }
 
 // Paths returns everything that [Deliver] writes, the folder first.
 func (d Delivery) Paths() []string {
@@ -65,18 +80,29 @@ func (d Delivery) contents(markerJSON []byte, shell, none string) []file {
 		{markerName, string(markerJSON)},
 		{readmeName, d.readme()},
 		{shellName, shell},
+		{botoName, boto},
 	}
-	if d.Kind == grants.DeliverToken {
+	if d.CA != "" {
+		files = append(files, file{caName, d.CA})
+	}
+	switch d.Kind {
+	case grants.DeliverMetadata:
+		return append(files, file{metadataName, d.External})
+	case grants.DeliverToken:
 		// Clients put the file's content into a header as it is: no newline.
 		return append(files, file{noneName, none}, file{tokenName, strings.TrimSpace(d.Token.Reveal())})
+	default:
+		return append(files, file{keyName, d.Key.Reveal()})
 	}
-	return append(files, file{keyName, d.Key.Reveal()})
 }
 
 func (d Delivery) readme() string {
 	what := "a service account key"
-	if d.Kind == grants.DeliverToken {
+	switch d.Kind {
+	case grants.DeliverToken:
 		what = "an access token"
+	case grants.DeliverMetadata:
+		what = "the way to a metadata server, at " + d.Metadata + ","
 	}
 	return fmt.Sprintf(`%[1]s of %[2]s, for run %[3]s of the task %[4]s and for nobody else.
 To use it in a shell: . %[5]s
@@ -99,11 +125,10 @@ func (d Delivery) deliver() error {
 	if !filepath.IsAbs(d.Dir) || !utf8.ValidString(d.Dir) {
 		return fault.New(fault.Usage, "the path must be absolute and in UTF-8")
 	}
-	given := d.Key
-	if d.Kind == grants.DeliverToken {
-		given = d.Token
+	given := map[grants.Delivery]bool{
+		grants.DeliverKey: !d.Key.IsZero(), grants.DeliverToken: !d.Token.IsZero(), grants.DeliverMetadata: d.Metadata != "" && d.External != "",
 	}
-	if given.IsZero() {
+	if !given[d.Kind] {
 		return fmt.Errorf("there is no %s to deliver", d.Kind)
 	}
 	vars := Environment(d)
@@ -114,21 +139,7 @@ func (d Delivery) deliver() error {
 	if _, err := Format(vars, "dotenv"); err != nil { // so that env never fails later
 		return err
 	}
-	env := map[string]string{}
-	for _, v := range vars {
-		if v.File == "" {
-			env[v.Name] = v.Value
-		}
-	}
-	mark, err := json.MarshalIndent(marker{
-		Schema:  markerSchema,
-		Run:     d.Run,
-		Task:    d.Task,
-		Account: d.Account.Email,
-		Project: d.Account.Project,
-		Expires: d.Expires.UTC().Truncate(time.Second),
-		Env:     env,
-	}, "", "  ")
+	mark, err := d.marker(vars)
 	if err != nil {
 		return err
 	}
@@ -142,15 +153,35 @@ func (d Delivery) deliver() error {
 		return err
 	}
 	defer root.Close()
-	if err := d.fill(root, d.contents(append(mark, '\n'), shell, none)); err != nil {
+	if err := d.fill(root, d.contents(mark, shell, none)); err != nil {
 		return errors.Join(err, Remove(d.Dir, d.Run))
 	}
 	return nil
 }
 
+// marker returns what is in env.json.
+func (d Delivery) marker(vars []Var) ([]byte, error) {
+	env := map[string]string{}
+	for _, v := range vars {
+		if v.File == "" {
+			env[v.Name] = v.Value
+		}
+	}
+	b, err := json.MarshalIndent(marker{
+		Schema:  markerSchema,
+		Run:     d.Run,
+		Task:    d.Task,
+		Account: d.Account.Email,
+		Project: d.Account.Project,
+		Expires: d.Expires.UTC().Truncate(time.Second),
+		Env:     env,
+	}, "", "  ")
+	return append(b, '\n'), err
+}
+
 func (d Delivery) fill(root *os.Root, files []file) error {
 	for i, f := range files {
-		if err := writeFile(root, d.Run, f); err != nil {
+		if err := writeFile(root, d.Run, f, d.Owner); err != nil {
 			return err
 		}
 		if i == 0 {
@@ -166,6 +197,15 @@ func (d Delivery) fill(root *os.Root, files []file) error {
 	}
 	if err := root.Chmod(gcloudName, 0o700); err != nil {
 		return err
+	}
+	if d.Owner != 0 {
+		if err := root.Chown(gcloudName, d.Owner, -1); err != nil {
+			return err
+		}
+		// Its owner is to get in. What is in there is nobody else's to read.
+		if err := root.Chmod(".", 0o711); err != nil {
+			return err
+		}
 	}
 	return syncFolder(root)
 }
@@ -215,8 +255,8 @@ func openFolder(dir string) (*os.Root, error) {
 	if !before.IsDir() {
 		return nil, errors.New("it is not a folder")
 	}
-	if st, ok := before.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() {
-		return nil, fmt.Errorf("it belongs to user %d", st.Uid)
+	if uid := ownerOf(before); uid != os.Geteuid() {
+		return nil, fmt.Errorf("it belongs to user %d", uid)
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -238,7 +278,7 @@ func unfinished(run grants.RunID) string { return "." + string(run) + "." }
 
 // writeFile puts a file in its place, whole, in one step. Both names stay inside the
 // folder: neither is followed if it is a link.
-func writeFile(root *os.Root, run grants.RunID, f file) (err error) {
+func writeFile(root *os.Root, run grants.RunID, f file, owner int) (err error) {
 	temporary := unfinished(run) + f.name
 	if err := root.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -248,6 +288,9 @@ func writeFile(root *os.Root, run grants.RunID, f file) (err error) {
 		return err
 	}
 	_, err = w.WriteString(f.text)
+	if owner != 0 {
+		err = errors.Join(err, w.Chown(owner, -1))
+	}
 	err = errors.Join(err, w.Chmod(0o600), w.Sync(), w.Close())
 	if err == nil {
 		err = root.Rename(temporary, f.name)
@@ -256,6 +299,14 @@ func writeFile(root *os.Root, run grants.RunID, f file) (err error) {
 		return errors.Join(err, root.Remove(temporary))
 	}
 	return nil
+}
+
+// ownerOf returns the number of a file's user; this one's where files have none.
+func ownerOf(info fs.FileInfo) int {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(st.Uid)
+	}
+	return os.Geteuid()
 }
 
 // syncFolder makes the names in the folder durable.
@@ -279,18 +330,50 @@ func list(root *os.Root) ([]string, error) {
 // ReplaceToken puts a newer token into a run's delivery. Whoever reads the file sees
 // the old token or the new one, whole; a sandbox that mounts the folder sees the new one.
 func ReplaceToken(dir string, run grants.RunID, token secret.String) error {
-	root, err := openDelivery(dir, run)
+	err := replace(dir, run, file{tokenName, strings.TrimSpace(token.Reveal())})
 	if err != nil {
 		return fmt.Errorf("replacing the token in %s: %w", dir, err)
 	}
-	err = writeFile(root, run, file{tokenName, strings.TrimSpace(token.Reveal())})
+	return nil
+}
+
+// Renew says in the run's delivery when the run ends now, and puts the key there, if it
+// has one, in the place of the older one, which comes last. Each file is there whole, old
+// or new. What is replaced belongs to whom it did before.
+func Renew(d Delivery) error {
+	mark, err := d.marker(Environment(d))
+	if err == nil {
+		files := []file{{markerName, string(mark)}, {readmeName, d.readme()}}
+		if !d.Key.IsZero() {
+			files = append(files, file{keyName, d.Key.Reveal()})
+		}
+		err = replace(d.Dir, d.Run, files...)
+	}
+	if err != nil {
+		return fmt.Errorf("renewing the delivery in %s: %w", d.Dir, err)
+	}
+	return nil
+}
+
+// replace puts files in the place of older ones in a run's delivery, in their order.
+func replace(dir string, run grants.RunID, files ...file) error {
+	root, err := openDelivery(dir, run)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		owner := 0
+		if info, missing := root.Lstat(f.name); missing == nil && ownerOf(info) != os.Geteuid() {
+			owner = ownerOf(info) // whom it was given to
+		}
+		if err = writeFile(root, run, f, owner); err != nil {
+			break
+		}
+	}
 	if err == nil {
 		err = syncFolder(root)
 	}
-	if err = errors.Join(err, root.Close()); err != nil {
-		return fmt.Errorf("replacing the token in %s: %w", dir, err)
-	}
-	return nil
+	return errors.Join(err, root.Close())
 }
 
 // ReadKey returns the key file in a run's delivery.

@@ -29,9 +29,12 @@ var expires = time.Date(2026, 3, 1, 13, 0, 0, 0, time.UTC)
 func delivery(t *testing.T, dir string, kind grants.Delivery) credentials.Delivery {
 	t.Helper()
 	d := credentials.Delivery{Dir: dir, Run: run, Task: "nightly-report", Account: account, Expires: expires, Kind: kind}
-	if kind == grants.DeliverToken {
+	switch kind {
+	case grants.DeliverMetadata:
+		d.Metadata, d.External = "127.0.0.1:4711", `{"type":"external_account"}`
+	case grants.DeliverToken:
 		d.Token = secret.New("ya29.the-runs-token\n")
-	} else {
+	default:
 		d.Key = keyFile(t)
 	}
 	return d
@@ -46,7 +49,7 @@ func deliver(t *testing.T, dir string, kind grants.Delivery) credentials.Deliver
 	return d
 }
 
-var kinds = []grants.Delivery{grants.DeliverKey, grants.DeliverToken}
+var kinds = []grants.Delivery{grants.DeliverKey, grants.DeliverToken, grants.DeliverMetadata}
 
 // tree returns what is under dir: for each file its text, for each folder "/", for
 // each link "-> target".
@@ -358,6 +361,55 @@ func TestReplaceTokenDoesNotWriteThroughALink(t *testing.T) {
 	}
 	if got := tree(t, d.Dir)["token"]; got != "second" {
 		t.Errorf("token: %q", got)
+	}
+}
+
+// A renewed delivery says the new end, and has the new key where there is one. What else
+// is in it stays, and nothing is written through a link.
+func TestRenew(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kinds {
+		d := deliver(t, filepath.Join(t.TempDir(), "d"), kind)
+		before := tree(t, d.Dir)
+		outside := filepath.Join(t.TempDir(), "precious")
+		must(t, os.WriteFile(outside, []byte("x"), 0o600), os.Remove(filepath.Join(d.Dir, "README.txt")),
+			os.Symlink(outside, filepath.Join(d.Dir, "README.txt")))
+		d.Expires = d.Expires.Add(3 * time.Hour)
+		d.Token = secret.String{}
+		want := d.Key.Reveal()
+		if kind == grants.DeliverKey {
+			want = `{"private_key_id":"second"}`
+			d.Key = secret.New(want)
+		}
+		must(t, credentials.Renew(d))
+		after := tree(t, d.Dir)
+		end := d.Expires.UTC().Format(time.RFC3339)
+		for name, text := range after {
+			switch name {
+			case "env.json", "README.txt":
+				if !strings.Contains(text, end) || strings.Contains(before[name], end) {
+					t.Errorf("%s: %s says\n%s", kind, name, text)
+				}
+			case "key.json":
+				if text != want {
+					t.Errorf("%s: the key is %q", kind, text)
+				}
+			default:
+				if text != before[name] {
+					t.Errorf("%s: %s has changed", kind, name)
+				}
+			}
+		}
+		if len(after) != len(before) {
+			t.Errorf("%s: %d files, there were %d", kind, len(after), len(before))
+		}
+		if b, err := os.ReadFile(outside); err != nil || string(b) != "x" {
+			t.Errorf("%s: it was written through a link: %q, %v", kind, b, err)
+		}
+		d.Run = "0s6qieqib30dbn0"
+		if err := credentials.Renew(d); err == nil {
+			t.Errorf("%s: another run's delivery was renewed", kind)
+		}
 	}
 }
 

@@ -47,20 +47,23 @@ func Environment(d Delivery) []Var {
 		// Its log files are readable by everybody, and print-access-token logs the token.
 		{Name: "CLOUDSDK_CORE_DISABLE_FILE_LOGGING", Value: "true"},
 		// The rc files in HOME, which can name a credential, are not read.
-		{Name: "BOTO_CONFIG", Value: os.DevNull},
+		{Name: "BOTO_CONFIG", Value: in(botoName)},
 		{Name: "BIGQUERYRC", Value: os.DevNull},
-
-		// On a virtual machine of Google's the metadata server hands out the machine's
-		// own account: the operator's, not the run's. gcloud reads ROOT, Go and Node
-		// HOST, Python HOST and IP, Java HOST.
-		{Name: "GCE_METADATA_HOST", Value: nowhere},
-		{Name: "GCE_METADATA_ROOT", Value: nowhere},
-		{Name: "GCE_METADATA_IP", Value: nowhere},
-		{Name: "CLOUDSDK_CORE_CHECK_GCE_METADATA", Value: "false"},
-		{Name: "NO_GCE_CHECK", Value: "true"},
-		{Name: "METADATA_SERVER_DETECTION", Value: "none"},
 	}
-	if d.Kind == grants.DeliverToken {
+	switch d.Kind {
+	case grants.DeliverMetadata:
+		vars = append(vars, metadataAt(d.Metadata)...)
+		vars = append(vars,
+			Var{Name: "CLOUDSDK_CORE_CHECK_GCE_METADATA", Value: "true"},
+			Var{Name: "METADATA_SERVER_DETECTION", Value: "assume-present"},
+			// For what insists on a file: one with no secret in it, which leads to the same
+			// server. Left unset, the variable would let Go's clients prefer the person's login
+			// under HOME to the metadata server, whatever CLOUDSDK_CONFIG says. Java's take
+			// no credential file that has an address without TLS in it: they fail.
+			Var{Name: "GOOGLE_APPLICATION_CREDENTIALS", Value: in(metadataName)},
+		)
+	case grants.DeliverToken:
+		vars = append(vars, noMetadata()...)
 		vars = append(vars,
 			Var{Name: "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", Value: in(tokenName)},
 			// Terraform's provider and its gcs backend take a token by this variable
@@ -68,16 +71,37 @@ func Environment(d Delivery) []Var {
 			Var{Name: "GOOGLE_OAUTH_ACCESS_TOKEN", File: in(tokenName)},
 			// Application default credentials cannot be a bare token. Left unset, the
 			// variable would let a client go on to the person's login under HOME: Go's
-			// and Java's do, whatever CLOUDSDK_CONFIG says.
+			// do, whatever CLOUDSDK_CONFIG says.
 			Var{Name: "GOOGLE_APPLICATION_CREDENTIALS", Value: in(noneName)},
 		)
-	} else {
+	default:
+		vars = append(vars, noMetadata()...)
 		vars = append(vars,
 			Var{Name: "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE", Value: in(keyName)},
 			Var{Name: "GOOGLE_APPLICATION_CREDENTIALS", Value: in(keyName)},
 		)
 	}
 	return append(vars, d.More...)
+}
+
+// metadataAt says where the metadata server is: gcloud reads ROOT, Go and Node HOST,
+// Python HOST and IP, Java HOST.
+func metadataAt(address string) []Var {
+	return []Var{
+		{Name: "GCE_METADATA_HOST", Value: address},
+		{Name: "GCE_METADATA_ROOT", Value: address},
+		{Name: "GCE_METADATA_IP", Value: address},
+	}
+}
+
+// noMetadata keeps clients from the metadata server of a virtual machine of Google's: it
+// hands out the machine's own account, which is the operator's and not the run's.
+func noMetadata() []Var {
+	return append(metadataAt(nowhere),
+		Var{Name: "CLOUDSDK_CORE_CHECK_GCE_METADATA", Value: "false"},
+		Var{Name: "NO_GCE_CHECK", Value: "true"},
+		Var{Name: "METADATA_SERVER_DETECTION", Value: "none"},
+	)
 }
 
 // Environ returns the variables as NAME=value, for a process that is started now.

@@ -42,7 +42,7 @@ func TestEnvironmentNamesTheRunsAccessAlone(t *testing.T) {
 			"GOOGLE_CLOUD_PROJECT": "acme-agents", "GCLOUD_PROJECT": "acme-agents", "CLOUDSDK_CORE_PROJECT": "acme-agents",
 			"CLOUDSDK_CONFIG": dir + "/gcloud", "CLOUDSDK_CORE_ACCOUNT": account.Email, "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
 			"CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true", "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true",
-			"CLOUDSDK_CORE_DISABLE_FILE_LOGGING": "true", "BOTO_CONFIG": "/dev/null", "BIGQUERYRC": "/dev/null",
+			"CLOUDSDK_CORE_DISABLE_FILE_LOGGING": "true", "BOTO_CONFIG": dir + "/boto", "BIGQUERYRC": "/dev/null",
 			"GCE_METADATA_HOST": "127.0.0.1:1", "GCE_METADATA_ROOT": "127.0.0.1:1", "GCE_METADATA_IP": "127.0.0.1:1",
 			"CLOUDSDK_CORE_CHECK_GCE_METADATA": "false", "NO_GCE_CHECK": "true", "METADATA_SERVER_DETECTION": "none",
 		}
@@ -64,6 +64,18 @@ func TestEnvironmentNamesTheRunsAccessAlone(t *testing.T) {
 	want["NO_PROXY"], want["TASKIAM_TASK"] = "127.0.0.1", "later wins"
 	if diff := cmp.Diff(want, environment(t, token)); diff != "" {
 		t.Errorf("with a token:\n%s", diff)
+	}
+
+	metadata := deliver(t, filepath.Join(t.TempDir(), "d"), grants.DeliverMetadata)
+	want = common(metadata.Dir)
+	delete(want, "NO_GCE_CHECK")
+	for _, name := range []string{"GCE_METADATA_HOST", "GCE_METADATA_ROOT", "GCE_METADATA_IP"} {
+		want[name] = metadata.Metadata
+	}
+	want["CLOUDSDK_CORE_CHECK_GCE_METADATA"], want["METADATA_SERVER_DETECTION"] = "true", "assume-present"
+	want["GOOGLE_APPLICATION_CREDENTIALS"] = metadata.Dir + "/credentials.json"
+	if diff := cmp.Diff(want, environment(t, metadata)); diff != "" {
+		t.Errorf("with a metadata server:\n%s", diff)
 	}
 
 	must(t, os.Remove(credentials.TokenPath(token.Dir)))

@@ -1,0 +1,84 @@
+package credentials
+
+import (
+	"context"
+	"time"
+
+	"github.com/taskiam/taskiam/internal/grants"
+)
+
+// Refresh keeps the token file of a run's delivery good until the run ends or ctx does.
+type Refresh struct {
+	Dir string
+	Run grants.RunID
+	// Mint makes a token that lives as long as it may, and not longer than the run.
+	Mint func(ctx context.Context) (grants.Token, error)
+	// Ends is when the token that lies there ends, and Expires when the run does.
+	Ends, Expires time.Time
+	Now           func() time.Time
+	// Refused is told why there is no new token yet. There is another try a while later,
+	// as long as the run lasts. If it returns an error, Keep ends with it.
+	Refused func(err error) error
+}
+
+const (
+	// refreshAgain is how long after a failure the next try begins.
+	refreshAgain = 15 * time.Second
+	// refreshLead is how long before a token's end there is another one at the latest.
+	refreshLead = 5 * time.Minute
+)
+
+// Keep replaces the token in time: when half of its life is over, or earlier if less
+// than five minutes would be left. A newer token does not end the older one, so that
+// what a command has read stays good for its time. It returns nil at the run's end.
+func (r Refresh) Keep(ctx context.Context) error {
+	for ends := r.Ends; ends.Before(r.Expires); {
+		left := ends.Sub(r.Now())
+		if sleep(ctx, min(left/2, left-refreshLead)) != nil {
+			return nil
+		}
+		next, err := r.replace(ctx)
+		if err != nil || next.IsZero() {
+			return err
+		}
+		ends = next
+	}
+	// The last one lasts to the end.
+	_ = sleep(ctx, r.Expires.Sub(r.Now()))
+	return nil
+}
+
+// replace puts a new token into the file, however many tries that takes, and returns
+// when it ends. The zero time means that there is no use in any more tries.
+func (r Refresh) replace(ctx context.Context) (time.Time, error) {
+	for {
+		token, err := r.Mint(ctx)
+		if err == nil {
+			err = ReplaceToken(r.Dir, r.Run, token.Value)
+		}
+		if err == nil {
+			return token.Expires, nil
+		}
+		if ctx.Err() != nil || !r.Now().Before(r.Expires) {
+			return time.Time{}, nil
+		}
+		if err := r.Refused(err); err != nil {
+			return time.Time{}, err
+		}
+		if sleep(ctx, refreshAgain) != nil {
+			return time.Time{}, nil
+		}
+	}
+}
+
+// sleep waits, unless ctx ends first.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,144 @@
+package credentials_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/taskiam/taskiam/internal/credentials"
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/secret"
+)
+
+// refreshing is a run of some hours whose token lies in a file.
+type refreshing struct {
+	t       *testing.T
+	refresh credentials.Refresh
+	begun   time.Time
+	minted  []time.Duration // when, since the beginning
+	refused []error
+	fail    func() error // what minting ends with; nil is a token
+}
+
+func newRefreshing(t *testing.T, lasts time.Duration) *refreshing {
+	d := deliver(t, filepath.Join(t.TempDir(), "d"), grants.DeliverToken)
+	r := &refreshing{t: t, begun: time.Now(), fail: func() error { return nil }}
+	r.refresh = credentials.Refresh{
+		Dir: d.Dir, Run: d.Run, Ends: r.begun.Add(time.Hour), Expires: r.begun.Add(lasts), Now: time.Now,
+		Mint: func(context.Context) (grants.Token, error) {
+			if err := r.fail(); err != nil {
+				return grants.Token{}, err
+			}
+			r.minted = append(r.minted, time.Since(r.begun))
+			lifetime := min(time.Hour, time.Until(r.refresh.Expires))
+			return grants.Token{Value: secret.New("ya29.token-" + strconv.Itoa(len(r.minted))), Expires: time.Now().Add(lifetime)}, nil
+		},
+		Refused: func(err error) error { r.refused = append(r.refused, err); return nil },
+	}
+	return r
+}
+
+func (r *refreshing) token() string {
+	r.t.Helper()
+	b, err := os.ReadFile(credentials.TokenPath(r.refresh.Dir))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestRefreshReplacesTheTokenInTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRefreshing(t, 150*time.Minute)
+		if err := r.refresh.Keep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		// At half of each one's life; the last one lasts to the end, and no later.
+		want := []time.Duration{30 * time.Minute, time.Hour, 90 * time.Minute}
+		if diff := cmp.Diff(want, r.minted); diff != "" {
+			t.Error(diff)
+		}
+		if got := r.token(); got != "ya29.token-3" {
+			t.Errorf("the file has %q", got)
+		}
+		if got := time.Since(r.begun); got != 150*time.Minute {
+			t.Errorf("it ended after %s", got)
+		}
+	})
+}
+
+func TestRefreshGoesOnAfterAFailure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRefreshing(t, 2*time.Hour)
+		outage := errors.New("no answer")
+		r.fail = func() error {
+			if time.Since(r.begun) < 45*time.Minute {
+				return outage
+			}
+			return nil
+		}
+		if err := r.refresh.Keep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if len(r.refused) != 60 || !errors.Is(r.refused[0], outage) {
+			t.Errorf("%d failures were told: %v", len(r.refused), r.refused)
+		}
+		if len(r.minted) == 0 || r.minted[0] != 45*time.Minute {
+			t.Errorf("tokens came at %s", r.minted)
+		}
+	})
+}
+
+func TestRefreshEnds(t *testing.T) {
+	t.Parallel()
+	gone := fault.New(fault.NotFound, "the account is gone")
+	for name, tt := range map[string]struct {
+		change func(*refreshing)
+		want   error
+		after  time.Duration
+	}{
+		"when it is told to": {func(r *refreshing) {
+			r.refresh.Refused = func(err error) error { return err }
+			r.fail = func() error { return gone }
+		}, gone, 30 * time.Minute},
+		"with the run, though no token ever came": {func(r *refreshing) {
+			r.fail = func() error { return gone }
+		}, nil, 2 * time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRefreshing(t, 2*time.Hour)
+				tt.change(r)
+				if err := r.refresh.Keep(t.Context()); !errors.Is(err, tt.want) {
+					t.Errorf("it ended with %v, want %v", err, tt.want)
+				}
+				if got := time.Since(r.begun); got < tt.after || got > tt.after+time.Minute {
+					t.Errorf("it ended after %s, want %s", got, tt.after)
+				}
+			})
+		})
+	}
+}
+
+func TestRefreshEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRefreshing(t, 2*time.Hour)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		if err := r.refresh.Keep(ctx); err != nil || len(r.minted) != 0 {
+			t.Errorf("it ended with %v, after %d tokens", err, len(r.minted))
+		}
+	})
+}
