@@ -1,0 +1,304 @@
+// Package contest watches many writers edit the same policies, and plays one of them.
+//
+// A [Watch] stands before an emulator. It keeps the history of every policy that goes
+// by, counts the writes that were tried, and holds each that was accepted to one rule:
+// it changes what is its writer's own, and nothing else. So an update that was lost is
+// seen when it is lost, and not by what is missing in the end. A [Neighbour] edits the
+// policies all the time, and keeps its own log of what is to be in them.
+//
+// The package serves tests and benchmarks. It knows the shapes of Google's policies, and
+// nothing of how the others go about editing them.
+package contest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Agent is the User-Agent of the neighbours.
+const Agent = "neighbour"
+
+// Count is what became of the writes of policies.
+type Count struct {
+	Tried, Done int
+	// Lost are those that came too late: somebody had written the policy since it was read.
+	Lost int
+	// Interfered are those of the lost where only neighbours had.
+	Interfered int
+	// Throttled are those that a quota refused.
+	Throttled int
+}
+
+// PerDone is how many writes were tried for one that was done.
+func (c Count) PerDone() float64 { return float64(c.Tried) / float64(max(1, c.Done)) }
+
+// PerDoneAlone is the same without the tries that were lost to neighbours alone.
+func (c Count) PerDoneAlone() float64 {
+	return float64(c.Tried-c.Interfered) / float64(max(1, c.Done))
+}
+
+func (c Count) plus(o Count) Count {
+	return Count{c.Tried + o.Tried, c.Done + o.Done, c.Lost + o.Lost, c.Interfered + o.Interfered, c.Throttled + o.Throttled}
+}
+
+// String returns the counts in words.
+func (c Count) String() string {
+	return fmt.Sprintf("%d writes tried, %d done (%.2f per done; %.2f without the neighbour), %d lost, %d of them to the neighbour, %d throttled",
+		c.Tried, c.Done, c.PerDone(), c.PerDoneAlone(), c.Lost, c.Interfered, c.Throttled)
+}
+
+// Watch is a handler that passes everything on to an emulator.
+type Watch struct {
+	next http.Handler
+	rtt  time.Duration
+
+	mu         sync.Mutex // guards what follows
+	policies   map[string]*policy
+	violations []string
+}
+
+// policy is the history of one policy.
+type policy struct {
+	writing chan struct{} // its one place is held while a write is at work, so that the order is known
+	entries map[string]bool
+	versions
+	ours, theirs Count
+}
+
+// versions are the etags that a policy had, the latest last, and who wrote them.
+type versions []version
+
+type version struct {
+	etag      string
+	neighbour bool
+}
+
+// New returns a watch before the emulator's handler, which lets a round trip pass before
+// each call.
+func New(next http.Handler, rtt time.Duration) *Watch {
+	return &Watch{next: next, rtt: rtt, policies: map[string]*policy{}}
+}
+
+// Ours returns what became of the writes of all but the neighbours, by policy.
+func (w *Watch) Ours() map[string]Count {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := map[string]Count{}
+	for name, p := range w.policies {
+		if p.ours.Tried > 0 {
+			out[name] = p.ours
+		}
+	}
+	return out
+}
+
+// Total returns the sums, of our writes and of the neighbours'.
+func (w *Watch) Total() (ours, theirs Count) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, p := range w.policies {
+		ours, theirs = ours.plus(p.ours), theirs.plus(p.theirs)
+	}
+	return ours, theirs
+}
+
+// Violations describes the writes that changed what was not their writer's.
+func (w *Watch) Violations() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.violations)
+}
+
+// editing matches the URLs of policies, and of the datasets that hold access lists.
+var editing = regexp.MustCompile(`^/(?:storage/v1/b/[^/]+/iam|bigquery/v2/projects/[^/]+/datasets/[^/]+|[^:]*:[gs]etIamPolicy)$`)
+
+// ServeHTTP passes a call on.
+func (w *Watch) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	if w.rtt > 0 {
+		select {
+		case <-time.After(w.rtt):
+		case <-r.Context().Done():
+			return
+		}
+	}
+	if !editing.MatchString(r.URL.Path) || strings.Contains(r.URL.Path, "/serviceAccounts/") { // those are one run's alone
+		w.next.ServeHTTP(rw, r)
+		return
+	}
+	name := r.Host + strings.NewReplacer(":getIamPolicy", "", ":setIamPolicy", "", "/iam", "").Replace(r.URL.Path)
+	w.mu.Lock()
+	p := w.policies[name]
+	if p == nil {
+		p = &policy{writing: make(chan struct{}, 1)}
+		w.policies[name] = p
+	}
+	w.mu.Unlock()
+	write := r.Method == http.MethodPut || r.Method == http.MethodPatch || strings.HasSuffix(r.URL.Path, ":setIamPolicy")
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return // the client has gone
+	}
+	p.writing <- struct{}{}
+	defer func() { <-p.writing }()
+	r = r.Clone(r.Context())
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	answer := &response{header: http.Header{}, code: http.StatusOK}
+	w.next.ServeHTTP(answer, r)
+	if write {
+		w.took(name, p, r, body, answer)
+	} else if answer.code == http.StatusOK {
+		w.read(p, answer.body.Bytes())
+	}
+	maps.Copy(rw.Header(), answer.header)
+	rw.WriteHeader(answer.code)
+	_, _ = rw.Write(answer.body.Bytes()) // a client that has gone does not want it
+}
+
+// read begins the history of a policy that was not seen before.
+func (w *Watch) read(p *policy, body []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if etag, entries := decode(body); p.entries == nil {
+		p.entries = entries
+		p.versions = append(p.versions, version{etag, false})
+	}
+}
+
+// took counts a write, and holds it to the rule.
+func (w *Watch) took(name string, p *policy, r *http.Request, sent []byte, answer *response) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	neighbour := strings.Contains(r.UserAgent(), Agent)
+	count := &p.ours
+	if neighbour {
+		count = &p.theirs
+	}
+	count.Tried++
+	switch answer.code {
+	case http.StatusOK:
+		count.Done++
+		etag, entries := decode(answer.body.Bytes())
+		if p.entries != nil {
+			w.judge(name, neighbour, p.entries, entries)
+		}
+		p.entries = entries
+		p.versions = append(p.versions, version{etag, neighbour})
+	case http.StatusConflict, http.StatusPreconditionFailed:
+		count.Lost++
+		if p.onlyNeighbours(sentEtag(r, sent)) {
+			count.Interfered++
+		}
+	case http.StatusTooManyRequests:
+		count.Throttled++
+	case http.StatusForbidden: // BigQuery's way to say so
+		if bytes.Contains(answer.body.Bytes(), []byte("rateLimitExceeded")) {
+			count.Throttled++
+		}
+	}
+}
+
+// onlyNeighbours reports whether all that was written since the version is neighbours'.
+func (v versions) onlyNeighbours(since string) bool {
+	for _, version := range slices.Backward(v) {
+		if version.etag == since {
+			return true
+		}
+		if !version.neighbour {
+			return false
+		}
+	}
+	return false
+}
+
+// account finds the accounts of runs.
+var account = regexp.MustCompile(`ti-[a-z0-9-]+@`)
+
+// judge notes what a write changed that is not its writer's: a neighbour's members are
+// called so, and any other writer adds or removes one account.
+func (w *Watch) judge(name string, neighbour bool, before, after map[string]bool) {
+	owner := ""
+	for _, entry := range slices.Concat(missing(before, after), missing(after, before)) {
+		mine := account.FindString(entry)
+		switch {
+		case neighbour && strings.Contains(entry, person):
+		case !neighbour && mine != "" && (owner == "" || owner == mine):
+			owner = mine
+		default:
+			w.violations = append(w.violations, fmt.Sprintf("%s: a write (of a neighbour: %t) changed %s", name, neighbour, entry))
+		}
+	}
+}
+
+// missing returns what is in one set and not in another.
+func missing(in, from map[string]bool) []string {
+	var out []string
+	for e := range in {
+		if !from[e] {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// document is a policy, or a dataset.
+type document struct {
+	Etag     string
+	Bindings []struct {
+		Role      string
+		Members   []string
+		Condition json.RawMessage
+	}
+	Access       []json.RawMessage
+	AuditConfigs []json.RawMessage
+}
+
+// decode returns the etag of a policy, and who has what by it, an entry each.
+func decode(body []byte) (etag string, entries map[string]bool) {
+	var d document
+	if json.Unmarshal(body, &d) != nil {
+		return "", nil
+	}
+	entries = map[string]bool{}
+	for _, b := range d.Bindings {
+		for _, m := range b.Members {
+			entries[b.Role+" "+m+" "+string(b.Condition)] = true
+		}
+	}
+	for _, e := range slices.Concat(d.Access, d.AuditConfigs) {
+		entries[string(e)] = true
+	}
+	return d.Etag, entries
+}
+
+// sentEtag returns the version that a writer had read.
+func sentEtag(r *http.Request, body []byte) string {
+	if etag := r.Header.Get("If-Match"); etag != "" {
+		return etag
+	}
+	var sent struct {
+		Etag   string
+		Policy struct{ Etag string }
+	}
+	_ = json.Unmarshal(body, &sent) // what has no etag has none
+	return sent.Etag + sent.Policy.Etag
+}
+
+// response keeps an answer.
+type response struct {
+	header http.Header
+	code   int
+	body   bytes.Buffer
+}
+
+func (r *response) Header() http.Header         { return r.header }
+func (r *response) WriteHeader(code int)        { r.code = code }
+func (r *response) Write(b []byte) (int, error) { return r.body.Write(b) }
