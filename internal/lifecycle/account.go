@@ -52,7 +52,11 @@ func (e *Engine) DownAccount(ctx context.Context, project, email string, more []
 	if err != nil {
 		return nil, err
 	}
-	return e.descent(s.marked(account, mark, known), nil).descend(ctx)
+	receipt, err := e.descent(s.marked(account, mark, known), nil).descend(ctx)
+	if err == nil && known.damaged {
+		e.report("the journal "+e.Journals.JournalPath(run)+" cannot be read, and nothing needs it any more: remove it", "", Known, nil)
+	}
+	return receipt, err
 }
 
 // downGraves takes away what a deleted account left in policies.
@@ -83,12 +87,12 @@ func markOf(a grants.Account, project string) (grants.Mark, bool) {
 
 // marked returns the target of an account that no journal here is whole about. What is
 // left of one, known, says where to look too: with that, nothing is missing.
-func (s *searcher) marked(a grants.Account, m grants.Mark, known []string) target {
+func (s *searcher) marked(a grants.Account, m grants.Mark, known remains) target {
 	t := marked(a, m)
-	t.resources = known
+	t.resources, t.dir = known.edits, known.dir
 	t.find = func(ctx context.Context) findings {
-		f := s.find(ctx, m.Run, a.Email)
-		if len(known) > 0 {
+		f := s.find(ctx, m.Started(), a.Email)
+		if len(known.edits) > 0 {
 			f.missing, f.hints = nil, nil
 		}
 		return f
@@ -96,25 +100,38 @@ func (s *searcher) marked(a grants.Account, m grants.Mark, known []string) targe
 	return t
 }
 
+// remains is what this machine knows of a run without a journal that can be followed.
+type remains struct {
+	edits   []string // full names of the resources that it was to edit
+	dir     string   // of its delivery; "" if there is none, or nobody can know where
+	damaged bool     // whether there is a journal
+}
+
 // openFor opens the journal of a run if this machine has one that can be followed for
-// the account: of this cloud, and of this email. Of one that is not whole it returns
-// instead what the run was to edit, if that can be read. A [fault.Locked] means that
-// another process is at work on the run.
-func (e *Engine) openFor(ctx context.Context, run grants.RunID, project, email string, wait time.Duration) (j *journal.Journal, edits []string, err error) {
+// the account: of this cloud, and of this email. Else it returns what is known without
+// one. A [fault.Locked] means that another process is at work on the run.
+func (e *Engine) openFor(ctx context.Context, run grants.RunID, project, email string, wait time.Duration) (j *journal.Journal, known remains, err error) {
 	j, err = e.Journals.Open(ctx, run, wait)
-	switch {
-	case err == nil:
+	if err == nil {
 		if o := j.Run().Opened; o.Project == project && o.Email == email && e.refuse(o) == nil {
-			return j, nil, nil
+			return j, remains{}, nil
 		}
-		return nil, nil, j.Close()
-	case fault.Is(err, fault.Locked), ctx.Err() != nil:
-		return nil, nil, err
+		err = j.Close()
+	} else if !fault.Is(err, fault.Locked) && ctx.Err() == nil {
+		err = nil
 	}
-	if o, err := e.Journals.Opening(run); err == nil && o.Project == project && o.Email == email && e.refuse(o) == nil {
-		edits = edited(o)
+	if err != nil {
+		return nil, remains{}, err
 	}
-	return nil, edits, nil
+	if e.Delivered != nil {
+		known.dir = e.Delivered(run)
+	}
+	o, err := e.Journals.Opening(run)
+	known.damaged = !fault.Is(err, fault.NotFound)
+	if err == nil && o.Project == project && o.Email == email && e.refuse(o) == nil {
+		known.edits, known.dir = edited(o), o.DeliveryDir
+	}
+	return nil, known, nil
 }
 
 func fullNames(names []resource.Name) []string {

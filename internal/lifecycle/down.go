@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -14,12 +15,8 @@ import (
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
-const (
-	// unbindWithin bounds the fight with others for one policy.
-	unbindWithin = 3 * time.Minute
-	// goneWithin bounds the wait for reads to show that something is gone.
-	goneWithin = time.Minute
-)
+// goneWithin bounds the wait for reads to show that something is gone.
+const goneWithin = time.Minute
 
 // Receipt is what a teardown did and found.
 type Receipt struct {
@@ -81,6 +78,7 @@ type descent struct {
 	account  grants.Account // as far as it is known
 	state    presence
 	disabled chan struct{} // closed once the account is disabled, or cannot be
+	off      bool          // whether it is, once disabled is closed
 
 	mu      sync.Mutex // guards what follows
 	receipt *Receipt
@@ -195,12 +193,24 @@ func (d *descent) incomplete() error {
 		append([]string{again}, d.hints...)...)}, d.errs...)...)
 }
 
-// begin removes the delivery, makes sure of the account, and begins to disable it: of
-// all writes that is the first, because it is what ends tokens that are already out. It
-// reports whether there is anything more that may be done.
+// begin stops what the run has at work, removes the delivery, makes sure of the account,
+// and begins to disable it: of all writes that is the first, because it is what ends
+// tokens that are already out. It reports whether there is anything more that may be done.
 func (d *descent) begin(ctx context.Context) bool {
 	d.record(journal.DownBegan{})
 	t := d.target
+	for _, p := range t.processes {
+		pid := strconv.Itoa(p.PID)
+		if !d.try("stop process", pid, func() error {
+			if err := d.Stop(ctx, p.PID, p.Start); err != nil {
+				return err
+			}
+			d.record(journal.ProcessStopped{PID: p.PID, Start: p.Start})
+			return nil
+		}) {
+			d.left("the process %s", pid)
+		}
+	}
 	if t.dir != "" && !d.try("remove delivery", t.dir, func() error {
 		if err := d.Credentials.Remove(t.dir, t.run); err != nil {
 			return err
@@ -231,28 +241,66 @@ func (d *descent) begin(ctx context.Context) bool {
 func (d *descent) finish(ctx context.Context) {
 	names, readable, missing := d.resources(ctx)
 	var wg sync.WaitGroup
-	unbound := d.unbindAll(ctx, names)
+	proving := func(name resource.Name) bool { return slices.Contains(d.target.proof, name.Full()) }
+	unbound := d.unbindAll(ctx, slices.DeleteFunc(slices.Clone(names), proving))
 	<-d.disabled
+	var kept []string // keys
 	if d.state == present {
-		wg.Go(func() { d.deleteKeys(ctx, d.account) })
+		wg.Go(func() { kept = d.deleteKeys(ctx, d.account) })
 	}
 	clean := unbound() && readable
 	wg.Wait()
-
-	if d.state == present {
+	for _, name := range names {
 		switch {
-		case !clean:
-			// Deleted now, it would stay in those policies as a deleted: member; disabled,
-			// it is as powerless, and a later down can finish.
-			d.left("the account %s, disabled, until the bindings above are gone", d.target.email)
-		case missing != nil:
-			d.left("the account %s, disabled, because not every place that may bind it could be searched", d.target.email)
+		case !proving(name):
+		case clean && missing == nil:
+			clean = d.unbind(ctx, name)
 		default:
-			d.delete(ctx, d.account)
+			// Without it, nobody could tell any more whose the others are.
+			d.left("bindings of %s on %s, until those above are gone", d.target.email, name)
 		}
 	}
+
+	deleted := false
+	if d.state == present {
+		if clean && missing == nil {
+			deleted = d.delete(ctx, d.account)
+		}
+		d.leftOfAccount(deleted, clean, missing, kept)
+	} else if missing != nil {
+		// A deleted account stays in policies, those that were not seen among them.
+		d.left("perhaps bindings of %s, which is deleted, in places that could not be searched", d.target.email)
+	}
 	if clean && missing == nil {
-		d.check(ctx, names)
+		d.check(ctx, names, deleted)
+	}
+}
+
+// leftOfAccount says what is left of an account, and why: deleted while something binds
+// it, it would stay there as a deleted: member; disabled, it is as powerless, and a later
+// teardown can finish. What could not be disabled, and keys that could not be deleted,
+// are no more once the account is.
+func (d *descent) leftOfAccount(deleted, clean bool, missing error, keys []string) {
+	if deleted {
+		return
+	}
+	email, state := d.target.email, "disabled"
+	if !d.off {
+		state = "not disabled"
+	}
+	switch {
+	case !clean:
+		d.left("the account %s, %s, until the bindings above are gone", email, state)
+	case missing != nil:
+		d.left("the account %s, %s, because not every place that may bind it could be searched", email, state)
+	default:
+		d.left("the account %s, %s", email, state)
+	}
+	if missing != nil {
+		d.left("perhaps bindings of %s in places that could not be searched", email)
+	}
+	for _, id := range keys {
+		d.left("key %s of %s", id, email)
 	}
 }
 
@@ -315,7 +363,8 @@ func (d *descent) liveAccount(ctx context.Context) (live grants.Account, err err
 	if t.opened.IsZero() || !fault.Is(missing, fault.NotFound, fault.Denied) {
 		return live, missing
 	}
-	late := t.opened.Add(visibleWithin).Sub(d.Now())
+	// Even if a clock was set meanwhile, it is not waited for longer than for a new one.
+	late := min(t.opened.Add(visibleWithin).Sub(d.Cloud.Clock()), visibleWithin)
 	if t.uid == "" {
 		// Whether a creation that was cut off came about is asked by repeating it: writes
 		// see at once what is there. If it did not, it has now, and is ours to take away.
@@ -339,16 +388,14 @@ func (d *descent) liveAccount(ctx context.Context) (live grants.Account, err err
 }
 
 func (d *descent) disable(ctx context.Context, account grants.Account) {
-	if !d.try("disable account", account.Email, func() error {
+	d.off = d.try("disable account", account.Email, func() error {
 		err := d.Cloud.DisableAccount(ctx, account.Project, account.UniqueID)
 		if err != nil && !fault.Is(err, fault.NotFound) {
 			return err
 		}
 		d.record(journal.AccountDisabled{})
 		return nil
-	}) {
-		d.left("the account %s, not disabled", account.Email)
-	}
+	})
 }
 
 // resources returns the resources whose policies may name the account: what the target
@@ -372,7 +419,7 @@ func (d *descent) resources(ctx context.Context) (names []resource.Name, readabl
 		name, err := resource.ParseFull(full)
 		if err != nil {
 			d.try("unbind", full, func() error { return err })
-			d.left("bindings of %s on %s", d.target.email, full)
+			d.left("perhaps bindings of %s on %s, which could not be read", d.target.email, full)
 			readable = false
 			continue
 		}
@@ -398,21 +445,27 @@ func (d *descent) unbindAll(ctx context.Context, names []resource.Name) func() b
 
 func (d *descent) unbind(ctx context.Context, name resource.Name) bool {
 	on := name.String()
+	seen := false // the account, when the policy was last read
 	ok := d.try("unbind", on, func() error {
-		err := d.repeat(ctx, "unbind", on, unbindWithin, func() error {
-			return d.underLock(ctx, name, func(doc grants.Document) (bool, error) {
-				<-d.disabled
-				return d.target.removeFrom(doc, d.account.UniqueID), nil
-			}, nil)
-		}, fault.Conflict)
+		err := d.edit(ctx, policyEdit{
+			doing: "unbind", name: name, ready: d.disabled,
+			change: func(doc grants.Document) bool {
+				seen = d.target.removeFrom(doc, d.account.UniqueID)
+				return seen
+			},
+		})
 		if err != nil && !fault.Is(err, fault.NotFound) { // a resource that is gone binds nobody
 			return err
 		}
 		d.record(d.unbound(name.Full())...)
 		return nil
 	})
-	if !ok {
+	switch {
+	case ok:
+	case seen:
 		d.left("bindings of %s on %s", d.target.email, on)
+	default:
+		d.left("perhaps bindings of %s on %s, which could not be read", d.target.email, on)
 	}
 	return ok
 }
@@ -428,8 +481,9 @@ func (d *descent) unbound(full string) []journal.Record {
 	return out
 }
 
-// deleteKeys deletes every key of the account: whoever made it, it is the run's.
-func (d *descent) deleteKeys(ctx context.Context, account grants.Account) {
+// deleteKeys deletes every key of the account: whoever made it, it is the run's. It
+// returns those that it could not delete.
+func (d *descent) deleteKeys(ctx context.Context, account grants.Account) (kept []string) {
 	ids := slices.Clone(d.target.keys)
 	if d.target.askKeys {
 		d.try("list keys", account.Email, func() error {
@@ -446,9 +500,10 @@ func (d *descent) deleteKeys(ctx context.Context, account grants.Account) {
 		})
 	}
 	var wg sync.WaitGroup
-	for _, id := range ids {
+	gone := make([]bool, len(ids))
+	for i, id := range ids {
 		wg.Go(func() {
-			if !d.try("delete key", id, func() error {
+			gone[i] = d.try("delete key", id, func() error {
 				err := d.Cloud.DeleteKey(ctx, account.Project, account.UniqueID, id)
 				// Google answers 403 as well as 404 for a key that is gone.
 				if err != nil && !fault.Is(err, fault.NotFound, fault.Denied) {
@@ -456,32 +511,36 @@ func (d *descent) deleteKeys(ctx context.Context, account grants.Account) {
 				}
 				d.record(journal.KeyDeleted{KeyID: id})
 				return nil
-			}) {
-				d.left("key %s of %s", id, account.Email)
-			}
+			})
 		})
 	}
 	wg.Wait()
+	for i, id := range ids {
+		if !gone[i] {
+			kept = append(kept, id)
+		}
+	}
+	return kept
 }
 
-func (d *descent) delete(ctx context.Context, account grants.Account) {
-	if !d.try("delete account", account.Email, func() error {
+// delete deletes the account and reports whether it could.
+func (d *descent) delete(ctx context.Context, account grants.Account) bool {
+	return d.try("delete account", account.Email, func() error {
 		err := d.Cloud.DeleteAccount(ctx, account.Project, account.UniqueID)
 		if err != nil && !fault.Is(err, fault.NotFound) {
 			return err
 		}
 		d.record(journal.AccountDeleted{})
 		return nil
-	}) {
-		d.left("the account %s", account.Email)
-	}
+	})
 }
 
-// check looks again at everything that the run touched.
-func (d *descent) check(ctx context.Context, names []resource.Name) {
+// check looks again at everything that the run touched; at the account only if it was
+// deleted, since one that was not will not go while it is looked at.
+func (d *descent) check(ctx context.Context, names []resource.Name, deleted bool) {
 	t, uid := d.target, d.account.UniqueID
 	var wg sync.WaitGroup
-	if d.state == present {
+	if deleted {
 		wg.Go(func() {
 			d.verify(ctx, "check account is gone", t.email, func() (string, error) {
 				_, err := d.Cloud.Account(ctx, t.project, uid)

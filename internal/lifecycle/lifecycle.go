@@ -25,6 +25,8 @@ type Accounts interface {
 	Account(ctx context.Context, project, id string) (grants.Account, error)
 	// Accounts lists the accounts of a project.
 	Accounts(ctx context.Context, project string) ([]grants.Account, error)
+	// SetDescription replaces an account's description.
+	SetDescription(ctx context.Context, project, id, description string) error
 	DisableAccount(ctx context.Context, project, id string) error
 	DeleteAccount(ctx context.Context, project, id string) error
 }
@@ -42,6 +44,10 @@ type Keys interface {
 type Policies interface {
 	ReadPolicy(ctx context.Context, name resource.Name) (grants.Document, error)
 	WritePolicy(ctx context.Context, name resource.Name, doc grants.Document) (grants.Document, error)
+	// TryReadPolicy and TryWritePolicy are the same, tried once: for who keeps others
+	// from the policy, and is not to wait meanwhile.
+	TryReadPolicy(ctx context.Context, name resource.Name) (grants.Document, error)
+	TryWritePolicy(ctx context.Context, name resource.Name, doc grants.Document) (grants.Document, error)
 }
 
 // Catalog describes what is there: what would be refused for good, and what would be
@@ -89,21 +95,29 @@ type KeyPair interface {
 type Delivery struct {
 	Plan grants.Plan
 	Dir  string
-	// Key is the key file or Token the access token; the other is zero.
+	Kind grants.Delivery
+	// Key is the key file, or Token the access token, if that is its kind; else zero.
 	Key   secret.String
 	Token grants.Token
+	// Metadata is the address of the metadata server, HOST:PORT, if there is to be one.
+	Metadata string
 }
 
 // Credentials makes and hands over what the sandbox is given.
 type Credentials interface {
 	NewKeyPair() (KeyPair, error)
 	Deliver(d Delivery) error
+	// Key returns the key file that is in a run's delivery.
+	Key(run *journal.Run) (secret.String, error)
+	// Renew says in a run's delivery that it ends at expires, and puts the key file in the
+	// place of the one that is there, unless it is zero.
+	Renew(run *journal.Run, expires time.Time, key secret.String) error
 	// Remove takes away the run's delivery. It refuses a folder that is not one; a
 	// folder that is not there is no error.
 	Remove(dir string, run grants.RunID) error
 }
 
-// Engine brings runs up and down. All fields but Progress must be set.
+// Engine brings runs up and down. All fields but Delivered and Progress must be set.
 type Engine struct {
 	Cloud       Cloud
 	Credentials Credentials
@@ -111,8 +125,14 @@ type Engine struct {
 	// AsKey and AsToken return the cloud as the run's own account sees it.
 	AsKey   func(keyFile secret.String) (Tester, error)
 	AsToken func(token secret.String) (Tester, error)
-	Now     func() time.Time
-	Random  io.Reader
+	// Stop ends a process that was started for a run, and returns once it is gone. One
+	// that is gone already, or whose number another process has by now, is no error.
+	Stop   func(ctx context.Context, pid int, start string) error
+	Now    func() time.Time
+	Random io.Reader
+	// Delivered returns the folder in which a run's delivery is on this machine, if its
+	// journal does not say; "" if there is none in the place where it would be by default.
+	Delivered func(grants.RunID) string
 	// Progress is told what is being done. It is called from several goroutines.
 	Progress func(Event)
 }
@@ -130,8 +150,10 @@ type Event struct {
 type EventState string
 
 const (
-	// Known is no step: it is something that whoever waits should know.
+	// Known is no step: it is something that whoever waits should know. Warned is one
+	// that must not be missed.
 	Known   EventState = "known"
+	Warned  EventState = "warned"
 	Started EventState = "started"
 	Waiting EventState = "waiting"
 	Done    EventState = "done"

@@ -699,7 +699,7 @@ func TestKeysForbidden(t *testing.T) {
 	if !fault.Is(err, fault.Precondition) || !strings.Contains(err.Error(), "constraints/iam.disableServiceAccountKeyUpload") {
 		t.Errorf("up: %v", err)
 	}
-	if hints := fault.Hints(err); !slices.ContainsFunc(hints, func(h string) bool { return strings.Contains(h, `deliver = "token"`) }) {
+	if hints := fault.Hints(err); !slices.ContainsFunc(hints, func(h string) bool { return strings.Contains(h, `deliver = ["key", "token"]`) }) {
 		t.Errorf("the hints are %q", hints)
 	}
 	w.asBefore()

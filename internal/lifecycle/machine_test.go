@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/taskiam/taskiam/internal/credentials"
 	"github.com/taskiam/taskiam/internal/emulator"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/gcp"
@@ -37,11 +38,14 @@ type machine struct {
 	token  string // the operator's
 	disk   *journaltest.Disk
 	safe   *safe
+	key    func() *rsa.PrivateKey // of each key pair
+	random io.Reader              // of run ids
 	before []byte
 
 	mu      sync.Mutex
-	dead    bool // the process gets nothing done any more
-	expired bool // the operator's login is no good any more
+	ahead   time.Duration // by how much its clock is ahead of everybody's
+	dead    bool          // the process gets nothing done any more
+	expired bool          // the operator's login is no good any more
 	// recording says that every call is wanted, those for what is known too.
 	recording bool
 	calls     []point
@@ -57,6 +61,13 @@ type machine struct {
 	undeliverable func() error
 	// undone is how many calls there were when the delivery failed.
 	undone int
+
+	// lost are the runs whose journals are not on this machine.
+	lost []grants.Plan
+	// given is where the user says that runs were bound.
+	given []resource.Name
+	// unsearchable says that policies cannot be searched.
+	unsearchable bool
 }
 
 // point is one call of a flow: what it asks, and the how-manieth to ask that.
@@ -80,27 +91,49 @@ func newMachine(t *testing.T, log io.Writer) *machine {
 		t.Fatal(err)
 	}
 	_, token := server.Operator()
-	m := &machine{t: t, server: server, wire: server.Transport(), token: token.Reveal(), safe: &safe{}}
+	m := &machine{t: t, server: server, wire: server.Transport(), token: token.Reveal(), safe: &safe{}, key: testKey, random: rand.Reader}
 	m.before = m.snapshot()
 	m.clear()
 	return m
 }
 
+// elsewhere returns another machine of the same operator, on which nothing is known of
+// any run.
+func (m *machine) elsewhere() *machine {
+	other := &machine{
+		t: m.t, server: m.server, wire: m.wire, token: m.token, safe: &safe{}, key: m.key, random: m.random, before: m.before,
+	}
+	other.clear()
+	return other
+}
+
+// now is the time on the machine's clock.
+func (m *machine) now() time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return time.Now().Add(m.ahead)
+}
+
 // clear gives the machine an empty disk and no trouble.
 func (m *machine) clear() {
-	m.disk = &journaltest.Disk{}
-	m.disk.Before = func(journaltest.Op) error {
+	m.disk = m.newDisk()
+	m.safe.deliveries = nil
+	m.undeliverable = nil
+	m.lost, m.given, m.unsearchable = nil, nil, false
+	m.lift()
+	m.watch(point{}, nil)
+}
+
+// newDisk returns an empty disk, on which nothing is written by a process that is dead.
+func (m *machine) newDisk() *journaltest.Disk {
+	return &journaltest.Disk{Before: func(journaltest.Op) error {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if m.dead {
 			return journaltest.ErrPower
 		}
 		return nil
-	}
-	m.safe.deliveries = nil
-	m.undeliverable = nil
-	m.lift()
-	m.watch(point{}, nil)
+	}}
 }
 
 // lift ends whatever trouble there is.
@@ -172,14 +205,17 @@ func (m *machine) RoundTrip(r *http.Request) (*http.Response, error) {
 	if expired {
 		r = m.withoutLogin(r)
 	}
-	answer, err := m.wire.RoundTrip(r)
+	if m.unsearchable && r.Host == "cloudasset.googleapis.com" {
+		return answer(r, http.StatusForbidden, searchDisabled), nil
+	}
+	got, err := m.wire.RoundTrip(r)
 	after()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.dead {
 		return nil, errDead
 	}
-	return answer, err
+	return got, err
 }
 
 // withoutLogin replaces the operator's token in a request, wherever it is, by one that
@@ -258,7 +294,7 @@ func (m *machine) engine() *lifecycle.Engine {
 			return client.As(source), err
 		},
 		AsToken: func(token secret.String) (lifecycle.Tester, error) { return client.As(gcp.StaticToken(token)), nil },
-		Now:     time.Now, Random: rand.Reader,
+		Now:     m.now, Random: m.random,
 	}
 }
 
@@ -341,6 +377,9 @@ func (m *machine) live() []*journal.Run {
 	var out []*journal.Run
 	for _, id := range ids {
 		run, err := journals.Read(id)
+		if fault.Is(err, fault.NotFound) {
+			continue // it ended before its first call
+		}
 		if err != nil {
 			m.t.Fatal(err)
 		}
@@ -384,7 +423,9 @@ func (c mortal) alive() error {
 	return nil
 }
 
-func (c mortal) NewKeyPair() (lifecycle.KeyPair, error) { return c.m.safe.NewKeyPair() }
+func (c mortal) NewKeyPair() (lifecycle.KeyPair, error) {
+	return credentials.NewKeyPair(func(int) (*rsa.PrivateKey, error) { return c.m.key(), nil })
+}
 
 func (c mortal) Deliver(d lifecycle.Delivery) error {
 	if err := c.alive(); err != nil {
@@ -396,6 +437,20 @@ func (c mortal) Deliver(d lifecycle.Delivery) error {
 		}
 	}
 	return c.m.safe.Deliver(d)
+}
+
+func (c mortal) Key(run *journal.Run) (secret.String, error) {
+	if err := c.alive(); err != nil {
+		return secret.String{}, err
+	}
+	return c.m.safe.Key(run)
+}
+
+func (c mortal) Renew(run *journal.Run, expires time.Time, key secret.String) error {
+	if err := c.alive(); err != nil {
+		return err
+	}
+	return c.m.safe.Renew(run, expires, key)
 }
 
 func (c mortal) Remove(dir string, run grants.RunID) error {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
@@ -26,8 +27,9 @@ var (
 )
 
 const (
-	mintPermission   = "iam.serviceAccounts.getAccessToken"
-	letMintPermision = "iam.serviceAccounts.setIamPolicy"
+	mintPermission    = "iam.serviceAccounts.getAccessToken"
+	mintIDPermission  = "iam.serviceAccounts.getOpenIdToken"
+	letMintPermission = "iam.serviceAccounts.setIamPolicy"
 )
 
 // survey is what is known of the cloud before the first write.
@@ -37,6 +39,10 @@ type survey struct {
 	policies map[resource.Name]grants.Document
 	// mints says that the operator may mint tokens of every account in the host project.
 	mints bool
+	// deliver has those of the plan's deliveries that the operator may make.
+	deliver []grants.Delivery
+	// ahead is by how much the cloud's clock is ahead of this machine's; 0 if they agree.
+	ahead time.Duration
 	// refusals is every lasting reason why the plan cannot be carried out.
 	refusals []error
 }
@@ -78,16 +84,15 @@ func (e *Engine) survey(ctx context.Context, plan grants.Plan) (*survey, error) 
 		if err != nil {
 			return err
 		}
-		want := slices.Concat(hostPermissions, []string{mintPermission, letMintPermision})
-		if plan.Task.Deliver == grants.DeliverKey {
-			want = append(want, keyPermissions...)
-		}
+		want := slices.Concat(hostPermissions, keyPermissions, []string{mintPermission, mintIDPermission, letMintPermission})
 		have, err := e.Cloud.TestPermissions(ctx, host, want)
 		if err != nil {
 			return err
 		}
-		s.mints = slices.Contains(have, mintPermission)
-		return missing(plan, s.mints, have)
+		s.mints = slices.Contains(have, mintPermission) &&
+			(len(plan.Task.Audiences) == 0 || slices.Contains(have, mintIDPermission))
+		s.deliver, err = allowed(plan.Task, s.mints, have)
+		return err
 	})
 	for role, on := range rolesOf(plan) {
 		ask(func() error {
@@ -128,6 +133,10 @@ func (e *Engine) survey(ctx context.Context, plan grants.Plan) (*survey, error) 
 		ask(func() error { return e.grantable(ctx, edits) })
 	}
 	wg.Wait()
+	s.ahead = e.clockAhead()
+	if err := s.leaveUnsigned(plan); err != nil {
+		s.refusals = append(s.refusals, err)
+	}
 	slices.SortFunc(s.refusals, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return s, errors.Join(fatal...)
 }
@@ -145,23 +154,27 @@ func rolesOf(plan grants.Plan) map[string]resource.Name {
 	return roles
 }
 
-// missing says which permission the operator lacks on the host project.
-func missing(plan grants.Plan, mints bool, have []string) error {
-	want := slices.Clone(hostPermissions)
-	switch plan.Task.Deliver {
-	case grants.DeliverKey:
-		want = append(want, keyPermissions...)
-	case grants.DeliverToken:
-		if !mints {
-			want = append(want, letMintPermision)
+// allowed returns the deliveries of a task that the operator may make, by the
+// permissions that it has on the host project. Without any, the error says what the
+// best one would need.
+func allowed(task grants.Task, mints bool, have []string) ([]grants.Delivery, error) {
+	lacking := func(kind grants.Delivery) []string {
+		want := slices.Clone(hostPermissions)
+		switch {
+		case kind == grants.DeliverKey:
+			want = append(want, keyPermissions...)
+		case !mints:
+			want = append(want, letMintPermission)
 		}
+		return slices.DeleteFunc(want, func(p string) bool { return slices.Contains(have, p) })
 	}
-	want = slices.DeleteFunc(want, func(p string) bool { return slices.Contains(have, p) })
-	if len(want) == 0 {
-		return nil
+	kinds := deliveries(task)
+	may := slices.DeleteFunc(slices.Clone(kinds), func(kind grants.Delivery) bool { return len(lacking(kind)) > 0 })
+	if len(may) > 0 {
+		return may, nil
 	}
-	return fault.WithHint(
-		fault.New(fault.Denied, "the operator lacks %s on project %s", strings.Join(want, ", "), plan.Task.Project),
+	return nil, fault.WithHint(
+		fault.New(fault.Denied, "the operator lacks %s on project %s", strings.Join(lacking(kinds[0]), ", "), task.Project),
 		"roles/iam.serviceAccountAdmin and roles/iam.serviceAccountKeyAdmin on the project hold them")
 }
 

@@ -13,6 +13,8 @@ import (
 
 // Preview is what `plan` reports: what an up would meet.
 type Preview struct {
+	// Plan is the plan, as an up would carry it out now.
+	Plan     grants.Plan
 	Operator grants.Identity
 	// Roles has the permissions behind every role of the plan that could be read.
 	Roles map[string]grants.Role
@@ -42,7 +44,11 @@ func (e *Engine) Preview(ctx context.Context, plan grants.Plan) (*Preview, error
 	if err != nil {
 		return nil, err
 	}
-	p := &Preview{Operator: s.operator, Roles: s.roles, Refusals: s.refusals, Calls: calls(plan, s)}
+	if s.ahead != 0 {
+		plan = plan.BeginAt(plan.Began.Add(s.ahead))
+		e.warnOfClock(s.ahead, "a run ends by the cloud's")
+	}
+	p := &Preview{Plan: plan, Operator: s.operator, Roles: s.roles, Refusals: s.refusals, Calls: calls(plan, s)}
 	names, unseen := e.above(ctx, plan)
 	p.Unseen, p.Ambient = unseen, e.ambient(ctx, names, s)
 	return p, nil
@@ -129,7 +135,7 @@ func calls(plan grants.Plan, s *survey) []string {
 		policies = fmt.Sprintf("%d policies", n)
 	}
 	credential := "upload a public key that ends with the run"
-	if plan.Task.Deliver == grants.DeliverToken {
+	if kinds := s.deliver; len(kinds) > 0 && kinds[0] != grants.DeliverKey {
 		credential = "mint an access token"
 		if !s.mints {
 			credential = "let the operator mint tokens of the account (roles/iam.serviceAccountTokenCreator on it) and mint one"

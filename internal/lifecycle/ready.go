@@ -76,7 +76,7 @@ func (u *ascent) provable(edit grants.Edit, b grants.Binding) (permissions []str
 	if typ.API.TestPath == "" {
 		return nil, fmt.Sprintf("a %s has no testIamPermissions", typ.Kind)
 	}
-	if !b.Condition.IsZero() && !grants.Holds(b.Condition.Expression, edit.Resource, u.Now()) {
+	if !b.Condition.IsZero() && !grants.Holds(b.Condition.Expression, edit.Resource, u.Cloud.Clock()) {
 		return nil, fmt.Sprintf("its condition is not true of the %s itself now", typ.Kind)
 	}
 	role, ok := u.survey.roles[b.Role]

@@ -17,7 +17,7 @@ func (e *Engine) Reusable(path, sha256 string) (*journal.Run, bool, error) {
 		}
 		o := run.Opened
 		if run.State() == journal.Running && o.ManifestPath == path && o.ManifestSHA256 == sha256 &&
-			o.Cloud == cloud && o.Endpoint == endpoint && !run.Expired(e.Now()) {
+			o.Cloud == cloud && o.Endpoint == endpoint && !run.MayBeExpired(e.Now()) {
 			return run, true, nil
 		}
 	}

@@ -13,9 +13,10 @@ import (
 )
 
 const (
-	// searchSettles is how old a run must be for the search to be believed: its index
-	// follows the policies with a delay (asset-inventory/docs/search-allow-policies).
-	searchSettles = 10 * time.Minute
+	// searchSettles is how old a run must be for the search to be believed: bindings are
+	// written in the first minutes of a run, and the index has nearly every change some
+	// minutes later (asset-inventory/docs/asset-types).
+	searchSettles = 30 * time.Minute
 	// anyTombstone is in every member that is a deleted account of a run's.
 	anyTombstone = "deleted:serviceAccount:ti-"
 )
@@ -76,8 +77,8 @@ func (e *Engine) newSearcher(ctx context.Context, project string, more []resourc
 func passing(err error) bool { return fault.Is(err, fault.Unavailable, fault.Throttled) }
 
 // find looks for what binds an account: in the host project, where the operator says,
-// and wherever can be searched.
-func (s *searcher) find(ctx context.Context, run grants.RunID, email string) findings {
+// and wherever can be searched. The run began then.
+func (s *searcher) find(ctx context.Context, began time.Time, email string) findings {
 	f := findings{resources: []string{s.project.Full()}, looked: []string{s.project.String()}, missing: s.short}
 	for _, name := range s.more {
 		f.resources = append(f.resources, name.Full())
@@ -91,7 +92,7 @@ func (s *searcher) find(ctx context.Context, run grants.RunID, email string) fin
 		f.resources = append(f.resources, found...)
 		f.looked = append(f.looked, "everything in "+s.scope.String())
 	}
-	if settled := run.Started().Add(searchSettles); f.missing == nil && s.Cloud.Clock().Before(settled) {
+	if settled := began.Add(searchSettles); f.missing == nil && s.Cloud.Clock().Before(settled) {
 		f.missing = fault.New(fault.Incomplete, "the run is so young that the search may not know all of its bindings before %s", settled.Format(time.RFC3339))
 	}
 	// Whoever says where to look stands in for a search that is not allowed, but not for
@@ -113,6 +114,8 @@ type grave struct {
 	grants.Tombstone
 	run       grants.RunID
 	resources []string
+	titled    []string // those of them where a title names the run
+	known     bool     // a journal here names it, and so all that may name it
 }
 
 // gravesIn returns the deleted accounts of runs that the policies of the resources
@@ -120,12 +123,9 @@ type grave struct {
 // in the email, or by the unique id, which known has. What cannot be read is an error
 // beside them.
 func (s *searcher) gravesIn(ctx context.Context, resources []string, known map[grants.Tombstone]bool) ([]grave, error) {
-	type sighting struct {
-		grave
-		ours bool
-	}
-	seen := map[grants.Tombstone]*sighting{}
+	seen := map[grants.Tombstone]*grave{}
 	var order []grants.Tombstone
+	var unread []string // full names
 	var errs []error
 	slices.Sort(resources)
 	for _, full := range slices.Compact(resources) {
@@ -138,6 +138,7 @@ func (s *searcher) gravesIn(ctx context.Context, resources []string, known map[g
 		if err != nil {
 			if !fault.Is(err, fault.NotFound) {
 				errs = append(errs, err)
+				unread = append(unread, full)
 			}
 			continue
 		}
@@ -152,11 +153,13 @@ func (s *searcher) gravesIn(ctx context.Context, resources []string, known map[g
 			}
 			g := seen[dead]
 			if g == nil {
-				g = &sighting{grave: grave{Tombstone: dead, run: run}, ours: known[dead]}
+				g = &grave{Tombstone: dead, run: run, known: known[dead]}
 				seen[dead] = g
 				order = append(order, dead)
 			}
-			g.ours = g.ours || b.Condition.Title == grants.ConditionTitle(run)
+			if b.Condition.Title == grants.ConditionTitle(run) && !slices.Contains(g.titled, full) {
+				g.titled = append(g.titled, full)
+			}
 			if !slices.Contains(g.resources, full) {
 				g.resources = append(g.resources, full)
 			}
@@ -164,11 +167,34 @@ func (s *searcher) gravesIn(ctx context.Context, resources []string, known map[g
 	}
 	var out []grave
 	for _, dead := range order {
-		if seen[dead].ours {
-			out = append(out, seen[dead].grave)
+		if g := seen[dead]; g.known || len(g.titled) > 0 {
+			g.resources = append(g.resources, s.perhaps(ctx, dead, unread)...)
+			out = append(out, *g)
 		}
 	}
 	return out, errors.Join(errs...)
+}
+
+// perhaps returns which of the resources that could not be read may name a tombstone:
+// what is taken away there too must be so before the last proof of whose it is.
+func (s *searcher) perhaps(ctx context.Context, dead grants.Tombstone, unread []string) []string {
+	if len(unread) == 0 || s.scope.IsZero() {
+		return unread
+	}
+	found, err := s.Cloud.SearchPolicies(ctx, s.scope, dead.Email)
+	if err != nil {
+		return unread
+	}
+	return slices.DeleteFunc(slices.Clone(unread), func(full string) bool { return !slices.Contains(found, full) })
+}
+
+// began returns when a run began of which there is its id alone, by the clock of the
+// machine that made it. An id from the future tells nothing.
+func (s *searcher) began(run grants.RunID) time.Time {
+	if t := run.Started(); !t.After(s.Cloud.Clock()) {
+		return t
+	}
+	return time.Time{}
 }
 
 // places returns where tombstones are looked for.
@@ -180,10 +206,18 @@ func (s *searcher) places() []string {
 	return out
 }
 
-// target returns what there is to take away of a grave.
+// target returns what there is to take away of a grave. There may be more than was seen,
+// as there may be of a live account.
 func (s *searcher) target(g grave) target {
 	return target{
 		run: g.run, project: s.project.Project(), email: g.Email, uid: g.UniqueID,
-		tombstone: true, resources: g.resources,
+		tombstone: true, resources: g.resources, proof: g.titled,
+		find: func(ctx context.Context) findings {
+			f := s.find(ctx, s.began(g.run), g.Email)
+			if g.known {
+				f.missing, f.hints = nil, nil
+			}
+			return f
+		},
 	}
 }

@@ -200,20 +200,6 @@ func (s *sweeper) isOver(expires time.Time) bool {
 	return !s.Cloud.Clock().Before(expires.Add(s.options.OlderThan))
 }
 
-// wrongClock is by how much this machine's clock may be wrong before it is spoken of.
-const wrongClock = time.Minute
-
-// warnOfClock says that this machine's clock is wrong, if it is.
-func (s *sweeper) warnOfClock() {
-	if off := s.Now().Sub(s.Cloud.Clock()); off.Abs() > wrongClock {
-		side := "ahead of"
-		if off < 0 {
-			side = "behind"
-		}
-		s.report(fmt.Sprintf("this machine's clock is %s %s that of the cloud, which is gone by", off.Abs().Round(time.Minute), side), "", Known, nil)
-	}
-}
-
 // disable finds the runs that are over, and disables their accounts.
 func (s *sweeper) disable(ctx context.Context) {
 	project := s.result.Project
@@ -221,7 +207,7 @@ func (s *sweeper) disable(ctx context.Context) {
 	if err != nil {
 		s.fail(err)
 	}
-	s.warnOfClock()
+	s.warnOfClock(s.clockAhead(), "what is over is told by the cloud's")
 	s.result.Looked = len(accounts)
 	live := map[grants.RunID]bool{}
 	for _, a := range accounts {
@@ -265,11 +251,11 @@ func (s *sweeper) journalled(live map[grants.RunID]bool) []*orphan {
 			continue
 		}
 		o := run.Opened
-		if live[id] || !run.Live() || o.Project != s.result.Project || s.refuse(o) != nil || !s.isOver(o.Expires) {
+		if live[id] || !run.Live() || o.Project != s.result.Project || s.refuse(o) != nil || !s.isOver(run.Expires()) {
 			continue
 		}
 		out = append(out, &orphan{target: targetOf(run), SweptRun: SweptRun{
-			Run: id, Task: o.Task, Email: o.Email, Expires: o.Expires, Kind: SweptJournal,
+			Run: id, Task: o.Task, Email: o.Email, Expires: run.Expires(), Kind: SweptJournal,
 		}})
 	}
 	return out
@@ -292,8 +278,9 @@ func (s *sweeper) begin(ctx context.Context, o *orphan) {
 		}
 	case j != nil:
 		o.journal, o.target = j, targetOf(j.Run())
+	default:
+		o.target.resources, o.target.dir = append(o.target.resources, known.edits...), known.dir
 	}
-	o.target.resources = append(o.target.resources, known...)
 	o.descent = s.descent(o.target, o.journal)
 	o.on = o.descent.begin(ctx)
 	<-o.descent.disabled
@@ -342,7 +329,7 @@ func (s *sweeper) end(ctx context.Context, o *orphan) {
 	// too, if it can be.
 	complete := o.journal != nil || len(o.target.resources) > 0
 	d.target.find = func(ctx context.Context) findings {
-		f := s.search.find(ctx, o.Run, o.Email)
+		f := s.search.find(ctx, o.target.mark.Started(), o.Email)
 		if complete {
 			f.missing, f.hints = nil, nil
 		}
@@ -364,7 +351,7 @@ func (s *sweeper) end(ctx context.Context, o *orphan) {
 // look says what binds the run's account, and writes nothing.
 func (s *sweeper) look(ctx context.Context, o *orphan) {
 	o.State = SweptFound
-	places := append(s.search.find(ctx, o.Run, o.Email).resources, o.target.resources...)
+	places := append(s.search.find(ctx, o.target.mark.Started(), o.Email).resources, o.target.resources...)
 	if run, err := s.Journals.Read(o.Run); err == nil && run.Opened.Email == o.Email && s.refuse(run.Opened) == nil {
 		places = append(places, targetOf(run).resources...)
 	}
@@ -398,8 +385,8 @@ func (s *sweeper) bury(ctx context.Context) {
 		r := SweptRun{Run: g.run, Email: g.Email, Kind: SweptTombstone, State: SweptFound}
 		t := s.search.target(g)
 		if run, err := s.Journals.Read(g.run); err == nil && run.Opened.Email == g.Email {
-			r.Task, r.Expires = run.Opened.Task, run.Opened.Expires
-			if run.Live() && !s.isOver(run.Opened.Expires) {
+			r.Task, r.Expires = run.Opened.Task, run.Expires()
+			if run.Live() && !s.isOver(run.Expires()) {
 				r.State = SweptLive
 				s.add(r)
 				continue

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/taskiam/taskiam/internal/emulator"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
@@ -424,9 +425,10 @@ func TestDownAccount(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
+			w.server.SetLag(emulator.Lag{Search: emulator.Delay{Min: 20 * time.Minute}})
 			_, plan := w.up(byKey)
 			other := w.elsewhere()
-			// The search may not know the bindings of a minute ago.
+			// The search does not know the bindings of a minute ago.
 			if err := down(other, plan.Email); !fault.Is(err, fault.Incomplete) {
 				t.Fatalf("of a young run: %v", err)
 			}
@@ -434,7 +436,7 @@ func TestDownAccount(t *testing.T) {
 			if err != nil || !a.Disabled {
 				t.Fatalf("the account: %+v, %v; want it disabled and there", a, err)
 			}
-			time.Sleep(15 * time.Minute)
+			time.Sleep(time.Hour)
 			if err := down(other, plan.Email); err != nil {
 				t.Fatal(err)
 			}
@@ -488,6 +490,37 @@ func TestDownAccount(t *testing.T) {
 			_, plan := w.up(byKey)
 			w.remove(plan.Email)
 			other := w.elsewhere()
+			if err := down(other, plan.Email); !fault.Is(err, fault.Incomplete) {
+				t.Errorf("down before the search can know all: %v", err)
+			}
+			time.Sleep(time.Hour)
+			if err := down(other, plan.Email); err != nil {
+				t.Fatal(err)
+			}
+			other.asBefore()
+		})
+	})
+	t.Run("of an account that is deleted meanwhile", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.server.SetLag(emulator.Lag{Search: emulator.Delay{Min: 5 * time.Minute}})
+			_, plan := w.up(byKey)
+			other := w.elsewhere()
+			looks := 0
+			other.wire.step(func(_ int, r *http.Request) (*http.Response, error) {
+				if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/serviceAccounts/"+plan.Email) {
+					if looks++; looks == 2 {
+						w.remove(plan.Email)
+					}
+				}
+				return nil, nil
+			}, nil)
+			if err := down(other, plan.Email); !fault.Is(err, fault.Incomplete) || looks < 2 {
+				t.Errorf("down: %v, after %d looks at the account", err, looks)
+			}
+			other.wire.step(nil, nil)
+			time.Sleep(time.Hour)
 			if err := down(other, plan.Email); err != nil {
 				t.Fatal(err)
 			}

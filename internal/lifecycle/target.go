@@ -16,20 +16,25 @@ type target struct {
 	task           string
 	project, email string
 	uid            string // of the account; "" if Google's answer was never seen
-	// opened is when the run was begun, if its account may be too new to be seen; else
-	// zero. mark is what the account carries.
+	// opened is when the run was begun, by the clock of the cloud, if its account may be
+	// too new to be seen; else zero. mark is what the account carries.
 	opened time.Time
 	mark   grants.Mark
 	// tombstone means that the account is gone, and that what names it as deleted is all
 	// there is to take away: whoever has its email now is somebody else.
 	tombstone bool
 
+	processes []journal.Process // at work here for the run
+
 	dir     string   // of the delivery; "" if there is none here
 	keys    []string // ids that are known
 	askKeys bool     // whether there may be others
 
 	resources []string // full names of what is known to bind the account
-	bindings  []journal.RunBinding
+	// proof has those of them by which alone it is known whose a tombstone is: they are
+	// taken away last.
+	proof    []string
+	bindings []journal.RunBinding
 	// find looks for more places that bind the account; nil where all are known.
 	find func(ctx context.Context) findings
 }
@@ -48,12 +53,18 @@ func targetOf(run *journal.Run) target {
 	t := target{
 		run: o.Run, task: o.Task, project: o.Project, email: o.Email, uid: run.Account.UniqueID,
 		dir: o.DeliveryDir, bindings: run.Bindings, resources: run.Resources(),
+		mark: grants.Mark{Version: grants.MarkVersion, Task: o.Task, Run: o.Run, Expires: run.Expires(), Began: o.Began},
 	}
 	if !run.Account.Disabled { // once disabled, it had been seen
-		t.opened, t.mark = run.At, grants.Mark{Version: grants.MarkVersion, Task: o.Task, Run: o.Run, Expires: o.Expires}
+		t.opened = run.At.Add(run.ClockAhead())
 	}
 	// All that the run was to edit, since a journal can have lost its end.
 	t.resources = append(t.resources, edited(o)...)
+	for _, p := range run.Processes {
+		if p.Effect.Standing() {
+			t.processes = append(t.processes, p)
+		}
+	}
 	for _, k := range run.Keys {
 		if k.ID == "" {
 			t.askKeys = true // its upload was begun, and the answer got lost
@@ -75,7 +86,7 @@ func edited(o journal.Opened) []string {
 
 // marked returns what a live account's own mark says of it.
 func marked(a grants.Account, m grants.Mark) target {
-	return target{run: m.Run, task: m.Task, project: a.Project, email: a.Email, uid: a.UniqueID, askKeys: true}
+	return target{run: m.Run, task: m.Task, mark: m, project: a.Project, email: a.Email, uid: a.UniqueID, askKeys: true}
 }
 
 // in returns what of the target is in a policy.

@@ -21,12 +21,11 @@ const (
 	// to name it; a minute or more is normal (iam/docs/service-accounts-create).
 	visibleWithin = 3 * time.Minute
 	// undoWithin bounds a teardown after an up that failed or was interrupted.
-	undoWithin = 2 * time.Minute
-	// lockPatience is how long a policy's lock is held for an account that is being
-	// created. That call runs beside the reading and takes as long; if it takes
-	// longer it is waiting, and nobody else should be.
-	lockPatience = 2 * time.Second
-	// skew is by how much this machine's clock may be ahead of Google's.
+	// It queues for the policies like every other.
+	undoWithin = contestWithin
+	// gap is how much of a run may be without a token at its end: what coming up took.
+	gap = time.Minute
+	// skew is by how much the servers of Google may disagree on what time it is.
 	skew = 5 * time.Minute
 )
 
@@ -37,6 +36,15 @@ type UpOptions struct {
 	Dir            string // where the delivery goes; must not exist or be empty
 	// ReadyTimeout is how long to wait until all access is usable.
 	ReadyTimeout time.Duration
+	// Metadata is the address at which the run's metadata server is to answer, HOST:PORT;
+	// empty if there cannot be one.
+	Metadata string
+	// Socket says that it is to answer on a socket in the delivery, and on no port.
+	Socket bool
+	// Keep starts what keeps a delivery good in the background: what serves metadata, or
+	// renews the token before it ends. It hands the process to record, and lets it begin
+	// only when that has come off. Nil leaves it to the caller.
+	Keep func(ctx context.Context, run grants.RunID, record func(pid int, start string) error) error
 	// NoWait returns as soon as everything is bound and delivered. Nobody has asked
 	// then whether the access works, and that it is not known is no error.
 	NoWait bool
@@ -83,17 +91,19 @@ func (e *Engine) Up(ctx context.Context, plan grants.Plan, o UpOptions) (*Result
 		begun:   e.Now(),
 		created: make(chan struct{}),
 		armed:   make(chan struct{}),
-		minting: make(chan struct{}),
 		bound:   map[resource.Name]chan struct{}{},
 		grants:  make([]GrantState, len(plan.Task.Grants)),
 	}
 	for _, edit := range plan.Edits {
 		u.bound[edit.Resource] = make(chan struct{})
 	}
-	if plan.Task.Deliver == grants.DeliverKey {
+	if deliveries(plan.Task)[0] == grants.DeliverKey {
 		u.makeKey()
 	}
 
+	if err := e.Journals.Probe(); err != nil {
+		return nil, err
+	}
 	s, err := e.survey(ctx, plan)
 	if err != nil {
 		return nil, err
@@ -101,15 +111,21 @@ func (e *Engine) Up(ctx context.Context, plan grants.Plan, o UpOptions) (*Result
 	if err := errors.Join(s.refusals...); err != nil {
 		return nil, err
 	}
+	if s.ahead != 0 {
+		plan = plan.BeginAt(plan.Began.Add(s.ahead))
+		u.plan = plan
+		e.warnOfClock(s.ahead, "the run ends by the cloud's, at "+plan.Expires.Format(time.RFC3339))
+	}
 	u.survey = s
 	e.prune()
 	cloud, endpoint := e.Cloud.Cloud()
 	e.report("acting as "+s.operator.Member, cloud+" ("+endpoint+")", Known, nil)
 	j, err := e.Journals.Create(journal.Opened{
 		Run: plan.Run, Task: plan.Task.Name, Cloud: cloud, Endpoint: endpoint, Operator: s.operator.Member,
-		Project: plan.Task.Project, AccountID: plan.AccountID, Email: plan.Email, Expires: plan.Expires,
+		Project: plan.Task.Project, AccountID: plan.AccountID, Email: plan.Email, Expires: plan.Expires, Began: plan.Mark().Began,
 		ManifestPath: o.ManifestPath, ManifestSHA256: o.ManifestSHA256,
-		Deliver: plan.Task.Deliver, DeliveryDir: o.Dir, Reason: plan.Task.Reason,
+		Deliver: s.deliver, DeliveryDir: o.Dir, Reason: plan.Task.Reason,
+		Metadata: o.Metadata, Socket: o.Socket, TokenLifetime: int(plan.Task.TokenLifetime / time.Second), Audiences: plan.Task.Audiences,
 		Grants: declared(plan.Task), Edits: intended(plan),
 	}, journal.AccountIntended{})
 	if err != nil {
@@ -183,12 +199,13 @@ type ascent struct {
 	journal *journal.Journal
 	begun   time.Time
 
-	pair    func() (KeyPair, error)
-	account grants.Account // once created is closed
-	tester  Tester         // the cloud as the account sees it, once armed is closed
+	pair func() (KeyPair, error)
+	// forbidden says that Google refuses to let the account have a key.
+	forbidden bool
+	account   grants.Account // once created is closed
+	tester    Tester         // the cloud as the account sees it, once armed is closed
 
 	created chan struct{}                   // the account exists
-	minting chan struct{}                   // the operator may mint tokens of it, as far as that is ours to do
 	armed   chan struct{}                   // there is a credential
 	bound   map[resource.Name]chan struct{} // the policy is written
 
@@ -212,7 +229,7 @@ func (u *ascent) makeKey() {
 // climb carries the plan out. Its steps end together; proving that the access works
 // goes on beside them and outlasts them, since what is not usable yet is no failure.
 func (u *ascent) climb(outer context.Context) error {
-	ready, cancel := context.WithTimeout(outer, u.options.ReadyTimeout)
+	ready, cancel := context.WithCancel(outer)
 	defer cancel()
 	prove := u.proveAll
 	if u.options.NoWait {
@@ -225,18 +242,15 @@ func (u *ascent) climb(outer context.Context) error {
 	for _, edit := range u.plan.Edits {
 		g.Go(func() error { return u.bind(ctx, edit) })
 	}
-	switch u.plan.Task.Deliver {
-	case grants.DeliverKey:
-		g.Go(func() error { return u.deliverKey(ctx) })
-	case grants.DeliverToken:
-		g.Go(func() error { return u.letMint(ctx) })
-		g.Go(func() error { return u.deliverToken(ctx) })
-	}
+	g.Go(func() error { return u.arm(ctx) })
 	if err := g.Wait(); err != nil {
 		cancel()
 		<-proofs
 		return err
 	}
+	// Time in the queue for a policy is no time that Google had to make access usable.
+	patience := time.AfterFunc(u.options.ReadyTimeout, cancel)
+	defer patience.Stop()
 	if err := <-proofs; err != nil {
 		return err
 	}
@@ -246,6 +260,9 @@ func (u *ascent) climb(outer context.Context) error {
 
 // after waits until a step is done, or returns why it will not be.
 func after(ctx context.Context, step <-chan struct{}) error {
+	if ctx.Err() != nil { // also when the step is done by now: which came first is chance
+		return context.Cause(ctx)
+	}
 	select {
 	case <-step:
 		return nil
@@ -280,7 +297,34 @@ func (u *ascent) createAccount(ctx context.Context) error {
 	})
 }
 
+// deliveries returns the kinds of credential that will do for a task, the best first.
+func deliveries(task grants.Task) []grants.Delivery {
+	if len(task.Deliver) == 0 {
+		return grants.DefaultDeliver
+	}
+	return task.Deliver
+}
+
+// arm hands over a credential of the first kind that is allowed.
+func (u *ascent) arm(ctx context.Context) error {
+	kinds := u.survey.deliver
+	for i, kind := range kinds {
+		if kind != grants.DeliverKey {
+			return u.deliverToken(ctx, kind)
+		}
+		err := u.deliverKey(ctx)
+		if !u.forbidden || i == len(kinds)-1 {
+			return err
+		}
+		u.report(fmt.Sprintf("keys are not allowed on project %s: delivering by %s", u.plan.Task.Project, kinds[i+1]), "", Known, nil)
+	}
+	return nil
+}
+
 func (u *ascent) deliverKey(ctx context.Context) error {
+	if u.pair == nil {
+		u.makeKey()
+	}
 	// Announced while the account is being made, so that nothing waits for the disk.
 	if err := u.journal.Append(journal.KeyIntended{}); err != nil {
 		return err
@@ -289,7 +333,7 @@ func (u *ascent) deliverKey(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	certificate, err := pair.Certificate(u.begun.Add(-skew), u.plan.Expires)
+	certificate, err := pair.Certificate(u.plan.Began.Add(-skew), u.plan.Expires)
 	if err != nil {
 		return err
 	}
@@ -307,6 +351,7 @@ func (u *ascent) deliverKey(ctx context.Context) error {
 			return err
 		}, fault.NotFound, fault.Denied)
 		if err != nil {
+			u.forbidden = fault.Is(err, fault.Precondition)
 			return keysRefused(err)
 		}
 		if err := u.journal.Append(journal.KeyCreated{KeyID: key.ID, ValidBefore: key.ValidBefore}); err != nil {
@@ -326,7 +371,7 @@ func (u *ascent) deliverKey(ctx context.Context) error {
 		return err
 	}
 	close(u.armed)
-	return u.deliver(Delivery{Plan: u.plan, Dir: u.options.Dir, Key: file})
+	return u.deliver(ctx, Delivery{Kind: grants.DeliverKey, Key: file}, false)
 }
 
 // onlyKey returns the key of the account, where an earlier try of the upload was
@@ -344,17 +389,13 @@ func keysRefused(err error) error {
 	if !fault.Is(err, fault.Precondition) {
 		return err
 	}
-	return fault.WithHint(err, `keys are not allowed here: put deliver = "token" under [credentials] in the manifest`)
+	return fault.WithHint(err, `keys are not allowed here: put deliver = ["key", "token"] under [credentials] in the manifest`)
 }
 
 // letMint lets the operator mint tokens of the account, if nothing else does.
 func (u *ascent) letMint(ctx context.Context) error {
 	if u.survey.mints {
-		close(u.minting)
 		return nil
-	}
-	if err := after(ctx, u.created); err != nil {
-		return err
 	}
 	account, _, err := resource.Parse("projects/" + u.plan.Task.Project + "/serviceAccounts/" + u.plan.Email)
 	if err != nil {
@@ -367,9 +408,6 @@ func (u *ascent) letMint(ctx context.Context) error {
 		err := u.writeFirst(ctx, edit)
 		if fault.Is(err, append(invisible, fault.Conflict)...) {
 			err = u.write(ctx, edit, fault.Denied)
-		}
-		if err == nil {
-			close(u.minting)
 		}
 		return err
 	})
@@ -395,16 +433,22 @@ func (u *ascent) writeFirst(ctx context.Context, edit grants.Edit) error {
 	return survived(stored, edit)
 }
 
-func (u *ascent) deliverToken(ctx context.Context) error {
+// deliverToken mints a token, to be handed over or, where a metadata server is to
+// mint others, to prove with.
+func (u *ascent) deliverToken(ctx context.Context, kind grants.Delivery) error {
 	if err := after(ctx, u.created); err != nil {
 		return err
 	}
-	if err := after(ctx, u.minting); err != nil {
+	if err := u.letMint(ctx); err != nil {
 		return err
+	}
+	lifetime := u.plan.Task.Lifetime(kind)
+	if kind == grants.DeliverMetadata {
+		lifetime = min(max(lifetime, u.options.ReadyTimeout), grants.TokenLifetime)
 	}
 	var token grants.Token
 	err := u.step("mint token", u.plan.Email, func() error {
-		lifetime := min(u.plan.Expires.Sub(u.Now()), grants.TokenLifetime)
+		lifetime := min(u.plan.Expires.Sub(u.Cloud.Clock()), lifetime)
 		err := u.repeat(ctx, "mint token", u.plan.Email, u.options.ReadyTimeout, func() (err error) {
 			token, err = u.Cloud.AccessToken(ctx, u.plan.Email, lifetime)
 			return err
@@ -421,17 +465,30 @@ func (u *ascent) deliverToken(ctx context.Context) error {
 		return err
 	}
 	close(u.armed)
-	return u.deliver(Delivery{Plan: u.plan, Dir: u.options.Dir, Token: token})
+	if kind == grants.DeliverMetadata {
+		return u.deliver(ctx, Delivery{Kind: kind, Metadata: u.options.Metadata}, true)
+	}
+	return u.deliver(ctx, Delivery{Kind: kind, Token: token}, token.Expires.Before(u.plan.Expires.Add(-gap)))
 }
 
-func (u *ascent) deliver(d Delivery) error {
-	return u.step("deliver", d.Dir, func() error {
-		if err := u.journal.Append(journal.DeliverIntended{Paths: []string{d.Dir}}); err != nil {
+// deliver hands the credential over; kept says that something has to keep it good.
+func (u *ascent) deliver(ctx context.Context, d Delivery, kept bool) error {
+	d.Plan, d.Dir = u.plan, u.options.Dir
+	err := u.step("deliver", d.Dir, func() error {
+		if err := u.journal.Append(journal.DeliverIntended{Kind: d.Kind, Paths: []string{d.Dir}}); err != nil {
 			return err
 		}
 		if err := u.Credentials.Deliver(d); err != nil {
 			return err
 		}
 		return u.journal.Append(journal.Delivered{})
+	})
+	if err != nil || !kept || u.options.Keep == nil {
+		return err
+	}
+	return u.step("start server", d.Metadata, func() error {
+		return u.options.Keep(ctx, u.plan.Run, func(pid int, start string) error {
+			return u.journal.Append(journal.ProcessStarted{PID: pid, Start: start})
+		})
 	})
 }

@@ -231,6 +231,25 @@ func (s *safe) Remove(dir string, run grants.RunID) error {
 	return nil
 }
 
+func (s *safe) Key(run *journal.Run) (secret.String, error) {
+	return s.get(run.Opened.DeliveryDir).Key, nil
+}
+
+func (s *safe) Renew(run *journal.Run, expires time.Time, key secret.String) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d, ok := s.deliveries[run.Opened.DeliveryDir]
+	if !ok {
+		return errors.New("there is no delivery")
+	}
+	d.Plan.Expires = expires
+	if !key.IsZero() {
+		d.Key = key
+	}
+	s.deliveries[run.Opened.DeliveryDir] = d
+	return nil
+}
+
 func (s *safe) get(dir string) lifecycle.Delivery {
 	s.mu.Lock()
 	defer s.mu.Unlock()

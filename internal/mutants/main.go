@@ -48,9 +48,15 @@ var mutants = []mutant{
 	{
 		name: "the account is deleted before it is unbound", file: "internal/lifecycle/down.go",
 		edits: [][2]string{
-			{"unbound := d.unbindAll(ctx, names)\n", "unbound := func() bool { return d.unbindAll(ctx, names)() }\n"},
+			{
+				"unbound := d.unbindAll(ctx, slices.DeleteFunc(slices.Clone(names), proving))\n",
+				"unbound := func() bool { return d.unbindAll(ctx, slices.DeleteFunc(slices.Clone(names), proving))() }\n",
+			},
 			{"clean := unbound() && readable\n", "clean := readable\n"},
-			{"\tif clean && missing == nil {\n", "\tclean = unbound() && clean\n\tif clean && missing == nil {\n"},
+			{
+				"\tif clean && missing == nil {\n\t\td.check(",
+				"\tclean = unbound() && clean\n\tif clean && missing == nil {\n\t\td.check(",
+			},
 		},
 		tests: []string{lifecycle},
 	},
@@ -78,6 +84,29 @@ var mutants = []mutant{
 			"func survived(stored grants.Document, edit grants.Edit) error {\n",
 			"func survived(stored grants.Document, edit grants.Edit) error {\n\tif len(edit.Bindings) > 0 {\n\t\treturn nil\n\t}\n",
 		}},
+		tests: []string{lifecycle},
+	},
+	{
+		name: "sweep deletes accounts without a complete search", file: "internal/lifecycle/sweep.go",
+		edits: [][2]string{{"complete := o.journal != nil || len(o.target.resources) > 0\n", "complete := true\n"}},
+		tests: []string{lifecycle},
+	},
+	{
+		name: "sweep takes an account for a run's by its id, without the mark", file: "internal/lifecycle/sweep.go",
+		edits: [][2]string{{
+			"\t\tmark, ours := markOf(a, project)\n",
+			"\t\tmark, ours := markOf(a, project)\n\t\tif run, is := grants.RunOf(a.Email, project); is && !ours {\n\t\t\tmark, ours = grants.Mark{Run: run}, true\n\t\t}\n",
+		}},
+		tests: []string{lifecycle},
+	},
+	{
+		name: "sweep tells what is over by the machine's clock", file: "internal/lifecycle/sweep.go",
+		edits: [][2]string{{"return !s.Cloud.Clock().Before(", "return !s.Now().Before("}},
+		tests: []string{lifecycle},
+	},
+	{
+		name: "a search that was not complete is as good for a deleted account", file: "internal/lifecycle/down.go",
+		edits: [][2]string{{"\t} else if missing != nil {\n", "\t} else if false {\n"}},
 		tests: []string{lifecycle},
 	},
 }

@@ -1,0 +1,233 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/resource"
+)
+
+const (
+	// contestWithin bounds the contest with others for one policy: for so long nobody on
+	// this machine has got a write through.
+	contestWithin = 10 * time.Minute
+	// What Google advises where it did not answer (iam/docs/retry-strategy), and how
+	// often in a row that may be.
+	firstWait   = time.Second
+	longestWait = 32 * time.Second
+	mostOutages = 8
+	// The waits between two looks at whether an account is visible.
+	firstLook   = 500 * time.Millisecond
+	longestLook = 10 * time.Second
+	// queueNotice is after how long in the queue for a policy that is reported.
+	queueNotice = 3 * time.Second
+)
+
+// paces are how often the policies of some resources are written once a quota was used
+// up. Google takes an update of a bucket every second (storage/quotas), and five of a
+// dataset in ten (bigquery/quotas); something is left of both for others.
+var paces = map[string]journal.Pace{
+	"bucket":  {Writes: 1, In: 1500 * time.Millisecond},
+	"dataset": {Writes: 4, In: 10 * time.Second},
+}
+
+// policyEdit is a change of one policy.
+type policyEdit struct {
+	doing string // the step, for progress
+	name  resource.Name
+	// ready is closed when the policy may be written. It may be read before.
+	ready <-chan struct{}
+	// change changes the policy, and reports whether it did.
+	change func(grants.Document) bool
+	// check sees what Google says it stored; it may be nil.
+	check func(stored grants.Document) error
+	// passing are the kinds of error that go away by themselves, such as those on an
+	// account that is not seen everywhere yet. They are waited for within visibleWithin.
+	passing []fault.Kind
+}
+
+// edit carries out a policyEdit: the whole read-modify-write, again after a conflict,
+// and again after whatever else passes. The policy's lock on this machine is held from
+// the read to the write and through no wait, so that runs queue instead of overtaking
+// each other, and none is kept by one that waits for something else.
+//
+// The bounds begin with the first failure of a kind: time in the queue is none.
+func (e *Engine) edit(ctx context.Context, p policyEdit) error {
+	begun := e.Now()
+	var contest, outage, hidden streak
+	for {
+		t := try{Engine: e, policyEdit: p}
+		err := t.run(ctx)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return errors.Join(context.Cause(ctx), err)
+		}
+		wait, again := t.rest, false
+		switch {
+		case fault.Is(err, fault.Conflict, fault.Throttled):
+			again = contest.lasted(e.Now(), t.moved) < contestWithin && retryAfter(err) <= 2*longestWait
+			contest.n++
+		case fault.Is(err, fault.Unavailable):
+			outage.n++
+			wait, again = jitter(firstWait, outage.n-1, longestWait)+retryAfter(err), outage.n < mostOutages && !fault.Lasts(err)
+		case fault.Is(err, p.passing...):
+			wait, again = jitter(firstLook, hidden.n, longestLook), hidden.lasted(e.Now(), time.Time{}) < visibleWithin
+			hidden.n++
+		default:
+			return err
+		}
+		if !again {
+			return fmt.Errorf("giving up after %s: %w", e.Now().Sub(begun).Round(time.Millisecond), err)
+		}
+		e.report(p.doing, p.name.String(), Waiting, err)
+		if cause := pause(ctx, wait); cause != nil {
+			return errors.Join(cause, err)
+		}
+	}
+}
+
+// streak is how often something failed for one reason, and since when.
+type streak struct {
+	n     int
+	since time.Time
+}
+
+// lasted returns how long it has gone on: since the first failure, which may be this one,
+// or since anything moved.
+func (s *streak) lasted(now, moved time.Time) time.Duration {
+	if s.n == 0 {
+		s.since = now
+	}
+	if moved.After(s.since) && moved.Before(now) {
+		return now.Sub(moved)
+	}
+	return now.Sub(s.since)
+}
+
+// jitter returns a random wait of up to first, doubled n times, and most at the most.
+func jitter(first time.Duration, n int, most time.Duration) time.Duration {
+	return rand.N(max(1, min(first<<min(n, 20), most)))
+}
+
+// retryAfter is how long Google said to wait.
+func retryAfter(err error) time.Duration {
+	if e, ok := errors.AsType[*fault.Error](err); ok {
+		return e.RetryAfter
+	}
+	return 0
+}
+
+// try is one try of a policyEdit.
+type try struct {
+	*Engine
+	policyEdit
+	read      time.Time     // when the last read was over
+	roundTrip time.Duration // and how long it took
+	rest      time.Duration // how long to rest after it was lost or throttled
+	moved     time.Time     // when somebody on this machine last got through
+}
+
+func (t *try) run(ctx context.Context) error {
+	turn, err := t.turn(ctx)
+	if err != nil {
+		return err
+	}
+	doc, err := t.readIn(ctx, turn)
+	if err != nil {
+		return err
+	}
+	if !closed(t.ready) {
+		// Reading went on beside what has to be done before the writing. The wait for that
+		// is no time to keep others out; what was read stands if nobody wrote meanwhile.
+		turn.End()
+		earlier := turn
+		if err := after(ctx, t.ready); err != nil {
+			return err
+		}
+		if turn, err = t.turn(ctx); err != nil {
+			return err
+		}
+		if !turn.Follows(earlier) || t.Now().Sub(t.read) > 2*t.roundTrip {
+			if doc, err = t.readIn(ctx, turn); err != nil {
+				return err
+			}
+		}
+	}
+	return t.writeIn(ctx, turn, doc)
+}
+
+// turn waits for the turn to edit the policy.
+func (t *try) turn(ctx context.Context) (*journal.Turn, error) {
+	on := t.name.String()
+	notice := time.AfterFunc(queueNotice, func() {
+		t.report(t.doing, on, Waiting, errors.New("others are editing the policy"))
+	})
+	defer notice.Stop()
+	cloud, endpoint := t.Cloud.Cloud()
+	turn, err := t.Journals.LockPolicy(ctx, cloud+" "+endpoint+" "+t.name.Full(), paces[t.name.Type().Kind])
+	if err != nil {
+		return nil, fmt.Errorf("waiting for the policy of %s: %w", on, err)
+	}
+	return turn, nil
+}
+
+// readIn reads the policy. With an error the turn is over.
+func (t *try) readIn(ctx context.Context, turn *journal.Turn) (grants.Document, error) {
+	begun := t.Now()
+	doc, err := t.Cloud.TryReadPolicy(ctx, t.name)
+	t.read = t.Now()
+	t.roundTrip = t.read.Sub(begun)
+	if err != nil {
+		t.end(turn, err)
+	}
+	return doc, err
+}
+
+// writeIn changes the policy and writes it, if there is something to change. The turn is
+// over then.
+func (t *try) writeIn(ctx context.Context, turn *journal.Turn, doc grants.Document) error {
+	if !t.change(doc) {
+		turn.End()
+		return nil
+	}
+	stored, err := t.Cloud.TryWritePolicy(ctx, t.name, doc)
+	turn.Wrote()
+	if err == nil {
+		turn.Accepted(t.roundTrip)
+	}
+	t.end(turn, err)
+	if err != nil || t.check == nil {
+		return err
+	}
+	return t.check(stored)
+}
+
+// end ends a turn that came out with err. What was learned of others and of the quota,
+// nobody on this machine needs to find out again.
+func (t *try) end(turn *journal.Turn, err error) {
+	switch {
+	case fault.Is(err, fault.Conflict):
+		t.rest = turn.Lost(t.roundTrip)
+	case fault.Is(err, fault.Throttled):
+		t.rest = turn.Throttled(retryAfter(err))
+	}
+	t.moved = turn.Moved()
+	turn.End()
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
