@@ -32,12 +32,20 @@ func main() {
 		rtt     = flag.Duration("rtt", 50*time.Millisecond, "how long a round trip takes")
 		rounds  = flag.Int("rounds", 5, "how often to measure each; medians are printed")
 		load    = flag.Bool("load", false, "measure the emulator under load, and nothing else")
+		crowds  = flag.Bool("crowds", false, "measure many runs at once, and nothing else")
 		soak    = flag.Bool("soak", false, "as load, with a million calls, and what they leave in memory")
 	)
+	metadataOnly := flag.Bool("metadata", false, "measure the metadata server, and nothing else")
 	flag.Parse()
 	measure := func() error { return run(ctx, os.Stdout, *program, *rtt, *rounds) }
 	if *load || *soak {
 		measure = func() error { return benchEmulator(ctx, os.Stdout, *soak) }
+	}
+	if *metadataOnly {
+		measure = func() error { return benchMetadata(ctx, os.Stdout) }
+	}
+	if *crowds {
+		measure = func() error { return onlyCrowds(ctx, os.Stdout, *program, *rtt) }
 	}
 	if err := measure(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -82,6 +90,14 @@ func run(ctx context.Context, out io.Writer, program string, rtt time.Duration, 
 	}
 	fmt.Fprintln(out)
 	if err := compareStart(ctx, out, filepath.Join(dir, "start"), program, rounds); err != nil {
+		return err
+	}
+	fmt.Fprintln(out)
+	if err := benchMetadata(ctx, out); err != nil {
+		return err
+	}
+	fmt.Fprintln(out)
+	if err := compareCrowds(ctx, out, filepath.Join(dir, "crowd"), program, rtt); err != nil {
 		return err
 	}
 	fmt.Fprintln(out)
