@@ -75,8 +75,15 @@ func takesValue(cmd *cli.Command, word string) bool {
 	}
 	for _, f := range cmd.Flags {
 		if slices.Contains(f.Names(), name) {
-			_, isBool := f.(*cli.BoolFlag)
-			return !isBool
+			switch f := f.(type) {
+			case *cli.BoolFlag:
+				return false
+			case *cli.GenericFlag:
+				// As package flag has it: such a value can be left out.
+				optional, ok := f.Value.(interface{ IsBoolFlag() bool })
+				return !ok || !optional.IsBoolFlag()
+			}
+			return true
 		}
 	}
 	return false

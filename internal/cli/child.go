@@ -14,32 +14,41 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/isolate"
 )
 
 // child is CMD at work.
 type child struct {
 	cmd       *exec.Cmd
+	box       *isolate.Box // the sandbox that it is in; nil is none
 	killAfter time.Duration
 	ended     chan error
 }
 
-// startChild starts CMD with this environment, on our own standard streams. It
-// shares our process group, so that the terminal's job control reaches it as it would
-// without us.
-func (e *Env) startChild(command, environ []string, killAfter time.Duration) (*child, error) {
-	path, err := lookPath(command[0])
-	if err != nil {
-		return nil, err
+// startChild starts CMD in its place with this environment, on our own standard
+// streams. Outside of a sandbox it shares our process group, so that the terminal's job
+// control reaches it as it would without us.
+func (e *Env) startChild(command, environ []string, p *site, killAfter time.Duration) (*child, error) {
+	var cmd *exec.Cmd
+	start := func() error { return cmd.Start() }
+	if p.box != nil {
+		cmd, start = p.box.Cmd, p.box.Start
+	} else {
+		path, err := lookPath(command[0])
+		if err != nil {
+			return nil, err
+		}
+		cmd = exec.Command(path, command[1:]...)
+		cmd.Args[0] = command[0] // as a shell would call it
 	}
-	cmd := exec.Command(path, command[1:]...)
-	cmd.Args[0] = command[0] // as a shell would call it
 	cmd.Env = environ
 	cmd.WaitDelay = killAfter // for the copying of output, where it is not a file
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = e.Stdin, e.Stdout, e.Stderr
-	if err := cmd.Start(); err != nil {
+	p.login.become(cmd)
+	if err := start(); err != nil {
 		return nil, notStarted(command[0], err)
 	}
-	c := &child{cmd: cmd, killAfter: killAfter, ended: make(chan error, 1)}
+	c := &child{cmd: cmd, box: p.box, killAfter: killAfter, ended: make(chan error, 1)}
 	go func() { c.ended <- cmd.Wait() }()
 	return c, nil
 }
@@ -86,10 +95,14 @@ func (c *child) wait(signals <-chan os.Signal) exitCode {
 		select {
 		case s := <-signals:
 			if fromTerminal(s) {
-				continue // CMD has it already, and may take it for something else than the end
+				// CMD has it already, unless its session is not the terminal's, and may take it
+				// for something else than the end.
+				if c.box != nil {
+					c.signal(s, true)
+				}
+				continue
 			}
-			// An error means that CMD has just ended, which Wait is about to say.
-			_ = c.cmd.Process.Signal(s)
+			c.signal(s, false)
 			if kill == nil {
 				timer := time.NewTimer(c.killAfter)
 				defer timer.Stop()
@@ -100,6 +113,18 @@ func (c *child) wait(signals <-chan os.Signal) exitCode {
 		case err := <-c.ended:
 			return childCode(c.cmd.ProcessState, err)
 		}
+	}
+}
+
+// signal gives CMD a signal, or all of its group. A CMD that has just ended, which Wait
+// is about to say, has no use for it.
+func (c *child) signal(s os.Signal, group bool) {
+	number, ok := s.(syscall.Signal)
+	switch {
+	case c.box != nil && ok:
+		c.box.Signal(number, group)
+	case c.box == nil:
+		_ = c.cmd.Process.Signal(s)
 	}
 }
 

@@ -1,11 +1,19 @@
 package cli
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
 	"github.com/taskiam/taskiam/internal/credentials"
 	"github.com/taskiam/taskiam/internal/emulator"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/metadata"
+	"github.com/taskiam/taskiam/internal/secret"
 )
 
 // courier hands over credentials to sandboxes. On the emulator it puts beside them
@@ -13,6 +21,7 @@ import (
 type courier struct {
 	emulatorHost string // "" on Google Cloud
 	emulatorCA   string
+	owner        int // whom deliveries are for; 0 is this user
 }
 
 // NewKeyPair makes a key whose private half stays here.
@@ -26,24 +35,58 @@ func (courier) NewKeyPair() (lifecycle.KeyPair, error) {
 
 // Deliver writes the delivery of a run.
 func (c courier) Deliver(d lifecycle.Delivery) error {
-	return credentials.Deliver(credentials.Delivery{
+	ca, err := c.ca()
+	if err != nil {
+		return err
+	}
+	out := credentials.Delivery{
 		Dir: d.Dir, Run: d.Plan.Run, Task: d.Plan.Task.Name,
 		Account: grants.Account{Email: d.Plan.Email, Project: d.Plan.Task.Project},
-		Expires: d.Plan.Expires, Key: d.Key, Token: d.Token.Value, Kind: d.Plan.Task.Deliver,
-		More: c.more(),
-	})
+		Expires: d.Plan.Expires, Kind: d.Kind, Key: d.Key, Token: d.Token.Value, Metadata: d.Metadata,
+		More: c.more(d.Dir), CA: ca, Owner: c.owner,
+	}
+	if d.Kind == grants.DeliverMetadata {
+		out.External = string(metadata.CredentialsFile("http://"+d.Metadata, d.Plan.Email))
+	}
+	return credentials.Deliver(out)
+}
+
+// ca returns the certificate of the emulator's CA. Beside the file that it is read from
+// lies the operator's token: a sandbox gets a copy, in its delivery.
+func (c courier) ca() (string, error) {
+	if c.emulatorHost == "" {
+		return "", nil
+	}
+	b, err := os.ReadFile(c.emulatorCA)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // over plain HTTP an emulator can do without
+		return "", fmt.Errorf("reading the certificate of the emulator's CA: %w", err)
+	}
+	return string(b), nil
 }
 
 // Remove takes the delivery of a run away.
 func (courier) Remove(dir string, run grants.RunID) error { return credentials.Remove(dir, run) }
 
+// Key returns the key file in the delivery of a run.
+func (courier) Key(run *journal.Run) (secret.String, error) {
+	return credentials.ReadKey(run.Opened.DeliveryDir, run.ID())
+}
+
+// Renew says in the delivery of a run when it ends now, and replaces its key, if there is
+// another one.
+func (c courier) Renew(run *journal.Run, expires time.Time, key secret.String) error {
+	d := c.delivery(run)
+	d.Expires, d.Key = expires, key
+	return credentials.Renew(d)
+}
+
 // more is what a sandbox needs to find the emulator, and nothing on Google Cloud.
-func (c courier) more() []credentials.Var {
+func (c courier) more(dir string) []credentials.Var {
 	if c.emulatorHost == "" {
 		return nil
 	}
 	var vars []credentials.Var
-	for _, v := range emulator.ClientEnv(c.emulatorHost, c.emulatorCA) {
+	for _, v := range emulator.ClientEnv(c.emulatorHost, credentials.CAPath(dir)) {
 		vars = append(vars, credentials.Var{Name: v.Name, Value: v.Value})
 	}
 	return vars
@@ -53,15 +96,19 @@ func (c courier) more() []credentials.Var {
 // credential. It does not look into the folder: what is in there, the sandbox may
 // have changed, and a shell of the operator's is about to eval what comes of this.
 func (e *Env) delivery(r *journal.Run) credentials.Delivery {
-	o := r.Opened
 	c := courier{}
-	if o.Cloud == cloudEmulator {
-		c = courier{emulatorHost: o.Endpoint, emulatorCA: e.emulatorCA()}
+	if r.Opened.Cloud == cloudEmulator {
+		c.emulatorHost = r.Opened.Endpoint
 	}
+	return c.delivery(r)
+}
+
+func (c courier) delivery(r *journal.Run) credentials.Delivery {
+	o := r.Opened
 	return credentials.Delivery{
 		Dir: o.DeliveryDir, Run: o.Run, Task: o.Task,
 		Account: grants.Account{Email: o.Email, UniqueID: r.Account.UniqueID, Project: o.Project},
-		Expires: o.Expires, Kind: o.Deliver, More: c.more(),
+		Expires: r.Expires(), Kind: r.Kind, Metadata: o.Metadata, More: c.more(o.DeliveryDir),
 	}
 }
 

@@ -339,17 +339,13 @@ func (d *demo) audit(ctx context.Context, c *chapter) error {
 	return nil
 }
 
-// stolen is the environments of a thief who kept a copy of the key, and a token.
+// stolen is the environments of a thief who kept a copy of the delivery, and a token.
 type stolen struct{ withKey, withToken []string }
 
 func (d *demo) steal(ctx context.Context, result *lifecycle.Result) (stolen, error) {
 	delivery := d.env.delivery(result.Run)
-	key, err := os.ReadFile(credentials.KeyPath(delivery.Dir))
-	if err != nil {
-		return stolen{}, err
-	}
-	loot := filepath.Join(d.dir, "loot.json")
-	if err := os.WriteFile(loot, key, 0o600); err != nil {
+	loot := filepath.Join(d.dir, "loot")
+	if err := os.CopyFS(loot, os.DirFS(delivery.Dir)); err != nil {
 		return stolen{}, err
 	}
 	client, err := d.env.client(ctx, cloudOptions{})
@@ -362,11 +358,11 @@ func (d *demo) steal(ctx context.Context, result *lifecycle.Result) (stolen, err
 	}
 	// The thief reaches the same cloud, by the same way.
 	var base []string
-	for _, v := range delivery.More {
+	for _, v := range (courier{emulatorHost: result.Run.Opened.Endpoint}).more(loot) {
 		base = append(base, v.Name+"="+v.Value)
 	}
 	return stolen{
-		withKey:   append(slices.Clone(base), "GOOGLE_APPLICATION_CREDENTIALS="+loot),
+		withKey:   append(slices.Clone(base), "GOOGLE_APPLICATION_CREDENTIALS="+credentials.KeyPath(loot)),
 		withToken: append(slices.Clone(base), envThief+"="+token.Value.Reveal(), "GOOGLE_APPLICATION_CREDENTIALS="+os.DevNull),
 	}, nil
 }

@@ -13,12 +13,12 @@ import (
 // scripts rely on them, so they are only ever added, and never by accident.
 func TestDocumentsHaveExactlyTheseFields(t *testing.T) {
 	t.Parallel()
-	const run = `run task state cloud endpoint operator project account started expires seconds_left manifest deliver delivery
-		grants grants.role grants.resource grants.prefix grants.condition grants.ends_by_itself grants.readiness grants.why left`
+	const run = `run task state cloud endpoint operator project account started expires renewals renewing_to seconds_left clock_ahead_seconds manifest deliver delivery server server.pid server.running
+		grants grants.role grants.resource grants.prefix grants.condition grants.ends_by_itself grants.works_until grants.readiness grants.why left`
 	runs := func(fields string) string {
 		return "runs runs." + strings.Join(strings.Fields(fields), " runs.")
 	}
-	view := runView{Grants: []grantView{{}}}
+	view := runView{Grants: []grantView{{}}, Server: &serverView{}}
 	binding := bindingView{Condition: &conditionView{}}
 	for _, c := range []struct {
 		document any
@@ -27,6 +27,7 @@ func TestDocumentsHaveExactlyTheseFields(t *testing.T) {
 		{versionDocument{Schema: "taskiam.version/v1"}, "schema version revision modified go platform"},
 		{statusDocument{Schema: "taskiam.status/v1", Runs: []runView{view}}, "schema " + runs(run)},
 		{runDocument{Schema: "taskiam.run/v1", runView: view}, "schema reused elapsed_ms " + run},
+		{renewalDocument{Schema: "taskiam.renewal/v1", runView: view}, "schema was elapsed_ms " + run},
 		{envDocument{Schema: "taskiam.env/v1"}, "schema run task account project expires env"},
 		{tokenDocument{Schema: "taskiam.token/v1"}, "schema run account token expires"},
 		{receiptDocument{Schema: "taskiam.receipt/v1", Runs: []receiptView{{Steps: []stepView{{}}}}}, "schema " + runs(
@@ -37,19 +38,20 @@ func TestDocumentsHaveExactlyTheseFields(t *testing.T) {
 			projects.runs.bound projects.runs.looked projects.runs.left projects.runs.error projects.runs.steps projects.runs.steps.step
 			projects.runs.steps.on projects.runs.steps.error projects.runs.steps.elapsed_ms`},
 		{recordDocument{
-			Schema: "taskiam.record/v1", Declared: []declaredView{{}}, Granted: []grantedView{{Condition: &conditionView{}}},
+			Schema: "taskiam.record/v1", Renewals: []renewedView{{}}, Declared: []declaredView{{}}, Granted: []grantedView{{Condition: &conditionView{}}},
 			Minted: mintedView{Keys: []keyView{{}}}, Steps: []pastStepView{{}}, Checks: []checkView{{}},
-		}, `schema run task state cloud endpoint operator project account unique_id manifest manifest_sha256 reason started up expires down closed clean
-			declared declared.role declared.resource declared.prefix declared.condition declared.ends_by_itself declared.readiness declared.why declared.known_at
+		}, `schema run task state cloud endpoint operator project account unique_id manifest manifest_sha256 reason started up expires renewals renewals.at renewals.expires renewals.state clock_ahead_seconds down closed clean
+			declared declared.role declared.resource declared.prefix declared.condition declared.ends_by_itself declared.works_until declared.readiness declared.why declared.known_at
 			granted granted.role granted.resource granted.condition granted.condition.title granted.condition.expression granted.read_back granted.state
 			minted minted.keys minted.keys.id minted.keys.until minted.keys.state minted.tokens minted.tokens_until
 			steps steps.at steps.step steps.on steps.error checks checks.what checks.ok checks.found`},
 		{planDocument{
-			Schema: "taskiam.plan/v1", Edits: []editView{{Bindings: []editBindingView{{Condition: &conditionView{}}}}},
+			Schema: "taskiam.plan/v1", Edits: []editView{{Bindings: []editBindingView{{Condition: &conditionView{}, Offer: &offerView{}}}}},
 			Notes: []noteView{{}}, Ambient: []ambientView{{Bindings: []bindingView{binding}}}, Refusals: []refusalView{{}},
 		}, `schema task manifest cloud endpoint operator project account ttl_seconds expires deliver calls
 			edits edits.resource edits.bindings edits.bindings.grant edits.bindings.role edits.bindings.condition
-			edits.bindings.condition.title edits.bindings.condition.expression edits.bindings.ends_by_itself edits.bindings.permissions
+			edits.bindings.condition.title edits.bindings.condition.expression edits.bindings.ends_by_itself edits.bindings.works_until edits.bindings.permissions
+			edits.bindings.offer edits.bindings.offer.toml edits.bindings.offer.widens
 			notes notes.grant notes.text
 			ambient ambient.resource ambient.known ambient.bindings ambient.bindings.role ambient.bindings.member
 			ambient.bindings.condition ambient.bindings.condition.title ambient.bindings.condition.expression

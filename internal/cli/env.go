@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
 )
 
 // Env is the world as commands see it. Nothing in it dials, and nothing touches
@@ -86,4 +87,16 @@ func (e *Env) deliveryDir(run string) (string, error) {
 		return "", err
 	}
 	return filepath.Join(state, "delivery", run), nil
+}
+
+// delivered returns where the delivery of a run is, if it is in its default place.
+func (e *Env) delivered(run grants.RunID) string {
+	dir, err := e.deliveryDir(string(run))
+	if err != nil {
+		return ""
+	}
+	if _, err := os.Lstat(dir); err != nil {
+		return ""
+	}
+	return dir
 }

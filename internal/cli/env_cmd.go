@@ -99,7 +99,7 @@ func runEnv(_ context.Context, e *Env, o envOptions) error {
 	if o.format == "json" {
 		doc := envDocument{
 			Schema: "taskiam.env/v1", Run: string(run.ID()), Task: run.Opened.Task, Account: run.Opened.Email,
-			Project: run.Opened.Project, Expires: run.Opened.Expires.UTC(), Env: map[string]string{},
+			Project: run.Opened.Project, Expires: run.Expires().UTC(), Env: map[string]string{},
 		}
 		for _, v := range vars {
 			if v.File == "" { // secrets stay in their files
@@ -161,7 +161,7 @@ func (e *Env) deliveredRun(word, command string) (*journal.Run, error) {
 	case state != journal.Running && state != journal.RunningNotReady:
 		return nil, fault.WithHint(fault.New(fault.NotFound, "run %s of %s is not up, it is: %s", id, run.Opened.Task, state), "taskiam status "+id)
 	case run.Expired(e.Now()):
-		return nil, fault.WithHint(fault.New(fault.NotFound, "run %s of %s has ended, at %s", id, run.Opened.Task, moment(run.Opened.Expires)), "taskiam down "+id)
+		return nil, fault.WithHint(fault.New(fault.NotFound, "run %s of %s has ended, at %s", id, run.Opened.Task, moment(run.Expires())), "taskiam down "+id)
 	}
 	if _, err := os.Stat(run.Opened.DeliveryDir); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {

@@ -44,4 +44,7 @@ const (
 	flagOperatorMember = "operator-member"
 	flagProject        = "project"
 	flagResource       = "resource"
+	flagIsolate        = "isolate"
+	flagUID            = "uid"
+	flagSocket         = "socket"
 )

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -11,6 +12,7 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/manifest"
 )
 
 type planOptions struct {
@@ -56,7 +58,7 @@ type planDocument struct {
 	Account  string        `json:"account"`
 	TTL      int64         `json:"ttl_seconds"`
 	Expires  time.Time     `json:"expires"` // if up began now
-	Deliver  string        `json:"deliver"`
+	Deliver  []string      `json:"deliver"` // in the order of preference; empty if the manifest does not say
 	Edits    []editView    `json:"edits"`
 	Notes    []noteView    `json:"notes"`
 	Ambient  []ambientView `json:"ambient"`
@@ -76,7 +78,15 @@ type editBindingView struct {
 	Role         string         `json:"role"`
 	Condition    *conditionView `json:"condition"`
 	EndsByItself bool           `json:"ends_by_itself"`
+	WorksUntil   time.Time      `json:"works_until"` // if down never comes
+	Offer        *offerView     `json:"offer"`       // null where there is none, or no need of one
 	Permissions  int            `json:"permissions"` // in the role; 0 if they cannot be read
+}
+
+// offerView is a grant that ends by itself, in the place of one that does not.
+type offerView struct {
+	TOML   string `json:"toml"`   // to be pasted into the manifest
+	Widens string `json:"widens"` // what it reaches beside
 }
 
 // noteView is something about a grant that its words do not say.
@@ -111,7 +121,7 @@ func runPlan(ctx context.Context, e *Env, o planOptions) error {
 	if err != nil {
 		return err
 	}
-	doc := viewPlan(src, plan, preview)
+	doc := viewPlan(src, preview)
 	doc.Cloud, doc.Endpoint = engine.Cloud.Cloud()
 	if o.json {
 		err = e.printJSON(doc)
@@ -122,21 +132,26 @@ func runPlan(ctx context.Context, e *Env, o planOptions) error {
 	return errors.Join(append([]error{err}, preview.Refusals...)...)
 }
 
-func viewPlan(src source, plan grants.Plan, p *lifecycle.Preview) planDocument {
+func viewPlan(src source, p *lifecycle.Preview) planDocument {
+	plan := p.Plan
 	doc := planDocument{
 		Schema: "taskiam.plan/v1", Task: src.task.Name, Manifest: src.path, Operator: p.Operator.Member,
 		Project: src.task.Project, Account: plan.Email, TTL: int64(src.task.TTL / time.Second),
-		Expires: plan.Expires.UTC(), Deliver: string(src.task.Deliver),
+		Expires: plan.Expires.UTC(), Deliver: []string{},
 		Edits: []editView{}, Notes: []noteView{}, Ambient: []ambientView{}, Refusals: []refusalView{},
 		Calls: p.Calls, Unseen: append([]string{}, p.Unseen...),
+	}
+	for _, kind := range src.task.Deliver {
+		doc.Deliver = append(doc.Deliver, string(kind))
 	}
 	for _, edit := range plan.Edits {
 		v := editView{Resource: edit.Resource.String(), Bindings: []editBindingView{}}
 		for i, b := range edit.Bindings {
+			grant := src.task.Grants[edit.Grants[i]]
 			v.Bindings = append(v.Bindings, editBindingView{
 				Grant: edit.Grants[i], Role: b.Role, Condition: viewBinding(b).Condition,
-				EndsByItself: src.task.Grants[edit.Grants[i]].Bounded(),
-				Permissions:  len(p.Roles[b.Role].Permissions),
+				EndsByItself: grant.Bounded(), WorksUntil: plan.WorksUntil(grant).UTC(), Offer: viewOffer(grant),
+				Permissions: len(p.Roles[b.Role].Permissions),
 			})
 		}
 		doc.Edits = append(doc.Edits, v)
@@ -157,6 +172,22 @@ func viewPlan(src source, plan grants.Plan, p *lifecycle.Preview) planDocument {
 	return doc
 }
 
+// deliverWords says how a task is delivered.
+func deliverWords(kinds []string) string {
+	if len(kinds) == 0 {
+		return "under run metadata, under up a key, or a token where keys are not allowed"
+	}
+	return list(kinds)
+}
+
+func viewOffer(g grants.Grant) *offerView {
+	o, ok := g.Offer()
+	if !ok {
+		return nil
+	}
+	return &offerView{TOML: manifest.Block(o.Grant), Widens: o.Widens}
+}
+
 func (e *Env) showPlan(doc planDocument) error {
 	r := newReport()
 	r.row("task", doc.Task)
@@ -164,7 +195,7 @@ func (e *Env) showPlan(doc planDocument) error {
 	r.row("operator", doc.Operator)
 	r.row("account", doc.Account+" (new; its last part differs from run to run)")
 	r.row("ends", fmt.Sprintf("%s after up began", span(time.Duration(doc.TTL)*time.Second)))
-	r.row("delivers", doc.Deliver)
+	r.row("delivers", deliverWords(doc.Deliver))
 	for _, edit := range doc.Edits {
 		r.line("\non %s", edit.Resource)
 		for _, b := range edit.Bindings {
@@ -184,6 +215,12 @@ func (e *Env) showPlan(doc planDocument) error {
 			for _, n := range doc.Notes {
 				if n.Grant == b.Grant {
 					r.line("    note: %s", n.Text)
+				}
+			}
+			if b.Offer != nil {
+				r.line("    to have it end by itself, write this instead; %s:", b.Offer.Widens)
+				for line := range strings.Lines(b.Offer.TOML) {
+					r.line("      %s", strings.TrimSuffix(line, "\n"))
 				}
 			}
 		}

@@ -44,6 +44,9 @@ func (e *Env) sayError(err error) {
 			if p.Fix != "" {
 				e.say("hint: %s", p.Fix)
 			}
+			if p.Or != "" {
+				e.say("hint: %s", p.Or)
+			}
 		}
 		return
 	}

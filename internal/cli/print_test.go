@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -109,13 +110,23 @@ func TestProgressSpeaksOfWhatTakesLong(t *testing.T) {
 		time.Sleep(2 * patience)
 		synctest.Wait()
 		mu.Lock()
-		defer mu.Unlock()
 		want := "waits on x: waiting: not yet\nslow on x: at work\nslow on x: done after 3s"
 		if got := strings.Join(said, "\n"); got != want {
 			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}
-		var quiet *progress
-		quiet.step(lifecycle.Event{}) // nobody hears it
+		said = nil
+		mu.Unlock()
+		var silent *progress
+		silent.step(lifecycle.Event{}) // nobody hears it
+
+		// What must not be missed is said by a quiet one too, and once.
+		p.quiet = true
+		for _, state := range []lifecycle.EventState{lifecycle.Known, lifecycle.Started, lifecycle.Waiting, lifecycle.Warned, lifecycle.Warned, lifecycle.Failed} {
+			p.step(lifecycle.Event{Time: time.Now(), Step: "the clock is wrong", State: state, Err: errors.New("not yet")})
+		}
+		if want := []string{"warning: the clock is wrong"}; !slices.Equal(said, want) {
+			t.Errorf("a quiet one said %q, want %q", said, want)
+		}
 	})
 }
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,12 +15,15 @@ import (
 const patience = 2 * time.Second
 
 // progress tells a person what is being waited for. Lines are the same on a
-// terminal and in a log. A nil progress is silent.
+// terminal and in a log. A quiet one only warns, and a nil one is silent.
 type progress struct {
-	say func(format string, args ...any)
+	say   func(format string, args ...any)
+	quiet bool
 
 	mu    sync.Mutex
 	steps map[string]*runningStep
+	// warned has what was warned of.
+	warned []string
 }
 
 // runningStep is a step that has begun and not ended.
@@ -30,12 +34,9 @@ type runningStep struct {
 	why   string // the last reason for waiting that was told
 }
 
-// newProgress returns a progress that speaks through e; nil if it is to be quiet.
+// newProgress returns a progress that speaks through e.
 func (e *Env) newProgress(quiet bool) *progress {
-	if quiet {
-		return nil
-	}
-	return &progress{say: e.say, steps: map[string]*runningStep{}}
+	return &progress{say: e.say, quiet: quiet, steps: map[string]*runningStep{}}
 }
 
 // step hears of a step of a run. It may be called from several goroutines.
@@ -49,7 +50,13 @@ func (p *progress) step(event lifecycle.Event) {
 	if event.On != "" {
 		name += " on " + event.On
 	}
-	if event.State == lifecycle.Known {
+	switch {
+	case event.State == lifecycle.Warned:
+		p.warn(name)
+		return
+	case p.quiet:
+		return
+	case event.State == lifecycle.Known:
 		p.say("%s", name)
 		return
 	}
@@ -71,7 +78,16 @@ func (p *progress) step(event lifecycle.Event) {
 		if took := event.Time.Sub(s.began); s.told && event.State == lifecycle.Done {
 			p.say("%s: done after %s", name, span(took))
 		}
-	case lifecycle.Started, lifecycle.Known:
+	case lifecycle.Started, lifecycle.Known, lifecycle.Warned:
+	}
+}
+
+// warn says what must not be missed. A sweep of many projects finds the same thing in
+// each, and it is said once.
+func (p *progress) warn(what string) {
+	if !slices.Contains(p.warned, what) {
+		p.warned = append(p.warned, what)
+		p.say("warning: %s", what)
 	}
 }
 
@@ -87,7 +103,7 @@ func (p *progress) slow(name string, s *runningStep) {
 
 // retry hears of a call that is about to be tried again.
 func (p *progress) retry(event gcp.Event) {
-	if p == nil || event.Wait < patience {
+	if p == nil || p.quiet || event.Wait < patience {
 		return
 	}
 	p.say("%s %s: trying again in %s: %v", event.Op, event.Object, span(event.Wait), event.Err)

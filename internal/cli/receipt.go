@@ -46,30 +46,42 @@ func parseReceipt(c *cli.Context) (receiptOptions, error) {
 // recordDocument is what `receipt --json` prints. (What `down --json` prints, under
 // taskiam.receipt/v1, is of the teardown alone.)
 type recordDocument struct {
-	Schema   string         `json:"schema"` // taskiam.record/v1
-	Run      string         `json:"run"`
-	Task     string         `json:"task"`
-	State    string         `json:"state"`
-	Cloud    string         `json:"cloud"`
-	Endpoint string         `json:"endpoint"`
-	Operator string         `json:"operator"`
-	Project  string         `json:"project"`
-	Account  string         `json:"account"`
-	UniqueID string         `json:"unique_id"` // "" if it was never seen
-	Manifest string         `json:"manifest"`
-	SHA256   string         `json:"manifest_sha256"`
-	Reason   string         `json:"reason"`
-	Started  time.Time      `json:"started"`
-	Up       *time.Time     `json:"up"` // null if it never came up
-	Expires  time.Time      `json:"expires"`
-	Down     *time.Time     `json:"down"`   // when the last teardown began; null if none did
-	Closed   *time.Time     `json:"closed"` // when the last teardown ended; null if none did
-	Clean    bool           `json:"clean"`  // every check of the last teardown passed
-	Declared []declaredView `json:"declared"`
-	Granted  []grantedView  `json:"granted"`
-	Minted   mintedView     `json:"minted"`
-	Steps    []pastStepView `json:"steps"`
-	Checks   []checkView    `json:"checks"`
+	Schema   string     `json:"schema"` // taskiam.record/v1
+	Run      string     `json:"run"`
+	Task     string     `json:"task"`
+	State    string     `json:"state"`
+	Cloud    string     `json:"cloud"`
+	Endpoint string     `json:"endpoint"`
+	Operator string     `json:"operator"`
+	Project  string     `json:"project"`
+	Account  string     `json:"account"`
+	UniqueID string     `json:"unique_id"` // "" if it was never seen
+	Manifest string     `json:"manifest"`
+	SHA256   string     `json:"manifest_sha256"`
+	Reason   string     `json:"reason"`
+	Started  time.Time  `json:"started"`
+	Up       *time.Time `json:"up"` // null if it never came up
+	Expires  time.Time  `json:"expires"`
+	// Renewals is each move of the end that was begun.
+	Renewals []renewedView `json:"renewals"`
+	// ClockAhead is by how many seconds the clock of the cloud, by which the run expires,
+	// was ahead of this machine's, by which all else is dated; 0 if the two agreed.
+	ClockAhead int64          `json:"clock_ahead_seconds"`
+	Down       *time.Time     `json:"down"`   // when the last teardown began; null if none did
+	Closed     *time.Time     `json:"closed"` // when the last teardown ended; null if none did
+	Clean      bool           `json:"clean"`  // every check of the last teardown passed
+	Declared   []declaredView `json:"declared"`
+	Granted    []grantedView  `json:"granted"`
+	Minted     mintedView     `json:"minted"`
+	Steps      []pastStepView `json:"steps"`
+	Checks     []checkView    `json:"checks"`
+}
+
+// renewedView is a move of a run's end.
+type renewedView struct {
+	At      time.Time `json:"at"`
+	Expires time.Time `json:"expires"`
+	State   string    `json:"state"` // "maybe", "done" or "undone"
 }
 
 // declaredView is a grant of the manifest, and what was found of its being usable.
@@ -151,9 +163,12 @@ func viewRecord(r *journal.Run, now time.Time) recordDocument {
 		Schema: "taskiam.record/v1", Run: string(o.Run), Task: o.Task, State: string(r.State()),
 		Cloud: o.Cloud, Endpoint: o.Endpoint, Operator: o.Operator, Project: o.Project,
 		Account: o.Email, UniqueID: r.Account.UniqueID, Manifest: o.ManifestPath, SHA256: o.ManifestSHA256, Reason: o.Reason,
-		Started: r.At.UTC(), Up: at(r.Up), Expires: o.Expires.UTC(), Down: at(r.Down), Clean: r.State() == journal.Ended,
-		Declared: []declaredView{}, Granted: []grantedView{}, Steps: []pastStepView{}, Checks: []checkView{},
+		Started: r.At.UTC(), Up: at(r.Up), Expires: r.Expires().UTC(), ClockAhead: int64(r.ClockAhead() / time.Second), Down: at(r.Down), Clean: r.State() == journal.Ended,
+		Renewals: []renewedView{}, Declared: []declaredView{}, Granted: []grantedView{}, Steps: []pastStepView{}, Checks: []checkView{},
 		Minted: mintedView{Keys: []keyView{}, Tokens: r.Tokens, TokensUntil: at(r.TokensUntil)},
+	}
+	for _, n := range r.Renewals {
+		doc.Renewals = append(doc.Renewals, renewedView{At: n.At.UTC(), Expires: n.Expires.UTC(), State: string(n.Effect)})
 	}
 	for i, g := range viewRun(r, now).Grants {
 		doc.Declared = append(doc.Declared, declaredView{grantView: g, KnownAt: at(r.Grants[i].At)})
@@ -190,7 +205,14 @@ func (d recordDocument) show(r *report) {
 	r.row("started", moment(d.Started))
 	r.row("up", momentOr(d.Up, "never"))
 	r.row("expires", moment(d.Expires))
+	if d.ClockAhead != 0 {
+		r.row("clock", "this machine's, by which all but the end is dated, was "+runView{ClockAhead: d.ClockAhead}.clock())
+	}
 	r.row("closed", momentOr(d.Closed, "not yet"))
+
+	for _, n := range d.Renewals {
+		r.row("renewed", moment(n.At), "to "+moment(n.Expires)+n.outcome())
+	}
 
 	r.line("\ndeclared:")
 	for _, g := range d.Declared {
@@ -223,6 +245,18 @@ func (d recordDocument) show(r *report) {
 		}
 		r.row("  "+c.What, found)
 	}
+}
+
+// outcome says what came of a move, if not what was meant to.
+func (n renewedView) outcome() string {
+	switch journal.Effect(n.State) {
+	case journal.Undone:
+		return ", which was undone"
+	case journal.Maybe:
+		return ", which was not finished"
+	case journal.None, journal.Done:
+	}
+	return ""
 }
 
 func (g grantedView) seen() string {

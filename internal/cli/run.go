@@ -12,6 +12,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/credentials"
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 )
@@ -28,8 +29,10 @@ type runOptions struct {
 	out          string
 	readyTimeout time.Duration
 	startUnready bool
+	socket       bool
 	killAfter    time.Duration
 	quiet        bool
+	isolate      isolateOptions
 	command      []string // CMD and its arguments
 }
 
@@ -40,19 +43,22 @@ func newRunCmd(e *Env) *cli.Command {
 		UsageText: `taskiam run task.toml -- ./my-agent --fast
 taskiam run task.toml -- sh -c 'gcloud storage cat gs://acme-reports/2026/q1.csv'`,
 		ArgsUsage: "FILE -- CMD [ARG ...]",
-		Description: `CMD's environment holds the run's access and nothing of yours. It is no sandbox: CMD
-runs as you and can read your files.
+		Description: `CMD's environment holds the run's access and nothing of yours. By itself that is no
+sandbox: CMD runs as you and can read your files. With --isolate it cannot: it gets a
+HOME of its own, the folder that it is started in, and no other file, process or
+variable of yours but what --ro, --rw and --env name.
 
 Signals are handed on to CMD. The run is taken down when CMD has ended, however it
 ended; a second signal during that leaves the rest to taskiam down. The exit code is
 CMD's own, or 125 if taskiam failed.`,
-		Flags: append([]cli.Flag{
+		Flags: slices.Concat([]cli.Flag{
 			&cli.StringFlag{Name: flagOut, Usage: "new or empty `DIR` for the delivery; outside of the work tree if it is not given", TakesFile: true},
 			newReadyTimeoutFlag(),
 			&cli.BoolFlag{Name: "start-unready", Usage: "start CMD even if not all of the access is usable after --" + flagReadyTimeout},
 			&cli.DurationFlag{Name: "kill-after", Usage: "`DURATION` that CMD has to end after it was signalled", Value: defaultKillAfter},
+			newSocketFlag(),
 			newQuietFlag(),
-		}, newTaskFlags()...),
+		}, newIsolateFlags(), newTaskFlags()),
 		OnUsageError: func(c *cli.Context, err error, sub bool) error {
 			return runFailed(usageError(c, err, sub))
 		},
@@ -78,13 +84,17 @@ func runFailed(err error) error {
 
 func parseRun(c *cli.Context, getenv func(string) string) (runOptions, error) {
 	o := runOptions{
-		out: c.String(flagOut), readyTimeout: c.Duration(flagReadyTimeout), startUnready: c.Bool("start-unready"),
+		out: c.String(flagOut), readyTimeout: c.Duration(flagReadyTimeout), startUnready: c.Bool("start-unready"), socket: c.Bool(flagSocket),
 		killAfter: c.Duration("kill-after"), quiet: c.Bool(flagQuiet),
 	}
 	var err error
 	if o.taskOptions, err = parseTask(c, getenv); err != nil {
 		return o, err
 	}
+	if o.isolate, err = parseIsolate(c, getenv); err != nil {
+		return o, err
+	}
+	o.owner = o.isolate.uid
 	args := c.Args().Slice()
 	dashes := slices.Index(args, "--")
 	switch {
@@ -102,6 +112,9 @@ func parseRun(c *cli.Context, getenv func(string) string) (runOptions, error) {
 		return o, usage(c, "--%s is negative", flagReadyTimeout)
 	case o.killAfter < 0:
 		return o, usage(c, "--kill-after is negative")
+	case o.socket && o.isolate.how == isolateNet:
+		// Whoever is first to listen at the address would be taken for the run's server.
+		return o, usage(c, "--%s is for a sandbox without network: --%s=%s; with one, CMD alone reaches the port of its server", flagSocket, flagIsolate, isolateNoNet)
 	}
 	o.file, o.command = args[0], args[dashes+1:]
 	if run := getenv(envRun); run != "" {
@@ -121,11 +134,23 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	// Better to know now than after an account was made.
-	if _, err := lookPath(o.command[0]); err != nil {
+	where, err := e.site(o.isolate, o.out, o.command)
+	if err != nil {
 		return err
 	}
-	result, err := e.up(ctx, engine, src, o.out, waiting{timeout: o.readyTimeout}, exitRunFailed)
+	if len(src.task.Deliver) == 0 {
+		src.task.Deliver = []grants.Delivery{grants.DeliverMetadata}
+	}
+	// A sandbox without network has a loopback of its own, and reaches a socket.
+	o.socket = o.socket || o.isolate.how == isolateNoNet && slices.Contains(src.task.Deliver, grants.DeliverMetadata)
+	place, err := newServerPlace(src.task, o.socket)
+	if err != nil {
+		return err
+	}
+	defer place.close()
+	result, err := e.up(ctx, engine, src, deliverTo{o.out, o.owner}, lifecycle.UpOptions{
+		ReadyTimeout: o.readyTimeout, Metadata: place.address, Socket: o.socket,
+	}, exitRunFailed)
 	if result == nil {
 		return err
 	}
@@ -136,9 +161,10 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 			e.say("warning: %v", err)
 		}
 		if !o.quiet {
+			where.warn(e)
 			e.say("run %s is up on %s as %s; it ends by %s", result.Plan.Run, result.Run.Opened.Cloud, result.Plan.Email, moment(result.Plan.Expires))
 		}
-		code, err = e.runChild(ctx, result.Run, o)
+		code, err = e.runKept(ctx, result.Run, place, where, o)
 	}
 	if downErr := e.downAfter(ctx, engine, result.Run, o.quiet); downErr != nil {
 		if err == nil {
@@ -152,13 +178,58 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 	return &exitError{code: code}
 }
 
+// runKept runs CMD, and meanwhile keeps its delivery good.
+func (e *Env) runKept(ctx context.Context, run *journal.Run, place serverPlace, where *site, o runOptions) (exitCode, error) {
+	if run.Kind == grants.DeliverKey {
+		return e.runChild(ctx, run, where, o)
+	}
+	journals, err := e.journals()
+	if err != nil {
+		return 0, err
+	}
+	log, err := openTokenLog(journals, run.ID())
+	if err != nil {
+		return 0, err
+	}
+	defer log.Close()
+	k, err := e.newKeeper(ctx, run, log)
+	if err != nil {
+		return 0, err
+	}
+	l := where.guard(place.listener)
+	if run.Opened.Socket {
+		if l, err = listenSocket(run.Opened.DeliveryDir); err != nil {
+			return 0, err
+		}
+	}
+	// A signal is CMD's, which may need its access to end well.
+	keeping, stop := context.WithCancel(context.WithoutCancel(ctx))
+	kept := make(chan error, 1)
+	go func() {
+		err := k.keep(keeping, l)
+		if err != nil {
+			e.say("warning: run %s gets no more tokens: %v", run.ID(), err)
+		}
+		kept <- err
+	}()
+	code, err := e.runChild(ctx, run, where, o)
+	stop()
+	<-kept
+	return code, err
+}
+
 // runChild runs CMD and returns its exit code. Meanwhile signals are CMD's.
-func (e *Env) runChild(ctx context.Context, run *journal.Run, o runOptions) (exitCode, error) {
+func (e *Env) runChild(ctx context.Context, run *journal.Run, where *site, o runOptions) (exitCode, error) {
 	vars, err := credentials.Environ(credentials.Environment(e.delivery(run)))
 	if err != nil {
 		return 0, err
 	}
-	environ := append(credentials.Scrub(e.Environ()), vars...)
+	environ := append(where.environ(e), vars...)
+	leave, err := where.enter(ctx, run)
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
 
 	signals := make(chan os.Signal, 8)
 	release := e.interrupts.handle(func(s os.Signal) {
@@ -171,11 +242,15 @@ func (e *Env) runChild(ctx context.Context, run *journal.Run, o runOptions) (exi
 	if ctx.Err() != nil { // it came while up was at its end
 		return 0, fmt.Errorf("starting %s: %w", o.command[0], context.Cause(ctx))
 	}
-	c, err := e.startChild(o.command, environ, o.killAfter)
+	c, err := e.startChild(o.command, environ, where, o.killAfter)
 	if err != nil {
 		return 0, err
 	}
-	return c.wait(signals), nil
+	code := c.wait(signals)
+	if c.box != nil && !c.box.Started() {
+		return 0, fmt.Errorf("starting %s: bubblewrap ended with %d and without a sandbox", o.command[0], code)
+	}
+	return code, nil
 }
 
 // downAfter takes the run down after CMD.

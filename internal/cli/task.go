@@ -23,6 +23,7 @@ type taskOptions struct {
 	file   string
 	maxTTL time.Duration // 0 is the manifest's own limit
 	member string        // the operator as policies name it; "" asks Google
+	owner  int           // the user whom the delivery is for; 0 is this user
 }
 
 func newTaskFlags() []cli.Flag {
@@ -35,20 +36,30 @@ func newTaskFlags() []cli.Flag {
 // parseTask reads the flags of newTaskFlags; the environment stands in for those
 // that are not given.
 func parseTask(c *cli.Context, getenv func(string) string) (taskOptions, error) {
-	o := taskOptions{maxTTL: c.Duration(flagMaxTTL), member: c.String(flagOperatorMember)}
-	if !c.IsSet(flagMaxTTL) && getenv(envMaxTTL) != "" {
-		var err error
-		if o.maxTTL, err = time.ParseDuration(getenv(envMaxTTL)); err != nil {
-			return o, usage(c, "$%s is a duration such as 12h, not %q", envMaxTTL, getenv(envMaxTTL))
-		}
-	}
-	if o.maxTTL < 0 || c.IsSet(flagMaxTTL) && o.maxTTL == 0 {
-		return o, usage(c, "--%s is %s: it must be positive", flagMaxTTL, o.maxTTL)
+	o := taskOptions{member: c.String(flagOperatorMember)}
+	var err error
+	if o.maxTTL, err = parseMaxTTL(c, getenv); err != nil {
+		return o, err
 	}
 	if o.member == "" {
 		o.member = getenv(envOperatorMember)
 	}
 	return o, nil
+}
+
+// parseMaxTTL returns the longest ttl that the operator allows; 0 if nothing is said.
+func parseMaxTTL(c *cli.Context, getenv func(string) string) (time.Duration, error) {
+	most := c.Duration(flagMaxTTL)
+	if !c.IsSet(flagMaxTTL) && getenv(envMaxTTL) != "" {
+		var err error
+		if most, err = time.ParseDuration(getenv(envMaxTTL)); err != nil {
+			return 0, usage(c, "$%s is a duration such as 12h, not %q", envMaxTTL, getenv(envMaxTTL))
+		}
+	}
+	if most < 0 || c.IsSet(flagMaxTTL) && most == 0 {
+		return 0, usage(c, "--%s is %s: it must be positive", flagMaxTTL, most)
+	}
+	return most, nil
 }
 
 // source is a manifest as it was read.
@@ -86,6 +97,6 @@ func (e *Env) prepare(ctx context.Context, o taskOptions, p *progress) (source, 
 	if err != nil {
 		return source{}, nil, err
 	}
-	engine, err := e.engine(ctx, cloudOptions{reason: src.task.Reason, member: o.member, progress: p})
+	engine, err := e.engine(ctx, cloudOptions{reason: src.task.Reason, member: o.member, owner: o.owner, progress: p})
 	return src, engine, err
 }

@@ -66,7 +66,7 @@ func runToken(ctx context.Context, e *Env, o tokenOptions) error {
 	}
 	client, err := e.client(ctx, cloudOptions{
 		reason: run.Opened.Reason,
-		nobody: run.Opened.Deliver == grants.DeliverKey,
+		nobody: run.Kind == grants.DeliverKey,
 	})
 	if err != nil {
 		return err
@@ -95,14 +95,28 @@ func freshToken(ctx context.Context, client *gcp.Client, run *journal.Run, now t
 	if cloud, endpoint := client.Cloud(); cloud != o.Cloud || endpoint != o.Endpoint {
 		return grants.Token{}, elsewhere(o, cloud, endpoint)
 	}
-	if o.Deliver == grants.DeliverKey {
+	if run.Kind == grants.DeliverKey {
 		key, err := credentials.ReadKey(o.DeliveryDir, o.Run)
 		if err != nil {
 			return grants.Token{}, err
 		}
 		return client.KeyToken(ctx, key)
 	}
-	return client.AccessToken(ctx, o.Email, min(grants.TokenLifetime, o.Expires.Sub(now)))
+	return tokenUntil(ctx, client, o.Email, run.Expires(), now)
+}
+
+// tokenUntil makes a token of the account that does not outlive the run. If this
+// machine's clock let it, it is thrown away unseen, and made anew by the cloud's clock.
+func tokenUntil(ctx context.Context, client *gcp.Client, email string, ends, now time.Time) (grants.Token, error) {
+	token, err := client.AccessToken(ctx, email, min(grants.TokenLifetime, ends.Sub(now)))
+	if err != nil || !token.Expires.After(ends.Add(time.Minute)) {
+		return token, err
+	}
+	left := ends.Sub(client.Clock())
+	if left < time.Second {
+		return grants.Token{}, fault.New(fault.NotFound, "the run of %s has ended, at %s by the clock of the cloud", email, moment(ends))
+	}
+	return client.AccessToken(ctx, email, min(grants.TokenLifetime, left))
 }
 
 // elsewhere is the error for a run that lives on another cloud than this one.

@@ -25,6 +25,7 @@ type upOptions struct {
 	reuse        bool
 	readyTimeout time.Duration
 	noWait       bool
+	socket       bool
 	json, quiet  bool
 }
 
@@ -43,6 +44,8 @@ and waits until the access is proved to work. If a step fails, what was done is 
 			&cli.BoolFlag{Name: "reuse", Usage: "return the run that is already up for this very manifest, if there is one"},
 			newReadyTimeoutFlag(),
 			&cli.BoolFlag{Name: "no-wait", Usage: "return as soon as everything is bound and delivered, without asking whether it works"},
+			newSocketFlag(),
+			newUIDFlag("give the delivery to the user with this `NUMBER`"),
 			newJSONFlag(),
 			newQuietFlag(),
 		}, newTaskFlags()...),
@@ -56,13 +59,20 @@ func newReadyTimeoutFlag() cli.Flag {
 	return &cli.DurationFlag{Name: flagReadyTimeout, Usage: "`DURATION` to wait until all of the access is usable", Value: defaultReadyTimeout}
 }
 
+func newSocketFlag() cli.Flag {
+	return &cli.BoolFlag{Name: flagSocket, Usage: "serve metadata on a socket in the delivery, metadata.sock, and on no port: for sandboxes without network"}
+}
+
 func parseUp(c *cli.Context, getenv func(string) string) (upOptions, error) {
 	o := upOptions{
-		out: c.String(flagOut), reuse: c.Bool("reuse"), readyTimeout: c.Duration(flagReadyTimeout), noWait: c.Bool("no-wait"),
+		out: c.String(flagOut), reuse: c.Bool("reuse"), readyTimeout: c.Duration(flagReadyTimeout), noWait: c.Bool("no-wait"), socket: c.Bool(flagSocket),
 		json: c.Bool(flagJSON), quiet: c.Bool(flagQuiet),
 	}
 	var err error
 	if o.taskOptions, err = parseTask(c, getenv); err != nil {
+		return o, err
+	}
+	if o.owner, err = parseUID(c); err != nil {
 		return o, err
 	}
 	if o.file, err = oneFile(c); err != nil {
@@ -89,6 +99,11 @@ func runUp(ctx context.Context, e *Env, o upOptions) error {
 	if err := protect(); err != nil {
 		return err
 	}
+	if o.owner != 0 {
+		if _, err := findLogin(o.owner); err != nil {
+			return err
+		}
+	}
 	src, engine, err := e.prepare(ctx, o.taskOptions, e.newProgress(o.quiet))
 	if err != nil {
 		return err
@@ -102,7 +117,15 @@ func runUp(ctx context.Context, e *Env, o upOptions) error {
 			return e.showUp(run, 0, true, o.json)
 		}
 	}
-	result, err := e.up(ctx, engine, src, o.out, waiting{o.readyTimeout, o.noWait}, exitIncomplete)
+	place, err := newServerPlace(src.task, o.socket)
+	if err != nil {
+		return err
+	}
+	defer place.close()
+	result, err := e.up(ctx, engine, src, deliverTo{o.out, o.owner}, lifecycle.UpOptions{
+		ReadyTimeout: o.readyTimeout, NoWait: o.noWait,
+		Metadata: place.address, Socket: o.socket, Keep: e.spawner(place.listener),
+	}, exitIncomplete)
 	if result == nil {
 		return err
 	}
@@ -112,27 +135,28 @@ func runUp(ctx context.Context, e *Env, o upOptions) error {
 	return errors.Join(e.showUp(result.Run, result.Elapsed, false, o.json), err)
 }
 
-// waiting says how long access is waited for that is not usable yet, if at all.
-type waiting struct {
-	timeout time.Duration
-	not     bool
-}
-
-// up plans a run and brings it up. An up that is abandoned ends with the code.
-func (e *Env) up(ctx context.Context, engine *lifecycle.Engine, src source, out string, w waiting, abandoned exitCode) (*lifecycle.Result, error) {
+// up plans a run and brings it up, with the rest of the options as they are. An up that is abandoned ends with the code.
+func (e *Env) up(ctx context.Context, engine *lifecycle.Engine, src source, to deliverTo, o lifecycle.UpOptions, abandoned exitCode) (*lifecycle.Result, error) {
 	plan, err := engine.NewPlan(src.task)
 	if err != nil {
 		return nil, err
 	}
-	dir, err := e.placeDelivery(out, plan.Run)
+	dir, err := e.placeDelivery(to.dir, plan.Run)
+	if err == nil {
+		dir, err = placeFor(to, dir, string(plan.Run))
+	}
 	if err != nil {
 		return nil, err
 	}
 	e.interrupts.leaving(abandoned, "undoing what was done", "taskiam down "+string(plan.Run))
-	return engine.Up(ctx, plan, lifecycle.UpOptions{
-		ManifestPath: src.path, ManifestSHA256: src.sha256,
-		Dir: dir, ReadyTimeout: w.timeout, NoWait: w.not,
-	})
+	o.ManifestPath, o.ManifestSHA256, o.Dir = src.path, src.sha256, dir
+	return engine.Up(ctx, plan, o)
+}
+
+// deliverTo says where a delivery goes, and to whom.
+type deliverTo struct {
+	dir   string // "" is the default place
+	owner int    // 0 is this user
 }
 
 // placeDelivery returns the absolute path of the delivery, and warns of one that

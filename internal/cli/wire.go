@@ -28,6 +28,7 @@ var (
 type cloudOptions struct {
 	reason   string // sent with every call
 	member   string // the operator; "" asks the cloud
+	owner    int    // the user whom deliveries are for; 0 is this user
 	progress *progress
 	// nobody leaves the operator out: for calls that bring a credential of their own.
 	nobody bool
@@ -126,7 +127,7 @@ func (e *Env) engine(ctx context.Context, o cloudOptions) (*lifecycle.Engine, er
 	}
 	return &lifecycle.Engine{
 		Cloud:       client,
-		Credentials: courier{emulatorHost: e.Getenv(envEmulatorHost), emulatorCA: e.emulatorCA()},
+		Credentials: courier{emulatorHost: e.Getenv(envEmulatorHost), emulatorCA: e.emulatorCA(), owner: o.owner},
 		Journals:    journals,
 		AsKey: func(key secret.String) (lifecycle.Tester, error) {
 			source, err := gcp.KeySource(key)
@@ -138,9 +139,11 @@ func (e *Env) engine(ctx context.Context, o cloudOptions) (*lifecycle.Engine, er
 		AsToken: func(token secret.String) (lifecycle.Tester, error) {
 			return client.As(gcp.StaticToken(token)), nil
 		},
-		Now:      e.Now,
-		Random:   e.Random,
-		Progress: o.progress.step,
+		Stop:      stopProcess,
+		Now:       e.Now,
+		Random:    e.Random,
+		Delivered: e.delivered,
+		Progress:  o.progress.step,
 	}, nil
 }
 

@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"github.com/taskiam/taskiam/internal/fault"
+)
+
+// sharedDeliveries is where root puts deliveries for other users: they could not get to
+// its own folders.
+const sharedDeliveries = "/run/taskiam"
+
+// login is a user whom CMD runs as instead of this one.
+type login struct {
+	uid, gid   uint32
+	name, home string
+}
+
+// findLogin returns the user with this number, who need not have an entry anywhere.
+func findLogin(uid int) (*login, error) {
+	if os.Geteuid() != 0 {
+		return nil, fault.WithHint(
+			fault.New(fault.Usage, "--%s %d: only root can run a command as another user, and give files to one", flagUID, uid),
+			"to keep CMD from your files: --"+flagIsolate)
+	}
+	l := &login{uid: uint32(uid), gid: uint32(uid), name: strconv.Itoa(uid), home: "/"}
+	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
+		gid, err := strconv.ParseUint(u.Gid, 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("looking up user %d: %w", uid, err)
+		}
+		l.gid, l.name, l.home = uint32(gid), u.Username, u.HomeDir
+	}
+	return l, nil
+}
+
+// become makes the command run as the user.
+func (l *login) become(cmd *exec.Cmd) {
+	if l == nil {
+		return
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: l.uid, Gid: l.gid}}
+}
+
+func (l *login) environ() []string {
+	return []string{"USER=" + l.name, "LOGNAME=" + l.name, envHome + "=" + l.home}
+}
+
+// placeFor returns the place of a delivery for another user, and refuses one that they
+// cannot get to. dir is the place that it would have for this one.
+func placeFor(to deliverTo, dir, run string) (string, error) {
+	uid := to.owner
+	if uid == 0 {
+		return dir, nil
+	}
+	if to.dir == "" {
+		if err := os.MkdirAll(sharedDeliveries, 0o711); err != nil {
+			return "", fault.WithHint(err, "--"+flagOut+" DIR")
+		}
+		dir = filepath.Join(sharedDeliveries, run)
+	}
+	for parent := filepath.Dir(dir); ; parent = filepath.Dir(parent) {
+		info, err := os.Stat(parent)
+		if err != nil && !os.IsNotExist(err) {
+			return "", err
+		}
+		if err != nil || !mayPass(info, uid) {
+			return "", fault.WithHint(
+				fault.New(fault.Usage, "user %d could not get to the delivery %s: %s is closed to them, or not there", uid, dir, parent),
+				"--"+flagOut+" with a folder in one that everybody can pass")
+		}
+		if parent == filepath.Dir(parent) {
+			return dir, nil
+		}
+	}
+}
+
+// mayPass reports whether the user may go through the folder. Their groups do not count.
+func mayPass(info fs.FileInfo, uid int) bool {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) == uid {
+		return info.Mode()&0o100 != 0
+	}
+	return info.Mode()&0o001 != 0
+}

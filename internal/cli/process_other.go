@@ -1,0 +1,28 @@
+//go:build !linux
+
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os/exec"
+	"strconv"
+	"strings"
+)
+
+// processStart returns what tells a process from every other one that has had or will
+// have its number: when it was started. It is empty if there is no such process.
+func processStart(pid int) (string, error) {
+	out, err := exec.Command("ps", "-o", "state=,lstart=", "-p", strconv.Itoa(pid)).Output()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("looking at process %d: %w", pid, err)
+	}
+	state, start, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
+	if strings.HasPrefix(state, "Z") {
+		return "", nil
+	}
+	return strings.TrimSpace(start), nil
+}

@@ -1,0 +1,142 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/manifest"
+)
+
+const flagTTL = "ttl"
+
+type renewOptions struct {
+	word        string // "" is the only run that is up
+	ttl, maxTTL time.Duration
+	wait        time.Duration
+	json, quiet bool
+}
+
+func newRenewCmd(e *Env) *cli.Command {
+	return &cli.Command{
+		Name:  "renew",
+		Usage: "let a run that is up last longer",
+		UsageText: `taskiam renew --ttl 2h
+taskiam renew nightly-report --ttl 30m`,
+		ArgsUsage: "[RUN|TASK|FILE]",
+		Description: `Moves the end of the run to --ttl from now: that of every grant that ends by itself, and
+of the credential. A key cannot be extended, so that there is a new one in the place of
+the old one in the delivery; a command that has read the old one has to read it again.
+It works from the journal: the manifest may have been edited or deleted since.`,
+		Flags: []cli.Flag{
+			&cli.DurationFlag{Name: flagTTL, Usage: "`DURATION` from now to the new end"},
+			&cli.DurationFlag{Name: flagMaxTTL, Usage: "longest `TTL` from the beginning of the run to its end; 12h, or what $" + envMaxTTL + " says"},
+			&cli.DurationFlag{Name: "wait", Usage: "`DURATION` to wait for another taskiam that is at work on the run", Value: downWait},
+			newJSONFlag(),
+			newQuietFlag(),
+		},
+		Action: action(
+			func(c *cli.Context) (renewOptions, error) { return parseRenew(c, e.Getenv) },
+			func(ctx context.Context, o renewOptions) error { return runRenew(ctx, e, o) }),
+	}
+}
+
+func parseRenew(c *cli.Context, getenv func(string) string) (renewOptions, error) {
+	o := renewOptions{ttl: c.Duration(flagTTL), wait: c.Duration("wait"), json: c.Bool(flagJSON), quiet: c.Bool(flagQuiet)}
+	var err error
+	if o.word, err = oneRun(c); err != nil {
+		return o, err
+	}
+	if o.maxTTL, err = parseMaxTTL(c, getenv); err != nil {
+		return o, err
+	}
+	if o.maxTTL == 0 {
+		o.maxTTL = manifest.DefaultMaxTTL
+	}
+	switch {
+	case !c.IsSet(flagTTL):
+		return o, usage(c, "how long is the run to last from now on? Say --%s DURATION", flagTTL)
+	case o.ttl < manifest.MinTTL:
+		return o, usage(c, "--%s is %s: the shortest is %s", flagTTL, o.ttl, manifest.MinTTL)
+	case o.wait < 0:
+		return o, usage(c, "--wait is negative")
+	}
+	return o, nil
+}
+
+// renewalDocument is what `renew --json` prints.
+type renewalDocument struct {
+	Schema string `json:"schema"` // taskiam.renewal/v1
+	// Was is when the run would have ended; expires is when it ends now.
+	Was     time.Time `json:"was"`
+	Elapsed int64     `json:"elapsed_ms"`
+	runView
+}
+
+func runRenew(ctx context.Context, e *Env, o renewOptions) error {
+	if err := protect(); err != nil {
+		return err
+	}
+	run, err := e.deliveredRun(o.word, "taskiam renew --ttl "+o.ttl.String())
+	if err != nil {
+		return err
+	}
+	engine, err := e.engine(ctx, cloudOptions{reason: run.Opened.Reason, progress: e.newProgress(o.quiet)})
+	if err != nil {
+		return err
+	}
+	e.interrupts.leaving(exitIncomplete, "undoing what was done", "taskiam renew "+string(run.ID())+" --ttl "+o.ttl.String(), "taskiam down "+string(run.ID()))
+	renewal, err := engine.Renew(ctx, run.ID(), lifecycle.RenewOptions{TTL: o.ttl, MaxTTL: o.maxTTL, Wait: o.wait, Keep: e.keepOn})
+	if renewal == nil {
+		return err
+	}
+	v := viewRun(renewal.Run, e.Now())
+	if o.json {
+		return errors.Join(err, e.printJSON(renewalDocument{
+			Schema: "taskiam.renewal/v1", Was: renewal.Was.UTC(), Elapsed: renewal.Elapsed.Milliseconds(), runView: v,
+		}))
+	}
+	r := newReport()
+	r.line("run %s of %s ends at %s, and not at %s%s", v.Run, v.Task, moment(v.Expires), moment(renewal.Was), v.left())
+	return errors.Join(err, e.print(r))
+}
+
+// keepOn starts what keeps the delivery of a run good, if nothing does. A server that is
+// at work finds in the journal that the run was renewed.
+func (e *Env) keepOn(ctx context.Context, run *journal.Run, record func(pid int, start string) error) error {
+	if slices.ContainsFunc(run.Processes, func(p journal.Process) bool { return p.Effect.Standing() && running(p.PID, p.Start) }) {
+		return nil
+	}
+	// The server of taskiam run is in the process that has the run, and is not recorded.
+	var l *net.TCPListener
+	switch o := run.Opened; {
+	case o.Metadata == "":
+	case o.Socket:
+		if c, err := (&net.Dialer{}).DialContext(ctx, "unix", socketPath(o.DeliveryDir)); err == nil {
+			return c.Close()
+		}
+	default:
+		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp4", o.Metadata)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("listening for the metadata server: %w", err)
+		}
+		defer listener.Close()
+		var ok bool
+		if l, ok = listener.(*net.TCPListener); !ok {
+			return fault.New(fault.Other, "listening for the metadata server: %T has no descriptor to hand over", listener)
+		}
+	}
+	return e.spawner(l)(ctx, run.ID(), record)
+}
