@@ -1,6 +1,8 @@
 # What a clone can do. `make` alone lists it.
 GO      ?= go
 BIN     := bin/taskiam
+# How many random histories make model plays.
+HISTORIES ?= 2000
 # Release builds leave out the man page generator of the command line library.
 TAGS    := urfave_cli_no_docs
 
@@ -18,39 +20,51 @@ demo: build ## watch a task get its access, be refused the rest, and lose it all
 test: ## run the tests
 	$(GO) test $(TESTFLAGS) ./...
 
-check: ## everything that has to pass: format, vet, staticcheck, tidy, tests with -race
+check: ## everything that has to pass: format, vet, staticcheck, tidy, tests with -race, the fault table, the model
 	@unformatted="$$(gofmt -l $$(git ls-files '*.go'))"; \
 	if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
 	$(MAKE) test TESTFLAGS="-race -shuffle=on"
+	$(GO) test -count=1 -run '^TestAHundred|^TestKilled$$' ./cmd/taskiam ./internal/lifecycle
+	$(GO) test -count=1 -run '^TestFaults$$' ./internal/lifecycle -args -faults.all
+	$(MAKE) model HISTORIES=2000
 
 fidelity: ## compare the emulator with recorded answers of Google
 	@report="$$(mktemp)" && trap 'rm -f "$$report"' EXIT && \
 	$(GO) test -count=1 -run '^TestFidelity$$' ./internal/emulator -args -fidelity "$$report" && \
 	if [ -s "$$report" ]; then cat "$$report"; else echo "nothing was replayed: the recorded exchanges are not on this machine"; fi
 
-clients: ## drive the emulator with Google's clients, those that npm has to fetch too
+clients: ## drive the emulator with Google's clients, fetching some, and print which work; WRITE=1 puts that into docs/delivery.md
 	@dir="$$(mktemp -d)" && trap 'rm -rf "$$dir"' EXIT && cp cmd/taskiam/testdata/clients/node/package.json "$$dir" && \
 	npm install --prefix "$$dir" --no-audit --no-fund --no-package-lock --ignore-scripts && \
-	TASKIAM_TEST_NODE="$$dir" $(GO) test -count=1 -v -run '^TestClients$$' ./cmd/taskiam
+	(cd cmd/taskiam/testdata/clients/go && $(GO) build -o "$$dir/gostorage" .) && \
+	{ TASKIAM_TEST_NODE="$$dir" $(GO) test -count=1 -timeout 30m -v -run '^(TestClients|TestClientTable)$$' ./cmd/taskiam -args \
+		-clients.all -clients.table "$$dir/table" $(if $(WRITE),-clients.write) >"$$dir/log" || { cat "$$dir/log"; false; }; }; \
+	status=$$?; cat "$$dir/table"; exit $$status
 
 bench: build ## measure up and down in round trips, and the start-up time
 	$(GO) run ./internal/bench -taskiam $(BIN)
 
-faults: ## let every call of up and down fail in every way, and print the table
+faults: ## let every call of up, down, run and sweep fail in every way, and print the table
 	@table="$$(mktemp)" && trap 'rm -f "$$table"' EXIT && \
 	$(GO) test -count=1 -timeout 30m -run '^TestFaults$$' ./internal/lifecycle -args -faults.table "$$table"; \
 	status=$$?; cat "$$table"; exit $$status
 
+model: ## check the model with HISTORIES random histories
+	@printed="$$(mktemp)" && trap 'rm -f "$$printed"' EXIT && \
+	$(GO) test -count=1 -timeout 4h -v -run '^TestModel$$' ./internal/lifecycle -args -model.histories $(HISTORIES) >"$$printed"; \
+	status=$$?; grep -v '^=== ' "$$printed"; exit $$status
+
 soak: ## check the model with 100,000 random histories
-	$(GO) test -count=1 -timeout 4h -v -run '^TestModel$$' ./internal/lifecycle -args -model.histories 100000
+	$(MAKE) model HISTORIES=100000
 
 mutants: ## build defects in, one at a time, and expect the tests to notice
 	@$(GO) run ./internal/mutants
 
 fuzz: ## let the fuzzers look for a minute each
 	$(GO) test -run '^$$' -fuzz FuzzParse -fuzztime 60s ./internal/manifest
+	$(GO) test -run '^$$' -fuzz FuzzServer -fuzztime 60s ./internal/metadata
 
-.PHONY: help build demo test check fidelity clients bench faults soak mutants fuzz
+.PHONY: help build demo test check fidelity clients bench faults model soak mutants fuzz

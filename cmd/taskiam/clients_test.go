@@ -57,7 +57,9 @@ func TestClients(t *testing.T) {
 const (
 	// nodeLibraries is the folder of the package.json that make clients installs.
 	nodeLibraries = "testdata/clients/node"
-	// nodeVariable names the folder in which it did.
+	// goStorage is the folder of the module that make clients builds.
+	goStorage = "testdata/clients/go"
+	// nodeVariable names the folder in which it did both.
 	nodeVariable = "TASKIAM_TEST_NODE"
 )
 
@@ -83,7 +85,12 @@ func runAlone(t *testing.T) bool {
 	if _, scripts, some := strings.Cut(flag.Lookup("test.run").Value.String(), "/"); some {
 		run += "/" + scripts
 	}
-	cmd := exec.CommandContext(t.Context(), self, "-test.run="+run, "-test.v", fmt.Sprintf("-update=%t", *update))
+	cmd := exec.CommandContext(t.Context(), self, "-test.run="+run, "-test.v")
+	flag.Visit(func(f *flag.Flag) {
+		if !strings.HasPrefix(f.Name, "test.") {
+			cmd.Args = append(cmd.Args, fmt.Sprintf("-%s=%s", f.Name, f.Value))
+		}
+	})
 	cmd.Env = append(os.Environ(), aloneVariable+"=1")
 	if deadline, ok := t.Deadline(); ok {
 		// It is to say itself what it hung on.

@@ -43,7 +43,7 @@ id      = "deployer"
 	if out := s.ok("plan", "tasks/demo.toml"); line(out, "cloud ") != "google (googleapis.com)" || line(out, "operator ") != "serviceAccount:"+operator {
 		t.Errorf("plan does not say as whom it would act, and where:\n%s", out)
 	}
-	for _, deliver := range []string{"key", "token"} {
+	for _, deliver := range []string{"key", "token", "metadata"} {
 		manifest := s.manifest("demo.toml", deliver)
 		calls := len(s.requests())
 		out := s.ok("up", manifest)
@@ -77,7 +77,7 @@ id      = "deployer"
 		// The network is the user's, and stays; the operator's login does not.
 		o := s.taskiam("run", manifest, "--", "sh", "-c", `echo "account $CLOUDSDK_CORE_ACCOUNT"; adcprobe; echo "adcprobe ended with $?"; env`)
 		account := line(o.stdout, "account ")
-		want := map[string]string{"key": account, "token": ""}[deliver]
+		want := map[string]string{"key": account, "token": "", "metadata": account}[deliver]
 		if o.code != 0 || !strings.HasPrefix(account, "ti-nightly-rep-") || line(o.stdout, "acted as ") != want ||
 			!strings.Contains(o.stdout, "HTTPS_PROXY="+s.vars["HTTPS_PROXY"]) || strings.Contains(o.stdout, key) || strings.Contains(o.stdout, "TASKIAM_EMULATOR") {
 			t.Errorf("run with a %s: %d\n%s%s", deliver, o.code, o.stdout, o.stderr)

@@ -62,7 +62,7 @@ func TestDemo(t *testing.T) {
 func TestNothingSecretIsSaid(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	for _, deliver := range []string{"key", "token"} {
+	for _, deliver := range []string{"key", "token", "metadata"} {
 		manifest := s.manifest("demo.toml", deliver)
 		s.ok("plan", manifest)
 		s.ok("plan", "--json", manifest)

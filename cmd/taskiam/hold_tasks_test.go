@@ -58,7 +58,7 @@ var samples = map[string]struct {
 	},
 }
 
-// TestSamples runs every manifest in tasks/, with either delivery: the access is what
+// TestSamples runs every manifest in tasks/, with every delivery: the access is what
 // it says, and the state afterwards is as before.
 func TestSamples(t *testing.T) {
 	t.Parallel()
@@ -73,7 +73,7 @@ func TestSamples(t *testing.T) {
 		t.Run(strings.TrimSuffix(name, ".toml"), func(t *testing.T) {
 			t.Parallel()
 			s := newStage(t)
-			for _, deliver := range []string{"key", "token"} {
+			for _, deliver := range []string{"key", "token", "metadata"} {
 				manifest := s.manifest(name, deliver)
 				before := s.look()
 				run := s.up(manifest)
@@ -105,7 +105,7 @@ func TestSamples(t *testing.T) {
 			if out := s.ok("status"); out != "" {
 				t.Errorf("runs are still up:\n%s", out)
 			}
-			if out := s.ok("status", "--all"); strings.Count(out, " down ") < 4 {
+			if out := s.ok("status", "--all"); strings.Count(out, " down ") < 6 {
 				t.Errorf("not all that was up is down:\n%s", out)
 			}
 		})

@@ -153,6 +153,7 @@ type command struct {
 	args  []string
 	vars  map[string]string // nil is the operator's
 	files []*os.File        // descriptors 3 and on
+	dir   string            // where it runs; "" is the stage's folder
 }
 
 // run runs a command to its end. Nothing of it may be left then: it gets a process
@@ -162,10 +163,13 @@ func (s *stage) run(c command) outcome {
 	if c.vars == nil {
 		c.vars = s.vars
 	}
+	if c.dir == "" {
+		c.dir = s.dir
+	}
 	ctx, cancel := context.WithTimeout(s.t.Context(), 3*patience) // taskiam has bounds of its own, which say more
 	defer cancel()
 	cmd := exec.CommandContext(ctx, c.args[0], c.args[1:]...)
-	cmd.Dir, cmd.Env, cmd.ExtraFiles = s.dir, environ(c.vars), c.files
+	cmd.Dir, cmd.Env, cmd.ExtraFiles = c.dir, environ(c.vars), c.files
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

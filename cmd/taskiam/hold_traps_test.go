@@ -187,7 +187,7 @@ wc -l <requests.jsonl >between
 if [ "$1" = true ]; then gcloud storage cat gs://acme-reports/2026/01.csv; echo "gcloud ended with $?"; fi
 wc -l <requests.jsonl >to`
 	operator := with(s.vars, planted.vars)
-	for _, deliver := range []string{"key", "token"} {
+	for _, deliver := range []string{"key", "token", "metadata"} {
 		o := s.run(command{args: []string{"taskiam", "run", s.manifest("demo.toml", deliver), "--", "sh", "-c", cmd, "sh", strconv.FormatBool(sdk)}, vars: operator})
 		if o.code != 0 {
 			t.Fatalf("with a %s: %d\n%s%s", deliver, o.code, o.stdout, o.stderr)
@@ -196,11 +196,16 @@ wc -l <requests.jsonl >to`
 		if !strings.HasPrefix(account, "ti-nightly-rep-") {
 			t.Fatalf("with a %s: the account is %q", deliver, account)
 		}
-		var want []string // who calls: the run's account, and the exchange of its key, if it has one
-		if deliver == "key" {
+		// Who calls: the run's account; nobody, who exchanges its key or asks whose token
+		// it has; and taskiam, as the operator, where it is the metadata server.
+		var want []string
+		if deliver != "token" {
 			want = []string{"", "serviceAccount:" + account}
+			if deliver == "metadata" {
+				want = append(want, "user:olivia@acme.example")
+			}
 			if line(o.stdout, "acted as ") != account || line(o.stdout, "adcprobe ended with ") != "0" {
-				t.Errorf("with a key the Go client did not act as the run:\n%s%s", o.stdout, o.stderr)
+				t.Errorf("with a %s the Go client did not act as the run:\n%s%s", deliver, o.stdout, o.stderr)
 			}
 		} else {
 			if sdk {
@@ -269,7 +274,7 @@ find "$TASKIAM_DELIVERY" -type f -exec cat {} +`
 		}
 	}
 
-	for _, deliver := range []string{"key", "token"} {
+	for _, deliver := range []string{"key", "token", "metadata"} {
 		open, err := os.Open(s.vars["TASKIAM_EMULATOR_TOKEN_FILE"])
 		must(t, err)
 		o := s.run(command{

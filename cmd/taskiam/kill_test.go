@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/taskiam/taskiam/internal/emulator"
 	"github.com/taskiam/taskiam/internal/journal"
@@ -22,7 +23,8 @@ import (
 
 // What SIGKILL leaves, a later process takes away: the real program is killed at every
 // call, before it gets through and after it was applied, while it goes up and while it
-// goes down. Then `taskiam down` in a new process puts everything as it was.
+// goes down, runs a command or sweeps. Then `taskiam down`, or another sweep, in a new
+// process puts everything as it was.
 
 const killed = `
 version = 1
@@ -48,6 +50,7 @@ type gallows struct {
 	env    []string
 	dir    string
 	before []byte
+	ahead  atomic.Int64 // nanoseconds by which the emulator's clock is ahead
 
 	mu     sync.Mutex
 	calls  int
@@ -60,9 +63,12 @@ var killedKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.Gen
 
 func newGallows(t *testing.T) *gallows {
 	t.Helper()
-	server, err := emulator.New(emulator.Config{NewKey: killedKey})
+	g := &gallows{t: t, dir: t.TempDir()}
+	server, err := emulator.New(emulator.Config{
+		NewKey: killedKey, Now: func() time.Time { return time.Now().Add(time.Duration(g.ahead.Load())) },
+	})
 	must(t, err)
-	g := &gallows{t: t, server: server, dir: t.TempDir()}
+	g.server = server
 	listener := httptest.NewServer(g)
 	t.Cleanup(listener.Close)
 	_, token := server.Operator()
@@ -180,30 +186,81 @@ func (g *gallows) asBefore() error {
 	})
 }
 
+// killing is a command that is killed, and what the user types before and after.
+type killing struct {
+	name    string
+	prepare func(g *gallows)
+	args    []string
+	next    []string
+}
+
+var sweeping = []string{"sweep", "--project", "acme-agents"}
+
+var killings = []killing{
+	{name: "up", args: []string{"up", "task.toml"}, next: []string{"down"}},
+	{name: "down", prepare: (*gallows).up, args: []string{"down"}, next: []string{"down"}},
+	{name: "run", args: []string{"run", "task.toml", "--", "true"}, next: []string{"down"}},
+	{name: "sweep", prepare: func(g *gallows) {
+		g.up()
+		// The laptop is lost, and the run over for long.
+		for _, dir := range []string{"state", "runtime"} {
+			must(g.t, os.RemoveAll(filepath.Join(g.dir, dir)))
+			must(g.t, os.Mkdir(filepath.Join(g.dir, dir), 0o700))
+		}
+		g.ahead.Store(int64(longAfter))
+	}, args: sweeping, next: sweeping},
+}
+
+// longAfter is when a run, and the grace of a sweep, is over.
+const longAfter = 4 * time.Hour
+
+// up brings a run up, which has to work.
+func (g *gallows) up() {
+	if said, _, err := g.run(0, false, "up", "task.toml"); err != nil {
+		g.t.Fatalf("up: %v\n%s", err, said)
+	}
+}
+
+// begin makes ready for a killing.
+func (g *gallows) begin(k killing) {
+	g.ahead.Store(0)
+	if k.prepare != nil {
+		k.prepare(g)
+	}
+}
+
 func TestKilled(t *testing.T) {
 	t.Parallel()
-	g := newGallows(t)
-	said, up, err := g.run(0, false, "up", "task.toml")
-	if err != nil {
-		t.Fatalf("up: %v\n%s", err, said)
-	}
-	said, down, err := g.run(0, false, "down")
-	if err != nil {
-		t.Fatalf("down: %v\n%s", err, said)
-	}
-	must(t, g.asBefore())
 	type cell struct {
-		command string
-		at, of  int
-		late    bool
+		killing
+		at, of int
+		late   bool
 	}
 	var cells []cell
-	for _, late := range []bool{false, true} {
-		for at := range up {
-			cells = append(cells, cell{command: "up", at: at + 1, of: up, late: late})
+	measured, every := 0, 0
+	g := newGallows(t)
+	for _, k := range killings {
+		g.begin(k)
+		said, calls, err := g.run(0, false, k.args...)
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", k.name, err, said)
 		}
-		for at := range down {
-			cells = append(cells, cell{command: "down", at: at + 1, of: down, late: late})
+		if k.name == "up" {
+			if said, _, err := g.run(0, false, "down"); err != nil {
+				t.Fatalf("down: %v\n%s", err, said)
+			}
+		}
+		must(t, g.asBefore())
+		for at := range calls + 1 { // how many there are, chance decides
+			for _, late := range []bool{false, true} {
+				if every++; every%killedEvery != 0 {
+					continue
+				}
+				cells = append(cells, cell{k, at + 1, calls, late})
+				if at < calls {
+					measured++
+				}
+			}
 		}
 	}
 	var struck atomic.Int64
@@ -215,21 +272,18 @@ func TestKilled(t *testing.T) {
 				g := newGallows(t)
 				for i := share; i < len(cells); i += shares {
 					c := cells[i]
-					name := fmt.Sprintf("%s killed at call %d of %d (after it: %t)", c.command, c.at, c.of, c.late)
-					args := []string{"up", "task.toml"}
-					if c.command == "down" {
-						if said, _, err := g.run(0, false, args...); err != nil {
-							t.Fatalf("%s: up: %v\n%s", name, err, said)
-						}
-						args = []string{"down"}
-					}
-					said, _, err := g.run(c.at, c.late, args...)
-					if err == nil || !strings.Contains(err.Error(), "killed") {
+					name := fmt.Sprintf("%s killed at call %d of %d (after it: %t)", c.name, c.at, c.of, c.late)
+					g.begin(c.killing)
+					said, calls, err := g.run(c.at, c.late, c.args...)
+					switch {
+					case err == nil && calls < c.at: // it made fewer this time
+					case err == nil || !strings.Contains(err.Error(), "killed"):
 						t.Fatalf("%s: it ended with %v\n%s", name, err, said)
+					default:
+						struck.Add(1)
 					}
-					struck.Add(1)
-					if said, _, err := g.run(0, false, "down"); err != nil {
-						t.Fatalf("%s: down: %v\n%s", name, err, said)
+					if said, _, err := g.run(0, false, c.next...); err != nil {
+						t.Fatalf("%s: %s: %v\n%s", name, c.next[0], err, said)
 					}
 					if err := g.asBefore(); err != nil {
 						t.Fatalf("%s: %v", name, err)
@@ -239,4 +293,7 @@ func TestKilled(t *testing.T) {
 		}
 	})
 	t.Logf("%d cells", struck.Load())
+	if n := int(struck.Load()); !t.Failed() && n < measured*9/10 {
+		t.Errorf("of some %d cells, %d were killed", measured, n)
+	}
 }
