@@ -96,7 +96,7 @@ func TestParseInsideRefuses(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	t.Parallel()
-	closed := []Closed{{"/home/me/.local/state/taskiam", "journals"}, {"/work/out/r1", "a delivery"}}
+	closed := []Closed{{"/home/me/.local/state/taskiam", "journals"}, {"/srv/out/r1", "a delivery"}}
 	for _, tt := range []struct {
 		name string
 		spec Spec
@@ -114,7 +114,7 @@ func TestCheck(t *testing.T) {
 		{"/proc", Spec{WorkTree: "/srv/a", ReadOnly: []string{"/proc/1"}}, "no folder of files"},
 		{"around the journals", Spec{WorkTree: "/home/me/.local"}, "journals"},
 		{"in the journals", Spec{WorkTree: "/srv/a", Writable: []string{"/home/me/.local/state/taskiam/runs"}}, "journals"},
-		{"around another delivery", Spec{WorkTree: "/work/out"}, "a delivery"},
+		{"around another delivery", Spec{WorkTree: "/srv/out"}, "a delivery"},
 		{"around its own delivery", Spec{WorkTree: "/srv/a", Delivery: "/srv/a/b"}, "outside"},
 		{"beside its own delivery", Spec{WorkTree: "/srv/a", Delivery: "/srv/ab"}, ""},
 	} {
