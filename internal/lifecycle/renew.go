@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -182,13 +183,15 @@ func (x *extension) survey(ctx context.Context) error {
 	var mints bool
 	var minters []*move
 	var unseen error // why it is not known what lets the operator mint
+	// Grants that are gone are the least of it: whatever else forbids a renewal is said first.
+	gone := make([]error, len(o.Edits))
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return x.findAccount(ctx) })
 	g.Go(func() (err error) {
 		mints, err = x.mayRenew(ctx)
 		return err
 	})
-	for _, edit := range o.Edits {
+	for i, edit := range o.Edits {
 		name, err := resource.ParseFull(edit.Resource)
 		if err != nil {
 			return err
@@ -209,7 +212,7 @@ func (x *extension) survey(ctx context.Context) error {
 				return err
 			}
 			if _, missing := m.apply(doc, o.Expires); len(missing) > 0 {
-				return x.gone(m, missing)
+				gone[i] = x.gone(m, missing)
 			}
 			return nil
 		})
@@ -228,7 +231,7 @@ func (x *extension) survey(ctx context.Context) error {
 			return err
 		})
 	}
-	err := g.Wait()
+	err := cmp.Or(g.Wait(), errors.Join(gone...))
 	if err != nil || mints {
 		return err
 	}
