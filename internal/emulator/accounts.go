@@ -210,8 +210,11 @@ func createAccount(c *call) (any, error) {
 	if err := checkText(body.ServiceAccount.DisplayName, body.ServiceAccount.Description); err != nil {
 		return nil, err
 	}
-	if _, blocked := c.state().projectConstraint(p.ID, noAccounts); blocked {
-		return nil, orgPolicy(noAccounts, "projects/"+p.ID+"/serviceAccounts/?configvalue=", "Service account creation is not allowed on this project.")
+	for _, constraint := range []string{noAccounts, managedNames[noAccounts]} {
+		if _, blocked := c.state().projectConstraint(p.ID, constraint); !blocked {
+			continue
+		}
+		return nil, orgPolicy(constraint, "projects/"+p.ID+"/serviceAccounts/?configvalue=", "Service account creation is not allowed on this project.")
 	}
 	email := accountEmail(body.AccountID, p.ID)
 	if c.state().accountByEmail(email) != nil {

@@ -124,6 +124,8 @@ func New(cfg Config) (*Server, error) {
 	s.register(bigqueryMethods()...)
 	s.register(kmsMethods()...)
 	s.register(assetMethods()...)
+	s.register(serviceUsageMethods()...)
+	s.register(orgPolicyMethods()...)
 
 	loaded, err := s.load()
 	if err != nil {
@@ -310,6 +312,9 @@ func (s *Server) run(c *call) (v any, err error) {
 	c.now = s.now()
 	if !c.method.public {
 		if c.caller, err = s.authenticate(c); err != nil {
+			return nil, err
+		}
+		if err := c.enabled(); err != nil {
 			return nil, err
 		}
 	}

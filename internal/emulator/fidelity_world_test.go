@@ -76,7 +76,7 @@ func (w *world) build() error {
 	case x.host == "":
 		return unreplayable("the service cannot be told from the name of its file")
 	case strings.Contains(x.message(), "API has not been used in project"):
-		return unreplayable("in the emulator every API is enabled")
+		return unreplayable("the recording lacks the details (google.rpc.ErrorInfo, SERVICE_DISABLED) that classify the refusal, and that the emulator gives")
 	case slices.Contains(x.path, "denypolicies"):
 		return unreplayable("the emulator has no deny policies")
 	}

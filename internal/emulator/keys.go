@@ -87,8 +87,12 @@ func (c *call) roomForKey(a *serviceAccount) error {
 
 // keyConstraint is the refusal by an organization policy on keys of the account, or nil.
 func (c *call) keyConstraint(a *serviceAccount, constraint, message string) *apiError {
-	if _, blocked := c.state().projectConstraint(a.ProjectID, constraint); !blocked {
-		return nil
+	_, blocked := c.state().projectConstraint(a.ProjectID, constraint)
+	if managed := managedNames[constraint]; !blocked {
+		if _, blocked = c.state().projectConstraint(a.ProjectID, managed); !blocked {
+			return nil
+		}
+		constraint = managed
 	}
 	return keyRefusal(a, constraint, message)
 }

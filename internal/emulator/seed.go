@@ -41,8 +41,9 @@ type seedProject struct {
 	Number       string        `toml:"number"`
 	Name         string        `toml:"name"`
 	Parent       string        `toml:"parent"`
-	Constraints  []string      `toml:"constraints"`   // organization policies in force: "iam.disableServiceAccountKeyUpload", "iam.serviceAccountKeyExpiryHours=8h"
-	AccountQuota int           `toml:"account_quota"` // how many service accounts the project may have; 0 means 100
+	Constraints  []string      `toml:"constraints"`       // organization policies in force: "iam.disableServiceAccountKeyUpload", "iam.serviceAccountKeyExpiryHours=8h"
+	AccountQuota int           `toml:"account_quota"`     // how many service accounts the project may have; 0 means 100
+	Disabled     []string      `toml:"disabled_services"` // APIs that are not enabled: "pubsub.googleapis.com"
 	Bindings     []seedBinding `toml:"binding"`
 	AuditConfigs []seedAudit   `toml:"audit"`
 }

@@ -96,7 +96,7 @@ func (s *Server) seedHierarchy(sd *seed) error {
 			return fmt.Errorf("project %q needs an id and a number that no other has", p.ID)
 		}
 		s.state.Projects[p.ID] = &project{ID: p.ID, Number: p.Number, Name: p.Name, Parent: p.Parent, Created: s.now(),
-			Constraints: named(p.Constraints), AccountQuota: p.AccountQuota}
+			Constraints: named(p.Constraints), AccountQuota: p.AccountQuota, Disabled: p.Disabled}
 	}
 	for _, f := range s.state.Folders {
 		if s.state.containerNode(f.Parent).full == "" {

@@ -69,6 +69,8 @@ type project struct {
 	Constraints []string `json:"constraints,omitempty"`
 	// AccountQuota is how many accounts the project may have; 0 means the default.
 	AccountQuota int `json:"accountQuota,omitempty"`
+	// Disabled are the APIs that are not enabled, such as "pubsub.googleapis.com".
+	Disabled []string `json:"disabledServices,omitempty"`
 }
 
 // person is a principal that is no service account.
