@@ -29,6 +29,7 @@ with exactly that access, and loses it again when it ends.`,
 		ErrWriter: e.Stderr,
 		Commands: []*cli.Command{
 			newInitCmd(e),
+			newDoctorCmd(e),
 			newPlanCmd(e),
 			newUpCmd(e),
 			newRunCmd(e),

@@ -68,6 +68,14 @@ type Tester interface {
 	TestPermissions(ctx context.Context, name resource.Name, permissions []string) ([]string, error)
 }
 
+// Settings are what a project allows at all.
+type Settings interface {
+	// EnabledServices returns those of the services that are enabled in a project.
+	EnabledServices(ctx context.Context, project string, services []string) ([]string, error)
+	// Constraint returns what a constraint of organisation policies comes to in a project.
+	Constraint(ctx context.Context, project, name string) (grants.Constraint, error)
+}
+
 // Cloud is Google Cloud as the operator sees it.
 type Cloud interface {
 	Accounts
@@ -75,6 +83,7 @@ type Cloud interface {
 	Policies
 	Catalog
 	Tester
+	Settings
 	// Cloud names what is spoken to: "google" or "emulator", and its endpoint.
 	Cloud() (name, endpoint string)
 	// Clock returns what time it is there, as far as is known by now.

@@ -15,21 +15,15 @@ import (
 )
 
 // The permissions that an operator needs on the project that hosts the accounts.
-// A fresh account has no policy of its own yet, so the project's decides.
 var (
-	hostPermissions = []string{
-		"iam.serviceAccounts.create", "iam.serviceAccounts.get",
-		"iam.serviceAccounts.disable", "iam.serviceAccounts.delete",
-	}
-	keyPermissions = []string{
-		"iam.serviceAccountKeys.create", "iam.serviceAccountKeys.list", "iam.serviceAccountKeys.delete",
-	}
+	hostPermissions = grants.AccountPermissions
+	keyPermissions  = grants.KeyPermissions
 )
 
 const (
-	mintPermission    = "iam.serviceAccounts.getAccessToken"
-	mintIDPermission  = "iam.serviceAccounts.getOpenIdToken"
-	letMintPermission = "iam.serviceAccounts.setIamPolicy"
+	mintPermission    = grants.MintPermission
+	mintIDPermission  = grants.MintIDPermission
+	letMintPermission = grants.LetMintPermission
 )
 
 // survey is what is known of the cloud before the first write.
@@ -43,6 +37,10 @@ type survey struct {
 	deliver []grants.Delivery
 	// ahead is by how much the cloud's clock is ahead of this machine's; 0 if they agree.
 	ahead time.Duration
+	// host has those of the permissions on the host project that matter here.
+	host []string
+	// unread has why the policy of a resource could not be read; it is among the refusals.
+	unread map[resource.Name]error
 	// refusals is every lasting reason why the plan cannot be carried out.
 	refusals []error
 }
@@ -51,7 +49,7 @@ type survey struct {
 // says nothing of the plan: no login, no network, a cancelled context.
 func (e *Engine) survey(ctx context.Context, plan grants.Plan) (*survey, error) {
 	var (
-		s     = &survey{roles: map[string]grants.Role{}, policies: map[resource.Name]grants.Document{}}
+		s     = &survey{roles: map[string]grants.Role{}, policies: map[resource.Name]grants.Document{}, unread: map[resource.Name]error{}}
 		mu    sync.Mutex
 		wg    sync.WaitGroup
 		fatal []error
@@ -89,6 +87,7 @@ func (e *Engine) survey(ctx context.Context, plan grants.Plan) (*survey, error) 
 		if err != nil {
 			return err
 		}
+		s.host = have
 		s.mints = slices.Contains(have, mintPermission) &&
 			(len(plan.Task.Audiences) == 0 || slices.Contains(have, mintIDPermission))
 		s.deliver, err = allowed(plan.Task, s.mints, have)
@@ -117,6 +116,7 @@ func (e *Engine) survey(ctx context.Context, plan grants.Plan) (*survey, error) 
 		ask(func() error {
 			doc, err := e.Cloud.ReadPolicy(ctx, edit.Resource)
 			if err != nil {
+				note(func() { s.unread[edit.Resource] = err })
 				return err
 			}
 			note(func() { s.policies[edit.Resource] = doc })

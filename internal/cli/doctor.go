@@ -1,0 +1,221 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/lifecycle"
+)
+
+type doctorOptions struct {
+	taskOptions
+	files       []string
+	role        bool
+	json, quiet bool
+}
+
+func newDoctorCmd(e *Env) *cli.Command {
+	return &cli.Command{
+		Name:  "doctor",
+		Usage: "find out whether you can run tasks here, and what mends it if not",
+		UsageText: `taskiam doctor                          # this machine and the login
+taskiam doctor task.toml                # and what the task needs
+taskiam doctor --role task.toml         # the least role for who runs it`,
+		ArgsUsage: "[FILE...]",
+		Description: `Asks whose the login is, which APIs are enabled, which permissions you have on each
+resource, what the organisation forbids, and looks at the clock, the folders and
+bubblewrap. Each line that is not ok says what mends it. Writes nothing.
+
+With --role it prints the custom roles that hold what the operator of these tasks
+needs and nothing else, as commands for somebody who may grant them.`,
+		Flags: append([]cli.Flag{
+			&cli.BoolFlag{Name: "role", Usage: "print the least roles for the operator of the tasks; with --" + flagOperatorMember + " for somebody else"},
+			newJSONFlag(),
+			newQuietFlag(),
+		}, newTaskFlags()...),
+		Action: action(
+			func(c *cli.Context) (doctorOptions, error) { return parseDoctor(c, e.Getenv) },
+			func(ctx context.Context, o doctorOptions) error { return runDoctor(ctx, e, o) }),
+	}
+}
+
+func parseDoctor(c *cli.Context, getenv func(string) string) (doctorOptions, error) {
+	o := doctorOptions{files: words(c), role: c.Bool("role"), json: c.Bool(flagJSON), quiet: c.Bool(flagQuiet)}
+	var err error
+	if o.taskOptions, err = parseTask(c, getenv); err != nil {
+		return o, err
+	}
+	for _, f := range o.files {
+		if f == "" {
+			return o, usage(c, "the manifest's name is empty")
+		}
+	}
+	if o.role && len(o.files) == 0 {
+		return o, usage(c, "--role is for the tasks of some manifest: which?")
+	}
+	return o, nil
+}
+
+// doctorDocument is what `doctor --json` prints.
+type doctorDocument struct {
+	Schema   string        `json:"schema"` // taskiam.doctor/v1
+	OK       bool          `json:"ok"`     // whether there is no problem
+	Cloud    string        `json:"cloud"`  // "" if there is no login to ask it with
+	Endpoint string        `json:"endpoint"`
+	Operator string        `json:"operator"` // "" if nobody is logged in
+	Tasks    []string      `json:"tasks"`
+	Findings []findingView `json:"findings"`
+}
+
+// findingView is one line of the examination.
+type findingView struct {
+	About string   `json:"about"`
+	What  string   `json:"what"`
+	State string   `json:"state"` // "ok", "warning", "problem" or "not known"
+	Says  string   `json:"says"`
+	Mend  []string `json:"mend"` // what mends it; commands, where there are any
+}
+
+func runDoctor(ctx context.Context, e *Env, o doctorOptions) error {
+	var patients []lifecycle.Patient
+	for _, file := range o.files {
+		o.file = file
+		src, err := load(o.taskOptions)
+		if err != nil {
+			return err
+		}
+		patients = append(patients, lifecycle.Patient{Task: src.task, File: quoteShell(file)})
+	}
+	if o.role {
+		return runDoctorRole(ctx, e, o, patients)
+	}
+	doc := doctorDocument{Schema: "taskiam.doctor/v1", Tasks: []string{}, Findings: []findingView{}}
+	for _, p := range patients {
+		doc.Tasks = append(doc.Tasks, p.Task.Name)
+	}
+	findings, err := e.examine(ctx, o, patients, &doc)
+	if err != nil {
+		return err
+	}
+	problems, lacks := 0, false
+	for _, f := range findings {
+		doc.Findings = append(doc.Findings, findingView{f.About, f.What, string(f.Health), f.Says, append([]string{}, f.Mend...)})
+		if f.Health == lifecycle.Broken {
+			problems++
+			lacks = lacks || f.Lacks
+		}
+	}
+	doc.OK = problems == 0
+	if o.json {
+		err = e.printJSON(doc)
+	} else {
+		err = e.showDoctor(doc, problems)
+	}
+	switch {
+	case err != nil || problems == 0:
+		return err
+	case lacks:
+		return fault.New(fault.Denied, "problems found: %d", problems)
+	default:
+		return fault.New(fault.Precondition, "problems found: %d", problems)
+	}
+}
+
+// examine looks at this machine, and at the cloud if there is a login for it.
+func (e *Env) examine(ctx context.Context, o doctorOptions, patients []lifecycle.Patient, doc *doctorDocument) ([]lifecycle.Finding, error) {
+	here := []lifecycle.Finding{e.examineDelivery(), e.examineSandbox()}
+	engine, err := e.engine(ctx, cloudOptions{member: o.member, progress: e.newProgress(o.quiet)})
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		if journals, err := e.journals(); err != nil {
+			here = append(here, lifecycle.Trouble(lifecycle.ThisMachine, "state folder", err))
+		} else {
+			here = append([]lifecycle.Finding{lifecycle.ExamineState(journals)}, here...)
+		}
+		return append(here, lifecycle.Trouble("the cloud", "login", err)), nil
+	}
+	doc.Cloud, doc.Endpoint = engine.Cloud.Cloud()
+	x, err := engine.Examine(ctx, patients)
+	if err != nil {
+		return nil, err
+	}
+	doc.Operator = x.Operator.Member
+	// The state folder, and then the rest of this machine.
+	return append(append(x.Findings[:1:1], here...), x.Findings[1:]...), nil
+}
+
+// examineDelivery looks at where deliveries go if nothing else is said.
+func (e *Env) examineDelivery() lifecycle.Finding {
+	f := lifecycle.Finding{About: lifecycle.ThisMachine, What: "deliveries", Health: lifecycle.Healthy}
+	dir, err := e.deliveryDir("RUN")
+	if err != nil {
+		return lifecycle.Trouble(f.About, f.What, err)
+	}
+	f.Says = "in " + filepath.Dir(dir)
+	if runtime := e.Getenv(envRuntimeDir); runtime == "" || !strings.HasPrefix(dir, runtime) {
+		f.Says += ", on the disk: there is no $" + envRuntimeDir
+	}
+	for at := filepath.Dir(dir); ; at = filepath.Dir(at) {
+		if _, err := os.Lstat(at); errors.Is(err, os.ErrNotExist) && at != filepath.Dir(at) {
+			continue
+		}
+		if err := unix.Access(at, unix.W_OK|unix.X_OK); err != nil {
+			f.Health, f.Says = lifecycle.Broken, "cannot be made in "+filepath.Dir(dir)+": "+at+": "+err.Error()
+			f.Mend = []string{"export " + envRuntimeDir + "=/path/to/a/folder/of/yours", "or taskiam up --" + flagOut + " DIR"}
+		}
+		return f
+	}
+}
+
+// examineSandbox tries what `run --isolate` begins with.
+func (e *Env) examineSandbox() lifecycle.Finding {
+	const what = "bubblewrap"
+	if _, err := e.site(isolateOptions{how: isolateNet}, "", []string{"true"}); err != nil {
+		f := lifecycle.Trouble(lifecycle.ThisMachine, what, err)
+		f.Health, f.Lacks = lifecycle.Doubtful, false // nothing else needs it
+		f.Says = "run --" + flagIsolate + " would refuse: " + f.Says
+		return f
+	}
+	return lifecycle.Finding{About: lifecycle.ThisMachine, What: what, Health: lifecycle.Healthy, Says: "run --" + flagIsolate + " works here"}
+}
+
+func (e *Env) showDoctor(doc doctorDocument, problems int) error {
+	r := newReport()
+	about := ""
+	count := map[string]int{}
+	for _, f := range doc.Findings {
+		count[f.State]++
+		if f.About != about {
+			if about != "" {
+				r.line("")
+			}
+			about = f.About
+			r.line("%s", about)
+		}
+		r.line("  %-9s  %s: %s", f.State, f.What, strings.ReplaceAll(f.Says, "\n", "; "))
+		for _, m := range f.Mend {
+			r.line("             %s", m)
+		}
+	}
+	r.line("")
+	switch warnings, unknown := count[string(lifecycle.Doubtful)], count[string(lifecycle.NotKnown)]; {
+	case problems > 0:
+		r.line("problems: %d, warnings: %d, not known: %d", problems, warnings, unknown)
+	case len(doc.Tasks) == 0:
+		r.line("no problem here; what a task needs: taskiam doctor FILE")
+	case warnings+unknown > 0:
+		r.line("no problem; warnings: %d, not known: %d", warnings, unknown)
+	default:
+		r.line("all is well")
+	}
+	return e.print(r)
+}

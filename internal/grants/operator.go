@@ -1,0 +1,308 @@
+package grants
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/taskiam/taskiam/internal/resource"
+)
+
+// What an operator needs on the project that hosts the accounts. A fresh account has no
+// policy of its own yet, so the project's decides.
+const (
+	MintPermission   = "iam.serviceAccounts.getAccessToken"
+	MintIDPermission = "iam.serviceAccounts.getOpenIdToken"
+	// LetMintPermission does in the place of MintPermission: the operator lets itself mint
+	// on each account, which takes Google a minute or more to follow.
+	LetMintPermission = "iam.serviceAccounts.setIamPolicy"
+)
+
+// AccountPermissions are needed for every run, and KeyPermissions for one that is
+// delivered by key: an upload takes create, and a teardown the other two.
+var (
+	AccountPermissions = []string{
+		"iam.serviceAccounts.create", "iam.serviceAccounts.get",
+		"iam.serviceAccounts.disable", "iam.serviceAccounts.delete",
+	}
+	KeyPermissions = []string{
+		"iam.serviceAccountKeys.create", "iam.serviceAccountKeys.list", "iam.serviceAccountKeys.delete",
+	}
+)
+
+// Constraint is what a constraint of organisation policies comes to on a project. The
+// zero Constraint is not in force.
+type Constraint struct {
+	Enforced bool
+	Allowed  []string // the values that it allows, if it is of those that have values
+}
+
+// Purpose is what a permission of the operator's is for.
+type Purpose string
+
+const (
+	// ForAccounts is to make the run's account and its credential, and to end both.
+	ForAccounts Purpose = "accounts"
+	// ForBinding is to write who has access to a resource.
+	ForBinding Purpose = "binding"
+	// ForRoles is to look into custom roles.
+	ForRoles Purpose = "roles"
+)
+
+// Need is what the operator of a task needs on one resource, for one purpose.
+type Need struct {
+	On          resource.Name
+	Purpose     Purpose
+	Permissions []string
+}
+
+// OperatorNeeds returns what the operator of a task cannot do without: to bring runs of
+// it up, by every kind of delivery that the task may have, to see whether they work, and
+// to take them down. It is the only place that knows.
+func (t Task) OperatorNeeds() []Need {
+	var needs []Need
+	need := func(on resource.Name, purpose Purpose, permissions ...string) {
+		i := slices.IndexFunc(needs, func(n Need) bool { return n.On == on && n.Purpose == purpose })
+		if i < 0 {
+			i = len(needs)
+			needs = append(needs, Need{On: on, Purpose: purpose})
+		}
+		for _, p := range permissions {
+			if !slices.Contains(needs[i].Permissions, p) {
+				needs[i].Permissions = append(needs[i].Permissions, p)
+			}
+		}
+	}
+	host := named("projects/" + t.Project)
+	need(host, ForAccounts, AccountPermissions...)
+	kinds := t.Deliver
+	if len(kinds) == 0 { // up takes the default, and run a metadata server
+		kinds = append(slices.Clone(DefaultDeliver), DeliverMetadata)
+	}
+	for _, kind := range kinds {
+		if kind == DeliverKey {
+			need(host, ForAccounts, KeyPermissions...)
+			continue
+		}
+		need(host, ForAccounts, MintPermission)
+		if len(t.Audiences) > 0 {
+			need(host, ForAccounts, MintIDPermission)
+		}
+	}
+	for _, g := range t.Grants {
+		need(g.Resource, ForBinding, policyPermissions(g.Resource.Type(), g.Bounded())...)
+		if parent, _, custom := strings.Cut(g.Role, "/roles/"); custom {
+			// Without it the role's permissions are not known, and nothing can be proved.
+			need(named(parent), ForRoles, "iam.roles.get")
+		}
+	}
+	return needs
+}
+
+// named returns the project or organization of that name.
+func named(name string) resource.Name {
+	n, _, err := resource.Parse(name)
+	if err != nil {
+		return resource.Name{} // a manifest has been checked by now
+	}
+	return n
+}
+
+// services are those whose permissions do not begin with the first part of their host.
+var services = map[string]string{
+	"cloudresourcemanager.googleapis.com": "resourcemanager", "bigtableadmin.googleapis.com": "bigtable",
+	"bigqueryconnection.googleapis.com": "bigquery", "cloudbilling.googleapis.com": "billing",
+}
+
+// collections are those whose permissions call them otherwise than their names do.
+var collections = map[string]string{"billing.billingAccounts": "billing.accounts"}
+
+// policyPermissions returns what it takes to read and write the policy of a resource; if
+// conditions says so, with conditions in it. What they are called follows from the
+// resource's name: the service, and the collection that it is in.
+func policyPermissions(typ *resource.Type, conditions bool) []string {
+	service := cmp.Or(services[typ.Service], strings.TrimSuffix(typ.Service, ".googleapis.com"))
+	collection := ""
+	for segment := range strings.SplitSeq(typ.Pattern, "/") {
+		if !strings.HasPrefix(segment, "{") {
+			collection = segment
+		}
+	}
+	prefix := service + "." + collection
+	prefix = cmp.Or(collections[prefix], prefix)
+	if typ.API.Dialect == resource.Dataset {
+		// A dataset's access is a part of it (bigquery/docs/reference/rest/v2/datasets/patch).
+		permissions := []string{prefix + ".get", prefix + ".update"}
+		if conditions {
+			permissions = append(permissions, prefix+".setIamPolicy")
+		}
+		return permissions
+	}
+	return []string{prefix + ".getIamPolicy", prefix + ".setIamPolicy"}
+}
+
+// Fence is how a type of resource takes to a condition on the operator's own binding
+// that names the roles which the operator may bind
+// (iam/docs/setting-limits-on-granting-roles).
+type Fence string
+
+const (
+	// FenceHolds means that the operator can bind the roles of the manifests alone.
+	FenceHolds Fence = "holds"
+	// FenceIgnored means that the service does not look at the roles: with such a
+	// condition or without one, the operator can bind every role.
+	FenceIgnored Fence = "ignored"
+	// FenceRefused means that the service does not know the attribute, and refuses every
+	// write to whoever is allowed by such a condition.
+	FenceRefused Fence = "refused"
+	// FenceNotNeeded is for roles that bind nothing.
+	FenceNotNeeded Fence = ""
+)
+
+// FenceOn returns how a type of resource takes to the fence.
+func FenceOn(typ *resource.Type) Fence {
+	switch {
+	case typ.API.Dialect == resource.Dataset:
+		return FenceIgnored
+	case typ.Conditions:
+		return FenceHolds
+	default:
+		return FenceRefused
+	}
+}
+
+// FenceExpression is true as long as no other roles are bound or unbound than these.
+func FenceExpression(roles []string) string {
+	quoted := make([]string, len(roles))
+	for i, r := range roles {
+		quoted[i] = `"` + r + `"`
+	}
+	return `api.getAttribute("iam.googleapis.com/modifiedGrantsByRole", []).hasOnly([` + strings.Join(quoted, ", ") + `])`
+}
+
+// FenceTitle is the title of the condition with the fence.
+const FenceTitle = "taskiam fence"
+
+// OperatorRole is a custom role for operators.
+type OperatorRole struct {
+	Parent      string // projects/ID or organizations/NUMBER; "" if it is not known whose the resource is
+	ID          string
+	Title       string
+	Description string
+	Permissions []string
+}
+
+// Name returns the role as policies name it.
+func (r OperatorRole) Name() string { return cmp.Or(r.Parent, "projects/PROJECT") + "/roles/" + r.ID }
+
+// OperatorBinding is what binds an operator's role.
+type OperatorBinding struct {
+	Resource resource.Name
+	Binding
+	Fence Fence
+}
+
+// OperatorAccess is the least that the operator of some tasks needs.
+type OperatorAccess struct {
+	Roles    []OperatorRole
+	Bindings []OperatorBinding
+}
+
+// folderRole holds what binding on a folder takes. There are no custom roles of folders,
+// and those of its organization are not for everybody to make.
+const folderRole = "roles/resourcemanager.folderIamAdmin"
+
+// NewOperatorAccess returns the least that a member needs who is to be the operator of
+// the tasks: a role on the project of the accounts, and for each resource one that reads
+// and writes its policy, fenced in where that is possible. home returns the project of a
+// resource whose name does not say it, or "".
+func NewOperatorAccess(tasks []Task, member string, home func(resource.Name) string) OperatorAccess {
+	var out OperatorAccess
+	role := func(n Need) string {
+		if n.On.Type().Kind == "folder" {
+			return folderRole
+		}
+		r := roleFor(n, home)
+		i := slices.IndexFunc(out.Roles, func(o OperatorRole) bool { return o.Name() == r.Name() })
+		if i < 0 {
+			i = len(out.Roles)
+			out.Roles = append(out.Roles, r)
+		}
+		for _, p := range n.Permissions {
+			if !slices.Contains(out.Roles[i].Permissions, p) {
+				out.Roles[i].Permissions = append(out.Roles[i].Permissions, p)
+			}
+		}
+		return out.Roles[i].Name()
+	}
+	for _, t := range tasks {
+		for _, n := range t.OperatorNeeds() {
+			b := OperatorBinding{Resource: n.On, Binding: Binding{Role: role(n), Member: member}}
+			if n.Purpose == ForBinding {
+				if b.Fence = FenceOn(n.On.Type()); b.Fence == FenceHolds {
+					b.Condition = Condition{Title: FenceTitle, Expression: FenceExpression(rolesOn(tasks, n.On))}
+				}
+			}
+			if !slices.Contains(out.Bindings, b) {
+				out.Bindings = append(out.Bindings, b)
+			}
+		}
+	}
+	return out
+}
+
+// rolesOn returns the roles that the tasks bind on a resource.
+func rolesOn(tasks []Task, on resource.Name) []string {
+	var roles []string
+	for _, t := range tasks {
+		for _, g := range t.Grants {
+			if g.Resource == on && !slices.Contains(roles, g.Role) {
+				roles = append(roles, g.Role)
+			}
+		}
+	}
+	return roles
+}
+
+// roleFor returns the role for a need, without permissions.
+func roleFor(n Need, home func(resource.Name) string) OperatorRole {
+	var r OperatorRole
+	switch project := cmp.Or(n.On.Project(), home(n.On)); {
+	case n.On.Type().Kind == "organization":
+		r.Parent = n.On.Relative()
+	case project != "":
+		r.Parent = "projects/" + project
+	}
+	switch n.Purpose {
+	case ForAccounts:
+		r.ID, r.Title = "taskiamOperator", "taskiam operator"
+		r.Description = "Makes and ends the accounts of tasks and their credentials"
+	case ForRoles:
+		r.ID, r.Title = "taskiamRoles", "taskiam operator: roles"
+		r.Description = "Looks into the custom roles that tasks are granted"
+	case ForBinding:
+		kind := n.On.Type().Kind
+		r.ID, r.Title = "taskiamBind"+camel(kind), "taskiam operator: binding on a "+kind
+		r.Description = "Reads and writes who has access to a " + kind
+	}
+	return r
+}
+
+// camel writes words as one: "service account" is ServiceAccount.
+func camel(words string) string {
+	var b strings.Builder
+	up := true
+	for _, c := range words {
+		switch {
+		case !unicode.IsLetter(c) && !unicode.IsDigit(c):
+			up = true
+		case up:
+			b.WriteRune(unicode.ToUpper(c))
+			up = false
+		default:
+			b.WriteRune(c)
+		}
+	}
+	return b.String()
+}
