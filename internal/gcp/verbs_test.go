@@ -134,6 +134,14 @@ func verbs(t *testing.T) []verb {
 			request{"GET", "https://storage.googleapis.com/storage/v1/b/acme-reports?fields=iamConfiguration%2CprojectNumber", nil, nil}},
 		{"ancestors", func(ctx context.Context, c *Client) error { _, err := c.Ancestors(ctx, "acme-agents"); return err },
 			request{"POST", "https://cloudresourcemanager.googleapis.com/v1/projects/acme-agents:getAncestry", nil, object{}}},
+		{"enabled services", func(ctx context.Context, c *Client) error {
+			_, err := c.EnabledServices(ctx, "acme-agents", []string{"iam.googleapis.com", "pubsub.googleapis.com"})
+			return err
+		}, request{"GET", "https://serviceusage.googleapis.com/v1/projects/acme-agents/services:batchGet?names=projects%2Facme-agents%2Fservices%2Fiam.googleapis.com&names=projects%2Facme-agents%2Fservices%2Fpubsub.googleapis.com", nil, nil}},
+		{"constraint", func(ctx context.Context, c *Client) error {
+			_, err := c.Constraint(ctx, "acme-agents", "iam.disableServiceAccountKeyUpload")
+			return err
+		}, request{"GET", "https://orgpolicy.googleapis.com/v2/projects/acme-agents/policies/iam.disableServiceAccountKeyUpload:getEffectivePolicy", nil, nil}},
 		{"whoami", func(ctx context.Context, c *Client) error { _, err := c.Whoami(ctx); return err },
 			request{"POST", tokenInfoURL, nil, "access_token=operator"}},
 		{"key token", func(ctx context.Context, c *Client) error { _, err := c.KeyToken(ctx, key); return err },

@@ -266,8 +266,10 @@ func (x *examination) examineProjects(ctx context.Context, patients []Patient, s
 	for i, p := range patients {
 		host := p.Task.Project
 		hosts[host] = append(hosts[host], i)
-		for _, s := range []string{"iam.googleapis.com", "iamcredentials.googleapis.com", "cloudresourcemanager.googleapis.com"} {
-			want(host, s)
+		want(host, "iam.googleapis.com")
+		want(host, "cloudresourcemanager.googleapis.com")
+		if slices.ContainsFunc(p.Task.OperatorNeeds(), func(n grants.Need) bool { return slices.Contains(n.Permissions, mintPermission) }) {
+			want(host, "iamcredentials.googleapis.com")
 		}
 		for _, n := range bindingNeeds(p.Task) {
 			want(cmp.Or(n.On.Project(), x.homeOf(ctx, n.On)), n.On.Type().API.Host)
