@@ -224,9 +224,9 @@ func (e *Env) showOperator(doc operatorDocument, a grants.OperatorAccess) error 
 			r.line("# %s", note)
 		}
 	}
-	r.line("#\n# Not needed for a run, but on the same project for")
+	r.line("#\n# No run needs these on the project of the accounts; they are for")
 	for _, o := range doc.Optional {
-		r.line("#   %s: %s", o.For, o.Permission)
+		r.row("#   "+o.Permission, o.For)
 	}
 	return e.print(r)
 }

@@ -127,6 +127,7 @@ func TestEmulatorGetsProductionRequests(t *testing.T) {
 	}
 	want := map[string]bool{
 		"iam.googleapis.com": true, "iamcredentials.googleapis.com": true, "oauth2.googleapis.com": true,
+		"orgpolicy.googleapis.com": true, "serviceusage.googleapis.com": true,
 		"cloudresourcemanager.googleapis.com": true, "storage.googleapis.com": true, "bigquery.googleapis.com": true, "cloudasset.googleapis.com": true,
 	}
 	if diff := cmp.Diff(want, hosts); diff != "" {

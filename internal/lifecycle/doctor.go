@@ -176,7 +176,11 @@ func (x *examination) examineTask(ctx context.Context, p Patient) *survey {
 	}
 	for _, err := range s.refusals {
 		if !said[err] && !disabledService(err) {
-			x.add(Trouble(about, "up would refuse", err))
+			f := Trouble(about, "up would refuse", err)
+			if f.Lacks {
+				f.Mend = append([]string{p.minimal()}, f.Mend...)
+			}
+			x.add(f)
 		}
 	}
 	x.add(lines...)
