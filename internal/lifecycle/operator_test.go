@@ -245,6 +245,9 @@ func TestLeastRole(t *testing.T) {
 	for _, r := range all.Roles {
 		for _, p := range r.Permissions {
 			n++
+			if crowdSize < 100 && n%4 != 0 { // under the race detector some will do: go test leaves out each
+				continue
+			}
 			t.Run(r.ID+" without "+p, func(t *testing.T) {
 				t.Parallel()
 				w := newFreshWorld(t, nil)
