@@ -20,6 +20,8 @@ func TestDocumentsHaveExactlyTheseFields(t *testing.T) {
 	}
 	view := runView{Grants: []grantView{{}}, Server: &serverView{}}
 	binding := bindingView{Condition: &conditionView{}}
+	dropped := []droppedView{{bindingView: binding}}
+	const drops = ` dropped dropped.resource dropped.role dropped.member dropped.condition dropped.condition.title dropped.condition.expression dropped.state`
 	for _, c := range []struct {
 		document any
 		want     string
@@ -30,21 +32,21 @@ func TestDocumentsHaveExactlyTheseFields(t *testing.T) {
 		{renewalDocument{Schema: "taskiam.renewal/v1", runView: view}, "schema was elapsed_ms " + run},
 		{envDocument{Schema: "taskiam.env/v1"}, "schema run task account project expires env"},
 		{tokenDocument{Schema: "taskiam.token/v1"}, "schema run account token expires"},
-		{receiptDocument{Schema: "taskiam.receipt/v1", Runs: []receiptView{{Steps: []stepView{{}}}}}, "schema " + runs(
-			`run task account already clean left elapsed_ms error steps steps.step steps.on steps.error steps.elapsed_ms`)},
-		{sweepDocument{Schema: "taskiam.sweep/v1", Projects: []sweptProjectView{{Runs: []sweptRunView{{Steps: []stepView{{}}}}}}},
+		{receiptDocument{Schema: "taskiam.receipt/v1", Runs: []receiptView{{Steps: []stepView{{}}, Dropped: dropped}}}, "schema " + runs(
+			`run task account already clean left elapsed_ms error steps steps.step steps.on steps.error steps.elapsed_ms`+drops)},
+		{sweepDocument{Schema: "taskiam.sweep/v1", Projects: []sweptProjectView{{Runs: []sweptRunView{{Steps: []stepView{{}}, Dropped: dropped}}}}},
 			`schema dry_run elapsed_ms projects projects.project projects.accounts projects.searched projects.short projects.unread projects.error
 			projects.runs projects.runs.run projects.runs.task projects.runs.account projects.runs.expires projects.runs.kind projects.runs.state
 			projects.runs.bound projects.runs.looked projects.runs.left projects.runs.error projects.runs.steps projects.runs.steps.step
-			projects.runs.steps.on projects.runs.steps.error projects.runs.steps.elapsed_ms`},
+			projects.runs.steps.on projects.runs.steps.error projects.runs.steps.elapsed_ms` + strings.ReplaceAll(drops, " ", " projects.runs.")},
 		{recordDocument{
 			Schema: "taskiam.record/v1", Renewals: []renewedView{{}}, Declared: []declaredView{{}}, Granted: []grantedView{{Condition: &conditionView{}}},
-			Minted: mintedView{Keys: []keyView{{}}}, Steps: []pastStepView{{}}, Checks: []checkView{{}},
+			Dropped: dropped, Minted: mintedView{Keys: []keyView{{}}}, Steps: []pastStepView{{}}, Checks: []checkView{{}},
 		}, `schema run task state cloud endpoint operator project account unique_id manifest manifest_sha256 reason started up expires renewals renewals.at renewals.expires renewals.state clock_ahead_seconds down closed clean
 			declared declared.role declared.resource declared.prefix declared.condition declared.ends_by_itself declared.works_until declared.readiness declared.why declared.known_at
 			granted granted.role granted.resource granted.condition granted.condition.title granted.condition.expression granted.read_back granted.state
 			minted minted.keys minted.keys.id minted.keys.until minted.keys.state minted.tokens minted.tokens_until
-			steps steps.at steps.step steps.on steps.error checks checks.what checks.ok checks.found`},
+			steps steps.at steps.step steps.on steps.error checks checks.what checks.ok checks.found` + drops},
 		{doctorDocument{Schema: "taskiam.doctor/v1", Findings: []findingView{{}}},
 			"schema ok cloud endpoint operator tasks findings findings.about findings.what findings.state findings.says findings.mend"},
 		{operatorDocument{Schema: "taskiam.operator/v1", Roles: []operatorRoleView{{}}, Bindings: []operatorBindingView{{Condition: &conditionView{}}}, Optional: []optionalView{{}}},
@@ -52,12 +54,13 @@ func TestDocumentsHaveExactlyTheseFields(t *testing.T) {
 			bindings bindings.resource bindings.full_resource bindings.role bindings.member bindings.condition bindings.condition.title bindings.condition.expression bindings.fence
 			optional optional.permission optional.for`},
 		{planDocument{
-			Schema: "taskiam.plan/v1", Edits: []editView{{Bindings: []editBindingView{{Condition: &conditionView{}, Offer: &offerView{}}}}},
+			Schema: "taskiam.plan/v1", Edits: []editView{{Bindings: []editBindingView{{Condition: &conditionView{}, Offer: &offerView{}}}, Dropped: []bindingView{binding}}},
 			Notes: []noteView{{}}, Ambient: []ambientView{{Bindings: []bindingView{binding}}}, Refusals: []refusalView{{}},
 		}, `schema task manifest cloud endpoint operator project account ttl_seconds expires deliver calls
 			edits edits.resource edits.bindings edits.bindings.grant edits.bindings.role edits.bindings.condition
 			edits.bindings.condition.title edits.bindings.condition.expression edits.bindings.ends_by_itself edits.bindings.works_until edits.bindings.permissions
 			edits.bindings.offer edits.bindings.offer.toml edits.bindings.offer.widens
+			edits.dropped edits.dropped.role edits.dropped.member edits.dropped.condition edits.dropped.condition.title edits.dropped.condition.expression
 			notes notes.grant notes.text
 			ambient ambient.resource ambient.known ambient.bindings ambient.bindings.role ambient.bindings.member
 			ambient.bindings.condition ambient.bindings.condition.title ambient.bindings.condition.expression

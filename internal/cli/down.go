@@ -85,15 +85,17 @@ type receiptDocument struct {
 
 // receiptView is what came of one teardown.
 type receiptView struct {
-	Run     string     `json:"run"`
-	Task    string     `json:"task"`
-	Account string     `json:"account"`
-	Already bool       `json:"already"` // it was down before
-	Clean   bool       `json:"clean"`   // checked: nothing is left
-	Left    []string   `json:"left"`
-	Steps   []stepView `json:"steps"`
-	Elapsed int64      `json:"elapsed_ms"`
-	Error   string     `json:"error"` // "" for none
+	Run     string   `json:"run"`
+	Task    string   `json:"task"`
+	Account string   `json:"account"`
+	Already bool     `json:"already"` // it was down before
+	Clean   bool     `json:"clean"`   // checked: nothing is left
+	Left    []string `json:"left"`
+	// Dropped is what this teardown's writes left out of others' deleted members.
+	Dropped []droppedView `json:"dropped"`
+	Steps   []stepView    `json:"steps"`
+	Elapsed int64         `json:"elapsed_ms"`
+	Error   string        `json:"error"` // "" for none
 }
 
 // stepView is one step of a teardown.
@@ -188,7 +190,7 @@ func (e *Env) down(ctx context.Context, run *journal.Run, wait time.Duration, p 
 func viewReceipt(r *lifecycle.Receipt, err error) receiptView {
 	return receiptView{
 		Run: string(r.Run), Task: r.Task, Account: r.Email, Already: r.Already, Clean: err == nil && len(r.Left) == 0,
-		Left: append([]string{}, r.Left...), Steps: viewSteps(r.Steps), Elapsed: r.Elapsed.Milliseconds(), Error: message(err),
+		Left: append([]string{}, r.Left...), Dropped: viewDropped(r), Steps: viewSteps(r.Steps), Elapsed: r.Elapsed.Milliseconds(), Error: message(err),
 	}
 }
 
@@ -237,6 +239,7 @@ func (v receiptView) show(r *report) {
 		r.row("  "+s.Step, s.On, outcome, span(time.Duration(s.Elapsed)*time.Millisecond))
 	}
 	r.line("")
+	showDrops(r, v.Dropped)
 	for _, what := range v.Left {
 		r.line("left: %s", what)
 	}

@@ -71,6 +71,9 @@ type planDocument struct {
 type editView struct {
 	Resource string            `json:"resource"`
 	Bindings []editBindingView `json:"bindings"`
+	// Dropped is what the edit takes away beside: entries of deleted members of others',
+	// which BigQuery refuses to be written back.
+	Dropped []bindingView `json:"dropped"`
 }
 
 type editBindingView struct {
@@ -145,7 +148,7 @@ func viewPlan(src source, p *lifecycle.Preview) planDocument {
 		doc.Deliver = append(doc.Deliver, string(kind))
 	}
 	for _, edit := range plan.Edits {
-		v := editView{Resource: edit.Resource.String(), Bindings: []editBindingView{}}
+		v := editView{Resource: edit.Resource.String(), Bindings: []editBindingView{}, Dropped: []bindingView{}}
 		for i, b := range edit.Bindings {
 			grant := src.task.Grants[edit.Grants[i]]
 			v.Bindings = append(v.Bindings, editBindingView{
@@ -153,6 +156,9 @@ func viewPlan(src source, p *lifecycle.Preview) planDocument {
 				EndsByItself: grant.Bounded(), WorksUntil: plan.WorksUntil(grant).UTC(), Offer: viewOffer(grant),
 				Permissions: len(p.Roles[b.Role].Permissions),
 			})
+		}
+		for _, b := range p.Dropped[edit.Resource] {
+			v.Dropped = append(v.Dropped, viewBinding(b))
 		}
 		doc.Edits = append(doc.Edits, v)
 	}
@@ -225,6 +231,7 @@ func (e *Env) showPlan(doc planDocument) error {
 			}
 		}
 	}
+	showPlanDrops(r, doc.Edits)
 	r.line("\nwithout being named, the account would also have")
 	nothing := true
 	for _, a := range doc.Ambient {

@@ -72,6 +72,7 @@ type recordDocument struct {
 	Clean      bool           `json:"clean"`  // every check of the last teardown passed
 	Declared   []declaredView `json:"declared"`
 	Granted    []grantedView  `json:"granted"`
+	Dropped    []droppedView  `json:"dropped"`
 	Minted     mintedView     `json:"minted"`
 	Steps      []pastStepView `json:"steps"`
 	Checks     []checkView    `json:"checks"`
@@ -164,7 +165,7 @@ func viewRecord(r *journal.Run, now time.Time) recordDocument {
 		Cloud: o.Cloud, Endpoint: o.Endpoint, Operator: o.Operator, Project: o.Project,
 		Account: o.Email, UniqueID: r.Account.UniqueID, Manifest: o.ManifestPath, SHA256: o.ManifestSHA256, Reason: o.Reason,
 		Started: r.At.UTC(), Up: at(r.Up), Expires: r.Expires().UTC(), ClockAhead: int64(r.ClockAhead() / time.Second), Down: at(r.Down), Clean: r.State() == journal.Ended,
-		Renewals: []renewedView{}, Declared: []declaredView{}, Granted: []grantedView{}, Steps: []pastStepView{}, Checks: []checkView{},
+		Renewals: []renewedView{}, Declared: []declaredView{}, Granted: []grantedView{}, Dropped: []droppedView{}, Steps: []pastStepView{}, Checks: []checkView{},
 		Minted: mintedView{Keys: []keyView{}, Tokens: r.Tokens, TokensUntil: at(r.TokensUntil)},
 	}
 	for _, n := range r.Renewals {
@@ -178,6 +179,9 @@ func viewRecord(r *journal.Run, now time.Time) recordDocument {
 		doc.Granted = append(doc.Granted, grantedView{
 			Role: v.Role, Resource: shortName(b.Resource), Condition: v.Condition, ReadBack: b.ReadBack, State: string(b.Effect),
 		})
+	}
+	for _, d := range r.Drops {
+		doc.Dropped = append(doc.Dropped, droppedView{shortName(d.Resource), viewBinding(d.Binding.Grants()), string(d.Effect)})
 	}
 	for _, k := range r.Keys {
 		doc.Minted.Keys = append(doc.Minted.Keys, keyView{ID: k.ID, Until: at(k.ValidBefore), State: string(k.Effect)})
@@ -222,6 +226,7 @@ func (d recordDocument) show(r *report) {
 	for _, g := range d.Granted {
 		r.row("  "+g.Role, g.Resource, g.seen(), standing(g.State))
 	}
+	showDrops(r, d.Dropped)
 	r.line("minted:")
 	for _, k := range d.Minted.Keys {
 		r.row("  key "+orDash(k.ID), "until "+momentOr(k.Until, "-"), standing(k.State))

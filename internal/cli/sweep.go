@@ -120,8 +120,10 @@ type sweptRunView struct {
 	Bound   []string   `json:"bound"`   // what binds it, in a dry run
 	Looked  []string   `json:"looked"`  // where that was looked for
 	Left    []string   `json:"left"`
-	Steps   []stepView `json:"steps"`
-	Error   string     `json:"error"` // "" for none
+	// Dropped is what the writes left out of others' deleted members.
+	Dropped []droppedView `json:"dropped"`
+	Steps   []stepView    `json:"steps"`
+	Error   string        `json:"error"` // "" for none
 }
 
 func runSweep(ctx context.Context, e *Env, o sweepOptions) error {
@@ -205,7 +207,7 @@ func viewSweep(s *lifecycle.Sweep, dryRun bool) sweepDocument {
 func viewSwept(r lifecycle.SweptRun) sweptRunView {
 	v := sweptRunView{
 		Run: string(r.Run), Task: r.Task, Account: r.Email, Kind: string(r.Kind), State: string(r.State),
-		Bound: append([]string{}, r.Bound...), Looked: []string{}, Left: []string{}, Steps: []stepView{}, Error: message(r.Err),
+		Bound: append([]string{}, r.Bound...), Looked: []string{}, Left: []string{}, Dropped: []droppedView{}, Steps: []stepView{}, Error: message(r.Err),
 	}
 	if !r.Expires.IsZero() {
 		expires := r.Expires.UTC()
@@ -213,7 +215,7 @@ func viewSwept(r lifecycle.SweptRun) sweptRunView {
 	}
 	if r.Receipt != nil {
 		v.Looked, v.Left = append(v.Looked, r.Receipt.Looked...), append(v.Left, r.Receipt.Left...)
-		v.Steps = viewSteps(r.Receipt.Steps)
+		v.Dropped, v.Steps = viewDropped(r.Receipt), viewSteps(r.Receipt.Steps)
 	}
 	return v
 }
@@ -260,6 +262,7 @@ func (p sweptProjectView) show(r *report) {
 		if len(v.Bound) > 0 {
 			r.line("%s is bound on %s", v.Account, strings.Join(v.Bound, ", "))
 		}
+		showDrops(r, v.Dropped)
 		for _, what := range v.Left {
 			r.line("left: %s", what)
 		}

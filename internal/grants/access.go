@@ -207,13 +207,13 @@ func (a *Access) Room(add []Binding) error {
 	return conditionRoom(all, missing(all, add))
 }
 
-// Dropped names the deleted principals that Encode leaves out. They are dead already,
-// and BigQuery refuses a list that names one.
-func (a *Access) Dropped() []string {
-	var out []string
+// Dropped returns the entries of deleted principals, which Encode leaves out. They give
+// nobody anything any more, and BigQuery refuses a list that names one.
+func (a *Access) Dropped() []Binding {
+	var out []Binding
 	for _, e := range a.entries {
 		if e.dead() {
-			out = append(out, e.members[0])
+			out = append(out, Binding{e.role, e.members[0], e.condition})
 		}
 	}
 	return out

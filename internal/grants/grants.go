@@ -125,6 +125,9 @@ type Document interface {
 	Bindings() []Binding
 	// Room returns an error that says which limit of Google's the additions would break.
 	Room(add []Binding) error
+	// Dropped returns what a write of the document takes away beside what was edited:
+	// members that Google names and refuses to be written back.
+	Dropped() []Binding
 	// Etag is the version that a write must replace; "" if Google sent none.
 	Etag() string
 	// Encode returns the document as Google is to be sent it.

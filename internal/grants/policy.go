@@ -221,6 +221,10 @@ func (p *Policy) Room(add []Binding) error {
 	return conditionRoom(all, fresh)
 }
 
+// Dropped returns nothing: an allow policy is written back with its deleted members
+// (iam/docs/deleted-principals).
+func (p *Policy) Dropped() []Binding { return nil }
+
 // Encode returns the policy as it is to be sent: of version 3 where a condition is in
 // it, which Google demands, and always with its etag, without which a write would
 // silently replace somebody else's.

@@ -110,7 +110,7 @@ func TestKindsStayAsTheyAre(t *testing.T) {
 	want := []string{
 		"account created", "account deleted", "account disabled", "account intended",
 		"bind intended", "bound", "closed", "deliver intended", "delivered", "down began",
-		"failed", "grant ready", "key created", "key deleted", "key intended", "opened",
+		"drop intended", "dropped", "failed", "grant ready", "key created", "key deleted", "key intended", "opened",
 		"process started", "process stopped", "read back", "removed",
 		"renew intended", "renew undone", "renewed", "token minted", "unbound", "up",
 	}

@@ -119,6 +119,20 @@ type ReadBack struct {
 	Binding
 }
 
+// DropIntended announces that the next write of a dataset's access list leaves out the
+// entry of a deleted member of somebody else's: BigQuery refuses a list that names one.
+type DropIntended struct {
+	// Resource is a full resource name.
+	Resource string `json:"resource"`
+	Binding
+}
+
+// Dropped means that the list was written without the entry.
+type Dropped struct {
+	Resource string `json:"resource"`
+	Binding
+}
+
 // KeyIntended announces the upload of a key, whose id only Google knows.
 type KeyIntended struct{}
 
@@ -252,6 +266,8 @@ func (AccountCreated) kind() string  { return "account created" }
 func (BindIntended) kind() string    { return "bind intended" }
 func (Bound) kind() string           { return "bound" }
 func (ReadBack) kind() string        { return "read back" }
+func (DropIntended) kind() string    { return "drop intended" }
+func (Dropped) kind() string         { return "dropped" }
 func (KeyIntended) kind() string     { return "key intended" }
 func (KeyCreated) kind() string      { return "key created" }
 func (TokenMinted) kind() string     { return "token minted" }
@@ -280,7 +296,7 @@ var kinds = func() map[string]Record {
 		Opened{}, AccountIntended{}, AccountCreated{}, BindIntended{}, Bound{}, ReadBack{},
 		KeyIntended{}, KeyCreated{}, TokenMinted{}, DeliverIntended{}, Delivered{},
 		GrantReady{}, ProcessStarted{}, ProcessStopped{}, Up{}, RenewIntended{}, Renewed{},
-		RenewUndone{}, DownBegan{}, Unbound{},
+		RenewUndone{}, DownBegan{}, Unbound{}, DropIntended{}, Dropped{},
 		KeyDeleted{}, AccountDisabled{}, AccountDeleted{}, Removed{}, Failed{}, Closed{},
 	} {
 		m[r.kind()] = r

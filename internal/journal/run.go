@@ -18,7 +18,9 @@ type Run struct {
 
 	Account  Account
 	Bindings []RunBinding
-	Keys     []Key
+	// Drops is what of others' deleted members the run's edits of datasets left out.
+	Drops []Drop
+	Keys  []Key
 	// Tokens counts the access tokens that were recorded.
 	Tokens int
 	// TokensUntil is when the last access token that was recorded ends; zero if none was.
@@ -79,6 +81,18 @@ type RunBinding struct {
 	Effect   Effect
 	// ReadBack reports whether the binding was seen by a read after the write.
 	ReadBack bool
+}
+
+// Drop is the entry of a deleted member of somebody else's, which a write of a dataset's
+// access list left out because BigQuery refuses a list that names one. Its effect is
+// [Maybe] if the write was announced and its outcome is not known, and [Done] if the
+// entry is gone.
+type Drop struct {
+	// Resource is a full resource name.
+	Resource string
+	Binding  Binding
+	Effect   Effect
+	At       time.Time // of the latest record
 }
 
 // Key is a key of the account. ID is empty if it may have been uploaded and Google's
@@ -282,6 +296,10 @@ func (r *Run) add(e entry) {
 	case Unbound:
 		r.binding(rec.Resource, rec.Binding).Effect = Undone
 		r.step(e.at, "take away "+rec.Role, rec.Resource)
+	case DropIntended:
+		*r.drop(rec.Resource, rec.Binding) = Drop{rec.Resource, rec.Binding, Maybe, e.at}
+	case Dropped:
+		*r.drop(rec.Resource, rec.Binding) = Drop{rec.Resource, rec.Binding, Done, e.at}
 	case KeyIntended:
 		r.Keys = append(r.Keys, Key{Effect: Maybe})
 	case KeyCreated:
@@ -375,6 +393,17 @@ func (r *Run) binding(resource string, b Binding) *RunBinding {
 	return &r.Bindings[len(r.Bindings)-1]
 }
 
+// drop returns the entry of this identity, and adds it if there is none.
+func (r *Run) drop(resource string, b Binding) *Drop {
+	for i := range r.Drops {
+		if r.Drops[i].Resource == resource && r.Drops[i].Binding == b {
+			return &r.Drops[i]
+		}
+	}
+	r.Drops = append(r.Drops, Drop{Resource: resource, Binding: b})
+	return &r.Drops[len(r.Drops)-1]
+}
+
 func (r *Run) key(id string) *Key {
 	for i := range r.Keys {
 		if r.Keys[i].ID == id {
@@ -408,6 +437,7 @@ func (r *Run) process(pid int, start string) *Process {
 func (r *Run) clone() *Run {
 	c := *r
 	c.Bindings = slices.Clone(r.Bindings)
+	c.Drops = slices.Clone(r.Drops)
 	c.Keys = slices.Clone(r.Keys)
 	c.Delivery = slices.Clone(r.Delivery)
 	c.Grants = slices.Clone(r.Grants)

@@ -60,8 +60,9 @@ func (u *ascent) write(ctx context.Context, edit grants.Edit, also ...fault.Kind
 			}
 			return changed
 		},
-		check:   func(stored grants.Document) error { return survived(stored, edit) },
-		passing: slices.Concat(invisible, also),
+		check:    func(stored grants.Document) error { return survived(stored, edit) },
+		dropping: journalDrops(u.journal, edit.Resource),
+		passing:  slices.Concat(invisible, also),
 	})
 }
 

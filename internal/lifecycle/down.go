@@ -28,6 +28,8 @@ type Receipt struct {
 	Steps   []Step
 	// Left names what could not be taken away. Empty means: checked, nothing is left.
 	Left []string
+	// Dropped is what of others' deleted members the writes left out.
+	Dropped []Drop
 	// Looked says, in words, where bindings were looked for beside the journal.
 	Looked  []string
 	Elapsed time.Duration
@@ -453,6 +455,7 @@ func (d *descent) unbind(ctx context.Context, name resource.Name) bool {
 				seen = d.target.removeFrom(doc, d.account.UniqueID)
 				return seen
 			},
+			dropping: d.dropped(name),
 		})
 		if err != nil && !fault.Is(err, fault.NotFound) { // a resource that is gone binds nobody
 			return err

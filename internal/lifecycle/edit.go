@@ -47,6 +47,10 @@ type policyEdit struct {
 	change func(grants.Document) bool
 	// check sees what Google says it stored; it may be nil.
 	check func(stored grants.Document) error
+	// dropping is told of the deleted members that the write leaves out beside the change:
+	// once before it, when an error keeps it from being made, and once, with done, after
+	// it. It may be nil where no document drops any.
+	dropping func(drops []grants.Binding, done bool) error
 	// passing are the kinds of error that go away by themselves, such as those on an
 	// account that is not seen everywhere yet. They are waited for within visibleWithin.
 	passing []fault.Kind
@@ -198,12 +202,20 @@ func (t *try) writeIn(ctx context.Context, turn *journal.Turn, doc grants.Docume
 		turn.End()
 		return nil
 	}
+	drops := doc.Dropped()
+	if err := t.drop(drops, false); err != nil {
+		turn.End()
+		return err
+	}
 	stored, err := t.Cloud.TryWritePolicy(ctx, t.name, doc)
 	turn.Wrote()
 	if err == nil {
 		turn.Accepted(t.roundTrip)
 	}
 	t.end(turn, err)
+	if err == nil {
+		err = t.drop(drops, true)
+	}
 	if err != nil || t.check == nil {
 		return err
 	}

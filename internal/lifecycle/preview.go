@@ -21,6 +21,8 @@ type Preview struct {
 	// Ambient is what everybody has, on the plan's resources and on all that is above
 	// them and the account, as far as it can be seen.
 	Ambient []AmbientAccess
+	// Dropped is what of others' deleted members the writes would leave out, by resource.
+	Dropped map[resource.Name][]grants.Binding
 	// Unseen names, in words, what is above a resource and cannot be found.
 	Unseen []string
 	// Refusals is every reason why up would refuse.
@@ -48,7 +50,11 @@ func (e *Engine) Preview(ctx context.Context, plan grants.Plan) (*Preview, error
 		plan = plan.BeginAt(plan.Began.Add(s.ahead))
 		e.warnOfClock(s.ahead, "a run ends by the cloud's")
 	}
-	p := &Preview{Plan: plan, Operator: s.operator, Roles: s.roles, Refusals: s.refusals, Calls: calls(plan, s)}
+	p := &Preview{Plan: plan, Operator: s.operator, Roles: s.roles, Refusals: s.refusals, Calls: calls(plan, s),
+		Dropped: map[resource.Name][]grants.Binding{}}
+	for name, doc := range s.policies {
+		p.Dropped[name] = doc.Dropped()
+	}
 	names, unseen := e.above(ctx, plan)
 	p.Unseen, p.Ambient = unseen, e.ambient(ctx, names, s)
 	return p, nil

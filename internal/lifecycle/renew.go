@@ -413,7 +413,8 @@ func (x *extension) move(ctx context.Context, m *move, to time.Time) error {
 				m.touched = m.touched || changed
 				return changed
 			},
-			check: func(stored grants.Document) error { return survived(stored, edit) },
+			check:    func(stored grants.Document) error { return survived(stored, edit) },
+			dropping: journalDrops(x.journal, m.resource),
 		})
 		if err == nil && len(missing) > 0 {
 			err = x.gone(m, missing)

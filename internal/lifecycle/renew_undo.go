@@ -90,6 +90,7 @@ func (x *extension) moveBack(ctx context.Context, m *move, to time.Time) error {
 				changed, missing = m.apply(doc, to)
 				return changed
 			},
+			dropping: journalDrops(x.journal, m.resource),
 			check: func(stored grants.Document) error {
 				if len(missing) > 0 {
 					return nil

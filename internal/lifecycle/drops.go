@@ -1,0 +1,65 @@
+package lifecycle
+
+import (
+	"errors"
+
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/resource"
+)
+
+// Drop is the entry of a deleted member of somebody else's that a write left out, since
+// the service answers it and refuses to have it back.
+type Drop struct {
+	// Resource is a full resource name.
+	Resource string
+	Binding  grants.Binding
+}
+
+// dropRecords says that the next write leaves entries out, or, with done, that it did.
+func dropRecords(name resource.Name, drops []grants.Binding, done bool) []journal.Record {
+	out := make([]journal.Record, len(drops))
+	for i, b := range drops {
+		out[i] = journal.DropIntended{Resource: name.Full(), Binding: journal.BindingOf(b)}
+		if done {
+			out[i] = journal.Dropped{Resource: name.Full(), Binding: journal.BindingOf(b)}
+		}
+	}
+	return out
+}
+
+// journalDrops returns a policyEdit's dropping that tells the journal.
+func journalDrops(j *journal.Journal, name resource.Name) func([]grants.Binding, bool) error {
+	return func(drops []grants.Binding, done bool) error { return j.Append(dropRecords(name, drops, done)...) }
+}
+
+// drop tells the edit's owner what its write leaves out, and whoever watches once it
+// is so.
+func (t *try) drop(drops []grants.Binding, done bool) error {
+	if len(drops) == 0 || t.dropping == nil {
+		return nil
+	}
+	if done {
+		for _, b := range drops {
+			t.report(t.doing, t.name.String(), Known, errors.New("the write dropped "+b.Member+", which is refused when it is written back"))
+		}
+	}
+	return t.dropping(drops, done)
+}
+
+// dropped keeps what the teardown's write of a policy leaves out. A teardown goes on
+// whether or not that can be recorded.
+func (d *descent) dropped(name resource.Name) func([]grants.Binding, bool) error {
+	return func(drops []grants.Binding, done bool) error {
+		d.record(dropRecords(name, drops, done)...)
+		if !done {
+			return nil
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		for _, b := range drops {
+			d.receipt.Dropped = append(d.receipt.Dropped, Drop{name.Full(), b})
+		}
+		return nil
+	}
+}
