@@ -66,5 +66,8 @@ mutants: ## build defects in, one at a time, and expect the tests to notice
 fuzz: ## let the fuzzers look for a minute each
 	$(GO) test -run '^$$' -fuzz FuzzParse -fuzztime 60s ./internal/manifest
 	$(GO) test -run '^$$' -fuzz FuzzServer -fuzztime 60s ./internal/metadata
+	$(GO) test -run '^$$' -fuzz FuzzDocument -fuzztime 60s ./internal/grants
+	$(GO) test -run '^$$' -fuzz FuzzPolicySurvives -fuzztime 60s ./internal/grants
+	$(GO) test -run '^$$' -fuzz FuzzAccessSurvives -fuzztime 60s ./internal/grants
 
 .PHONY: help build demo test check fidelity clients bench faults model soak mutants fuzz
