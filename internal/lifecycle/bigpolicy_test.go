@@ -1,0 +1,68 @@
+package lifecycle_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/taskiam/taskiam/internal/resource"
+)
+
+// manyRoles can be bound on a project.
+var manyRoles = []string{
+	"roles/browser", "roles/pubsub.viewer", "roles/pubsub.publisher", "roles/pubsub.subscriber", "roles/storage.objectViewer",
+	"roles/secretmanager.viewer", "roles/secretmanager.secretAccessor", "roles/bigquery.dataViewer", "roles/bigquery.jobUser", "roles/logging.viewer",
+}
+
+// A policy that is nearly as full as Google allows, of 1,500 principals and "a few 10s of
+// KB", and twenty grants on it and on others: nothing of it is lost.
+func TestPolicyThatIsNearlyFull(t *testing.T) {
+	t.Parallel()
+	const foreigners, size = 1400, 60 << 10
+	synctest.Test(t, func(t *testing.T) {
+		w := newSeededWorld(t, "")
+		name, _, err := resource.Parse("projects/acme-agents")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := w.policy(name)
+		bindings, _ := p["bindings"].([]any)
+		for i, role := range manyRoles { // half of them in a binding of a condition
+			var members []any
+			for n := range foreigners / len(manyRoles) {
+				members = append(members, fmt.Sprintf("user:somebody.else.%02d.%04d@a-long-name.acme.example", i, n))
+			}
+			bindings = append(bindings,
+				object{"role": role, "members": members[:len(members)/2]},
+				object{"role": role, "members": members[len(members)/2:], "condition": object{"title": "theirs", "expression": "true"}})
+		}
+		p["bindings"] = bindings
+		w.setPolicy(name, p)
+		text, err := json.Marshal(w.policy(name))
+		if err != nil || len(text) < size || strings.Count(string(text), "somebody.else") != foreigners {
+			t.Fatalf("the policy has %d bytes, want %d at least (%v)", len(text), size, err)
+		}
+		before := foreign(t, w.policy(name), "")
+		w.before = w.snapshot()
+
+		many := append([]special(nil), specials...)
+		for _, role := range manyRoles {
+			many = append(many, special{name: "projects/acme-agents", role: role})
+		}
+		_, plan := w.up(neighboursManifest(t, many))
+		if diff := cmp.Diff(before, foreign(t, w.policy(name), plan.Email)); diff != "" {
+			t.Errorf("while the run is up, it is not as others left it:\n%s", diff)
+		}
+		if doc, err := w.engine().Cloud.ReadPolicy(t.Context(), name); err != nil || len(doc.Account(plan.Email, "")) != len(manyRoles) {
+			t.Errorf("%d bindings of the run, %v, want %d", len(doc.Account(plan.Email, "")), err, len(manyRoles))
+		}
+		if _, err := w.engine().Down(t.Context(), plan.Run, 0); err != nil {
+			t.Fatal(err)
+		}
+		w.asBefore()
+	})
+}
