@@ -33,15 +33,20 @@ type company struct {
 
 // open sets the company up on an emulator of its own, with state in dir.
 func open(dir, program string, rtt time.Duration, n int, deliver string) (*company, error) {
+	return openWith(dir, program, rtt, seed(n), manifest(n, deliver))
+}
+
+// openWith is open for another company and another task.
+func openWith(dir, program string, rtt time.Duration, seed, manifest []byte) (*company, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
 	c := &company{program: program, rtt: rtt, manifest: filepath.Join(dir, "task.toml")}
-	if err := os.WriteFile(c.manifest, manifest(n, deliver), 0o600); err != nil {
+	if err := os.WriteFile(c.manifest, manifest, 0o600); err != nil {
 		return nil, err
 	}
 	state := filepath.Join(dir, "state", "taskiam", "emulator")
-	gate, addr, stop, err := serve(emulator.Config{Seed: seed(n), RTT: rtt, Dir: state})
+	gate, addr, stop, err := serve(emulator.Config{Seed: seed, RTT: rtt, Dir: state})
 	if err != nil {
 		return nil, err
 	}

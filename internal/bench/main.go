@@ -35,6 +35,7 @@ func main() {
 		crowds  = flag.Bool("crowds", false, "measure many runs at once, and nothing else")
 		soak    = flag.Bool("soak", false, "as load, with a million calls, and what they leave in memory")
 	)
+	policiesOnly := flag.Bool("policies", false, "measure edits of a full policy, and nothing else")
 	metadataOnly := flag.Bool("metadata", false, "measure the metadata server, and nothing else")
 	flag.Parse()
 	measure := func() error { return run(ctx, os.Stdout, *program, *rtt, *rounds) }
@@ -43,6 +44,9 @@ func main() {
 	}
 	if *metadataOnly {
 		measure = func() error { return benchMetadata(ctx, os.Stdout) }
+	}
+	if *policiesOnly {
+		measure = func() error { return onlyPolicies(ctx, os.Stdout, *program, *rtt, *rounds) }
 	}
 	if *crowds {
 		measure = func() error { return onlyCrowds(ctx, os.Stdout, *program, *rtt) }
@@ -94,6 +98,10 @@ func run(ctx context.Context, out io.Writer, program string, rtt time.Duration, 
 	}
 	fmt.Fprintln(out)
 	if err := benchMetadata(ctx, out); err != nil {
+		return err
+	}
+	fmt.Fprintln(out)
+	if err := comparePolicies(ctx, out, filepath.Join(dir, "policies"), program, rtt, rounds); err != nil {
 		return err
 	}
 	fmt.Fprintln(out)
