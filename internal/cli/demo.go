@@ -301,7 +301,7 @@ func (d *demo) up(ctx context.Context, engine *lifecycle.Engine, c *chapter) (*l
 		default:
 			got = "not ready"
 		}
-		c.add(g.Role+" on "+g.on(), "bound", got, detail, result.Grants[i].After)
+		c.add(g.gives()+" on "+g.on(), "bound", got, detail, result.Grants[i].After)
 	}
 	return result, nil
 }

@@ -14,7 +14,7 @@ import (
 func TestDocumentsHaveExactlyTheseFields(t *testing.T) {
 	t.Parallel()
 	const run = `run task state cloud endpoint operator project account started expires renewals renewing_to seconds_left clock_ahead_seconds manifest deliver delivery server server.pid server.running
-		grants grants.role grants.resource grants.prefix grants.condition grants.ends_by_itself grants.works_until grants.readiness grants.why left`
+		grants grants.role grants.permissions grants.resource grants.prefix grants.condition grants.ends_by_itself grants.works_until grants.readiness grants.why left`
 	runs := func(fields string) string {
 		return "runs runs." + strings.Join(strings.Fields(fields), " runs.")
 	}
@@ -39,11 +39,15 @@ func TestDocumentsHaveExactlyTheseFields(t *testing.T) {
 			projects.runs projects.runs.run projects.runs.task projects.runs.account projects.runs.expires projects.runs.kind projects.runs.state
 			projects.runs.bound projects.runs.looked projects.runs.left projects.runs.error projects.runs.steps projects.runs.steps.step
 			projects.runs.steps.on projects.runs.steps.error projects.runs.steps.elapsed_ms` + strings.ReplaceAll(drops, " ", " projects.runs.")},
+		{sweptRolesDocument{Schema: "taskiam.swept-roles/v1", Projects: []sweptRolesProjectView{{Roles: []sweptRoleView{{}}}}},
+			`schema dry_run elapsed_ms projects projects.project projects.custom_roles projects.error
+			projects.roles projects.roles.role projects.roles.permissions projects.roles.state projects.roles.why projects.roles.bound projects.roles.error`},
 		{recordDocument{
-			Schema: "taskiam.record/v1", Renewals: []renewedView{{}}, Declared: []declaredView{{}}, Granted: []grantedView{{Condition: &conditionView{}}},
+			Schema: "taskiam.record/v1", Renewals: []renewedView{{}}, Declared: []declaredView{{}}, CustomRoles: []sharedRoleView{{}}, Granted: []grantedView{{Condition: &conditionView{}}},
 			Dropped: dropped, Minted: mintedView{Keys: []keyView{{}}}, Steps: []pastStepView{{}}, Checks: []checkView{{}},
 		}, `schema run task state cloud endpoint operator project account unique_id manifest manifest_sha256 reason started up expires renewals renewals.at renewals.expires renewals.state clock_ahead_seconds down closed clean
-			declared declared.role declared.resource declared.prefix declared.condition declared.ends_by_itself declared.works_until declared.readiness declared.why declared.known_at
+			declared declared.role declared.permissions declared.resource declared.prefix declared.condition declared.ends_by_itself declared.works_until declared.readiness declared.why declared.known_at
+			custom_roles custom_roles.role custom_roles.permissions custom_roles.origin
 			granted granted.role granted.resource granted.condition granted.condition.title granted.condition.expression granted.read_back granted.state
 			minted minted.keys minted.keys.id minted.keys.until minted.keys.state minted.tokens minted.tokens_until
 			steps steps.at steps.step steps.on steps.error checks checks.what checks.ok checks.found` + drops},
@@ -54,13 +58,14 @@ func TestDocumentsHaveExactlyTheseFields(t *testing.T) {
 			bindings bindings.resource bindings.full_resource bindings.role bindings.member bindings.condition bindings.condition.title bindings.condition.expression bindings.fence
 			optional optional.permission optional.for`},
 		{planDocument{
-			Schema: "taskiam.plan/v1", Edits: []editView{{Bindings: []editBindingView{{Condition: &conditionView{}, Offer: &offerView{}}}, Dropped: []bindingView{binding}}},
+			Schema: "taskiam.plan/v1", Edits: []editView{{Bindings: []editBindingView{{Condition: &conditionView{}, Offer: &offerView{}, CustomRole: &customRoleView{}}}, Dropped: []bindingView{binding}}},
 			Notes: []noteView{{}}, Ambient: []ambientView{{Bindings: []bindingView{binding}}}, Refusals: []refusalView{{}},
 		}, `schema task manifest cloud endpoint operator project account ttl_seconds expires deliver calls
 			edits edits.resource edits.bindings edits.bindings.grant edits.bindings.role edits.bindings.condition
 			edits.bindings.condition.title edits.bindings.condition.expression edits.bindings.ends_by_itself edits.bindings.works_until edits.bindings.permissions
 			edits.bindings.offer edits.bindings.offer.toml edits.bindings.offer.widens
 			edits.dropped edits.dropped.role edits.dropped.member edits.dropped.condition edits.dropped.condition.title edits.dropped.condition.expression
+			edits.bindings.custom_role edits.bindings.custom_role.state edits.bindings.custom_role.permissions edits.bindings.custom_role.testing
 			notes notes.grant notes.text
 			ambient ambient.resource ambient.known ambient.bindings ambient.bindings.role ambient.bindings.member
 			ambient.bindings.condition ambient.bindings.condition.title ambient.bindings.condition.expression

@@ -84,6 +84,16 @@ type editBindingView struct {
 	WorksUntil   time.Time      `json:"works_until"` // if down never comes
 	Offer        *offerView     `json:"offer"`       // null where there is none, or no need of one
 	Permissions  int            `json:"permissions"` // in the role; 0 if they cannot be read
+	// CustomRole says what Role is, where the manifest lists permissions; null where it
+	// names a role.
+	CustomRole *customRoleView `json:"custom_role"`
+}
+
+// customRoleView is the custom role that a list of permissions comes to.
+type customRoleView struct {
+	State       string   `json:"state"` // "there", "deleted" (up takes it back) or "missing" (up makes it)
+	Permissions []string `json:"permissions"`
+	Testing     []string `json:"testing"` // what Google still tries out in custom roles
 }
 
 // offerView is a grant that ends by itself, in the place of one that does not.
@@ -154,7 +164,7 @@ func viewPlan(src source, p *lifecycle.Preview) planDocument {
 			v.Bindings = append(v.Bindings, editBindingView{
 				Grant: edit.Grants[i], Role: b.Role, Condition: viewBinding(b).Condition,
 				EndsByItself: grant.Bounded(), WorksUntil: plan.WorksUntil(grant).UTC(), Offer: viewOffer(grant),
-				Permissions: len(p.Roles[b.Role].Permissions),
+				Permissions: len(p.Roles[b.Role].Permissions), CustomRole: viewCustomRole(grant, p.Custom[b.Role]),
 			})
 		}
 		for _, b := range p.Dropped[edit.Resource] {
@@ -176,6 +186,30 @@ func viewPlan(src source, p *lifecycle.Preview) planDocument {
 		doc.Refusals = append(doc.Refusals, refusalView{fault.KindOf(err).String(), err.Error()})
 	}
 	return doc
+}
+
+// viewCustomRole returns the custom role of a grant that lists permissions; nil for others.
+func viewCustomRole(g grants.Grant, c lifecycle.CustomRole) *customRoleView {
+	if len(g.Permissions) == 0 {
+		return nil
+	}
+	return &customRoleView{State: string(c.State), Permissions: g.Permissions, Testing: append([]string{}, c.Testing...)}
+}
+
+// show says what the custom role is and holds.
+func (c customRoleView) show(r *report) {
+	switch lifecycle.RoleState(c.State) {
+	case lifecycle.RoleThere:
+		r.line("    custom role: is there, and shared by all runs that need these permissions")
+	case lifecycle.RoleDeleted:
+		r.line("    custom role: was deleted; up takes it back, shared by all runs that need these permissions")
+	case lifecycle.RoleMissing:
+		r.line("    custom role: not there; up makes it, shared by all runs that need these permissions, and down leaves it")
+	}
+	r.line("    holds: %s", strings.Join(c.Permissions, ", "))
+	if len(c.Testing) > 0 {
+		r.line("    note: Google still tries out in custom roles: %s", strings.Join(c.Testing, ", "))
+	}
 }
 
 // deliverWords says how a task is delivered.
@@ -212,9 +246,16 @@ func (e *Env) showPlan(doc planDocument) error {
 			case b.Permissions > 1:
 				permissions = fmt.Sprintf("%d permissions", b.Permissions)
 			}
-			r.row("  + "+b.Role, permissions, grantView{EndsByItself: b.EndsByItself}.ends())
+			role := b.Role
+			if b.CustomRole != nil && role == "" {
+				role, permissions = "a custom role", fmt.Sprintf("%d listed", len(b.CustomRole.Permissions))
+			}
+			r.row("  + "+role, permissions, grantView{EndsByItself: b.EndsByItself}.ends())
 		}
 		for _, b := range edit.Bindings {
+			if b.CustomRole != nil {
+				b.CustomRole.show(r)
+			}
 			if b.Condition != nil {
 				r.line("    %s if %s", b.Role, b.Condition.Expression)
 			}

@@ -71,11 +71,13 @@ type recordDocument struct {
 	Closed     *time.Time     `json:"closed"` // when the last teardown ended; null if none did
 	Clean      bool           `json:"clean"`  // every check of the last teardown passed
 	Declared   []declaredView `json:"declared"`
-	Granted    []grantedView  `json:"granted"`
-	Dropped    []droppedView  `json:"dropped"`
-	Minted     mintedView     `json:"minted"`
-	Steps      []pastStepView `json:"steps"`
-	Checks     []checkView    `json:"checks"`
+	// CustomRoles are those that lists of permissions came to. They are shared, and stay.
+	CustomRoles []sharedRoleView `json:"custom_roles"`
+	Granted     []grantedView    `json:"granted"`
+	Dropped     []droppedView    `json:"dropped"`
+	Minted      mintedView       `json:"minted"`
+	Steps       []pastStepView   `json:"steps"`
+	Checks      []checkView      `json:"checks"`
 }
 
 // renewedView is a move of a run's end.
@@ -89,6 +91,15 @@ type renewedView struct {
 type declaredView struct {
 	grantView
 	KnownAt *time.Time `json:"known_at"` // when readiness was known; null if it never was
+}
+
+// sharedRoleView is a custom role that the run shares with all that need what it holds.
+type sharedRoleView struct {
+	Role        string   `json:"role"`
+	Permissions []string `json:"permissions"`
+	// Origin is "found", "made" or "undeleted"; "" if it is not known whether the run came
+	// to make it or to take it back.
+	Origin string `json:"origin"`
 }
 
 // grantedView is a binding as the journal has it.
@@ -165,7 +176,7 @@ func viewRecord(r *journal.Run, now time.Time) recordDocument {
 		Cloud: o.Cloud, Endpoint: o.Endpoint, Operator: o.Operator, Project: o.Project,
 		Account: o.Email, UniqueID: r.Account.UniqueID, Manifest: o.ManifestPath, SHA256: o.ManifestSHA256, Reason: o.Reason,
 		Started: r.At.UTC(), Up: at(r.Up), Expires: r.Expires().UTC(), ClockAhead: int64(r.ClockAhead() / time.Second), Down: at(r.Down), Clean: r.State() == journal.Ended,
-		Renewals: []renewedView{}, Declared: []declaredView{}, Granted: []grantedView{}, Dropped: []droppedView{}, Steps: []pastStepView{}, Checks: []checkView{},
+		Renewals: []renewedView{}, Declared: []declaredView{}, CustomRoles: []sharedRoleView{}, Granted: []grantedView{}, Dropped: []droppedView{}, Steps: []pastStepView{}, Checks: []checkView{},
 		Minted: mintedView{Keys: []keyView{}, Tokens: r.Tokens, TokensUntil: at(r.TokensUntil)},
 	}
 	for _, n := range r.Renewals {
@@ -173,6 +184,9 @@ func viewRecord(r *journal.Run, now time.Time) recordDocument {
 	}
 	for i, g := range viewRun(r, now).Grants {
 		doc.Declared = append(doc.Declared, declaredView{grantView: g, KnownAt: at(r.Grants[i].At)})
+	}
+	for _, c := range r.Roles {
+		doc.CustomRoles = append(doc.CustomRoles, sharedRoleView{c.Name, c.Permissions, string(c.Origin)})
 	}
 	for _, b := range r.Bindings {
 		v := viewBinding(b.Binding.Grants())
@@ -220,7 +234,13 @@ func (d recordDocument) show(r *report) {
 
 	r.line("\ndeclared:")
 	for _, g := range d.Declared {
-		r.row("  "+g.Role, g.on(), orDash(g.Readiness), momentOr(g.KnownAt, "-"))
+		r.row("  "+g.gives(), g.on(), orDash(g.Readiness), momentOr(g.KnownAt, "-"))
+	}
+	if len(d.CustomRoles) > 0 {
+		r.line("custom roles, which all runs share that need the same permissions, and which stay:")
+		for _, c := range d.CustomRoles {
+			r.line("  %s (%s): %s", c.Role, c.origin(), strings.Join(c.Permissions, ", "))
+		}
 	}
 	r.line("granted:")
 	for _, g := range d.Granted {
@@ -262,6 +282,19 @@ func (n renewedView) outcome() string {
 	case journal.None, journal.Done:
 	}
 	return ""
+}
+
+// origin says how the run came by the role.
+func (c sharedRoleView) origin() string {
+	switch journal.RoleOrigin(c.Origin) {
+	case journal.RoleFound:
+		return "was there"
+	case journal.RoleMade:
+		return "made by this run"
+	case journal.RoleUndeleted:
+		return "undeleted by this run"
+	}
+	return "perhaps made by this run"
 }
 
 func (g grantedView) seen() string {

@@ -25,6 +25,7 @@ type sweepOptions struct {
 	files       []string
 	olderThan   time.Duration
 	dryRun      bool
+	roles       bool
 	json, quiet bool
 }
 
@@ -33,7 +34,8 @@ func newSweepCmd(e *Env) *cli.Command {
 		Name:  "sweep",
 		Usage: "take away what runs left behind whose time is over, whoever began them",
 		UsageText: `taskiam sweep --project acme-agents --dry-run
-taskiam sweep --project acme-agents      # from cron, on as many machines as you like`,
+taskiam sweep --project acme-agents      # from cron, on as many machines as you like
+taskiam sweep --roles --project acme-agents`,
 		ArgsUsage: "[FILE ...]",
 		Description: `Finds accounts by the mark that taskiam gives them, and disables those at once whose
 time is over. Then it looks for what binds them, takes that away, and deletes them; and
@@ -41,9 +43,13 @@ it takes away what policies still say of accounts that were deleted by hand. It 
 in the project, in this machine's journals, at the resources given or in the
 manifests FILE, and in everything that you may search (roles/cloudasset.viewer).
 Where that cannot have been everything, the account stays, disabled, and the exit code
-is 5: deleted too early, it would stay in policies as a deleted: member.`,
+is 5: deleted too early, it would stay in policies as a deleted: member.
+
+With --roles it retires, instead, the custom roles that lists of permissions came to and
+that nothing in the project binds any more. An up that needs one takes it back.`,
 		Flags: []cli.Flag{
 			newProjectsFlag("`PROJECT` that hosts accounts; may be repeated. Without any: those of FILE and of the runs known here"),
+			&cli.BoolFlag{Name: "roles", Usage: "retire custom roles that no run needs, and touch nothing else"},
 			&cli.DurationFlag{Name: "older-than", Usage: "`DURATION` for which a run must have been over", Value: defaultGrace},
 			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "say what would be taken away, and write nothing"},
 			newResourcesFlag(),
@@ -78,7 +84,7 @@ func parseResources(c *cli.Context) ([]resource.Name, error) {
 func parseSweep(c *cli.Context) (sweepOptions, error) {
 	o := sweepOptions{
 		projects: c.StringSlice(flagProject), files: words(c), olderThan: c.Duration("older-than"),
-		dryRun: c.Bool("dry-run"), json: c.Bool(flagJSON), quiet: c.Bool(flagQuiet),
+		dryRun: c.Bool("dry-run"), roles: c.Bool("roles"), json: c.Bool(flagJSON), quiet: c.Bool(flagQuiet),
 	}
 	var err error
 	if o.resources, err = parseResources(c); err != nil {
@@ -140,9 +146,13 @@ func runSweep(ctx context.Context, e *Env, o sweepOptions) error {
 		ctx, cancel = detached(ctx, sweepWithin)
 		defer cancel()
 	}
-	result, err := engine.Sweep(ctx, lifecycle.SweepOptions{
+	options := lifecycle.SweepOptions{
 		Projects: o.projects, OlderThan: o.olderThan, DryRun: o.dryRun, Resources: o.resources,
-	})
+	}
+	if o.roles {
+		return e.sweepRoles(ctx, engine, options, o.json)
+	}
+	result, err := engine.Sweep(ctx, options)
 	if result == nil {
 		return err
 	}
@@ -168,6 +178,9 @@ func (e *Env) fillSweep(o *sweepOptions) error {
 		}
 		o.projects = append(o.projects, src.task.Project)
 		for _, g := range src.task.Grants {
+			if p := g.Resource.Project(); o.roles && len(g.Permissions) > 0 && strings.Trim(p, "0123456789") != "" {
+				o.projects = append(o.projects, p)
+			}
 			o.resources = append(o.resources, g.Resource)
 		}
 	}
@@ -179,6 +192,11 @@ func (e *Env) fillSweep(o *sweepOptions) error {
 		runs, _ := allRuns(dir) // a sweep goes by the accounts; what cannot be read, status tells
 		for _, r := range runs {
 			o.projects = append(o.projects, r.Opened.Project)
+			for _, c := range r.Roles {
+				if project, _, ok := strings.Cut(strings.TrimPrefix(c.Name, "projects/"), "/"); o.roles && ok {
+					o.projects = append(o.projects, project)
+				}
+			}
 		}
 	}
 	slices.Sort(o.projects)

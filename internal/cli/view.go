@@ -68,10 +68,12 @@ func viewServer(r *journal.Run) *serverView {
 
 // grantView is one grant of a run, and how usable it is.
 type grantView struct {
-	Role      string `json:"role"`
-	Resource  string `json:"resource"`
-	Prefix    string `json:"prefix"`
-	Condition string `json:"condition"` // the manifest's own, "" for none
+	Role string `json:"role"` // "" where the manifest lists permissions
+	// Permissions are those that the manifest lists; empty where it names a role.
+	Permissions []string `json:"permissions"`
+	Resource    string   `json:"resource"`
+	Prefix      string   `json:"prefix"`
+	Condition   string   `json:"condition"` // the manifest's own, "" for none
 	// EndsByItself is false for what ends with down alone.
 	EndsByItself bool      `json:"ends_by_itself"`
 	WorksUntil   time.Time `json:"works_until"` // if down never comes
@@ -107,7 +109,7 @@ func viewRun(r *journal.Run, now time.Time) runView {
 	}
 	for i, g := range o.Grants {
 		view := grantView{
-			Role: g.Role, Resource: shortName(g.Resource), Prefix: g.Prefix,
+			Role: g.Role, Permissions: append([]string{}, g.Permissions...), Resource: shortName(g.Resource), Prefix: g.Prefix,
 			Condition: g.Condition, EndsByItself: !g.Unbounded, WorksUntil: v.Expires,
 		}
 		if g.Unbounded {
@@ -136,6 +138,11 @@ func (g grantView) on() string {
 		return g.Resource + "/" + g.Prefix
 	}
 	return g.Resource
+}
+
+// gives returns the role, or the permissions as far as they fit.
+func (g grantView) gives() string {
+	return grants.Grant{Role: g.Role, Permissions: g.Permissions}.Gives()
 }
 
 // ready counts the grants that are usable, as far as that can be known.
@@ -170,12 +177,12 @@ func (v runView) show(r *report) {
 	r.line("")
 	r.row("ROLE", "ON", "READY", "ENDS")
 	for _, g := range v.Grants {
-		r.row(g.Role, g.on(), orDash(g.Readiness), g.ends())
+		r.row(g.gives(), g.on(), orDash(g.Readiness), g.ends())
 	}
 	r.line("")
 	for _, g := range v.Grants {
 		if g.Why != "" {
-			r.line("%s on %s: %s", g.Role, g.on(), g.Why)
+			r.line("%s on %s: %s", g.gives(), g.on(), g.Why)
 		}
 	}
 	switch forever := v.unbounded(); {
@@ -186,7 +193,7 @@ func (v runView) show(r *report) {
 		r.line("before the end, these would work until %s", moment(v.Expires.Add(grants.TokenLifetime)))
 		for _, g := range v.Grants {
 			if !g.EndsByItself {
-				r.line("  %s on %s", g.Role, g.on())
+				r.line("  %s on %s", g.gives(), g.on())
 			}
 		}
 	}

@@ -30,13 +30,31 @@ func (c *Client) Role(ctx context.Context, name string) (grants.Role, error) {
 		if err != nil {
 			return grants.Role{}, err
 		}
-		return grants.Role{Name: r.Name, Title: r.Title, Stage: r.Stage, Permissions: r.IncludedPermissions, Deleted: r.Deleted}, nil
+		return role(r), nil
 	})
 }
 
 // GrantableRoles returns the names of all roles that can be granted on a resource.
 func (c *Client) GrantableRoles(ctx context.Context, name resource.Name) (map[string]bool, error) {
+	all, err := c.grantable(ctx, name, "BASIC")
+	if err != nil {
+		return nil, err
+	}
 	roles := map[string]bool{}
+	for _, r := range all {
+		roles[r.Name] = true
+	}
+	return roles, nil
+}
+
+// RolesOn returns all roles that can be granted on a resource, with their permissions:
+// some megabytes.
+func (c *Client) RolesOn(ctx context.Context, name resource.Name) ([]grants.Role, error) {
+	return c.grantable(ctx, name, "FULL")
+}
+
+func (c *Client) grantable(ctx context.Context, name resource.Name, view string) ([]grants.Role, error) {
+	var all []grants.Role
 	for page := ""; ; {
 		answer, err := call(ctx, c, task{"asking which roles can be granted on", name.Full()}, func(ctx context.Context) (*iam.QueryGrantableRolesResponse, error) {
 			svc, err := c.iam()
@@ -47,17 +65,17 @@ func (c *Client) GrantableRoles(ctx context.Context, name resource.Name) (map[st
 				FullResourceName: name.Full(),
 				PageSize:         3000, // the most that Google takes
 				PageToken:        page,
-				View:             "BASIC",
+				View:             view,
 			}).Context(ctx).Do()
 		})
 		if err != nil {
 			return nil, err
 		}
 		for _, r := range answer.Roles {
-			roles[r.Name] = true
+			all = append(all, role(r))
 		}
 		if page = answer.NextPageToken; page == "" {
-			return roles, nil
+			return all, nil
 		}
 	}
 }

@@ -140,8 +140,10 @@ type Token struct {
 type Role struct {
 	Name        string // roles/storage.objectViewer
 	Title       string
-	Stage       string
+	Description string
+	Stage       string // "" is ALPHA
 	Permissions []string
+	Etag        string // "" if Google sent none
 	Deleted     bool
 }
 

@@ -61,10 +61,14 @@ func (t Task) Lifetime(d Delivery) time.Duration {
 	}
 }
 
-// Grant is one role on one resource.
+// Grant is one role, or one list of permissions, on one resource.
 type Grant struct {
-	Role     string
-	Resource resource.Name
+	// Role is what the manifest names. Where it lists permissions instead, it is empty
+	// until it is known which custom role holds them: see [Plan.WithRoles].
+	Role string
+	// Permissions are sorted, each once; empty where a role is named.
+	Permissions []string
+	Resource    resource.Name
 	// Prefix narrows a bucket to the objects whose names begin with it; "" is the whole bucket.
 	Prefix string
 	// Condition is the user's own CEL expression, without our expiry; "" is none.

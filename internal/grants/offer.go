@@ -31,7 +31,7 @@ func (g Grant) Offer() (Offer, bool) {
 	if !ok {
 		return Offer{}, false
 	}
-	o := Offer{Grant: Grant{Role: g.Role, Resource: in}}
+	o := Offer{Grant: Grant{Role: g.Role, Permissions: g.Permissions, Resource: in}}
 	if !t.SuppliesName || t.ConditionType == "" || t.NumbersProject {
 		o.Widens = fmt.Sprintf("the role then holds on every %s in %s, and on all else there that it is about; nothing narrows it to this one, since a %s supplies no resource.name to conditions",
 			t.Kind, in, t.Kind)

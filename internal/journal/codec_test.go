@@ -112,7 +112,7 @@ func TestKindsStayAsTheyAre(t *testing.T) {
 		"bind intended", "bound", "closed", "deliver intended", "delivered", "down began",
 		"drop intended", "dropped", "failed", "grant ready", "key created", "key deleted", "key intended", "opened",
 		"process started", "process stopped", "read back", "removed",
-		"renew intended", "renew undone", "renewed", "token minted", "unbound", "up",
+		"renew intended", "renew undone", "renewed", "role intended", "role ready", "token minted", "unbound", "up",
 	}
 	var got []string
 	for kind := range kinds {

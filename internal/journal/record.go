@@ -56,7 +56,9 @@ type Opened struct {
 
 // Grant is one grant of the manifest.
 type Grant struct {
-	Role string `json:"role"`
+	// Role is empty where the manifest lists permissions: RoleReady says which role it is.
+	Role        string   `json:"role"`
+	Permissions []string `json:"permissions,omitempty"`
 	// Resource is a full resource name.
 	Resource  string `json:"resource"`
 	Prefix    string `json:"prefix,omitempty"`
@@ -99,6 +101,35 @@ type AccountIntended struct{}
 type AccountCreated struct {
 	UniqueID string `json:"unique_id"`
 }
+
+// RoleIntended announces that a custom role, which all runs share that need what it holds,
+// is to be made or taken back out of its grave. No teardown takes it away.
+type RoleIntended struct {
+	// Role is its full name: projects/P/roles/ID.
+	Role        string   `json:"role"`
+	Permissions []string `json:"permissions"`
+	// Instead is the role that was announced before and was not made: Google keeps its id
+	// from being used again. It is empty if there was none.
+	Instead string `json:"instead,omitempty"`
+}
+
+// RoleReady means that the custom role was there with exactly these permissions.
+type RoleReady struct {
+	Role        string     `json:"role"`
+	Permissions []string   `json:"permissions"`
+	Origin      RoleOrigin `json:"origin"`
+}
+
+// RoleOrigin says how a run came by a custom role.
+type RoleOrigin string
+
+const (
+	// RoleFound means that it was there, RoleMade that the run made it, and RoleUndeleted
+	// that it took it back out of its grave: or that another run did so at that moment.
+	RoleFound     RoleOrigin = "found"
+	RoleMade      RoleOrigin = "made"
+	RoleUndeleted RoleOrigin = "undeleted"
+)
 
 // BindIntended announces that a binding is to be added to a resource's policy.
 type BindIntended struct {
@@ -263,6 +294,8 @@ type Check struct {
 func (Opened) kind() string          { return "opened" }
 func (AccountIntended) kind() string { return "account intended" }
 func (AccountCreated) kind() string  { return "account created" }
+func (RoleIntended) kind() string    { return "role intended" }
+func (RoleReady) kind() string       { return "role ready" }
 func (BindIntended) kind() string    { return "bind intended" }
 func (Bound) kind() string           { return "bound" }
 func (ReadBack) kind() string        { return "read back" }
@@ -293,7 +326,7 @@ func (Closed) kind() string          { return "closed" }
 var kinds = func() map[string]Record {
 	m := map[string]Record{}
 	for _, r := range []Record{
-		Opened{}, AccountIntended{}, AccountCreated{}, BindIntended{}, Bound{}, ReadBack{},
+		Opened{}, AccountIntended{}, AccountCreated{}, RoleIntended{}, RoleReady{}, BindIntended{}, Bound{}, ReadBack{},
 		KeyIntended{}, KeyCreated{}, TokenMinted{}, DeliverIntended{}, Delivered{},
 		GrantReady{}, ProcessStarted{}, ProcessStopped{}, Up{}, RenewIntended{}, Renewed{},
 		RenewUndone{}, DownBegan{}, Unbound{}, DropIntended{}, Dropped{},

@@ -16,7 +16,9 @@ type Run struct {
 	// At is when the run was opened, and Last when the latest record was written.
 	At, Last time.Time
 
-	Account  Account
+	Account Account
+	// Roles are the custom roles that the run shares.
+	Roles    []Role
 	Bindings []RunBinding
 	// Drops is what of others' deleted members the run's edits of datasets left out.
 	Drops []Drop
@@ -71,6 +73,14 @@ type Account struct {
 	// UniqueID is empty if Google's answer is not known.
 	UniqueID string
 	Disabled bool
+}
+
+// Role is a custom role that the run shares with others.
+type Role struct {
+	Name        string // in full
+	Permissions []string
+	// Origin is empty if it is not known whether the run made it or took it back.
+	Origin RoleOrigin
 }
 
 // RunBinding is a binding that the run adds to a resource's policy.
@@ -285,6 +295,17 @@ func (r *Run) add(e entry) {
 	case AccountDeleted:
 		r.Account.Effect = Undone
 		r.step(e.at, "delete account", r.Opened.Email)
+	case RoleIntended:
+		if rec.Instead != "" {
+			r.Roles = slices.DeleteFunc(r.Roles, func(o Role) bool { return o.Name == rec.Instead })
+		}
+		r.role(rec.Role).Permissions = rec.Permissions
+	case RoleReady:
+		role := r.role(rec.Role)
+		role.Permissions = rec.Permissions
+		if role.Origin == "" { // that it is there when it is looked at again says nothing new
+			role.Origin = rec.Origin
+		}
 	case BindIntended:
 		b := r.binding(rec.Resource, rec.Binding)
 		b.Effect, b.ReadBack = Maybe, false
@@ -382,6 +403,17 @@ func (r *Run) step(at time.Time, what, on string) {
 	r.Steps = append(r.Steps, Step{At: at, What: what, On: on})
 }
 
+// role returns the custom role of this name, and adds it if there is none.
+func (r *Run) role(name string) *Role {
+	for i := range r.Roles {
+		if r.Roles[i].Name == name {
+			return &r.Roles[i]
+		}
+	}
+	r.Roles = append(r.Roles, Role{Name: name})
+	return &r.Roles[len(r.Roles)-1]
+}
+
 // binding returns the run's binding of this identity, and adds it if there is none.
 func (r *Run) binding(resource string, b Binding) *RunBinding {
 	for i := range r.Bindings {
@@ -436,6 +468,7 @@ func (r *Run) process(pid int, start string) *Process {
 // clone returns a copy that shares nothing that add changes.
 func (r *Run) clone() *Run {
 	c := *r
+	c.Roles = slices.Clone(r.Roles)
 	c.Bindings = slices.Clone(r.Bindings)
 	c.Drops = slices.Clone(r.Drops)
 	c.Keys = slices.Clone(r.Keys)

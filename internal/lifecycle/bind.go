@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
@@ -15,13 +17,20 @@ const readBackWithin = 30 * time.Second
 
 // bind writes one resource's bindings and reads them back.
 func (u *ascent) bind(ctx context.Context, edit grants.Edit) error {
+	custom := u.survey.customOf(edit)
+	if len(custom) > 0 {
+		if err := after(ctx, u.settled); err != nil {
+			return err
+		}
+		edit = u.survey.final(edit)
+	}
 	err := u.step("bind", edit.Resource.String(), func() error {
 		if err := u.journal.Append(perBinding(edit, func(r string, b journal.Binding) journal.Record {
 			return journal.BindIntended{Resource: r, Binding: b}
 		})...); err != nil {
 			return err
 		}
-		return u.write(ctx, edit)
+		return u.writeWith(ctx, edit, custom)
 	})
 	if err != nil {
 		return err
@@ -32,7 +41,10 @@ func (u *ascent) bind(ctx context.Context, edit grants.Edit) error {
 	})...); err != nil {
 		return err
 	}
-	return u.readBack(ctx, u.journal, edit)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return u.readBack(ctx, u.journal, edit) })
+	g.Go(func() error { return u.watchRoles(ctx, custom) })
+	return g.Wait()
 }
 
 // perBinding makes one record for each binding of an edit.
@@ -51,8 +63,14 @@ var invisible = []fault.Kind{fault.Invalid, fault.NotFound}
 // write adds the bindings of one edit, once the account is there and as soon as it is
 // visible to the service that is to name it.
 func (u *ascent) write(ctx context.Context, edit grants.Edit, also ...fault.Kind) error {
+	return u.writeWith(ctx, edit, nil, also...)
+}
+
+// writeWith is write for bindings of custom roles, which may be retired in the meantime.
+func (u *ascent) writeWith(ctx context.Context, edit grants.Edit, custom []*customRole, also ...fault.Kind) error {
 	return u.edit(ctx, policyEdit{
 		doing: "bind", name: edit.Resource, ready: u.created,
+		mend: func(ctx context.Context) error { return u.watchRoles(ctx, custom) },
 		change: func(doc grants.Document) bool {
 			changed := false
 			for _, b := range edit.Bindings {

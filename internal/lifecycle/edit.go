@@ -54,6 +54,9 @@ type policyEdit struct {
 	// passing are the kinds of error that go away by themselves, such as those on an
 	// account that is not seen everywhere yet. They are waited for within visibleWithin.
 	passing []fault.Kind
+	// mend is called before such an error is waited for, and may see to what causes it; it
+	// may be nil. An error of its own is one that lasts.
+	mend func(ctx context.Context) error
 }
 
 // edit carries out a policyEdit: the whole read-modify-write, again after a conflict,
@@ -85,6 +88,11 @@ func (e *Engine) edit(ctx context.Context, p policyEdit) error {
 		case fault.Is(err, p.passing...):
 			wait, again = jitter(firstLook, hidden.n, longestLook), hidden.lasted(e.Now(), time.Time{}) < visibleWithin
 			hidden.n++
+			if p.mend != nil {
+				if lasting := p.mend(ctx); lasting != nil {
+					return errors.Join(lasting, err)
+				}
+			}
 		default:
 			return err
 		}

@@ -63,6 +63,26 @@ type Catalog interface {
 	SearchPolicies(ctx context.Context, scope resource.Name, text string) ([]string, error)
 }
 
+// Roles makes and ends custom roles of a project. A write replaces the version of a role
+// that has the etag, and is a [fault.Conflict] if there is another one meanwhile.
+type Roles interface {
+	// CustomRoles lists those of a project, the deleted ones included that can come back.
+	CustomRoles(ctx context.Context, project string) ([]grants.Role, error)
+	// CreateRole is a [fault.Precondition] for an id that a deleted role had.
+	CreateRole(ctx context.Context, r grants.Role) (grants.Role, error)
+	UndeleteRole(ctx context.Context, name, etag string) (grants.Role, error)
+	DeleteRole(ctx context.Context, name, etag string) error
+}
+
+// Permissions says what permissions are about, and which roles hold them.
+type Permissions interface {
+	// TestablePermissions returns those that mean something on a resource, and how far
+	// custom roles may hold them.
+	TestablePermissions(ctx context.Context, name resource.Name) (map[string]grants.Support, error)
+	// RolesOn returns the roles that can be granted on a resource, with their permissions.
+	RolesOn(ctx context.Context, name resource.Name) ([]grants.Role, error)
+}
+
 // Tester asks, as some principal, which of the permissions it has on a resource.
 type Tester interface {
 	TestPermissions(ctx context.Context, name resource.Name, permissions []string) ([]string, error)
@@ -82,6 +102,8 @@ type Cloud interface {
 	Keys
 	Policies
 	Catalog
+	Roles
+	Permissions
 	Tester
 	Settings
 	// Cloud names what is spoken to: "google" or "emulator", and its endpoint.

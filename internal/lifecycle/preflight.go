@@ -29,7 +29,10 @@ const (
 // survey is what is known of the cloud before the first write.
 type survey struct {
 	operator grants.Identity
+	// plan is the plan with the custom roles that its lists of permissions come to.
+	plan     grants.Plan
 	roles    map[string]grants.Role // the roles of the plan that could be read
+	custom   []*customRole          // those that lists of permissions come to
 	policies map[resource.Name]grants.Document
 	// mints says that the operator may mint tokens of every account in the host project.
 	mints bool
@@ -49,7 +52,7 @@ type survey struct {
 // says nothing of the plan: no login, no network, a cancelled context.
 func (e *Engine) survey(ctx context.Context, plan grants.Plan) (*survey, error) {
 	var (
-		s     = &survey{roles: map[string]grants.Role{}, policies: map[resource.Name]grants.Document{}, unread: map[resource.Name]error{}}
+		s     = &survey{plan: plan, roles: map[string]grants.Role{}, policies: map[resource.Name]grants.Document{}, unread: map[resource.Name]error{}}
 		mu    sync.Mutex
 		wg    sync.WaitGroup
 		fatal []error
@@ -112,6 +115,7 @@ func (e *Engine) survey(ctx context.Context, plan grants.Plan) (*survey, error) 
 			}
 		})
 	}
+	e.surveyPermissions(ctx, plan, s, ask, note)
 	for _, edit := range plan.Edits {
 		ask(func() error {
 			doc, err := e.Cloud.ReadPolicy(ctx, edit.Resource)
@@ -133,6 +137,7 @@ func (e *Engine) survey(ctx context.Context, plan grants.Plan) (*survey, error) 
 		ask(func() error { return e.grantable(ctx, edits) })
 	}
 	wg.Wait()
+	s.settle()
 	s.ahead = e.clockAhead()
 	if err := s.leaveUnsigned(plan); err != nil {
 		s.refusals = append(s.refusals, err)
@@ -149,7 +154,9 @@ func lastPart(name string) string { return name[strings.LastIndexByte(name, '/')
 func rolesOf(plan grants.Plan) map[string]resource.Name {
 	roles := map[string]resource.Name{}
 	for _, g := range slices.Backward(plan.Task.Grants) {
-		roles[g.Role] = g.Resource
+		if len(g.Permissions) == 0 {
+			roles[g.Role] = g.Resource
+		}
 	}
 	return roles
 }

@@ -16,8 +16,11 @@ type Preview struct {
 	// Plan is the plan, as an up would carry it out now.
 	Plan     grants.Plan
 	Operator grants.Identity
-	// Roles has the permissions behind every role of the plan that could be read.
+	// Roles has the permissions behind every role of the plan that could be read. Of a
+	// custom role that is to be made, those that it is made with.
 	Roles map[string]grants.Role
+	// Custom are the custom roles that lists of permissions come to, by their names.
+	Custom map[string]CustomRole
 	// Ambient is what everybody has, on the plan's resources and on all that is above
 	// them and the account, as far as it can be seen.
 	Ambient []AmbientAccess
@@ -46,11 +49,12 @@ func (e *Engine) Preview(ctx context.Context, plan grants.Plan) (*Preview, error
 	if err != nil {
 		return nil, err
 	}
+	plan = s.plan
 	if s.ahead != 0 {
 		plan = plan.BeginAt(plan.Began.Add(s.ahead))
 		e.warnOfClock(s.ahead, "a run ends by the cloud's")
 	}
-	p := &Preview{Plan: plan, Operator: s.operator, Roles: s.roles, Refusals: s.refusals, Calls: calls(plan, s),
+	p := &Preview{Plan: plan, Operator: s.operator, Roles: s.roles, Custom: s.customRoles(), Refusals: s.refusals, Calls: calls(plan, s),
 		Dropped: map[resource.Name][]grants.Binding{}}
 	for name, doc := range s.policies {
 		p.Dropped[name] = doc.Dropped()
@@ -147,9 +151,13 @@ func calls(plan grants.Plan, s *survey) []string {
 			credential = "let the operator mint tokens of the account (roles/iam.serviceAccountTokenCreator on it) and mint one"
 		}
 	}
+	create := "create the service account " + plan.Email
+	if made := s.toMake(); len(made) > 0 {
+		create += ", and beside that " + strings.Join(made, ", ")
+	}
 	return []string{
 		"read " + policies + " and the roles to be bound, as " + s.operator.Member,
-		"create the service account " + plan.Email,
+		create,
 		"write " + policies + ", and beside that " + credential,
 		"read back what was written, and ask as the account whether it works",
 	}

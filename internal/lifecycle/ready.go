@@ -60,6 +60,9 @@ func (u *ascent) prove(ctx context.Context, edit grants.Edit, b grants.Binding, 
 		return nil
 	}
 	permissions, why := u.provable(edit, b)
+	if listed := u.plan.Task.Grants[grant].Permissions; why == "" && len(listed) == 0 {
+		permissions = permissions[:min(len(permissions), mostTested)] // of a list, all are asked about
+	}
 	if why != "" {
 		state.State, state.Why = journal.NotProvable, why
 	} else {
@@ -91,7 +94,7 @@ func (u *ascent) provable(edit grants.Edit, b grants.Binding) (permissions []str
 	if len(permissions) == 0 {
 		return nil, fmt.Sprintf("the role holds no permission that a %s can be asked about", typ.Kind)
 	}
-	return permissions[:min(len(permissions), mostTested)], ""
+	return permissions, ""
 }
 
 // ask repeats the question until every answer is yes.
@@ -148,7 +151,7 @@ func (u *ascent) unready() error {
 	for _, s := range u.grants {
 		if s.State == journal.NotReady {
 			g := u.plan.Task.Grants[s.Grant]
-			names = append(names, fmt.Sprintf("%s on %s (%s)", g.Role, g.Resource, s.Why))
+			names = append(names, fmt.Sprintf("%s on %s (%s)", g.Gives(), g.Resource, s.Why))
 		}
 	}
 	if len(names) == 0 {

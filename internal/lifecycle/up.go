@@ -91,6 +91,7 @@ func (e *Engine) Up(ctx context.Context, plan grants.Plan, o UpOptions) (*Result
 		begun:   e.Now(),
 		created: make(chan struct{}),
 		armed:   make(chan struct{}),
+		settled: make(chan struct{}),
 		bound:   map[resource.Name]chan struct{}{},
 		grants:  make([]GrantState, len(plan.Task.Grants)),
 	}
@@ -111,6 +112,8 @@ func (e *Engine) Up(ctx context.Context, plan grants.Plan, o UpOptions) (*Result
 	if err := errors.Join(s.refusals...); err != nil {
 		return nil, err
 	}
+	plan = s.plan
+	u.plan = plan
 	if s.ahead != 0 {
 		plan = plan.BeginAt(plan.Began.Add(s.ahead))
 		u.plan = plan
@@ -141,7 +144,7 @@ func (e *Engine) Up(ctx context.Context, plan grants.Plan, o UpOptions) (*Result
 		return nil, e.undo(ctx, j, err)
 	}
 	result := &Result{
-		Plan: plan, Operator: s.operator, Run: j.Run(), Dir: o.Dir,
+		Plan: u.plan.WithRoles(u.survey.named()), Operator: s.operator, Run: j.Run(), Dir: o.Dir,
 		Grants: u.grants, Elapsed: e.Now().Sub(u.begun),
 	}
 	if o.NoWait {
@@ -154,8 +157,11 @@ func (e *Engine) Up(ctx context.Context, plan grants.Plan, o UpOptions) (*Result
 func declared(task grants.Task) []journal.Grant {
 	out := make([]journal.Grant, len(task.Grants))
 	for i, g := range task.Grants {
+		if len(g.Permissions) > 0 {
+			g.Role = "" // which it is, the records of the roles say
+		}
 		out[i] = journal.Grant{
-			Role: g.Role, Resource: g.Resource.Full(), Prefix: g.Prefix, Condition: g.Condition, Unbounded: !g.Bounded(),
+			Role: g.Role, Permissions: g.Permissions, Resource: g.Resource.Full(), Prefix: g.Prefix, Condition: g.Condition, Unbounded: !g.Bounded(),
 		}
 	}
 	return out
@@ -206,6 +212,7 @@ type ascent struct {
 	tester    Tester         // the cloud as the account sees it, once armed is closed
 
 	created chan struct{}                   // the account exists
+	settled chan struct{}                   // every custom role is there
 	armed   chan struct{}                   // there is a credential
 	bound   map[resource.Name]chan struct{} // the policy is written
 
@@ -239,6 +246,7 @@ func (u *ascent) climb(outer context.Context) error {
 
 	g, ctx := errgroup.WithContext(outer)
 	g.Go(func() error { return u.createAccount(ctx) })
+	g.Go(func() error { return u.settleRoles(ctx) })
 	for _, edit := range u.plan.Edits {
 		g.Go(func() error { return u.bind(ctx, edit) })
 	}
@@ -252,6 +260,10 @@ func (u *ascent) climb(outer context.Context) error {
 	patience := time.AfterFunc(u.options.ReadyTimeout, cancel)
 	defer patience.Stop()
 	if err := <-proofs; err != nil {
+		return err
+	}
+	// A role that was retired or changed since it was bound would make all of that untrue.
+	if err := u.watchRoles(outer, u.survey.custom); err != nil {
 		return err
 	}
 	// Running out of time leaves the run up; being interrupted does not.

@@ -13,7 +13,11 @@ func Block(g grants.Grant) string {
 	if g.Prefix != "" {
 		on += "/" + g.Prefix
 	}
-	lines := [][2]string{{"role", quote(g.Role)}, {"resource", quote(on)}}
+	gives := [2]string{"role", quote(g.Role)}
+	if len(g.Permissions) > 0 {
+		gives = [2]string{"permissions", quoteList(g.Permissions)}
+	}
+	lines := [][2]string{gives, {"resource", quote(on)}}
 	if g.Condition != "" {
 		lines = append(lines, [2]string{"condition", quote(g.Condition)})
 	}
@@ -33,6 +37,15 @@ func Block(g grants.Grant) string {
 		b.WriteString(l[0] + strings.Repeat(" ", width-len(l[0])) + " = " + l[1] + "\n")
 	}
 	return b.String()
+}
+
+// quoteList returns a TOML list of strings.
+func quoteList(list []string) string {
+	quoted := make([]string, len(list))
+	for i, s := range list {
+		quoted[i] = quote(s)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
 // quote returns a TOML string: a literal one if there are quotes in it, as far as that

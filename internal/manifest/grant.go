@@ -21,8 +21,8 @@ func (r *reader) grants(file *table, task *grants.Task) {
 	if v, there := file.values["grant"]; !there || empty(v) {
 		r.add(file.place.child("grant").key, "[[grant]]", "the manifest grants nothing; a task that needs no access needs no account")
 	}
-	first := map[grants.Grant]*table{}
-	whole := map[grants.Grant]*table{} // grants without prefix and condition
+	first := map[grantKey]*table{}
+	whole := map[grantKey]*table{} // grants without prefix and condition
 	var narrowed []int
 	var kept []*table
 	for _, t := range tables {
@@ -30,7 +30,7 @@ func (r *reader) grants(file *table, task *grants.Task) {
 		if !ok {
 			continue
 		}
-		key := grants.Grant{Role: g.Role, Resource: g.Resource, Prefix: g.Prefix, Condition: g.Condition}
+		key := keyOf(g)
 		if before := first[key]; before != nil {
 			line, _ := r.lines.position(before.place.key)
 			r.add(t.place.key, "", "this grant is the same as the one in line %d", line)
@@ -38,7 +38,7 @@ func (r *reader) grants(file *table, task *grants.Task) {
 		}
 		first[key] = t
 		if g.Prefix == "" && g.Condition == "" {
-			whole[grants.Grant{Role: g.Role, Resource: g.Resource}] = t
+			whole[key] = t
 		} else {
 			narrowed = append(narrowed, len(task.Grants))
 		}
@@ -47,18 +47,36 @@ func (r *reader) grants(file *table, task *grants.Task) {
 	}
 	for _, i := range narrowed {
 		g := task.Grants[i]
-		if t := whole[grants.Grant{Role: g.Role, Resource: g.Resource}]; t != nil {
+		if t := whole[keyOf(g).onAll()]; t != nil {
 			line, _ := r.lines.position(t.place.key)
-			r.add(kept[i].place.key, "", "this grant narrows nothing: the one in line %d gives the same role on all of %s", line, g.Resource)
+			what := "role"
+			if len(g.Permissions) > 0 {
+				what = "permissions"
+			}
+			r.add(kept[i].place.key, "", "this grant narrows nothing: the one in line %d gives the same %s on all of %s", line, what, g.Resource)
 		}
 	}
 }
 
-// grant reads one [[grant]], and reports whether its role and its resource are good
+// grantKey is what makes two grants the same.
+type grantKey struct {
+	gives             string // the role, or the permissions
+	resource          resource.Name
+	prefix, condition string
+}
+
+func keyOf(g grants.Grant) grantKey {
+	return grantKey{g.Role + strings.Join(g.Permissions, " "), g.Resource, g.Prefix, g.Condition}
+}
+
+// onAll is the key of the same grant without prefix and condition.
+func (k grantKey) onAll() grantKey { return grantKey{gives: k.gives, resource: k.resource} }
+
+// grant reads one [[grant]], and reports whether what it gives and its resource are good
 // enough for it to be compared with others.
 func (r *reader) grant(t *table) (g grants.Grant, ok bool) {
-	t.only("role", "resource", "condition", "unbounded", "allow_basic")
-	roleOK, resourceOK := r.role(t, &g), r.resource(t, &g)
+	t.only("role", "permissions", "resource", "condition", "unbounded", "allow_basic")
+	roleOK, resourceOK := r.gives(t, &g), r.resource(t, &g)
 	if roleOK && resourceOK {
 		r.custom(t, g)
 	}
@@ -138,9 +156,6 @@ func takesNoCondition(g grants.Grant) string {
 func (r *reader) role(t *table, g *grants.Grant) bool {
 	role, ok := t.text("role", roleExample)
 	if !ok {
-		if _, there := t.values["role"]; !there {
-			t.missing("role", roleExample)
-		}
 		return false
 	}
 	g.Role = role
@@ -148,7 +163,9 @@ func (r *reader) role(t *table, g *grants.Grant) bool {
 		return true
 	}
 	fix := ""
-	if meant := "roles/" + strings.TrimPrefix(role, "role/"); rolePattern.MatchString(meant) && (strings.Contains(role, ".") || grants.Basic(meant)) {
+	if grants.IsPermission(role) {
+		fix = "permissions = " + quoteList([]string{role})
+	} else if meant := "roles/" + strings.TrimPrefix(role, "role/"); rolePattern.MatchString(meant) && (strings.Contains(role, ".") || grants.Basic(meant)) {
 		fix = "role = " + strconv.Quote(meant)
 	}
 	r.add(t.place.child("role").value, fix, "%q is not a role; write roles/SERVICE.NAME, projects/PROJECT/roles/ID or organizations/NUMBER/roles/ID", role)
@@ -177,8 +194,14 @@ func (r *reader) resource(t *table, g *grants.Grant) bool {
 }
 
 // custom refuses a project's custom role where that cannot be granted: it is known in
-// its own project alone (iam/docs/roles-overview).
+// its own project alone (iam/docs/roles-overview). A list of permissions becomes one.
 func (r *reader) custom(t *table, g grants.Grant) {
+	kind := g.Resource.Type().Kind
+	if len(g.Permissions) > 0 && (kind == "folder" || kind == "organization") {
+		r.add(t.place.child("permissions").value, roleExample,
+			"permissions are granted through a custom role of a project, and that cannot be granted on a %s; name a role", kind)
+		return
+	}
 	rest, ok := strings.CutPrefix(g.Role, "projects/")
 	if !ok {
 		return
