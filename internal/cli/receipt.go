@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -188,6 +189,7 @@ func viewRecord(r *journal.Run, now time.Time) recordDocument {
 	for _, c := range r.Roles {
 		doc.CustomRoles = append(doc.CustomRoles, sharedRoleView{c.Name, c.Permissions, string(c.Origin)})
 	}
+	slices.SortFunc(doc.CustomRoles, func(a, b sharedRoleView) int { return strings.Compare(a.Role, b.Role) })
 	for _, b := range r.Bindings {
 		v := viewBinding(b.Binding.Grants())
 		doc.Granted = append(doc.Granted, grantedView{

@@ -66,7 +66,7 @@ func (d sweptRolesDocument) show(r *report) {
 			r.line("project %s: not all of its custom roles could be looked at", p.Project)
 			continue
 		}
-		r.line("project %s: %d custom roles; taskiam's: %d", p.Project, p.Count, len(p.Roles))
+		r.line("project %s: custom roles: %d; made by taskiam: %d", p.Project, p.Count, len(p.Roles))
 		if len(p.Roles) == 0 {
 			continue
 		}

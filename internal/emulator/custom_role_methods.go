@@ -159,6 +159,8 @@ func createRole(c *call) (any, error) {
 			"Maximum number of roles reached. Maximum is: %d.", maxCustomRoles)
 	}
 	r.touch(c.now)
+	r.turns(nil, c.now, c.state().lags)
+	r.Known = r.Acts
 	c.state().Roles[r.Name] = r
 	return r.resource(true), nil
 }
@@ -224,6 +226,7 @@ func patchRole(c *call) (any, error) {
 		return nil, err
 	}
 	next.touch(c.now)
+	next.turns(r.holds(c.now), c.now, c.state().lags)
 	*r = next
 	answer := r.resource(true)
 	if c.state().Doubts.RolePatchPartial {
@@ -248,7 +251,9 @@ func deleteRole(c *call) (any, error) {
 	if err := roleConflict(r, c.query("etag")); err != nil {
 		return nil, err
 	}
+	before := r.holds(c.now)
 	r.Deleted = c.now
+	r.turns(before, c.now, c.state().lags)
 	r.touch(c.now)
 	c.server.wake()
 	return r.resource(true), nil
@@ -271,7 +276,9 @@ func undeleteRole(c *call) (any, error) {
 	if err := roleConflict(r, body.Etag); err != nil {
 		return nil, err
 	}
+	before := r.holds(c.now)
 	r.Deleted = time.Time{}
+	r.turns(before, c.now, c.state().lags)
 	r.touch(c.now)
 	return r.resource(true), nil
 }

@@ -17,6 +17,12 @@ type customRole struct {
 	Stage       string    `json:"stage,omitempty"`       // "" is ALPHA
 	Changed     int64     `json:"changed"`               // microseconds since 1970: the etag
 	Deleted     time.Time `json:"deleted,omitzero"`
+
+	// Before is what the role still gives until Acts. Known is from when on policies may
+	// name it.
+	Before []string  `json:"before,omitempty"` // sorted
+	Acts   time.Time `json:"acts,omitzero"`
+	Known  time.Time `json:"known,omitzero"`
 }
 
 // Limits of custom roles (iam/quotas).
@@ -40,13 +46,31 @@ func customRoleName(name string) (parent, id string, ok bool) {
 
 func (r *customRole) deleted() bool { return !r.Deleted.IsZero() }
 
-// grants reports whether the role gives the permission. A nil role, a deleted one
-// and a disabled one give none, though bindings may name them.
-func (r *customRole) grants(permission string) bool {
-	if r == nil || r.deleted() || r.Stage == "DISABLED" {
-		return false
+// holds returns what the role gives at now. A nil role, a deleted one and a disabled one
+// give nothing, though bindings may name them.
+func (r *customRole) holds(now time.Time) []string {
+	switch {
+	case r == nil:
+		return nil
+	case now.Before(r.Acts):
+		return r.Before
+	case r.deleted() || r.Stage == "DISABLED":
+		return nil
 	}
-	_, ok := slices.BinarySearch(r.Permissions, permission)
+	return r.Permissions
+}
+
+// turns makes a change of the role take effect after the lag; before is what it gave.
+func (r *customRole) turns(before []string, now time.Time, l *lags) {
+	r.Before, r.Acts = nil, l.after(now, func(l Lag) Delay { return l.Role })
+	if !r.Acts.IsZero() {
+		r.Before = before
+	}
+}
+
+// grants reports whether the role gives the permission at now.
+func (r *customRole) grants(permission string, now time.Time) bool {
+	_, ok := slices.BinarySearch(r.holds(now), permission)
 	return ok
 }
 
@@ -85,12 +109,12 @@ func (r *customRole) resource(full bool) map[string]any {
 	return m
 }
 
-// grants reports whether a role, predefined or custom, gives the permission.
-func (s *state) grants(name, permission string) bool {
+// grants reports whether a role, predefined or custom, gives the permission at now.
+func (s *state) grants(name, permission string, now time.Time) bool {
 	if r := predefined()[name]; r != nil {
 		return r.has(permission)
 	}
-	return s.Roles[name].grants(permission)
+	return s.Roles[name].grants(permission, now)
 }
 
 // gone reports whether the role was deleted too long ago to come back: it is no
@@ -158,11 +182,13 @@ func supportLevel(permission string) string {
 // project's none that means something on folders and organizations alone
 // (iam/docs/creating-custom-roles).
 func roleTakes(parent, permission string) bool {
-	if strings.HasPrefix(parent, "projects/") &&
-		(strings.HasPrefix(permission, "resourcemanager.organizations.") || strings.HasPrefix(permission, "resourcemanager.folders.")) {
-		return false
-	}
-	return supportLevel(permission) != "NOT_SUPPORTED"
+	return (!strings.HasPrefix(parent, "projects/") || !aboveProjects(permission)) && supportLevel(permission) != "NOT_SUPPORTED"
+}
+
+// aboveProjects reports whether a permission means something on folders and organizations
+// alone.
+func aboveProjects(permission string) bool {
+	return strings.HasPrefix(permission, "resourcemanager.organizations.") || strings.HasPrefix(permission, "resourcemanager.folders.")
 }
 
 // permissionExists reports whether a permission is one that is known here, or of a

@@ -31,7 +31,7 @@ func (s *state) decide(who *principal, permission string, n node, now time.Time,
 	}
 	for i, p := range n.policies {
 		for _, b := range p.concerning(who, now) {
-			if !s.grants(b.Role, permission) {
+			if !s.grants(b.Role, permission, now) {
 				continue
 			}
 			member, ok := s.memberOf(who, b.Members, now)

@@ -40,6 +40,10 @@ type Lag struct {
 	// Disable is how long an account that was disabled or enabled is still treated as
 	// before. Google documents none: disabling is the kill switch.
 	Disable Delay `json:"disable,omitzero"`
+	// Role is how long a new custom role is unknown to policies, which refuse it with 400,
+	// and how long what a custom role holds, since it was made, changed, deleted or
+	// undeleted, is what it held before. Reading it shows the change at once.
+	Role Delay `json:"role,omitzero"`
 	// Search is how long the search over all policies shows one as it was before a change.
 	Search Delay `json:"search,omitzero"`
 }

@@ -516,7 +516,7 @@ func (s *state) checkRole(role string, o writeOptions) error {
 		ok = r.grantableOn(o.service)
 	} else if r := s.Roles[role]; r != nil {
 		bound := o.before != nil && slices.ContainsFunc(o.before.Bindings, func(b binding) bool { return b.Role == role })
-		ok = bound || !r.deleted() && r.within(o.within) && r.grantableOn(o.service)
+		ok = bound || !r.deleted() && !o.now.Before(r.Known) && r.within(o.within) && r.grantableOn(o.service)
 	}
 	if !ok {
 		return invalid("Role %s is not supported for this resource.", role)

@@ -182,6 +182,8 @@ func (c *call) containerOf(full string) node {
 	return c.state().containerNode(parts[0] + "/" + parts[1])
 }
 
+// queryTestablePermissions shows those that custom roles cannot hold, too: their level is how
+// that is told (iam/docs/custom-roles-permissions-support).
 func queryTestablePermissions(c *call) (any, error) {
 	var body struct {
 		FullResourceName string `json:"fullResourceName"`
@@ -198,7 +200,7 @@ func queryTestablePermissions(c *call) (any, error) {
 	project := strings.HasPrefix(body.FullResourceName[strings.LastIndex(body.FullResourceName, "//")+2:], resourceManagerHost+"/projects/")
 	var testable []string
 	for _, p := range knownPermissions().sorted {
-		if slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(p, prefix) }) && !(project && !roleTakes("projects/", p)) {
+		if slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(p, prefix) }) && !(project && aboveProjects(p)) {
 			testable = append(testable, p)
 		}
 	}

@@ -134,6 +134,9 @@ func (e *Engine) survey(ctx context.Context, plan grants.Plan) (*survey, error) 
 		}
 	}
 	for _, edits := range byType(plan.Edits) {
+		if !slices.ContainsFunc(edits, namesPredefined) {
+			continue // a custom role is in the list only for who may list those
+		}
 		ask(func() error { return e.grantable(ctx, edits) })
 	}
 	wg.Wait()
@@ -145,6 +148,10 @@ func (e *Engine) survey(ctx context.Context, plan grants.Plan) (*survey, error) 
 	slices.SortFunc(s.refusals, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return s, errors.Join(fatal...)
 }
+
+func predefined(b grants.Binding) bool { return strings.HasPrefix(b.Role, "roles/") }
+
+func namesPredefined(edit grants.Edit) bool { return slices.ContainsFunc(edit.Bindings, predefined) }
 
 func conditional(b grants.Binding) bool { return !b.Condition.IsZero() }
 
@@ -208,8 +215,7 @@ func (e *Engine) grantable(ctx context.Context, edits []grants.Edit) error {
 	var refused []error
 	for _, edit := range edits {
 		for _, b := range edit.Bindings {
-			// Custom roles are listed only for who may list them.
-			if strings.HasPrefix(b.Role, "roles/") && !roles[b.Role] {
+			if predefined(b) && !roles[b.Role] {
 				refused = append(refused, fault.WithHint(
 					fault.New(fault.Invalid, "granting %s on %s: the role cannot be bound on a %s", b.Role, edit.Resource, edit.Resource.Type().Kind),
 					"gcloud iam list-grantable-roles "+edit.Resource.Full()))

@@ -70,8 +70,8 @@ const (
 // IAM does not say when a role was last used. A role counts as unused if no policy binds it,
 // by a search of its whole project, outside of which it cannot be bound; if no run that is
 // not down names it, by the journals of this machine, nor one that ended less than OlderThan
-// ago; and if no run of the project began so short a time ago that the search may not know
-// what it bound. After it is deleted all that is asked again, and a role that came into use
+// ago; and if no run that one of the projects hosts began so short a time ago that the search
+// may not know what it bound. After it is deleted all that is asked again, and a role that came into use
 // meanwhile is taken back.
 //
 // An error is [fault.Incomplete] if of some role it could not be told.
@@ -82,10 +82,14 @@ func (e *Engine) SweepRoles(ctx context.Context, o SweepOptions) (*SweptRoles, e
 		}
 	}
 	begun := e.Now()
+	young, err := e.findYoung(ctx, o.Projects)
+	if err != nil {
+		return nil, err
+	}
 	out := &SweptRoles{Projects: make([]SweptRolesProject, len(o.Projects))}
 	var wg sync.WaitGroup
 	for i, p := range o.Projects {
-		wg.Go(func() { out.Projects[i] = e.sweepRoles(ctx, p, o) })
+		wg.Go(func() { out.Projects[i] = e.sweepRoles(ctx, p, young, o) })
 	}
 	wg.Wait()
 	var errs []error
@@ -109,10 +113,10 @@ type roleSweeper struct {
 	options SweepOptions
 	project resource.Name
 	runs    []*journal.Run // of this machine, that name roles of the project
-	young   string         // a run of the project that the search may not know; "" for none
+	young   grants.RunID   // one that the search may not know; "" for none
 }
 
-func (e *Engine) sweepRoles(ctx context.Context, project string, o SweepOptions) SweptRolesProject {
+func (e *Engine) sweepRoles(ctx context.Context, project string, young grants.RunID, o SweepOptions) SweptRolesProject {
 	out := SweptRolesProject{Project: project}
 	name, err := projectName(project)
 	if err != nil {
@@ -127,12 +131,8 @@ func (e *Engine) sweepRoles(ctx context.Context, project string, o SweepOptions)
 		return out
 	}
 	out.Count = len(all)
-	s := &roleSweeper{Engine: e, options: o, project: name}
+	s := &roleSweeper{Engine: e, options: o, project: name, young: young}
 	if err := s.readJournals(); err != nil {
-		out.Err = err
-		return out
-	}
-	if err := s.findYoung(ctx); err != nil {
 		out.Err = err
 		return out
 	}
@@ -173,19 +173,21 @@ func (s *roleSweeper) readJournals() error {
 	return nil
 }
 
-// findYoung looks for a run of the project that began so short a time ago that the search
-// may not know its bindings.
-func (s *roleSweeper) findYoung(ctx context.Context) error {
-	accounts, err := s.Cloud.Accounts(ctx, s.project.Project())
-	if err != nil {
-		return err
-	}
-	for _, a := range accounts {
-		if mark, ours := markOf(a, s.project.Project()); ours && s.Cloud.Clock().Before(mark.Started().Add(searchSettles)) {
-			s.young = string(mark.Run)
+// findYoung looks for a run that one of the projects hosts and that began so short a time
+// ago that the search may not know its bindings.
+func (e *Engine) findYoung(ctx context.Context, projects []string) (young grants.RunID, err error) {
+	for _, project := range projects {
+		accounts, err := e.Cloud.Accounts(ctx, project)
+		if err != nil {
+			return "", err
+		}
+		for _, a := range accounts {
+			if mark, ours := markOf(a, project); ours && e.Cloud.Clock().Before(mark.Started().Add(searchSettles)) {
+				young = mark.Run
+			}
 		}
 	}
-	return nil
+	return young, nil
 }
 
 func (s *roleSweeper) sweep(ctx context.Context, r grants.Role) SweptRole {
@@ -237,12 +239,13 @@ func (s *roleSweeper) judge(ctx context.Context, out *SweptRole) {
 		if !slices.ContainsFunc(run.Roles, func(r journal.Role) bool { return r.Name == out.Name }) {
 			continue
 		}
-		switch over := run.Last.Add(s.options.OlderThan); {
+		last := run.Last.Add(run.ClockAhead()).UTC() // by the clock of the cloud
+		switch {
 		case run.Live():
 			out.State, out.Why = RoleInUse, "run "+string(run.ID())+" is not down"
 			return
-		case s.Now().Before(over):
-			out.State, out.Why = RoleInUse, fmt.Sprintf("run %s had it until %s", run.ID(), run.Last.UTC().Format(time.RFC3339))
+		case s.Cloud.Clock().Before(last.Add(s.options.OlderThan)):
+			out.State, out.Why = RoleInUse, fmt.Sprintf("run %s had it until %s", run.ID(), last.Format(time.RFC3339))
 		}
 	}
 	places, err := s.places(ctx, out.Name)

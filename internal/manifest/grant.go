@@ -198,7 +198,7 @@ func (r *reader) resource(t *table, g *grants.Grant) bool {
 func (r *reader) custom(t *table, g grants.Grant) {
 	kind := g.Resource.Type().Kind
 	if len(g.Permissions) > 0 && (kind == "folder" || kind == "organization") {
-		r.add(t.place.child("permissions").value, roleExample,
+		r.add(t.place.child("permissions").value, "",
 			"permissions are granted through a custom role of a project, and that cannot be granted on a %s; name a role", kind)
 		return
 	}
