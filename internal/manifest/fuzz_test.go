@@ -89,7 +89,8 @@ func checkTask(t *testing.T, task grants.Task) {
 	}
 	for _, g := range task.Grants {
 		switch {
-		case !rolePattern.MatchString(g.Role), g.Resource.IsZero(),
+		case rolePattern.MatchString(g.Role) == (len(g.Permissions) > 0), g.Role != "" && len(g.Permissions) > 0, g.Resource.IsZero(),
+			!slices.IsSorted(g.Permissions), slices.ContainsFunc(g.Permissions, func(p string) bool { return !grants.IsPermission(p) }),
 			g.Bounded() == g.AcceptUnbounded,
 			grants.Basic(g.Role) != g.AllowBasic,
 			!g.Bounded() && (g.Condition != "" || g.Prefix != ""),

@@ -199,7 +199,7 @@ func (r *reader) custom(t *table, g grants.Grant) {
 	kind := g.Resource.Type().Kind
 	if len(g.Permissions) > 0 && (kind == "folder" || kind == "organization") {
 		r.add(t.place.child("permissions").value, "",
-			"permissions are granted through a custom role of a project, and that cannot be granted on a %s; name a role", kind)
+			"permissions are granted through a custom role of a project, and that cannot be granted on %s; name a role", map[string]string{"folder": "a folder", "organization": "an organization"}[kind])
 		return
 	}
 	rest, ok := strings.CutPrefix(g.Role, "projects/")

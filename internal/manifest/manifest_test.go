@@ -298,6 +298,38 @@ func refusals() []refusal {
 			"f:8:14: IAM knows no request.tim; did you mean request.time?",
 		}, []string{"", ""}},
 
+		{"a role and permissions", grant(bucketRole, `permissions = ["storage.objects.get"]`, bucket), []string{
+			"f:7:1: a grant gives a role or a list of permissions, and this one has both; leave one out, or write two grants",
+		}, []string{""}},
+		{"permissions that are none", grant(`permissions = [ "storage.objects.get", "storage.objects.get", "storage.*", "storage.objects.*", "get", "roles/browser", 3 ]`, bucket), []string{
+			`f:6:40: the permission storage.objects.get is there twice`,
+			`f:6:63: "storage.*": a custom role takes no wildcard; name each permission`,
+			`f:6:76: "storage.objects.*": a custom role takes no wildcard; name each permission, such as storage.objects.get`,
+			`f:6:97: "get" is not a permission; write SERVICE.RESOURCE.VERB, such as storage.objects.get`,
+			`f:6:104: "roles/browser" is a role, and not a permission`,
+			`f:6:121: permissions is a list of strings, and this element is an integer`,
+		}, []string{`permissions = ["storage.objects.get", "storage.*", "storage.objects.*", "get", "roles/browser"]`, "", "", "", `role = "roles/browser"`, permissionsExample}},
+		{"no permissions", grant(`permissions = []`, bucket), []string{"f:6:1: permissions is an empty list"}, []string{permissionsExample}},
+		{"one permission, not in a list", grant(`permissions = "storage.objects.get"`, bucket), []string{
+			"f:6:15: permissions is a list of strings, and this is a string",
+		}, []string{`permissions = ["storage.objects.get"]`}},
+		{"a permission for a role", grant(`role = "storage.objects.get"`, bucket), []string{
+			`f:6:8: "storage.objects.get" is not a role; write roles/SERVICE.NAME, projects/PROJECT/roles/ID or organizations/NUMBER/roles/ID`,
+		}, []string{`permissions = ["storage.objects.get"]`}},
+		{"permissions on an organization", grant(`permissions = ["resourcemanager.projects.get"]`, `resource = "organizations/123456789012"`), []string{
+			"f:6:1: permissions are granted through a custom role of a project, and that cannot be granted on an organization; name a role",
+		}, []string{""}},
+		{"the same permissions twice, and narrowed", grant(`permissions = ["storage.objects.get", "storage.objects.list"]`, bucket) +
+			"[[grant]]\npermissions = [\"storage.objects.list\", \"storage.objects.get\"]\nresource = \"gs://acme-reports\"\n" +
+			"[[grant]]\npermissions = [\"storage.objects.list\", \"storage.objects.get\"]\nresource = \"gs://acme-reports/2026/\"\n", []string{
+			"f:8:1: this grant is the same as the one in line 5",
+			"f:11:1: this grant narrows nothing: the one in line 5 gives the same permissions on all of gs://acme-reports",
+		}, []string{"", ""}},
+		{"permissions on a topic", grant(`permissions = ["pubsub.topics.publish"]`, topic, `allow_basic = true`), []string{
+			"f:5:1: this grant cannot end by itself, since a topic takes no conditions; if it may end with down alone, say so",
+			"f:8:1: allow_basic is only for roles/owner, roles/editor and roles/viewer; leave the line out",
+		}, []string{unboundedFix, ""}},
+
 		{"an unknown delivery", head + good + "[credentials]\ndeliver = \"mail\"\n", []string{`f:9:11: "mail" is no way to deliver; known are "metadata", "key" and "token"`}, []string{deliverExample}},
 		{"unknown and repeated deliveries in a list", head + good + "[credentials]\ndeliver = [\"key\", \"mail\", \"key\", 3]\n", []string{
 			`f:9:19: "mail" is no way to deliver; known are "metadata", "key" and "token"`,
