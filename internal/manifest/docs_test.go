@@ -41,7 +41,7 @@ func TestReference(t *testing.T) {
 	if read < 2 {
 		t.Errorf("the reference has %d manifests", read)
 	}
-	for _, key := range []string{"version", "task.name", "task.project", "task.ttl", "task.reason", "grant.role", "grant.resource", "grant.condition", "grant.unbounded", "grant.allow_basic", "credentials.deliver"} {
+	for _, key := range []string{"version", "task.name", "task.project", "task.ttl", "task.reason", "grant.role", "grant.permissions", "grant.resource", "grant.condition", "grant.unbounded", "grant.allow_basic", "credentials.deliver"} {
 		if !strings.Contains(string(doc), "| `"+key+"` |") {
 			t.Errorf("the reference has no row for %s", key)
 		}
