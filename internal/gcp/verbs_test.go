@@ -61,6 +61,20 @@ func verbs(t *testing.T) []verb {
 			request{"DELETE", "https://iam.googleapis.com/v1/projects/acme-agents/serviceAccounts/" + agentUID + "?alt=json&prettyPrint=false", nil, nil}},
 		{"accounts", func(ctx context.Context, c *Client) error { _, err := c.Accounts(ctx, "acme-agents"); return err },
 			request{"GET", "https://iam.googleapis.com/v1/projects/acme-agents/serviceAccounts?alt=json&pageSize=100&pageToken=&prettyPrint=false", nil, nil}},
+		{"custom roles", func(ctx context.Context, c *Client) error { _, err := c.CustomRoles(ctx, "acme-agents"); return err },
+			request{"GET", "https://iam.googleapis.com/v1/projects/acme-agents/roles?alt=json&pageSize=1000&pageToken=&prettyPrint=false&showDeleted=true&view=FULL", nil, nil}},
+		{"create role", func(ctx context.Context, c *Client) error {
+			_, err := c.CreateRole(ctx, grants.Role{Name: "projects/acme-agents/roles/r", Title: "t", Description: "d", Stage: "GA", Permissions: []string{"a.b.c"}})
+			return err
+		}, request{"POST", "https://iam.googleapis.com/v1/projects/acme-agents/roles?alt=json&prettyPrint=false", nil,
+			object{"roleId": "r", "role": object{"title": "t", "description": "d", "stage": "GA", "includedPermissions": []any{"a.b.c"}}}}},
+		{"undelete role", func(ctx context.Context, c *Client) error {
+			_, err := c.UndeleteRole(ctx, "projects/acme-agents/roles/r", "BwXh")
+			return err
+		}, request{"POST", "https://iam.googleapis.com/v1/projects/acme-agents/roles/r:undelete?alt=json&prettyPrint=false", nil, object{"etag": "BwXh"}}},
+		{"delete role", func(ctx context.Context, c *Client) error {
+			return c.DeleteRole(ctx, "projects/acme-agents/roles/r", "BwXh")
+		}, request{"DELETE", "https://iam.googleapis.com/v1/projects/acme-agents/roles/r?alt=json&etag=BwXh&prettyPrint=false", nil, nil}},
 		{"search policies", func(ctx context.Context, c *Client) error {
 			_, err := c.SearchPolicies(ctx, name(t, "organizations/1"), agent)
 			return err
