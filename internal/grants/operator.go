@@ -59,7 +59,8 @@ type Need struct {
 
 // OperatorNeeds returns what the operator of a task cannot do without: to bring runs of
 // it up, by every kind of delivery that the task may have, to see whether they work, and
-// to take them down. It is the only place that knows.
+// to take them down. It is the only place that knows. A list of permissions counts once its
+// grant names the custom role.
 func (t Task) OperatorNeeds() []Need {
 	var needs []Need
 	need := func(on resource.Name, purpose Purpose, permissions ...string) {
@@ -92,9 +93,18 @@ func (t Task) OperatorNeeds() []Need {
 	}
 	for _, g := range t.Grants {
 		need(g.Resource, ForBinding, policyPermissions(g.Resource.Type(), g.Bounded())...)
+		if len(g.Permissions) > 0 && g.Resource.Type().API.Dialect == resource.Bucket {
+			need(g.Resource, ForBinding, "storage.buckets.get") // its name does not say whose it is
+		}
 		if parent, _, custom := strings.Cut(g.Role, "/roles/"); custom {
 			// Without it the role's permissions are not known, and nothing can be proved.
 			need(named(parent), ForRoles, "iam.roles.get")
+			if len(g.Permissions) > 0 {
+				need(named(parent), ForRoles, "iam.roles.create", "iam.roles.undelete")
+				if g.Resource.Project() != named(parent).Project() { // the name has a number, or nothing
+					need(named(parent), ForRoles, "resourcemanager.projects.get")
+				}
+			}
 		}
 	}
 	return needs
@@ -236,6 +246,10 @@ func NewOperatorAccess(tasks []Task, member string, home func(resource.Name) str
 		}
 		return out.Roles[i].Name()
 	}
+	tasks = slices.Clone(tasks)
+	for i := range tasks {
+		tasks[i] = tasks[i].withRoles(home)
+	}
 	for _, t := range tasks {
 		for _, n := range t.OperatorNeeds() {
 			b := OperatorBinding{Resource: n.On, Binding: Binding{Role: role(n), Member: member}}
@@ -250,6 +264,19 @@ func NewOperatorAccess(tasks []Task, member string, home func(resource.Name) str
 		}
 	}
 	return out
+}
+
+// withRoles returns the task with the custom roles that its lists of permissions come to. A
+// resource of which it is not known whose it is counts as the host project's.
+func (t Task) withRoles(home func(resource.Name) string) Task {
+	t.Grants = slices.Clone(t.Grants)
+	for i, g := range t.Grants {
+		if len(g.Permissions) > 0 {
+			project := cmp.Or(g.Resource.Project(), home(g.Resource), t.Project)
+			t.Grants[i].Role = CustomRole(project, g.Permissions, 0).Name
+		}
+	}
+	return t
 }
 
 // rolesOn returns the roles that the tasks bind on a resource.
@@ -280,7 +307,7 @@ func roleFor(n Need, home func(resource.Name) string) OperatorRole {
 		r.Description = "Makes and ends the accounts of tasks and their credentials"
 	case ForRoles:
 		r.ID, r.Title = "taskiamRoles", "taskiam operator: roles"
-		r.Description = "Looks into the custom roles that tasks are granted"
+		r.Description = "Looks into the custom roles that tasks are granted, and makes those that lists of permissions come to"
 	case ForBinding:
 		kind := n.On.Type().Kind
 		r.ID, r.Title = "taskiamBind"+camel(kind), "taskiam operator: binding on a "+kind

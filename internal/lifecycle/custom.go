@@ -447,8 +447,8 @@ func (e *Engine) meaningless(ctx context.Context, name, asked, host resource.Nam
 		"gcloud iam list-testable-permissions "+name.Full())
 }
 
-// mostNamed is how many roles are named for a permission.
-const mostNamed = 3
+// mostHolders is how many roles are named for a permission.
+const mostHolders = 3
 
 // unsupported refuses permissions that Google keeps out of custom roles.
 func (e *Engine) unsupported(ctx context.Context, name resource.Name, permissions []string) error {
@@ -479,7 +479,7 @@ func holdersOf(permission string, roles []grants.Role) []grants.Role {
 	slices.SortFunc(out, func(a, b grants.Role) int {
 		return cmp.Or(cmp.Compare(len(a.Permissions), len(b.Permissions)), strings.Compare(a.Name, b.Name))
 	})
-	return out[:min(len(out), mostNamed)]
+	return out[:min(len(out), mostHolders)]
 }
 
 func worded(roles []grants.Role) []string {
