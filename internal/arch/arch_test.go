@@ -40,6 +40,7 @@ var allowed = map[string][]string{
 	"internal/metadata":     {"internal/fault", "internal/grants", "internal/secret"},
 	"internal/mutants":      {},
 	"internal/resource":     {"internal/fault", "internal/spelling"},
+	"internal/resource/gen": {"internal/resource"},
 	"internal/fault":        {},
 	"internal/spelling":     {},
 	"internal/secret":       {},

@@ -8,6 +8,10 @@ import (
 	"strings"
 )
 
+// apigeeHost serves resources of organizations that are named after their projects
+// (apigee/docs/api-platform/fundamentals/organization-structure).
+const apigeeHost = "apigee.googleapis.com"
+
 // namedResource is a resource of which there is nothing but its name and its policy.
 type namedResource struct {
 	Parent string  `json:"parent,omitempty"` // what it lies in, if its name does not say so: projects/ID, folders/N, organizations/N
@@ -90,6 +94,9 @@ func (s *Server) nodeAbove(full, parent string) node {
 		if n, ok := s.builtNode(above); ok {
 			return n
 		}
+	}
+	if host == apigeeHost && segments[0] == "organizations" && len(segments) > 1 && s.state.projectBy(segments[1]) != nil {
+		return s.state.containerNode("projects/" + segments[1])
 	}
 	switch segments[0] {
 	case "projects", "folders", "organizations":

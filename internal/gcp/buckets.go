@@ -14,8 +14,8 @@ import (
 
 // Bucket reads what a bucket's metadata says of access to it.
 func (c *Client) Bucket(ctx context.Context, bucket resource.Name) (grants.Bucket, error) {
-	if bucket.Type().API.Dialect != resource.Bucket {
-		return grants.Bucket{}, fault.New(fault.Invalid, "reading bucket %s: it is a %s", bucket, bucket.Type().Kind)
+	if bucket.Type() != resource.Lookup("bucket") {
+		return grants.Bucket{}, fault.New(fault.Invalid, "reading bucket %s: it is %s", bucket, bucket.Type().A())
 	}
 	return call(ctx, c, task{"reading bucket", bucket.String()}, func(ctx context.Context) (grants.Bucket, error) {
 		data, err := rest(ctx, c.as, http.MethodGet,

@@ -36,6 +36,9 @@ func (c *Client) ReadPolicy(ctx context.Context, name resource.Name) (grants.Doc
 
 func (c *Client) readPolicy(ctx context.Context, name resource.Name) ([]byte, error) {
 	api := name.Type().API
+	if api.GetPath == "" {
+		return nil, fault.New(fault.Invalid, "%s has no allow policy of its own", name.Type().A())
+	}
 	query := url.Values{}
 	var body []byte
 	switch version := fmt.Sprint(policyVersion); api.VersionIn {
@@ -78,6 +81,9 @@ func (c *Client) writePolicy(ctx context.Context, name resource.Name, doc grants
 		return nil, err
 	}
 	api := name.Type().API
+	if api.SetPath == "" {
+		return nil, fault.New(fault.Invalid, "Google has no method to write the policy of %s", name.Type().A())
+	}
 	query, header := url.Values{}, http.Header{}
 	switch api.Dialect {
 	case resource.Standard:
@@ -109,7 +115,7 @@ func (c *Client) TryWritePolicy(ctx context.Context, name resource.Name, doc gra
 // on a resource. On a resource that does not exist it has none.
 func (c *Client) TestPermissions(ctx context.Context, name resource.Name, permissions []string) ([]string, error) {
 	if name.Type().API.TestPath == "" {
-		return nil, fault.New(fault.Invalid, "testing permissions on %s: Google has no method for a %s", name, name.Type().Kind)
+		return nil, fault.New(fault.Invalid, "testing permissions on %s: Google has no method for %s", name, name.Type().A())
 	}
 	var held []string
 	for batch := range slices.Chunk(permissions, testBatch) {
@@ -128,7 +134,7 @@ func (c *Client) testPermissions(ctx context.Context, name resource.Name, permis
 	api := name.Type().API
 	query := url.Values{}
 	var body []byte
-	if api.TestVerb == http.MethodGet {
+	if api.TestInQuery {
 		query["permissions"] = permissions
 	} else {
 		var err error
@@ -154,7 +160,7 @@ func unmarshal(data []byte, m proto.Message) error {
 
 // resourceURL returns the URL of one of the paths of a resource's API.
 func resourceURL(name resource.Name, path string, query url.Values) string {
-	u := "https://" + name.Type().API.Host + "/" + name.Expand(path)
+	u := "https://" + name.Host() + "/" + name.Expand(path)
 	if len(query) > 0 {
 		u += "?" + query.Encode()
 	}

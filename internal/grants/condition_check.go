@@ -48,7 +48,7 @@ func CheckCondition(g Grant) []ConditionError {
 	case Basic(g.Role):
 		return refuse("%s is a basic role, and basic roles take no conditions", g.Role)
 	case t != nil && !t.Conditions:
-		return refuse("a %s takes no conditions", t.Kind)
+		return refuse("%s takes no conditions", t.A())
 	case t != nil && !g.Bounded():
 		return refuse("%s is a legacy bucket role, and those take no conditions", g.Role)
 	}
@@ -115,8 +115,11 @@ func always(*resource.Type) bool { return true }
 
 func suppliesType(t *resource.Type) bool { return t.SuppliesName || t.ConditionType != "" }
 
-// inherited reports whether conditions on t reach the resources below it.
-func inherited(t *resource.Type) bool { return t.Service == "cloudresourcemanager.googleapis.com" }
+// inherited reports whether conditions on t reach the resources below it, or are those of
+// the one service that has all that others have singly.
+func inherited(t *resource.Type) bool {
+	return t.Service == "cloudresourcemanager.googleapis.com" || t.Service == "iap.googleapis.com"
+}
 
 // functions are those of IAM's that hang on a name rather than on a value.
 var functions = map[string]cel.FunctionOpt{
@@ -224,7 +227,7 @@ func (c *checker) attribute(name string, root ast.Expr, within string) {
 		}
 		switch {
 		case t != nil && !a.supplied(t):
-			c.add(c.start(root), "%s is not known to a %s, so this would never grant", a.name, t.Kind)
+			c.add(c.start(root), "%s is not known to %s, so this would never grant", a.name, t.A())
 		case a.uses != nil && !slices.Contains(a.uses, within):
 			c.add(c.start(root), "%s takes only %s", a.name, strings.Join(a.uses, ", "))
 		}
@@ -266,7 +269,7 @@ func (c *checker) numbers(call ast.CallExpr) {
 		}
 		text, _ := e.AsLiteral().Value().(string)
 		if m := projectByID.FindStringSubmatch(text); m != nil {
-			c.add(c.start(e), "in the resource.name of a %s a project is its number, so %q never fits", t.Kind, "projects/"+m[1])
+			c.add(c.start(e), "in the resource.name of %s a project is its number, so %q never fits", t.A(), "projects/"+m[1])
 		}
 	}
 }

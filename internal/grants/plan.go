@@ -161,7 +161,7 @@ func whyUnbounded(g Grant) string {
 	case Basic(g.Role):
 		return "basic roles take no conditions"
 	case !g.Resource.Type().Conditions:
-		return "a " + g.Resource.Type().Kind + " takes no conditions"
+		return g.Resource.Type().A() + " takes no conditions"
 	default:
 		return "legacy bucket roles take no conditions"
 	}

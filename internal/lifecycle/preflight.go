@@ -129,7 +129,7 @@ func (e *Engine) survey(ctx context.Context, plan grants.Plan) (*survey, error) 
 			}
 			return nil
 		})
-		if edit.Resource.Type().API.Dialect == resource.Bucket && slices.ContainsFunc(edit.Bindings, conditional) {
+		if edit.Resource.Type() == resource.Lookup("bucket") && slices.ContainsFunc(edit.Bindings, conditional) {
 			ask(func() error { return e.uniform(ctx, edit.Resource) })
 		}
 	}
@@ -217,7 +217,7 @@ func (e *Engine) grantable(ctx context.Context, edits []grants.Edit) error {
 		for _, b := range edit.Bindings {
 			if predefined(b) && !roles[b.Role] {
 				refused = append(refused, fault.WithHint(
-					fault.New(fault.Invalid, "granting %s on %s: the role cannot be bound on a %s", b.Role, edit.Resource, edit.Resource.Type().Kind),
+					fault.New(fault.Invalid, "granting %s on %s: the role cannot be bound on %s", b.Role, edit.Resource, edit.Resource.Type().A()),
 					"gcloud iam list-grantable-roles "+edit.Resource.Full()))
 			}
 		}

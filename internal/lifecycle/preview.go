@@ -95,7 +95,7 @@ func (e *Engine) above(ctx context.Context, plan grants.Plan) (names []resource.
 	var wg sync.WaitGroup
 	for _, edit := range plan.Edits {
 		add(edit.Resource)
-		if edit.Resource.Type().API.Dialect == resource.Bucket {
+		if edit.Resource.Type() == resource.Lookup("bucket") {
 			wg.Go(func() {
 				b, err := e.Cloud.Bucket(ctx, edit.Resource)
 				if err != nil || b.Project == "" {

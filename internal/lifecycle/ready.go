@@ -77,7 +77,7 @@ func (u *ascent) prove(ctx context.Context, edit grants.Edit, b grants.Binding, 
 func (u *ascent) provable(edit grants.Edit, b grants.Binding) (permissions []string, why string) {
 	typ := edit.Resource.Type()
 	if typ.API.TestPath == "" {
-		return nil, fmt.Sprintf("a %s has no testIamPermissions", typ.Kind)
+		return nil, typ.A() + " has no testIamPermissions"
 	}
 	if !b.Condition.IsZero() && !grants.Holds(b.Condition.Expression, edit.Resource, u.Cloud.Clock()) {
 		return nil, fmt.Sprintf("its condition is not true of the %s itself now", typ.Kind)
@@ -92,7 +92,7 @@ func (u *ascent) provable(edit grants.Edit, b grants.Binding) (permissions []str
 		}
 	}
 	if len(permissions) == 0 {
-		return nil, fmt.Sprintf("the role holds no permission that a %s can be asked about", typ.Kind)
+		return nil, fmt.Sprintf("the role holds no permission that %s can be asked about", typ.A())
 	}
 	return permissions, ""
 }

@@ -130,7 +130,7 @@ func (s *searcher) gravesIn(ctx context.Context, resources []string, known map[g
 	slices.Sort(resources)
 	for _, full := range slices.Compact(resources) {
 		name, err := resource.ParseFull(full)
-		if err != nil {
+		if err != nil || !name.Type().Bindable() {
 			s.unread = append(s.unread, full)
 			continue
 		}

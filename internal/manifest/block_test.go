@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -24,7 +25,10 @@ func TestEveryOfferReads(t *testing.T) {
 			t.Fatal(err)
 		}
 		o, ok := grants.Grant{Role: "roles/pubsub.viewer", Resource: name}.Offer()
-		if ok == typ.Conditions {
+		// What lies in no project, folder or organization has nothing around it to bind on.
+		_, inside, _ := strings.Cut(name.Relative(), "/")
+		within := strings.HasPrefix(name.Relative(), "projects/") || strings.HasPrefix(name.Relative(), "organizations/") && typ.Service != "apigee.googleapis.com"
+		if want := !typ.Conditions && within && strings.Contains(inside, "/"); ok != want {
 			t.Errorf("a grant on a %s, which takes conditions (%t), has an offer: %t", typ.Kind, typ.Conditions, ok)
 		}
 		if !ok {
@@ -62,6 +66,17 @@ func TestOffer(t *testing.T) {
 role      = "roles/bigquery.dataViewer"
 resource  = "bq://acme-data.sales"
 condition = 'resource.type == "bigquery.googleapis.com/Table" && resource.name == "projects/acme-data/datasets/sales/tables/orders"'
+`},
+		{"roles/cloudsql.client", "//sqladmin.googleapis.com/projects/acme-agents/instances/main", `[[grant]]
+role      = "roles/cloudsql.client"
+resource  = "projects/acme-agents"
+condition = 'resource.type == "sqladmin.googleapis.com/Instance" && resource.name == "projects/acme-agents/instances/main"'
+`},
+		{"roles/parametermanager.parameterAccessor", "projects/acme-agents/locations/global/parameters/p", "[[grant]]\nrole     = \"roles/parametermanager.parameterAccessor\"\nresource = \"projects/acme-agents\"\n"},
+		{"roles/parametermanager.parameterAccessor", "projects/42/locations/global/parameters/p", `[[grant]]
+role      = "roles/parametermanager.parameterAccessor"
+resource  = "projects/42"
+condition = 'resource.type == "parametermanager.googleapis.com/Parameter" && resource.name == "projects/42/locations/global/parameters/p"'
 `},
 		{"roles/viewer", "projects/acme-agents/topics/reports", ""}, // takes conditions nowhere
 		{"roles/storage.legacyBucketReader", "gs://acme-reports", ""},

@@ -117,7 +117,7 @@ func (r *reader) grant(t *table) (g grants.Grant, ok bool) {
 			r.problems[len(r.problems)-1].Or = orOffer(o)
 		}
 	case why == "" && there:
-		r.add(t.place.child("unbounded").key, "", "this grant ends by itself, since a %s takes conditions; leave unbounded out, so that it says something where it stands", g.Resource.Type().Kind)
+		r.add(t.place.child("unbounded").key, "", "this grant ends by itself, since %s takes conditions; leave unbounded out, so that it says something where it stands", g.Resource.Type().A())
 	}
 	return g, true
 }
@@ -146,7 +146,7 @@ func takesNoCondition(g grants.Grant) string {
 	case grants.Basic(g.Role):
 		return "basic roles take no conditions"
 	case !g.Resource.Type().Conditions:
-		return "a " + g.Resource.Type().Kind + " takes no conditions"
+		return g.Resource.Type().A() + " takes no conditions"
 	case !g.Bounded():
 		return "legacy bucket roles take no conditions"
 	}
@@ -190,7 +190,30 @@ func (r *reader) resource(t *table, g *grants.Grant) bool {
 		return false
 	}
 	g.Resource, g.Prefix = name, prefix
+	if !name.Type().Bindable() {
+		r.withoutPolicy(t, *g)
+		return false
+	}
 	return true
+}
+
+// withoutPolicy refuses a grant on what no role can be bound on, and says where it can.
+func (r *reader) withoutPolicy(t *table, g grants.Grant) {
+	what := "has no allow policy of its own"
+	if g.Resource.Type().API.GetPath != "" {
+		what = "has an allow policy that Google lets nobody write"
+	}
+	o, ok := g.Offer()
+	if !ok {
+		r.add(t.place.child("resource").value, "", "%s %s, so no role can be bound on it", g.Resource.Type().A(), what)
+		return
+	}
+	fix := "resource = " + quote(o.Grant.Resource.String())
+	if o.Grant.Condition != "" {
+		fix += "\ncondition = " + quote(o.Grant.Condition)
+	}
+	r.add(t.place.child("resource").value, fix, "%s %s: bind the role on %s instead; %s",
+		g.Resource.Type().A(), what, o.Grant.Resource, o.Widens)
 }
 
 // custom refuses a project's custom role where that cannot be granted: it is known in
@@ -213,7 +236,7 @@ func (r *reader) custom(t *table, g grants.Grant) {
 	}
 	switch on := g.Resource.Project(); {
 	case g.Resource.Type().Kind == "folder", g.Resource.Type().Kind == "organization":
-		r.add(t.place.child("role").value, "", "a project's custom role cannot be granted on a %s", g.Resource.Type().Kind)
+		r.add(t.place.child("role").value, "", "a project's custom role cannot be granted on %s", g.Resource.Type().A())
 	// A number may be the number of the same project.
 	case on != "" && on != project && strings.Trim(on, "0123456789") != "" && strings.Trim(project, "0123456789") != "":
 		r.add(t.place.child("role").value, "", "a custom role of %s cannot be granted in %s", project, on)

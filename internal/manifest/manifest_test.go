@@ -294,7 +294,7 @@ func refusals() []refusal {
 			`f:7:20: expected a top-level item to end with a newline, comment, or EOF, but got 'x' instead`,
 		}, []string{""}},
 		{"a wrong resource does not hide a wrong condition", grant(secretRole, `resource = "!"`, `condition = 'request.tim < 20'`), []string{
-			`f:7:12: "!": no resource has this form; accepted are projects/{project}, folders/{folder}, organizations/{organization}, gs://{bucket}, bq://{project}.{dataset}, projects/{project}/datasets/{dataset}/tables/{table}, projects/{project}/topics/{topic}, projects/{project}/subscriptions/{subscription}, projects/{project}/secrets/{secret}, projects/{project}/serviceAccounts/{account}, or a full name //service/...`,
+			`f:7:12: "!": no resource has this form; accepted are projects/{project}, gs://{bucket}, bq://{project}.{dataset}, projects/{project}/secrets/{secret}, full names //service/... and others: see taskiam resources`,
 			"f:8:14: IAM knows no request.tim; did you mean request.time?",
 		}, []string{"", ""}},
 

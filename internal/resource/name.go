@@ -30,13 +30,25 @@ func (n Name) Full() string {
 // Relative returns the name without its service: projects/_/buckets/b.
 func (n Name) Relative() string { return n.path }
 
-// String returns the name as people write it: gs://b, bq://p.d, projects/p/secrets/s.
+// String returns the name as people write it: gs://b, bq://p.d, projects/p/secrets/s. It
+// is the full name where several services have resources of the same relative name.
 // [Parse] gives n back.
 func (n Name) String() string {
-	if n.typ == nil || len(n.typ.Short) == 0 {
-		return n.path
+	switch {
+	case n.typ == nil:
+		return ""
+	case len(n.typ.Short) > 0:
+		return n.fill(n.typ.Short[0], func(s string) string { return s })
 	}
-	return n.fill(n.typ.Short[0], func(s string) string { return s })
+	if len(n.typ.rivals) > 0 {
+		segments := strings.Split(n.path, "/")
+		for _, t := range n.typ.rivals {
+			if values, ok := t.bind(segments); ok && checkAll(values) == nil {
+				return n.Full()
+			}
+		}
+	}
+	return n.path
 }
 
 // Var returns the value of one variable of the type's pattern, such as "bucket";
@@ -46,12 +58,27 @@ func (n Name) Var(v string) string {
 		return ""
 	}
 	values := strings.Split(n.path, "/")
-	for i, segment := range strings.Split(n.typ.Pattern, "/") {
-		if name, ok := variableIn(segment); ok && name == v {
+	for i, s := range n.typ.segments {
+		switch {
+		case s.variable == "" || s.variable != v:
+		case s.rest:
+			return strings.Join(values[i:], "/")
+		default:
 			return values[i]
 		}
 	}
 	return ""
+}
+
+// Host returns where the API of the resource is reached.
+func (n Name) Host() string {
+	if n.typ == nil {
+		return ""
+	}
+	if n.Var("location") == "global" {
+		return n.typ.Service
+	}
+	return n.fill(n.typ.API.Host, url.PathEscape)
 }
 
 // Project returns the id or number of the project that the name is written with,
@@ -59,7 +86,7 @@ func (n Name) Var(v string) string {
 func (n Name) Project() string { return n.Var("project") }
 
 // Expand fills n's variables into a path of a [PolicyAPI], each escaped as one
-// segment of a URL's path.
+// segment of a URL's path; one that is written {+v} as the segments that it spans.
 func (n Name) Expand(template string) string { return n.fill(template, url.PathEscape) }
 
 func (n Name) fill(template string, escape func(string) string) string {
@@ -71,7 +98,15 @@ func (n Name) fill(template string, escape func(string) string) string {
 			return b.String()
 		}
 		name, after, _ := strings.Cut(rest, "}")
-		b.WriteString(escape(n.Var(name)))
+		if spans, ok := strings.CutPrefix(name, "+"); ok {
+			parts := strings.Split(n.Var(spans), "/")
+			for i, p := range parts {
+				parts[i] = escape(p)
+			}
+			b.WriteString(strings.Join(parts, "/"))
+		} else {
+			b.WriteString(escape(n.Var(name)))
+		}
 		template = after
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"unicode"
@@ -15,10 +16,13 @@ import (
 const maxPrefix = 1024
 
 // Parse reads a resource's name in any form that people write: a full resource name
-// (//service/…), a short form (gs://bucket, bq://project.dataset), or a relative
-// name (projects/p/secrets/s). What follows a bucket's short name comes back as
+// (//service/…), a short form (gs://bucket, bq://project.dataset), a relative name
+// (projects/p/secrets/s), or a link to it in its API, as gcloud and the console print it
+// (https://compute.googleapis.com/compute/v1/projects/…). A relative name that several
+// services have is refused with the full names that may be meant. What follows a bucket's short name comes back as
 // prefix: gs://b/2026/ names the bucket b with the prefix "2026/".
 //
+// That a name is read does not say that roles can be bound there: see [Type.Bindable].
 // An error says what is wrong, and which forms are accepted or were meant.
 func Parse(s string) (name Name, prefix string, err error) {
 	name, prefix, err = parse(s)
@@ -26,7 +30,7 @@ func Parse(s string) (name Name, prefix string, err error) {
 		if meant := Suggest(s); meant != "" {
 			return Name{}, "", fmt.Errorf("%w; did you mean %q?", err, meant)
 		}
-		return Name{}, "", fmt.Errorf("%w; %s", err, accepted())
+		return Name{}, "", fmt.Errorf("%w; %s", err, accepted(s))
 	}
 	return name, prefix, err
 }
@@ -37,7 +41,7 @@ var errForm = errors.New("no resource has this form")
 func parse(s string) (name Name, prefix string, err error) {
 	switch {
 	case s == "":
-		return Name{}, "", errors.New("a resource is missing; " + accepted())
+		return Name{}, "", errors.New("a resource is missing; " + accepted(""))
 	case !utf8.ValidString(s):
 		return Name{}, "", errors.New("a resource name must be UTF-8")
 	case strings.ContainsFunc(s, unicode.IsControl):
@@ -45,10 +49,13 @@ func parse(s string) (name Name, prefix string, err error) {
 	case strings.HasPrefix(s, "//"):
 		name, err = ParseFull(s)
 		return name, "", err
-	case strings.Contains(s, "://"):
+	case strings.HasPrefix(s, "https://"), strings.HasPrefix(s, "http://"):
+		name, err = parseLink(s)
+		return name, "", err
+	case strings.Contains(s, "://"), strings.Contains(s, dockerHost):
 		return parseShort(s)
 	}
-	if name, err = match(s, table); err != nil {
+	if name, err = match(s, table()); err != nil {
 		return Name{}, "", fmt.Errorf("%q: %w", s, err)
 	}
 	return name, "", nil
@@ -62,7 +69,7 @@ func ParseFull(s string) (Name, error) {
 	}
 	candidates := ofService(service)
 	if len(candidates) == 0 {
-		return Name{}, fmt.Errorf("%q: nothing can be bound on resources of %s; %s", s, service, accepted())
+		return Name{}, fmt.Errorf("%q: nothing can be bound on resources of %s; %s", s, service, accepted(s))
 	}
 	name, err := match(path, candidates)
 	if err != nil {
@@ -71,10 +78,13 @@ func ParseFull(s string) (Name, error) {
 	return name, nil
 }
 
+// dockerHost ends the host of a name that is Docker's of a repository.
+const dockerHost = "-docker.pkg.dev/"
+
 func ofService(service string) []*Type {
 	var types []*Type
-	for _, t := range table {
-		if t.Service == service {
+	for _, t := range table() {
+		if t.Service == service || slices.Contains(t.aliases, service) {
 			types = append(types, t)
 		}
 	}
@@ -113,28 +123,40 @@ func match(path string, types []*Type) (Name, error) {
 }
 
 // value is what a name has in the place of a variable.
-type value struct{ variable, text string }
+type value struct {
+	segment
+	text string
+}
 
 // bind lays the segments of a path on t's pattern.
 func (t *Type) bind(segments []string) ([]value, bool) {
-	pattern := strings.Split(t.Pattern, "/")
-	if len(pattern) != len(segments) {
-		return nil, false
-	}
+	return bind(t.segments, segments)
+}
+
+func bind(pattern []segment, segments []string) ([]value, bool) {
 	var values []value
 	for i, p := range pattern {
-		if v, ok := variableIn(p); ok {
-			values = append(values, value{v, segments[i]})
-		} else if p != segments[i] {
+		switch {
+		case i >= len(segments):
+			return nil, false
+		case p.rest:
+			rest := strings.Join(segments[i:], "/")
+			if p.rule != nil && p.rule.identifies && !p.rule.pattern.MatchString(rest) {
+				return nil, false
+			}
+			return append(values, value{p, rest}), true
+		case p.variable != "":
+			values = append(values, value{p, segments[i]})
+		case p.text != segments[i]:
 			return nil, false
 		}
 	}
-	return values, true
+	return values, len(pattern) == len(segments)
 }
 
 func checkAll(values []value) error {
 	for _, v := range values {
-		if err := check(v.variable, v.text); err != nil {
+		if err := v.check(v.text); err != nil {
 			return err
 		}
 	}
@@ -144,16 +166,16 @@ func checkAll(values []value) error {
 // short is one short form, ready to be matched.
 type short struct {
 	typ       *Type
-	scheme    string
+	scheme    string         // "" where there is none
 	pattern   *regexp.Regexp // over what follows, without a prefix
-	variables []string
+	variables []segment
 }
 
 var shorts = sync.OnceValue(func() []short {
 	var out []short
-	for _, t := range table {
-		for _, template := range t.Short {
-			scheme, rest, _ := strings.Cut(template, "://")
+	for _, t := range table() {
+		for _, template := range slices.Concat(t.Short, t.Also) {
+			scheme, rest := cutScheme(template)
 			sh := short{typ: t, scheme: scheme}
 			var re strings.Builder
 			for rest != "" {
@@ -163,7 +185,8 @@ var shorts = sync.OnceValue(func() []short {
 					break
 				}
 				v, tail, _ := strings.Cut(after, "}")
-				sh.variables = append(sh.variables, v)
+				i := slices.IndexFunc(t.segments, func(s segment) bool { return s.variable == v })
+				sh.variables = append(sh.variables, t.segments[i])
 				re.WriteString("([^/]*)")
 				rest = tail
 			}
@@ -174,23 +197,31 @@ var shorts = sync.OnceValue(func() []short {
 	return out
 })
 
+func cutScheme(s string) (scheme, rest string) {
+	if scheme, rest, ok := strings.Cut(s, "://"); ok {
+		return scheme, rest
+	}
+	return "", s
+}
+
 func parseShort(s string) (Name, string, error) {
-	scheme, rest, _ := strings.Cut(s, "://")
+	scheme, rest := cutScheme(s)
 	var forms []string
-	var invalid error
+	var invalid, also error
 	for _, sh := range shorts() {
 		if sh.scheme != scheme {
 			continue
 		}
-		forms = append(forms, sh.typ.Short[0])
+		form := slices.Concat(sh.typ.Short, sh.typ.Also)[0]
+		forms = append(forms, form)
 		text, prefix := rest, ""
 		if sh.typ.Prefixes {
 			text, prefix, _ = strings.Cut(rest, "/")
 		}
 		texts := sh.pattern.FindStringSubmatch(text)
 		if texts == nil {
-			if strings.Contains(text, "/") {
-				invalid = cmp.Or(invalid, fmt.Errorf("a %s takes no prefix; write %s", sh.typ.Kind, sh.typ.Short[0]))
+			if strings.Contains(text, "/") && len(sh.typ.Short) > 0 {
+				invalid = cmp.Or(invalid, fmt.Errorf("%s takes no prefix; write %s", sh.typ.A(), form))
 			}
 			continue
 		}
@@ -199,35 +230,39 @@ func parseShort(s string) (Name, string, error) {
 			values[i] = value{v, texts[i+1]}
 		}
 		err := checkAll(values)
-		if err == nil {
+		if err == nil && prefix != "" {
 			err = checkPrefix(sh.typ, text, prefix)
 		}
 		if err != nil {
-			invalid = cmp.Or(invalid, err)
+			if len(sh.typ.Short) > 0 {
+				invalid = cmp.Or(invalid, err)
+			}
+			also = cmp.Or(also, err)
 			continue
 		}
 		return Name{sh.typ, sh.typ.path(values)}, prefix, nil
 	}
-	switch {
+	switch invalid = cmp.Or(invalid, also); {
 	case invalid != nil:
 		return Name{}, "", fmt.Errorf("%q: %w", s, invalid)
 	case forms != nil:
 		return Name{}, "", fmt.Errorf("%q: write it as %s", s, forms[0])
 	}
-	return Name{}, "", fmt.Errorf("%q: %s:// names no resource; %s", s, scheme, accepted())
+	return Name{}, "", fmt.Errorf("%q: %s:// names no resource; %s", s, scheme, accepted(s))
 }
 
 // path fills t's pattern with values.
 func (t *Type) path(values []value) string {
-	segments := strings.Split(t.Pattern, "/")
-	for i, segment := range segments {
+	parts := make([]string, len(t.segments))
+	for i, s := range t.segments {
+		parts[i] = s.text
 		for _, v := range values {
-			if segment == "{"+v.variable+"}" {
-				segments[i] = v.text
+			if s.variable != "" && s.variable == v.variable {
+				parts[i] = v.text
 			}
 		}
 	}
-	return strings.Join(segments, "/")
+	return strings.Join(parts, "/")
 }
 
 // checkPrefix returns an error if a short name cannot narrow to prefix.

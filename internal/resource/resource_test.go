@@ -36,6 +36,27 @@ func TestParse(t *testing.T) {
 		{"//secretmanager.googleapis.com/projects/42/secrets/api-key", "secret", "//secretmanager.googleapis.com/projects/42/secrets/api-key", "projects/42/secrets/api-key", "", "42"},
 		{"projects/acme-agents/serviceAccounts/robot@acme-agents.iam.gserviceaccount.com", "service account", "//iam.googleapis.com/projects/acme-agents/serviceAccounts/robot@acme-agents.iam.gserviceaccount.com", "", "", "acme-agents"},
 		{"projects/acme-agents/serviceAccounts/12-compute@developer.gserviceaccount.com", "service account", "//iam.googleapis.com/projects/acme-agents/serviceAccounts/12-compute@developer.gserviceaccount.com", "", "", "acme-agents"},
+		{"bq://acme-data.sales.orders", "table", "//bigquery.googleapis.com/projects/acme-data/datasets/sales/tables/orders", "projects/acme-data/datasets/sales/tables/orders", "", "acme-data"},
+		{"bq://example.com:agents.sales.orders", "table", "//bigquery.googleapis.com/projects/example.com:agents/datasets/sales/tables/orders", "projects/example.com:agents/datasets/sales/tables/orders", "", "example.com:agents"},
+		{"//run.googleapis.com/projects/acme-agents/locations/europe-west3/services/web", "Cloud Run service", "//run.googleapis.com/projects/acme-agents/locations/europe-west3/services/web", "", "", "acme-agents"},
+		{"https://run.googleapis.com/v2/projects/acme-agents/locations/europe-west3/services/web", "Cloud Run service", "//run.googleapis.com/projects/acme-agents/locations/europe-west3/services/web", "//run.googleapis.com/projects/acme-agents/locations/europe-west3/services/web", "", "acme-agents"},
+		{"https://europe-west3-run.googleapis.com/v1/projects/acme-agents/locations/europe-west3/services/web", "Cloud Run service", "//run.googleapis.com/projects/acme-agents/locations/europe-west3/services/web", "//run.googleapis.com/projects/acme-agents/locations/europe-west3/services/web", "", "acme-agents"},
+		{"https://www.googleapis.com/compute/v1/projects/acme-agents/zones/europe-west3-a/instances/vm", "Compute instance", "//compute.googleapis.com/projects/acme-agents/zones/europe-west3-a/instances/vm", "projects/acme-agents/zones/europe-west3-a/instances/vm", "", "acme-agents"},
+		{"https://compute.googleapis.com/compute/beta/projects/acme-agents/global/images/debian?alt=json", "Compute image", "//compute.googleapis.com/projects/acme-agents/global/images/debian", "projects/acme-agents/global/images/debian", "", "acme-agents"},
+		{"https://www.googleapis.com/storage/v1/b/acme-reports", "bucket", "//storage.googleapis.com/projects/_/buckets/acme-reports", "gs://acme-reports", "", ""},
+		{"https://storage.googleapis.com/storage/v1/b/acme-reports/managedFolders/2026%2Fq1%2F", "managed folder", "//storage.googleapis.com/projects/_/buckets/acme-reports/managedFolders/2026/q1/", "projects/_/buckets/acme-reports/managedFolders/2026/q1/", "", ""},
+		{"https://bigquery.googleapis.com/bigquery/v2/projects/acme-agents/datasets/sales", "dataset", "//bigquery.googleapis.com/projects/acme-agents/datasets/sales", "bq://acme-agents.sales", "", "acme-agents"},
+		{"https://secretmanager.europe-west3.rep.googleapis.com/v1/projects/acme-agents/locations/europe-west3/secrets/api-key", "regional secret", "//secretmanager.googleapis.com/projects/acme-agents/locations/europe-west3/secrets/api-key", "projects/acme-agents/locations/europe-west3/secrets/api-key", "", "acme-agents"},
+		{"https://sqladmin.googleapis.com/sql/v1beta4/projects/acme-agents/instances/main", "Cloud SQL instance", "//sqladmin.googleapis.com/projects/acme-agents/instances/main", "//sqladmin.googleapis.com/projects/acme-agents/instances/main", "", "acme-agents"},
+		{"https://www.googleapis.com/sql/v1beta4/projects/acme-agents/instances/main", "Cloud SQL instance", "//sqladmin.googleapis.com/projects/acme-agents/instances/main", "//sqladmin.googleapis.com/projects/acme-agents/instances/main", "", "acme-agents"},
+		{"//bigtable.googleapis.com/projects/acme-agents/instances/main", "Bigtable instance", "//bigtableadmin.googleapis.com/projects/acme-agents/instances/main", "//bigtableadmin.googleapis.com/projects/acme-agents/instances/main", "", "acme-agents"},
+		{"gcp-kms://projects/acme-agents/locations/global/keyRings/r/cryptoKeys/k", "KMS key", "//cloudkms.googleapis.com/projects/acme-agents/locations/global/keyRings/r/cryptoKeys/k", "projects/acme-agents/locations/global/keyRings/r/cryptoKeys/k", "", "acme-agents"},
+		{"europe-west3-docker.pkg.dev/acme-agents/images", "Artifact Registry repository", "//artifactregistry.googleapis.com/projects/acme-agents/locations/europe-west3/repositories/images", "//artifactregistry.googleapis.com/projects/acme-agents/locations/europe-west3/repositories/images", "", "acme-agents"},
+		{"billingAccounts/01A2B3-C4D5E6-F7A8B9", "billing account", "//cloudbilling.googleapis.com/billingAccounts/01A2B3-C4D5E6-F7A8B9", "", "", ""},
+		{"projects/42/iap_web", "IAP resource", "//iap.googleapis.com/projects/42/iap_web", "", "", "42"},
+		{"projects/42/iap_web/compute/services/b", "IAP resource", "//iap.googleapis.com/projects/42/iap_web/compute/services/b", "", "", "42"},
+		{"projects/acme-agents/repos/team/code", "source repository", "//sourcerepo.googleapis.com/projects/acme-agents/repos/team/code", "", "", "acme-agents"},
+		{"projects/acme-agents/databases/(default)", "Firestore database", "//firestore.googleapis.com/projects/acme-agents/databases/(default)", "", "", "acme-agents"},
 		{"projects/acme-agents/serviceAccounts/104857600000000000001", "service account", "//iam.googleapis.com/projects/acme-agents/serviceAccounts/104857600000000000001", "", "", "acme-agents"},
 	} {
 		name, prefix, err := Parse(tt.in)
@@ -71,7 +92,7 @@ func TestParseRefuses(t *testing.T) {
 		{"s3://acme-reports", "s3:// names no resource; accepted are projects/{project}", ""},
 		{"bq://acme-agents", "write it as bq://{project}.{dataset}", ""},
 		{"bq://acme-agents.sales/t", "a dataset takes no prefix", ""},
-		{"bq://acme-agents.sales.orders", "is not a project id", ""},
+		{"bq://acme-agents.sales.orders.x", "is not a project id", ""},
 		{"bq://acme-agents.2026-01", `"2026-01" is not a dataset id`, ""},
 		{"projects/p", `"p" is not a project id (6 to 30`, ""},
 		{"projects/Acme-Agents", "is not a project id", ""},
@@ -88,8 +109,25 @@ func TestParseRefuses(t *testing.T) {
 		{"projects/acme-agents/topics/ab", "is not a topic id", ""},
 		{"projects/acme-data/datasets/sales/tables/a.b", "is not a table id", ""},
 		{"projects/acme-agents/queues/q", "no resource has this form; accepted are", ""},
-		{"//storage.googleapis.com/projects/_/buckets/acme-reports/objects/2026/", `did you mean "gs://acme-reports/2026/"?`, "gs://acme-reports/2026/"},
-		{"//compute.googleapis.com/projects/acme-agents/zones/z/instances/i", "nothing can be bound on resources of compute.googleapis.com", ""},
+		{"//storage.googleapis.com/projects/_/buckets/acme-reports/2026/", `did you mean "gs://acme-reports/2026/"?`, "gs://acme-reports/2026/"},
+		{"//maps.googleapis.com/projects/acme-agents/maps/m", "nothing can be bound on resources of maps.googleapis.com", ""},
+		{"projects/acme-agents/queue/q", "see taskiam resources", ""},
+		{"projects/acme-agents/location/europe-west3/queues/q", `did you mean "projects/acme-agents/locations/europe-west3/queues/q"?`, "projects/acme-agents/locations/europe-west3/queues/q"},
+		{"projects/acme-agents/location/europe-west3/services/web", "see taskiam resources services", ""}, // of two services
+		{"projects/acme-agents/locations/europe-west3/services/web", "the name fits more than one type; write one of " +
+			"//metastore.googleapis.com/projects/acme-agents/locations/europe-west3/services/web, //run.googleapis.com/projects/acme-agents/locations/europe-west3/services/web", ""},
+		{"projects/acme-agents/instances/main", "//bigtableadmin.googleapis.com/projects/acme-agents/instances/main, //spanner.googleapis.com/projects/acme-agents/instances/main, //sqladmin.googleapis.com/projects/acme-agents/instances/main", ""},
+		{"projects/acme-agents/locations/{location}/queues/q", `"{location}" is not a location`, ""},
+		{"projects/acme-agents/locations/evil.example/secrets/s", `"evil.example" is not a location`, ""},
+		{"projects/acme-agents/locations/europe-west3/queues/*", "cannot be a name's part queue", ""},
+		{"billingAccounts/123", "is not a billing account", ""},
+		{"//storage.googleapis.com/projects/_/buckets/acme-reports/managedFolders/2026", "that end with a slash", ""},
+		{"projects/42/iap_webs/compute", "no resource has this form", ""},
+		{"https://console.cloud.google.com/run/detail/europe-west3/web", "is a page of the console and not a resource", ""},
+		{"https://example.com/v1/projects/acme-agents", "nothing can be bound on resources of example.com", ""},
+		{"https://compute.googleapis.com/compute/v1/projects/acme-agents/zones/z/instance/i", "no resource has this form", ""},
+		{"https://pubsub.googleapis.com/v1/projects/acme-agents/topics/%zz", "invalid URL escape", ""},
+		{"europe-docker.pkg.dev/acme-agents", "write it as {location}-docker.pkg.dev/{project}/{repository}", ""},
 		{"//pubsub.googleapis.com/projects/acme-agents/topic/reports", "did you mean", "//pubsub.googleapis.com/projects/acme-agents/topics/reports"},
 		{"//pubsub.googleapis.com/projects/acme-agents/secrets/api-key", "no resource has this form", ""},
 		{"//", "is not a full resource name", ""},
@@ -120,6 +158,9 @@ func TestExpand(t *testing.T) {
 		{"projects/example.com:agents", "v3/projects/example.com:agents:getIamPolicy"},
 		{"gs://acme-reports/2026/", "storage/v1/b/acme-reports/iam"},
 		{"bq://acme-agents.sales", "bigquery/v2/projects/acme-agents/datasets/sales"},
+		{"//storage.googleapis.com/projects/_/buckets/acme-reports/managedFolders/2026/q 1/", "storage/v1/b/acme-reports/managedFolders/2026%2Fq%201%2F/iam"},
+		{"projects/acme-agents/repos/team/c?d", "v1/projects/acme-agents/repos/team/c%3Fd:getIamPolicy"},
+		{"projects/acme-agents/zones/z/instances/i", "compute/v1/projects/acme-agents/zones/z/instances/i/getIamPolicy"},
 		{"projects/acme-agents/topics/a%2Fb", "v1/projects/acme-agents/topics/a%252Fb:getIamPolicy"},
 		{"projects/acme-agents/serviceAccounts/robot@acme-agents.iam.gserviceaccount.com", "v1/projects/acme-agents/serviceAccounts/robot@acme-agents.iam.gserviceaccount.com:getIamPolicy"},
 	} {
@@ -133,10 +174,29 @@ func TestExpand(t *testing.T) {
 	}
 }
 
+// What belongs to a location is asked for there, where the service says so.
+func TestHost(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"projects/acme-agents/secrets/s":                                   "secretmanager.googleapis.com",
+		"projects/acme-agents/locations/europe-west3/secrets/s":            "secretmanager.europe-west3.rep.googleapis.com",
+		"projects/acme-agents/locations/europe-west3/models/m":             "europe-west3-aiplatform.googleapis.com",
+		"projects/acme-agents/locations/global/models/m":                   "aiplatform.googleapis.com",
+		"//run.googleapis.com/projects/acme-agents/locations/l/services/s": "run.googleapis.com",
+	} {
+		name, _, err := Parse(in)
+		if err != nil {
+			t.Error(err)
+		} else if got := name.Host(); got != want {
+			t.Errorf("%s is reached at %s, want %s", in, got, want)
+		}
+	}
+}
+
 func TestZeroName(t *testing.T) {
 	t.Parallel()
 	var n Name
-	if !n.IsZero() || n.Type() != nil || n.Full() != "" || n.String() != "" || n.Project() != "" || n.Expand("v1/{project}") != "v1/" {
+	if !n.IsZero() || n.Type() != nil || n.Full() != "" || n.String() != "" || n.Project() != "" || n.Host() != "" || n.Expand("v1/{project}") != "v1/" {
 		t.Errorf("the zero name says something: %q %q", n.Full(), n.String())
 	}
 }
@@ -159,7 +219,21 @@ func TestTable(t *testing.T) {
 			t.Errorf("example of %s = %s %s", typ.Kind, name.Type().Kind, name)
 		}
 		a := typ.API
-		if a.Host == "" || a.GetVerb == "" || a.SetVerb == "" || (a.TestVerb == "") != (a.TestPath == "") || (a.TestVerb == "") != (len(typ.Testable) == 0) {
+		if typ.ID == "" || typ.Service == "" || a.Host == "" {
+			t.Errorf("%s: incomplete row: %+v", typ.Kind, typ)
+		}
+		for _, o := range typ.rivals {
+			if o.Service == typ.Service {
+				t.Errorf("a name of %s may be one of %s of the same service", typ.A(), o.A())
+			}
+		}
+		if !typ.Bindable() {
+			if typ.Conditions || a.SetVerb != "" {
+				t.Errorf("%s: a row of what cannot be bound on: %+v", typ.Kind, typ)
+			}
+			continue
+		}
+		if a.GetVerb == "" || a.SetVerb == "" || (a.TestVerb == "") != (a.TestPath == "") || (a.TestVerb == "") != (len(typ.Testable) == 0) {
 			t.Errorf("%s: incomplete row: %+v", typ.Kind, a)
 		}
 		for _, path := range []string{a.GetPath, a.SetPath, a.TestPath} {
@@ -182,6 +256,7 @@ func FuzzParse(f *testing.F) {
 		}
 		f.Add(name.Full())
 		f.Add(name.Relative())
+		f.Add("https://" + name.Host() + "/" + strings.TrimSuffix(name.Expand(typ.API.GetPath), ":getIamPolicy"))
 	}
 	for _, s := range []string{"gs://b-b-b/x*", "bq://example.com:p1:d", "//", "://", "projects/{project}", "projects/acme-agents/topics/%7B", "gs://a.b.c/\x00"} {
 		f.Add(s)
@@ -203,6 +278,9 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("ParseFull(%q) = %v, %v, want %v", name.Full(), full, err, name)
 		}
 		for _, form := range []string{name.Full(), name.String(), name.Relative()} {
+			if form == name.Relative() && form != name.String() && len(name.Type().rivals) > 0 {
+				continue // what several services have
+			}
 			if again, _, err := Parse(form); err != nil || again != name {
 				t.Errorf("Parse(%q) = %v, %v, want %v", form, again, err, name)
 			}

@@ -1,22 +1,37 @@
 package resource
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/taskiam/taskiam/internal/spelling"
 )
 
-// accepted lists the forms of a name, for messages.
-func accepted() string {
-	var forms []string
-	for _, t := range table {
-		form := t.Pattern
-		if len(t.Short) > 0 {
-			form = t.Short[0]
-		}
-		forms = append(forms, form)
+// accepted names some of the forms that a name may have, for messages: those that are most
+// used, and where to find the others. For a name that has the word of a collection it says
+// what resources of that kind are called.
+func accepted(s string) string {
+	const some = "accepted are projects/{project}, gs://{bucket}, bq://{project}.{dataset}, projects/{project}/secrets/{secret}, "
+	if word := collectionIn(s); word != "" {
+		return some + "full names //service/... and others: see taskiam resources " + word
 	}
-	return "accepted are " + strings.Join(forms, ", ") + ", or a full name //service/..."
+	return some + "full names //service/... and others: see taskiam resources"
+}
+
+// collectionIn returns the last part of a name that is the word for what resources are in:
+// queues, keyRings.
+func collectionIn(s string) string {
+	for _, part := range slices.Backward(strings.Split(s, "/")) {
+		if containers[strings.TrimSuffix(part, "s")] || part == "locations" || part == "" {
+			continue
+		}
+		for _, t := range table() {
+			if slices.ContainsFunc(t.segments, func(s segment) bool { return s.variable == "" && s.text == part && part != "_" }) {
+				return part
+			}
+		}
+	}
+	return ""
 }
 
 // Suggest returns the name that was probably meant by one that [Parse] refuses, or "".
@@ -36,57 +51,67 @@ func guess(s string) string {
 		if meant == "" || strings.Contains(meant, "://") {
 			return meant
 		}
-		return "//" + service + "/" + meant
+		return "//" + service + "/" + strings.TrimPrefix(meant, "//"+service+"/")
 	}
 	if strings.Contains(s, "://") {
 		// A wildcard behind a prefix says what the prefix says alone.
 		return strings.TrimRight(s, "*?[]")
 	}
-	return nearest(s, table)
+	return nearest(s, table())
 }
 
 // nearest returns the name whose fixed parts are nearest to those of a path that fits
-// no pattern, or "".
+// no pattern, or "" if there is none or no single one.
 func nearest(path string, types []*Type) string {
 	// Something inside a bucket, which takes no binding of its own.
 	if rest, ok := strings.CutPrefix(path, "projects/_/buckets/"); ok {
-		if bucket, object, ok := strings.Cut(rest, "/"); ok && check("bucket", bucket) == nil {
-			return "gs://" + bucket + "/" + strings.TrimPrefix(object, "objects/")
+		if bucket, object, ok := strings.Cut(rest, "/"); ok && valid("storage/bucket", bucket) && !strings.HasPrefix(object, "managedFolders/") {
+			return "gs://" + bucket + "/" + object
 		}
 	}
 	segments := strings.Split(strings.Trim(path, "/"), "/")
 	best, cost := "", 3 // at most two letters wrong in each of the fixed parts
 	for _, t := range types {
-		pattern := strings.Split(t.Pattern, "/")
-		if len(pattern) != len(segments) {
+		if len(t.segments) != len(segments) || slices.ContainsFunc(t.segments, func(s segment) bool { return s.rest }) {
 			continue
 		}
-		meant, worst := make([]string, len(pattern)), 0
+		meant, worst := make([]string, len(segments)), 0
 		var values []value
-		for i, p := range pattern {
-			if v, ok := variableIn(p); ok {
+		for i, s := range t.segments {
+			if s.variable != "" {
 				meant[i] = segments[i]
-				values = append(values, value{v, segments[i]})
+				values = append(values, value{s, segments[i]})
 				continue
 			}
-			meant[i] = p
-			worst = max(worst, spelling.Distance(p, segments[i]))
+			meant[i] = s.text
+			worst = max(worst, spelling.Distance(s.text, segments[i]))
 		}
-		if worst < cost && checkAll(values) == nil {
-			best, cost = strings.Join(meant, "/"), worst
+		if worst > cost || checkAll(values) != nil {
+			continue
+		}
+		name := Name{t, strings.Join(meant, "/")}.Full()
+		switch {
+		case worst < cost:
+			best, cost = name, worst
+		case best != name:
+			best = "" // two are as near
 		}
 	}
 	if best != "" {
-		return best
+		if name, err := ParseFull(best); err == nil && len(name.typ.Short) == 0 {
+			return name.String()
+		}
+		_, relative, _ := strings.Cut(strings.TrimPrefix(best, "//"), "/")
+		return relative
 	}
 	if !strings.Contains(path, "/") {
 		switch s := path; {
-		case check("account", s) == nil && strings.Contains(s, "@"):
+		case valid("iam/serviceAccount", s) && strings.Contains(s, "@"):
 			_, host, _ := strings.Cut(s, "@")
-			if project, ok := strings.CutSuffix(host, ".iam.gserviceaccount.com"); ok && check("project", project) == nil {
+			if project, ok := strings.CutSuffix(host, ".iam.gserviceaccount.com"); ok && CheckProject(project) == nil {
 				return "projects/" + project + "/serviceAccounts/" + s
 			}
-		case check("bucket", s) == nil:
+		case valid("storage/bucket", s):
 			return "gs://" + s
 		}
 	}

@@ -1,14 +1,23 @@
 package resource
 
-import "slices"
+import (
+	_ "embed"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+)
 
-// Types returns every type of resource that roles can be bound on, in the order of
-// the table.
-func Types() []*Type { return slices.Clone(table) }
+//go:embed types.txt
+var typesText string
+
+// Types returns every type of resource that the package knows: first those that people
+// use most, then all others by their ids. Not all are [Type.Bindable].
+func Types() []*Type { return slices.Clone(table()) }
 
 // Lookup returns the type with this kind, or nil.
 func Lookup(kind string) *Type {
-	for _, t := range table {
+	for _, t := range table() {
 		if t.Kind == kind {
 			return t
 		}
@@ -16,133 +25,122 @@ func Lookup(kind string) *Type {
 	return nil
 }
 
-// The table. Verbs, paths and the place of the policy version are those of Google's
-// discovery documents; patterns those of iam/docs/full-resource-names; conditions
-// those of iam/docs/resource-types-with-conditional-roles and
-// iam/docs/conditions-resource-attributes.
-var table = []*Type{
-	{
-		Kind:          "project",
-		Service:       "cloudresourcemanager.googleapis.com",
-		Pattern:       "projects/{project}",
-		Example:       "projects/acme-agents",
-		Conditions:    true,
-		SuppliesName:  true, // of what is in the project
-		ConditionType: "cloudresourcemanager.googleapis.com/Project",
-		Testable:      []string{""},
-		// Version 1 and 3 both serve projects; only 3 serves folders as well.
-		API: standard("cloudresourcemanager.googleapis.com", "POST", "v3/projects/{project}", VersionInBody),
-	},
-	{
-		Kind:         "folder",
-		Service:      "cloudresourcemanager.googleapis.com",
-		Pattern:      "folders/{folder}",
-		Example:      "folders/123456789012",
-		Conditions:   true,
-		SuppliesName: true,
-		Testable:     []string{""},
-		API:          standard("cloudresourcemanager.googleapis.com", "POST", "v3/folders/{folder}", VersionInBody),
-	},
-	{
-		Kind:         "organization",
-		Service:      "cloudresourcemanager.googleapis.com",
-		Pattern:      "organizations/{organization}",
-		Example:      "organizations/123456789012",
-		Conditions:   true,
-		SuppliesName: true,
-		Testable:     []string{""},
-		API:          standard("cloudresourcemanager.googleapis.com", "POST", "v3/organizations/{organization}", VersionInBody),
-	},
-	{
-		Kind:          "bucket",
-		Service:       "storage.googleapis.com",
-		Pattern:       "projects/_/buckets/{bucket}",
-		Short:         []string{"gs://{bucket}"},
-		Example:       "gs://acme-reports",
-		Prefixes:      true,
-		Conditions:    true, // with uniform bucket-level access, which the name does not tell
-		SuppliesName:  true,
-		ConditionType: "storage.googleapis.com/Bucket",
-		Testable:      []string{"storage.buckets.", "storage.folders.", "storage.managedFolders.", "storage.multipartUploads.", "storage.objects."},
-		API: PolicyAPI{
-			Dialect: Bucket, Host: "storage.googleapis.com", VersionIn: VersionInCompactQuery,
-			GetVerb: "GET", GetPath: "storage/v1/b/{bucket}/iam",
-			SetVerb: "PUT", SetPath: "storage/v1/b/{bucket}/iam",
-			TestVerb: "GET", TestPath: "storage/v1/b/{bucket}/iam/testPermissions",
-		},
-	},
-	{
-		Kind:          "dataset",
-		Service:       "bigquery.googleapis.com",
-		Pattern:       "projects/{project}/datasets/{dataset}",
-		Short:         []string{"bq://{project}.{dataset}", "bq://{project}:{dataset}"},
-		Example:       "bq://acme-agents.sales",
-		Conditions:    true,
-		SuppliesName:  true,
-		ConditionType: "bigquery.googleapis.com/Dataset",
-		API: PolicyAPI{
-			Dialect: Dataset, Host: "bigquery.googleapis.com", VersionIn: VersionInAccessQuery,
-			GetVerb: "GET", GetPath: "bigquery/v2/projects/{project}/datasets/{dataset}",
-			SetVerb: "PATCH", SetPath: "bigquery/v2/projects/{project}/datasets/{dataset}",
-		},
-	},
-	{
-		Kind:          "table",
-		Service:       "bigquery.googleapis.com",
-		Pattern:       "projects/{project}/datasets/{dataset}/tables/{table}",
-		Example:       "projects/acme-agents/datasets/sales/tables/orders",
-		SuppliesName:  true, // to the conditions of what it is in; its own policy takes none
-		ConditionType: "bigquery.googleapis.com/Table",
-		Testable:      []string{"bigquery.tables."},
-		API:           standard("bigquery.googleapis.com", "POST", "bigquery/v2/projects/{project}/datasets/{dataset}/tables/{table}", VersionInBody),
-	},
-	{
-		Kind:     "topic",
-		Service:  "pubsub.googleapis.com",
-		Pattern:  "projects/{project}/topics/{topic}",
-		Example:  "projects/acme-agents/topics/reports",
-		Testable: []string{"pubsub.topics."},
-		API:      standard("pubsub.googleapis.com", "GET", "v1/projects/{project}/topics/{topic}", VersionInQuery),
-	},
-	{
-		Kind:     "subscription",
-		Service:  "pubsub.googleapis.com",
-		Pattern:  "projects/{project}/subscriptions/{subscription}",
-		Example:  "projects/acme-agents/subscriptions/reports-worker",
-		Testable: []string{"pubsub.subscriptions."},
-		API:      standard("pubsub.googleapis.com", "GET", "v1/projects/{project}/subscriptions/{subscription}", VersionInQuery),
-	},
-	{
-		Kind:           "secret",
-		Service:        "secretmanager.googleapis.com",
-		Pattern:        "projects/{project}/secrets/{secret}",
-		Example:        "projects/acme-agents/secrets/api-key",
-		Conditions:     true,
-		SuppliesName:   true,
-		NumbersProject: true,
-		ConditionType:  "secretmanager.googleapis.com/Secret",
-		Testable:       []string{"secretmanager.secrets.", "secretmanager.versions."},
-		API:            standard("secretmanager.googleapis.com", "GET", "v1/projects/{project}/secrets/{secret}", VersionInQuery),
-	},
-	{
-		Kind:       "service account",
-		Service:    "iam.googleapis.com",
-		Pattern:    "projects/{project}/serviceAccounts/{account}",
-		Example:    "projects/acme-agents/serviceAccounts/robot@acme-agents.iam.gserviceaccount.com",
-		Conditions: true,
-		Testable:   []string{"iam.serviceAccounts.", "iam.serviceAccountKeys."},
-		// A POST without a body: the version goes into the query all the same.
-		API: standard("iam.googleapis.com", "POST", "v1/projects/{project}/serviceAccounts/{account}", VersionInQuery),
-	},
+// table is made once. It panics if the embedded text is malformed, which a test rules
+// out.
+var table = sync.OnceValue(func() []*Type {
+	types, err := parseTable(typesText)
+	if err != nil {
+		panic(err)
+	}
+	types = append(types, byHand()...)
+	for _, t := range types {
+		t.know()
+	}
+	slices.SortStableFunc(types, func(a, b *Type) int {
+		ra, rb := familiarity(a.Kind), familiarity(b.Kind)
+		if ra != rb {
+			return ra - rb
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	for _, t := range types {
+		for _, o := range types {
+			if o != t && overlap(t.segments, o.segments) {
+				t.rivals = append(t.rivals, o)
+			}
+		}
+	}
+	for _, t := range types {
+		if len(t.Short) == 0 {
+			t.Example = Name{t, t.Example}.String()
+		}
+	}
+	return types
+})
+
+// familiarity is the place of a kind among those that people use most.
+func familiarity(kind string) int {
+	if i := slices.Index(familiar, kind); i >= 0 {
+		return i
+	}
+	return len(familiar)
 }
 
-// standard is the API of a type that follows google.iam.v1: :getIamPolicy with the
-// given verb, and POST for :setIamPolicy and :testIamPermissions.
-func standard(host, get, path string, version VersionIn) PolicyAPI {
-	return PolicyAPI{
-		Dialect: Standard, Host: host, VersionIn: version,
-		GetVerb: get, GetPath: path + ":getIamPolicy",
-		SetVerb: "POST", SetPath: path + ":setIamPolicy",
-		TestVerb: "POST", TestPath: path + ":testIamPermissions",
+// parseTable reads types.txt; its head says what the columns are.
+func parseTable(text string) ([]*Type, error) {
+	var types []*Type
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\n")
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		f := strings.Split(line, "\t")
+		if len(f) != 9 {
+			return nil, fmt.Errorf("reading the table of resource types: %d columns in %q", len(f), line)
+		}
+		t := &Type{ID: f[0], Kind: f[1], Service: f[2], Pattern: f[3], urlPath: f[4]}
+		if t.urlPath == "-" {
+			t.urlPath = t.Pattern
+		}
+		api := PolicyAPI{Dialect: Standard, Host: f[2]}
+		if f[5] != "-" {
+			api.VersionIn = VersionIn(f[5])
+		}
+		api.GetVerb, api.GetPath, _ = t.method(f[6])
+		var more string
+		if api.SetVerb, api.SetPath, more = t.method(f[7]); more == "bare" {
+			api.Dialect = Bucket
+		}
+		api.TestVerb, api.TestPath, more = t.method(f[8])
+		api.TestInQuery = more == "query"
+		t.API = api
+		types = append(types, t)
+	}
+	return types, nil
+}
+
+// method reads a column of the table that is a method's: its verb, its path, and what is
+// said of it.
+func (t *Type) method(column string) (verb, path, more string) {
+	verb, path, ok := strings.Cut(column, " ")
+	if !ok {
+		return "", "", ""
+	}
+	path, more, _ = strings.Cut(path, " ")
+	return verb, strings.Replace(path, "{}", t.urlPath, 1), more
+}
+
+// segment is one part of a pattern: fixed text or a variable.
+type segment struct {
+	text, variable string
+	rest           bool      // the variable spans all segments that are left
+	rule           *variable // what a value must be, beside what every value must
+}
+
+func segmentsOf(t *Type) []segment {
+	api, _, _ := strings.Cut(t.Service, ".")
+	var out []segment
+	for i, part := range strings.Split(t.Pattern, "/") {
+		s := segment{text: part}
+		if name, ok := variableIn(part); ok {
+			s.variable, s.rest = strings.CutPrefix(name, "+")
+			s.rule = ruleFor(api, s.variable, i)
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// overlap reports whether some text fits both patterns.
+func overlap(a, b []segment) bool {
+	for i := 0; ; i++ {
+		switch {
+		case i == len(a) || i == len(b):
+			return i == len(a) && i == len(b)
+		case a[i].rest || b[i].rest:
+			return true
+		case a[i].variable == "" && b[i].variable == "" && a[i].text != b[i].text:
+			return false
+		}
 	}
 }
