@@ -27,6 +27,8 @@ func TestDocumentsHaveExactlyTheseFields(t *testing.T) {
 		want     string
 	}{
 		{versionDocument{Schema: "taskiam.version/v1"}, "schema version revision modified go platform"},
+		{resourcesDocument{Schema: "taskiam.resources/v1", Types: []resourceTypeView{{}}}, `schema types types.id types.kind types.api types.full_name types.example
+			types.bindable types.conditions types.resource_name types.by_number types.resource_type types.provable types.policy_version_in`},
 		{statusDocument{Schema: "taskiam.status/v1", Runs: []runView{view}}, "schema " + runs(run)},
 		{runDocument{Schema: "taskiam.run/v1", runView: view}, "schema reused elapsed_ms " + run},
 		{renewalDocument{Schema: "taskiam.renewal/v1", runView: view}, "schema was elapsed_ms " + run},

@@ -76,6 +76,9 @@ func parseResources(c *cli.Context) ([]resource.Name, error) {
 		if err != nil {
 			return nil, usage(c, "--%s: %v", flagResource, err)
 		}
+		if !name.Type().Bindable() {
+			return nil, usage(c, "--%s: nothing is bound on %s: %s has no allow policy of its own", flagResource, name, name.Type().A())
+		}
 		out = append(out, name)
 	}
 	return out, nil
