@@ -1,6 +1,7 @@
 package gcp
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -181,20 +182,18 @@ func letMint(ctx context.Context, c *Client, a grants.Account) error {
 	return err
 }
 
-type predefined struct {
-	name        string
-	permissions []string
-}
+// granting is a permission and a role that gives it.
+type granting struct{ permission, role string }
 
-// predefinedRoles reads the list of roles that the emulator knows.
-func predefinedRoles(t *testing.T) []predefined {
+// predefinedRoles returns every permission of the emulator's list with the first role that
+// gives it and can be bound anywhere.
+func predefinedRoles(t *testing.T) []granting {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("..", "emulator", "roles.txt"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var permissions []string
-	var roles []predefined
+	var all []granting
 	inRoles := false
 	for line := range strings.Lines(string(data)) {
 		line = strings.TrimSuffix(line, "\n")
@@ -204,11 +203,10 @@ func predefinedRoles(t *testing.T) []predefined {
 		case line == "":
 			inRoles = true
 		case !inRoles:
-			permissions = append(permissions, line)
+			all = append(all, granting{permission: line})
 		case grants.Basic(f[0]) || strings.HasPrefix(f[0], "roles/storage.legacy"):
 		default:
-			r := predefined{name: f[0]}
-			for _, span := range strings.FieldsFunc(f[len(f)-1], func(c rune) bool { return c == ' ' || c == ',' }) {
+			for span := range strings.FieldsFuncSeq(f[len(f)-1], func(c rune) bool { return c == ',' }) {
 				from, to, ok := strings.Cut(span, "-")
 				if !ok {
 					to = from
@@ -218,17 +216,18 @@ func predefinedRoles(t *testing.T) []predefined {
 				if err1 != nil || err2 != nil {
 					t.Fatalf("the list of roles has %q", line)
 				}
-				r.permissions = append(r.permissions, permissions[i:j+1]...)
+				for ; i <= j; i++ {
+					all[i].role = cmp.Or(all[i].role, f[0])
+				}
 			}
-			roles = append(roles, r)
 		}
 	}
-	return roles
+	return slices.DeleteFunc(all, func(g granting) bool { return g.role == "" })
 }
 
 // roleFor returns a role that can be bound on a type and a permission of it to ask about:
 // one that the type says it can be asked about, if a role holds any.
-func roleFor(roles []predefined, typ *resource.Type) (role, permission string) {
+func roleFor(all []granting, typ *resource.Type) (role, permission string) {
 	service, _, _ := strings.Cut(typ.ID, ".")
 	prefixes := slices.Clone(typ.Testable)
 	if len(typ.Testable) > 0 {
@@ -236,11 +235,9 @@ func roleFor(roles []predefined, typ *resource.Type) (role, permission string) {
 		prefixes = append(prefixes, own+".")
 	}
 	for _, prefix := range append(prefixes, service+".", "") {
-		for _, r := range roles {
-			for _, p := range r.permissions {
-				if strings.HasPrefix(p, prefix) {
-					return r.name, p
-				}
+		for _, g := range all {
+			if strings.HasPrefix(g.permission, prefix) {
+				return g.role, g.permission
 			}
 		}
 	}

@@ -15,11 +15,24 @@ import (
 type document struct {
 	Name, Title, Version, RootURL, ServicePath string
 	collection
-	Schemas map[string]struct {
+	Schemas map[string]json.RawMessage // most are never looked at
+}
+
+// properties returns the fields of a schema, each with the schema that it is of.
+func (d *document) properties(schema string) (map[string]string, error) {
+	var s struct {
 		Properties map[string]struct {
 			Ref string `json:"$ref"`
 		}
 	}
+	if err := json.Unmarshal(d.Schemas[schema], &s); err != nil {
+		return nil, fmt.Errorf("reading schema %s: %w", schema, err)
+	}
+	out := map[string]string{}
+	for name, p := range s.Properties {
+		out[name] = p.Ref
+	}
+	return out, nil
 }
 
 type collection struct {
@@ -41,31 +54,6 @@ func (d *document) url(m method) string {
 		return d.ServicePath + m.FlatPath
 	}
 	return d.ServicePath + m.Path
-}
-
-// documents reads the discovery documents of the module that know allow policies.
-func documents(module string) ([]*document, error) {
-	paths, err := filepath.Glob(filepath.Join(module, "*", "*", "*-api.json"))
-	if err != nil {
-		return nil, err
-	}
-	slices.Sort(paths)
-	var out []*document
-	for _, path := range paths {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return nil, err
-		}
-		if !bytes.Contains(data, []byte("getIamPolicy")) {
-			continue // most of a hundred megabytes
-		}
-		d := &document{}
-		if err := json.Unmarshal(data, d); err != nil {
-			return nil, fmt.Errorf("reading %s: %w", path, err)
-		}
-		out = append(out, d)
-	}
-	return out, nil
 }
 
 func readDocument(path string) (*document, error) {
@@ -112,26 +100,63 @@ type found struct {
 	all map[string]method
 }
 
-// types returns every distinct type that has getIamPolicy, by id.
+// types returns every distinct type that has getIamPolicy, by id. Only documents that are
+// the best for some type are parsed: they are many, and of megabytes.
 func types(module string) ([]found, error) {
-	docs, err := documents(module)
+	paths, err := filepath.Glob(filepath.Join(module, "*", "*", "*-api.json"))
 	if err != nil {
 		return nil, err
 	}
-	best := map[string]found{}
-	for _, d := range docs {
-		all := d.methods()
-		for id := range all {
-			id, ok := strings.CutSuffix(id, ".getIamPolicy")
-			if before, there := best[id]; ok && (!there || rank(d.Version) > rank(before.doc.Version)) {
-				best[id] = found{id, d, all}
+	slices.Sort(paths)
+	best := map[string]string{} // paths by id
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range typesIn(data) {
+			if before, there := best[id]; !there || rank(versionOf(path)) > rank(versionOf(before)) {
+				best[id] = path
 			}
 		}
 	}
+	parsed := map[string]found{}
 	out := make([]found, 0, len(best))
-	for _, f := range best {
+	for id, path := range best {
+		f, there := parsed[path]
+		if !there {
+			d, err := readDocument(path)
+			if err != nil {
+				return nil, fmt.Errorf("reading %s: %w", path, err)
+			}
+			f = found{doc: d, all: d.methods()}
+			parsed[path] = f
+		}
+		f.id = id
 		out = append(out, f)
 	}
 	slices.SortFunc(out, func(a, b found) int { return strings.Compare(a.id, b.id) })
 	return out, nil
+}
+
+// typesIn returns what the ids of getIamPolicy methods in a document begin with.
+func typesIn(data []byte) []string {
+	var ids []string
+	for end := []byte(`.getIamPolicy"`); ; {
+		i := bytes.Index(data, end)
+		if i < 0 {
+			return ids
+		}
+		id := string(data[bytes.LastIndexByte(data[:i], '"')+1 : i])
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+		data = data[i+len(end):]
+	}
+}
+
+// versionOf returns the version of a document by its folder, where v0. stands before what
+// is no number.
+func versionOf(path string) string {
+	return strings.TrimPrefix(filepath.Base(filepath.Dir(path)), "v0.")
 }

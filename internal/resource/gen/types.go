@@ -226,8 +226,15 @@ func (f found) version(get method) (string, error) {
 	case get.Request == nil:
 		return "-", nil
 	}
-	options := f.doc.Schemas[get.Request.Ref].Properties["options"].Ref
-	if _, ok := f.doc.Schemas[options].Properties["requestedPolicyVersion"]; !ok {
+	body, err := f.doc.properties(get.Request.Ref)
+	if err != nil {
+		return "", err
+	}
+	options, err := f.doc.properties(body["options"])
+	if err != nil {
+		return "", err
+	}
+	if _, ok := options["requestedPolicyVersion"]; !ok {
 		return "", fmt.Errorf("%s asks for no version", get.Request.Ref)
 	}
 	return "body", nil
@@ -238,7 +245,10 @@ func (f found) wrapping(set method) (string, error) {
 	if set.Request == nil {
 		return "", fmt.Errorf("%s takes no body", set.ID)
 	}
-	body := f.doc.Schemas[set.Request.Ref].Properties
+	body, err := f.doc.properties(set.Request.Ref)
+	if err != nil {
+		return "", err
+	}
 	if _, ok := body["policy"]; ok {
 		return "", nil
 	}
