@@ -116,7 +116,7 @@ func always(*resource.Type) bool { return true }
 func suppliesType(t *resource.Type) bool { return t.SuppliesName || t.ConditionType != "" }
 
 // inherited reports whether conditions on t reach the resources below it, or are those of
-// the one service that has all that others have singly.
+// Identity-Aware Proxy, which knows what its requests are for.
 func inherited(t *resource.Type) bool {
 	return t.Service == "cloudresourcemanager.googleapis.com" || t.Service == "iap.googleapis.com"
 }

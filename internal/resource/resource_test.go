@@ -247,6 +247,50 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// What is known by hand is of types and services that are there.
+func TestKnown(t *testing.T) {
+	t.Parallel()
+	ids, services, kinds := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for _, typ := range Types() {
+		ids[typ.ID], services[typ.Service], kinds[typ.Kind] = true, true, true
+	}
+	there := func(what string, id string) {
+		if !ids[id] {
+			t.Errorf("%s names %s, which is not in the table", what, id)
+		}
+	}
+	for id := range attributes {
+		there("attributes", id)
+	}
+	for id := range shortForms {
+		there("shortForms", id)
+	}
+	for id := range readForms {
+		there("readForms", id)
+	}
+	for id := range testable {
+		there("testable", id)
+	}
+	for id := range examples {
+		there("examples", id)
+	}
+	for api := range conditional {
+		if !services[api+".googleapis.com"] {
+			t.Errorf("conditional names %s, which is not in the table", api)
+		}
+	}
+	for service := range aliases {
+		if !services[service] {
+			t.Errorf("aliases names %s, which is not in the table", service)
+		}
+	}
+	for _, kind := range familiar {
+		if !kinds[kind] {
+			t.Errorf("familiar names %s, which is not in the table", kind)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	for _, typ := range Types() {
 		f.Add(typ.Example)
