@@ -29,10 +29,10 @@ type operatorDocument struct {
 type operatorRoleView struct {
 	Parent string         `json:"parent"` // "" if it is not known whose the resource is
 	RoleID string         `json:"roleId"`
-	Role   customRoleView `json:"role"`
+	Role   roleBodyView `json:"role"`
 }
 
-type customRoleView struct {
+type roleBodyView struct {
 	Title       string   `json:"title"`
 	Description string   `json:"description"`
 	Stage       string   `json:"stage"`
@@ -102,7 +102,7 @@ func viewOperator(a grants.OperatorAccess, tasks []grants.Task, member string) o
 		doc.Tasks = append(doc.Tasks, t.Name)
 	}
 	for _, r := range a.Roles {
-		doc.Roles = append(doc.Roles, operatorRoleView{r.Parent, r.ID, customRoleView{r.Title, r.Description, "GA", r.Permissions}})
+		doc.Roles = append(doc.Roles, operatorRoleView{r.Parent, r.ID, roleBodyView{r.Title, r.Description, "GA", r.Permissions}})
 		doc.Commands = append(doc.Commands, roleCommand(r))
 		if r.Parent == "" {
 			doc.Notes = append(doc.Notes, "in which project the resources are that "+r.ID+" is for could not be seen: put it in the place of PROJECT")

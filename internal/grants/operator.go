@@ -93,8 +93,8 @@ func (t Task) OperatorNeeds() []Need {
 	}
 	for _, g := range t.Grants {
 		need(g.Resource, ForBinding, policyPermissions(g.Resource.Type(), g.Bounded())...)
-		if len(g.Permissions) > 0 && g.Resource.Type().API.Dialect == resource.Bucket {
-			need(g.Resource, ForBinding, "storage.buckets.get") // its name does not say whose it is
+		if bucket, ok := g.Resource.Bucket(); ok && len(g.Permissions) > 0 {
+			need(bucket, ForBinding, "storage.buckets.get") // its name does not say whose it is
 		}
 		if parent, _, custom := strings.Cut(g.Role, "/roles/"); custom {
 			// Without it the role's permissions are not known, and nothing can be proved.

@@ -220,14 +220,14 @@ func (s *survey) toMake() []string {
 // has none.
 func (e *Engine) projectOf(ctx context.Context, name resource.Name, known *once[string]) (string, error) {
 	project := name.Project()
-	if name.Type().API.Dialect == resource.Bucket {
-		b, err := e.Cloud.Bucket(ctx, name)
+	if bucket, ok := name.Bucket(); ok {
+		b, err := e.Cloud.Bucket(ctx, bucket)
 		if err == nil && b.Project == "" {
 			err = fault.New(fault.Other, "Google does not say it")
 		}
 		if err != nil {
 			return "", fault.WithHint(fmt.Errorf("asking in which project %s is, for a custom role of that: %w", name, err),
-				"this takes storage.buckets.get on "+name.String()+"; or grant a role, which takes no custom role")
+				"this takes storage.buckets.get on "+bucket.String()+"; or grant a role, which takes no custom role")
 		}
 		project = b.Project
 	}

@@ -276,7 +276,7 @@ func (x *examination) examineProjects(ctx context.Context, patients []Patient, s
 			want(host, "iamcredentials.googleapis.com")
 		}
 		for _, n := range bindingNeeds(p.Task) {
-			want(cmp.Or(n.On.Project(), x.homeOf(ctx, n.On)), n.On.Type().API.Host)
+			want(cmp.Or(n.On.Project(), x.homeOf(ctx, n.On)), n.On.Type().Service)
 		}
 	}
 	var order []string
@@ -311,10 +311,11 @@ func (x *examination) examineProjects(ctx context.Context, patients []Patient, s
 // homeOf returns the project of a resource whose name does not say it; "" if that
 // cannot be found out.
 func (e *Engine) homeOf(ctx context.Context, name resource.Name) string {
-	if name.Type().API.Dialect != resource.Bucket {
+	bucket, ok := name.Bucket()
+	if !ok {
 		return ""
 	}
-	b, err := e.Cloud.Bucket(ctx, name)
+	b, err := e.Cloud.Bucket(ctx, bucket)
 	if err != nil || b.Project == "" {
 		return ""
 	}

@@ -95,11 +95,12 @@ func (e *Engine) above(ctx context.Context, plan grants.Plan) (names []resource.
 	var wg sync.WaitGroup
 	for _, edit := range plan.Edits {
 		add(edit.Resource)
-		if edit.Resource.Type() == resource.Lookup("bucket") {
+		if bucket, ok := edit.Resource.Bucket(); ok {
+			add(bucket)
 			wg.Go(func() {
-				b, err := e.Cloud.Bucket(ctx, edit.Resource)
+				b, err := e.Cloud.Bucket(ctx, bucket)
 				if err != nil || b.Project == "" {
-					miss("the project of " + edit.Resource.String())
+					miss("the project of " + bucket.String())
 					return
 				}
 				ancestors(b.Project)

@@ -85,6 +85,15 @@ func (n Name) Host() string {
 // "" where the name holds none: a bucket's does not say whose it is.
 func (n Name) Project() string { return n.Var("project") }
 
+// Bucket returns the bucket that n is, or that it is in.
+func (n Name) Bucket() (bucket Name, ok bool) {
+	if n.typ == nil || n.typ.Service != "storage.googleapis.com" || n.Var("bucket") == "" {
+		return Name{}, false
+	}
+	bucket, err := ParseFull("//storage.googleapis.com/projects/_/buckets/" + n.Var("bucket"))
+	return bucket, err == nil
+}
+
 // Expand fills n's variables into a path of a [PolicyAPI], each escaped as one
 // segment of a URL's path; one that is written {+v} as the segments that it spans.
 func (n Name) Expand(template string) string { return n.fill(template, url.PathEscape) }
