@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -13,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/taskiam/taskiam/internal/credentials"
 	"github.com/taskiam/taskiam/internal/fault"
@@ -83,6 +86,35 @@ func openTokenLog(journals *journal.Dir, run grants.RunID) (*os.File, error) {
 		return nil, fmt.Errorf("opening the log of tokens: %w", err)
 	}
 	return f, nil
+}
+
+// holdTokenLog says, as long as the file is open, that its process keeps the delivery of
+// the run good: a process that runs CMD is not in the journal, for a teardown stops
+// what is. The lock goes with the process, however that ends.
+func holdTokenLog(log *os.File) error {
+	if err := unix.Flock(int(log.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return fmt.Errorf("locking the log of tokens: %w", err)
+	}
+	return nil
+}
+
+// tokenLogHeld reports whether a process has said that.
+func tokenLogHeld(journals *journal.Dir, run grants.RunID) (bool, error) {
+	log, err := os.Open(journals.TokenLogPath(run))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("opening the log of tokens: %w", err)
+	}
+	defer log.Close()
+	switch err := unix.Flock(int(log.Fd()), unix.LOCK_SH|unix.LOCK_NB); {
+	case errors.Is(err, unix.EWOULDBLOCK):
+		return true, nil
+	case err != nil:
+		return false, fmt.Errorf("locking the log of tokens: %w", err)
+	}
+	return false, nil
 }
 
 // say writes one line of the log.

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/manifest"
@@ -116,19 +116,16 @@ func (e *Env) keepOn(ctx context.Context, run *journal.Run, record func(pid int,
 	if slices.ContainsFunc(run.Processes, func(p journal.Process) bool { return p.Effect.Standing() && running(p.PID, p.Start) }) {
 		return nil
 	}
-	// The server of taskiam run is in the process that has the run, and is not recorded.
-	var l *net.TCPListener
-	switch o := run.Opened; {
-	case o.Metadata == "":
-	case o.Socket:
-		if c, err := (&net.Dialer{}).DialContext(ctx, "unix", socketPath(o.DeliveryDir)); err == nil {
-			return c.Close()
-		}
-	default:
+	journals, err := e.journals()
+	if err != nil {
+		return err
+	}
+	if held, err := tokenLogHeld(journals, run.ID()); held || err != nil {
+		return err
+	}
+	var l *net.TCPListener // which the server inherits; a socket it makes itself
+	if o := run.Opened; run.Kind == grants.DeliverMetadata && !o.Socket {
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp4", o.Metadata)
-		if errors.Is(err, syscall.EADDRINUSE) {
-			return nil
-		}
 		if err != nil {
 			return fmt.Errorf("listening for the metadata server: %w", err)
 		}

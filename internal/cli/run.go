@@ -192,6 +192,9 @@ func (e *Env) runKept(ctx context.Context, run *journal.Run, place serverPlace, 
 		return 0, err
 	}
 	defer log.Close()
+	if err := holdTokenLog(log); err != nil {
+		return 0, err
+	}
 	k, err := e.newKeeper(ctx, run, log)
 	if err != nil {
 		return 0, err

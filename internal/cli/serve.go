@@ -81,6 +81,11 @@ func runServe(ctx context.Context, e *Env, o serveOptions) error {
 	if err != nil {
 		return err
 	}
+	if held, err := tokenLogHeld(journals, run.ID()); err != nil {
+		return err
+	} else if held {
+		return fault.New(fault.Locked, "run %s is one of taskiam run, which serves it itself", run.ID())
+	}
 	start, err := processStart(os.Getpid())
 	if err != nil {
 		return err
