@@ -162,7 +162,9 @@ func (m *machine) upNow(source string) grants.Plan {
 func (m *machine) runTask(source string) error {
 	e := m.engine()
 	plan := m.plan(e, source)
-	result, err := e.Up(m.t.Context(), plan, m.options(plan))
+	options := m.options(plan)
+	options.Keep = nil // the process itself does that
+	result, err := e.Up(m.t.Context(), plan, options)
 	if result == nil {
 		return err
 	}
@@ -192,6 +194,7 @@ func (m *machine) downAll() (errs []error) {
 func (m *machine) lose(plan grants.Plan) grants.RunID {
 	m.disk = m.newDisk()
 	m.safe.deliveries = nil
+	m.servers = nil
 	m.lost = append(m.lost, plan)
 	time.Sleep(longAfter)
 	return plan.Run

@@ -301,6 +301,8 @@ func overnamed(there []string, err error) error {
 			sign = lastPart(what)
 		} else if dir, ok := strings.CutPrefix(what, "the delivery in "); ok {
 			sign = dir
+		} else if pid, ok := strings.CutPrefix(what, "the process "); ok {
+			sign = "process " + pid + " "
 		}
 		if !slices.ContainsFunc(there, func(left string) bool { return strings.Contains(left, sign) }) {
 			return fmt.Errorf("it names %q, which is not there, in: %w\nthere is\n%s", what, err, strings.Join(there, "\n"))
@@ -316,7 +318,7 @@ func TestFaults(t *testing.T) {
 	t.Parallel()
 	kinds := []string{"key"}
 	if *faultsTable != "" {
-		kinds = append(kinds, "token")
+		kinds = append(kinds, "token", "metadata")
 	}
 	var cells []cell
 	n := 0

@@ -8,9 +8,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -61,6 +63,10 @@ type machine struct {
 	undeliverable func() error
 	// undone is how many calls there were when the delivery failed.
 	undone int
+
+	// servers are the processes that work for a run in the background, by their PIDs.
+	servers map[int]grants.RunID
+	started int // how many were ever started
 
 	// lost are the runs whose journals are not on this machine.
 	lost []grants.Plan
@@ -119,6 +125,7 @@ func (m *machine) clear() {
 	m.disk = m.newDisk()
 	m.safe.deliveries = nil
 	m.undeliverable = nil
+	m.servers = nil
 	m.lost, m.given, m.unsearchable = nil, nil, false
 	m.lift()
 	m.watch(point{}, nil)
@@ -164,6 +171,7 @@ func (m *machine) die() {
 func (m *machine) restart(power bool) {
 	if power {
 		m.disk.LosePower(nil)
+		m.servers = nil
 	} else {
 		m.disk.Crash()
 	}
@@ -294,6 +302,7 @@ func (m *machine) engine() *lifecycle.Engine {
 			return client.As(source), err
 		},
 		AsToken: func(token secret.String) (lifecycle.Tester, error) { return client.As(gcp.StaticToken(token)), nil },
+		Stop:    m.stop,
 		Now:     m.now, Random: m.random,
 	}
 }
@@ -354,6 +363,7 @@ func (m *machine) options(plan grants.Plan) lifecycle.UpOptions {
 	return lifecycle.UpOptions{
 		ManifestPath: "/tasks/task.toml", ManifestSHA256: "00",
 		Dir: "/delivery/" + string(plan.Run), ReadyTimeout: 10 * time.Minute,
+		Metadata: "127.0.0.1:4711", Keep: m.keep,
 	}
 }
 
@@ -403,11 +413,52 @@ func (m *machine) changed() []string {
 	for dir := range m.safe.deliveries {
 		out = append(out, "the delivery in "+dir)
 	}
+	for _, pid := range slices.Sorted(maps.Keys(m.servers)) {
+		out = append(out, fmt.Sprintf("process %d of run %s", pid, m.servers[pid]))
+	}
 	for _, run := range m.live() {
 		out = append(out, fmt.Sprintf("run %s is %s", run.ID(), run.State()))
 	}
 	return out
 }
+
+// keep starts a process that works for a run in the background. It begins once it is
+// recorded, and outlives the one that has started it.
+func (m *machine) keep(_ context.Context, run grants.RunID, record func(int, string) error) error {
+	m.mu.Lock()
+	m.started++
+	pid := 4000 + m.started
+	m.mu.Unlock()
+	if err := record(pid, startOf(pid)); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.dead {
+		return errDead // before it was let go
+	}
+	if m.servers == nil {
+		m.servers = map[int]grants.RunID{}
+	}
+	m.servers[pid] = run
+	return nil
+}
+
+// stop ends such a process.
+func (m *machine) stop(_ context.Context, pid int, start string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.dead {
+		return errDead
+	}
+	if start != startOf(pid) {
+		return fmt.Errorf("process %d was not started at %s", pid, start)
+	}
+	delete(m.servers, pid)
+	return nil
+}
+
+func startOf(pid int) string { return fmt.Sprint("boot ", pid) }
 
 // mortal are the credentials of a process that may have been killed.
 type mortal struct{ m *machine }
