@@ -160,10 +160,15 @@ while [ ! -e end ]; do sleep 0.05; done`)
 // await waits for a file of the stage that has something in it.
 func (s *stage) await(name string) {
 	s.t.Helper()
+	s.awaitPath(s.path(filepath.FromSlash(name)))
+}
+
+func (s *stage) awaitPath(name string) {
+	s.t.Helper()
 	deadline, tick := time.After(patience), time.NewTicker(10*time.Millisecond)
 	defer tick.Stop()
 	for {
-		if info, err := os.Stat(s.path(filepath.FromSlash(name))); err == nil && info.Size() > 0 {
+		if info, err := os.Stat(name); err == nil && info.Size() > 0 {
 			return
 		}
 		select {

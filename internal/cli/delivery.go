@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/taskiam/taskiam/internal/credentials"
@@ -48,7 +49,14 @@ func (c courier) Deliver(d lifecycle.Delivery) error {
 	if d.Kind == grants.DeliverMetadata {
 		out.External = string(metadata.CredentialsFile("http://"+d.Metadata, d.Plan.Email))
 	}
-	return credentials.Deliver(out)
+	if err := credentials.Deliver(out); err != nil {
+		return err
+	}
+	if c.owner != 0 && filepath.Dir(d.Dir) == sharedDeliveries {
+		// Another run may have taken the folder away meanwhile, as the last one in it.
+		return openShared()
+	}
+	return nil
 }
 
 // ca returns the certificate of the emulator's CA. Beside the file that it is read from
@@ -65,7 +73,12 @@ func (c courier) ca() (string, error) {
 }
 
 // Remove takes the delivery of a run away.
-func (courier) Remove(dir string, run grants.RunID) error { return credentials.Remove(dir, run) }
+func (courier) Remove(dir string, run grants.RunID) error {
+	if err := credentials.Remove(dir, run); err != nil {
+		return err
+	}
+	return leaveShared(dir)
+}
 
 // Key returns the key file in the delivery of a run.
 func (courier) Key(run *journal.Run) (secret.String, error) {

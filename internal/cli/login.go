@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -16,6 +17,24 @@ import (
 // sharedDeliveries is where root puts deliveries for other users: they could not get to
 // its own folders.
 const sharedDeliveries = "/run/taskiam"
+
+// sharedMode lets everybody pass and nobody look.
+const sharedMode = 0o711
+
+// openShared lets other users pass, whatever the umask was when the folder was made.
+func openShared() error { return os.Chmod(sharedDeliveries, sharedMode) }
+
+// leaveShared takes the folder away after the last delivery in it.
+func leaveShared(dir string) error {
+	if filepath.Dir(dir) != sharedDeliveries {
+		return nil
+	}
+	err := os.Remove(sharedDeliveries)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EEXIST) {
+		return nil
+	}
+	return err
+}
 
 // login is a user whom CMD runs as instead of this one.
 type login struct {
@@ -61,7 +80,7 @@ func placeFor(to deliverTo, dir, run string) (string, error) {
 		return dir, nil
 	}
 	if to.dir == "" {
-		if err := os.MkdirAll(sharedDeliveries, 0o711); err != nil {
+		if err := errors.Join(os.MkdirAll(sharedDeliveries, sharedMode), openShared()); err != nil {
 			return "", fault.WithHint(err, "--"+flagOut+" DIR")
 		}
 		dir = filepath.Join(sharedDeliveries, run)
