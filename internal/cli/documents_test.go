@@ -14,7 +14,7 @@ import (
 func TestDocumentsHaveExactlyTheseFields(t *testing.T) {
 	t.Parallel()
 	const run = `run task state cloud endpoint operator project account started expires renewals renewing_to seconds_left clock_ahead_seconds manifest deliver delivery server server.pid server.running
-		grants grants.role grants.permissions grants.resource grants.prefix grants.condition grants.ends_by_itself grants.works_until grants.readiness grants.why left`
+		grants grants.role grants.permissions grants.resource grants.prefix grants.condition grants.ends_by_itself grants.works_until grants.readiness grants.why grants.accepted left`
 	runs := func(fields string) string {
 		return "runs runs." + strings.Join(strings.Fields(fields), " runs.")
 	}
@@ -48,7 +48,7 @@ func TestDocumentsHaveExactlyTheseFields(t *testing.T) {
 			Schema: "taskiam.record/v1", Renewals: []renewedView{{}}, Declared: []declaredView{{}}, CustomRoles: []sharedRoleView{{}}, Granted: []grantedView{{Condition: &conditionView{}}},
 			Dropped: dropped, Minted: mintedView{Keys: []keyView{{}}}, Steps: []pastStepView{{}}, Checks: []checkView{{}},
 		}, `schema run task state cloud endpoint operator project account unique_id manifest manifest_sha256 reason started up expires renewals renewals.at renewals.expires renewals.state clock_ahead_seconds down closed clean
-			declared declared.role declared.permissions declared.resource declared.prefix declared.condition declared.ends_by_itself declared.works_until declared.readiness declared.why declared.known_at
+			declared declared.role declared.permissions declared.resource declared.prefix declared.condition declared.ends_by_itself declared.works_until declared.readiness declared.why declared.accepted declared.known_at
 			custom_roles custom_roles.role custom_roles.permissions custom_roles.origin
 			granted granted.role granted.resource granted.condition granted.condition.title granted.condition.expression granted.read_back granted.state
 			minted minted.keys minted.keys.id minted.keys.until minted.keys.state minted.tokens minted.tokens_until

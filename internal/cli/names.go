@@ -19,6 +19,7 @@ const (
 
 	envStateHome  = "XDG_STATE_HOME"
 	envRuntimeDir = "XDG_RUNTIME_DIR"
+	envCacheHome  = "XDG_CACHE_HOME"
 	envHome       = "HOME"
 )
 
@@ -30,6 +31,7 @@ var environment = []struct{ name, usage string }{
 	{envMaxTTL, "longest ttl that a manifest may ask for (default 12h)"},
 	{envOperatorMember, "you, as policies name you; for federated logins, whose tokens do not say"},
 	{envStateHome, "journals and other state are kept in taskiam/ below it (default ~/.local/state)"},
+	{envCacheHome, "what predefined roles hold is kept for a day in taskiam/roles/ below it (default ~/.cache)"},
 	{envRuntimeDir, "deliveries go to taskiam/RUN below it, if it is there"},
 }
 
@@ -47,4 +49,6 @@ const (
 	flagIsolate        = "isolate"
 	flagUID            = "uid"
 	flagSocket         = "socket"
+	flagGcloud         = "gcloud"
+	flagVerbose        = "verbose"
 )

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -17,7 +18,8 @@ import (
 
 type planOptions struct {
 	taskOptions
-	json, quiet bool
+	json, quiet     bool
+	gcloud, verbose bool
 }
 
 func newPlanCmd(e *Env) *cli.Command {
@@ -28,7 +30,11 @@ func newPlanCmd(e *Env) *cli.Command {
 		ArgsUsage: "FILE",
 		Description: `Checks the manifest, then asks the cloud what it would refuse, and what the account
 would be able to do without being named anywhere.`,
-		Flags: append([]cli.Flag{newJSONFlag(), newQuietFlag()}, newTaskFlags()...),
+		Flags: append([]cli.Flag{
+			newJSONFlag(), newQuietFlag(),
+			&cli.BoolFlag{Name: flagGcloud, Usage: "print what up would do as gcloud commands, to be run by hand"},
+			&cli.BoolFlag{Name: flagVerbose, Usage: "print every permission by its name"},
+		}, newTaskFlags()...),
 		Action: action(
 			func(c *cli.Context) (planOptions, error) { return parsePlan(c, e.Getenv) },
 			func(ctx context.Context, o planOptions) error { return runPlan(ctx, e, o) }),
@@ -36,7 +42,10 @@ would be able to do without being named anywhere.`,
 }
 
 func parsePlan(c *cli.Context, getenv func(string) string) (planOptions, error) {
-	o := planOptions{json: c.Bool(flagJSON), quiet: c.Bool(flagQuiet)}
+	o := planOptions{json: c.Bool(flagJSON), quiet: c.Bool(flagQuiet), gcloud: c.Bool(flagGcloud), verbose: c.Bool(flagVerbose)}
+	if o.json && o.gcloud {
+		return o, usage(c, "either --%s or --%s", flagJSON, flagGcloud)
+	}
 	var err error
 	if o.taskOptions, err = parseTask(c, getenv); err != nil {
 		return o, err
@@ -65,6 +74,7 @@ type planDocument struct {
 	Unseen   []string      `json:"unseen"` // what there may be more on, in words
 	Refusals []refusalView `json:"refusals"`
 	Calls    []string      `json:"calls"`
+	truthView
 }
 
 // editView is what one resource's policy would gain.
@@ -136,10 +146,13 @@ func runPlan(ctx context.Context, e *Env, o planOptions) error {
 	}
 	doc := viewPlan(src, preview)
 	doc.Cloud, doc.Endpoint = engine.Cloud.Cloud()
-	if o.json {
+	switch {
+	case o.json:
 		err = e.printJSON(doc)
-	} else {
-		err = e.showPlan(doc)
+	case o.gcloud:
+		_, err = io.WriteString(e.Stdout, gcloudScript(preview.Plan))
+	default:
+		err = e.showPlan(doc, o.verbose)
 	}
 	// What up would refuse, plan ends with: a check before a merge can rely on it.
 	return errors.Join(append([]error{err}, preview.Refusals...)...)
@@ -185,6 +198,7 @@ func viewPlan(src source, p *lifecycle.Preview) planDocument {
 	for _, err := range p.Refusals {
 		doc.Refusals = append(doc.Refusals, refusalView{fault.KindOf(err).String(), err.Error()})
 	}
+	doc.truthView = viewTruth(p)
 	return doc
 }
 
@@ -228,7 +242,7 @@ func viewOffer(g grants.Grant) *offerView {
 	return &offerView{TOML: manifest.Block(o.Grant), Widens: o.Widens}
 }
 
-func (e *Env) showPlan(doc planDocument) error {
+func (e *Env) showPlan(doc planDocument, verbose bool) error {
 	r := newReport()
 	r.row("task", doc.Task)
 	r.row("cloud", doc.Cloud+" ("+doc.Endpoint+")")
@@ -259,6 +273,8 @@ func (e *Env) showPlan(doc planDocument) error {
 			if b.Condition != nil {
 				r.line("    %s if %s", b.Role, b.Condition.Expression)
 			}
+			doc.showRole(r, b.Role, verbose)
+			doc.showFindings(r, b.Grant)
 			for _, n := range doc.Notes {
 				if n.Grant == b.Grant {
 					r.line("    note: %s", n.Text)
@@ -296,6 +312,7 @@ func (e *Env) showPlan(doc planDocument) error {
 	if nothing {
 		r.line("  nothing, on these resources and all that is above them")
 	}
+	doc.showForecast(r)
 	r.line("\ncalls, in this order")
 	for i, c := range doc.Calls {
 		r.line("  %d. %s", i+1, c)

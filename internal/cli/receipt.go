@@ -244,6 +244,11 @@ func (d recordDocument) show(r *report) {
 			r.line("  %s (%s): %s", c.Role, c.origin(), strings.Join(c.Permissions, ", "))
 		}
 	}
+	for _, g := range d.Declared {
+		for _, a := range g.Accepted {
+			r.line("  %s on %s: accepted %s", g.Role, g.on(), a)
+		}
+	}
 	r.line("granted:")
 	for _, g := range d.Granted {
 		r.row("  "+g.Role, g.Resource, g.seen(), standing(g.State))

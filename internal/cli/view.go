@@ -79,6 +79,8 @@ type grantView struct {
 	WorksUntil   time.Time `json:"works_until"` // if down never comes
 	Readiness    string    `json:"readiness"`   // "" while it is not known
 	Why          string    `json:"why"`         // why it is not proved
+	// Accepted are the findings that the manifest accepts, each with its reason.
+	Accepted []string `json:"accepted"`
 }
 
 func viewRun(r *journal.Run, now time.Time) runView {
@@ -110,7 +112,7 @@ func viewRun(r *journal.Run, now time.Time) runView {
 	for i, g := range o.Grants {
 		view := grantView{
 			Role: g.Role, Permissions: append([]string{}, g.Permissions...), Resource: shortName(g.Resource), Prefix: g.Prefix,
-			Condition: g.Condition, EndsByItself: !g.Unbounded, WorksUntil: v.Expires,
+			Condition: g.Condition, EndsByItself: !g.Unbounded, WorksUntil: v.Expires, Accepted: append([]string{}, g.Accepted...),
 		}
 		if g.Unbounded {
 			view.WorksUntil = v.Expires.Add(grants.TokenLifetime)
@@ -183,6 +185,9 @@ func (v runView) show(r *report) {
 	for _, g := range v.Grants {
 		if g.Why != "" {
 			r.line("%s on %s: %s", g.gives(), g.on(), g.Why)
+		}
+		for _, a := range g.Accepted {
+			r.line("%s on %s: accepted %s", g.Role, g.on(), a)
 		}
 	}
 	switch forever := v.unbounded(); {

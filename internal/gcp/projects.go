@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/taskiam/taskiam/internal/resource"
 )
@@ -36,5 +37,21 @@ func (c *Client) Ancestors(ctx context.Context, project string) ([]resource.Name
 			names = append(names, name)
 		}
 		return names, nil
+	})
+}
+
+// ProjectNumber returns the number of a project, by which principal sets and some resources
+// name it.
+func (c *Client) ProjectNumber(ctx context.Context, project string) (string, error) {
+	return call(ctx, c, task{"reading project", project}, func(ctx context.Context) (string, error) {
+		data, err := rest(ctx, c.as, http.MethodGet, "https://cloudresourcemanager.googleapis.com/v3/projects/"+url.PathEscape(project), nil, nil)
+		if err != nil {
+			return "", err
+		}
+		var answer struct{ Name string }
+		if err := json.Unmarshal(data, &answer); err != nil {
+			return "", fmt.Errorf("parsing the answer: %w", err)
+		}
+		return strings.TrimPrefix(answer.Name, "projects/"), nil
 	})
 }

@@ -21,6 +21,8 @@ type Task struct {
 	TTL     time.Duration // how long the access is to last
 	Reason  string        // sent as X-Goog-Request-Reason with every call; may be empty
 	Grants  []Grant
+	// Accept lists the findings that the manifest accepts, each with a reason.
+	Accept []Acceptance
 	// Deliver lists the kinds of credential that will do, the best one first. Empty
 	// leaves it to whoever brings the task up.
 	Deliver []Delivery

@@ -42,3 +42,18 @@ func conditionRoom(have, fresh []Binding) error {
 	}
 	return nil
 }
+
+// MembersLeft returns how many more principals a policy can name once the additions are in.
+// It reports false for an access list, for which Google states no number.
+func MembersLeft(doc Document, add []Binding) (int, bool) {
+	p, ok := doc.(*Policy)
+	if !ok {
+		return 0, false
+	}
+	all := p.Bindings()
+	return maxMembers - len(all) - p.exempted - len(missing(all, add)), true
+}
+
+// DefaultAccounts is how many service accounts a project may have, if nobody raised that.
+// No API of IAM tells (iam/quotas).
+const DefaultAccounts = 100

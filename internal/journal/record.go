@@ -65,6 +65,8 @@ type Grant struct {
 	Condition string `json:"condition,omitempty"`
 	// Unbounded means that this grant ends with down alone, not by itself.
 	Unbounded bool `json:"unbounded,omitempty"`
+	// Accepted are the findings that the manifest accepts, "NAME: REASON" each.
+	Accepted []string `json:"accepted,omitempty"`
 }
 
 // Edit is what one resource's policy is to gain.

@@ -55,6 +55,8 @@ type Policies interface {
 type Catalog interface {
 	Role(ctx context.Context, name string) (grants.Role, error)
 	GrantableRoles(ctx context.Context, name resource.Name) (map[string]bool, error)
+	// ProjectNumber returns the number of a project.
+	ProjectNumber(ctx context.Context, project string) (string, error)
 	Bucket(ctx context.Context, bucket resource.Name) (grants.Bucket, error)
 	// Ancestors returns a project and what is above it, the nearest first.
 	Ancestors(ctx context.Context, project string) ([]resource.Name, error)

@@ -46,13 +46,16 @@ type survey struct {
 	unread map[resource.Name]error
 	// refusals is every lasting reason why the plan cannot be carried out.
 	refusals []error
+	// seen is what its grants are judged by, and findings what came of that.
+	seen     grants.Seen
+	findings []grants.Finding
 }
 
 // survey reads, side by side, all that a plan depends on. The error is one that
 // says nothing of the plan: no login, no network, a cancelled context.
 func (e *Engine) survey(ctx context.Context, plan grants.Plan) (*survey, error) {
 	var (
-		s     = &survey{plan: plan, roles: map[string]grants.Role{}, policies: map[resource.Name]grants.Document{}, unread: map[resource.Name]error{}}
+		s     = newSurvey(plan)
 		mu    sync.Mutex
 		wg    sync.WaitGroup
 		fatal []error
@@ -109,7 +112,9 @@ func (e *Engine) survey(ctx context.Context, plan grants.Plan) (*survey, error) 
 				return fault.WithHint(fmt.Errorf("granting %s on %s: there is no such role: %w", role, on, err),
 					"gcloud iam roles list --filter=name:"+lastPart(role))
 			case fault.Is(err, fault.Denied):
-				return nil // another project's role: it may exist, and binding it will tell
+				// Another project's role: it may exist, and nobody here knows what it gives.
+				note(func() { s.seen.Unreadable[role] = true })
+				return nil
 			default:
 				return err
 			}
@@ -129,18 +134,23 @@ func (e *Engine) survey(ctx context.Context, plan grants.Plan) (*survey, error) 
 			}
 			return nil
 		})
-		if edit.Resource.Type() == resource.Lookup("bucket") && slices.ContainsFunc(edit.Bindings, conditional) {
-			ask(func() error { return e.uniform(ctx, edit.Resource) })
+		if _, ok := edit.Resource.Bucket(); ok {
+			ask(func() error {
+				return e.uniform(ctx, edit, func(uniform bool) { note(func() { s.seen.Uniform[edit.Resource] = uniform }) })
+			})
 		}
 	}
 	for _, edits := range byType(plan.Edits) {
 		if !slices.ContainsFunc(edits, namesPredefined) {
 			continue // a custom role is in the list only for who may list those
 		}
-		ask(func() error { return e.grantable(ctx, edits) })
+		ask(func() error {
+			return e.grantable(ctx, edits, func(grant int) { note(func() { s.seen.Ungrantable[grant] = true }) })
+		})
 	}
 	wg.Wait()
 	s.settle()
+	s.judge()
 	s.ahead = e.clockAhead()
 	if err := s.leaveUnsigned(plan); err != nil {
 		s.refusals = append(s.refusals, err)
@@ -204,7 +214,7 @@ func byType(edits []grants.Edit) map[*resource.Type][]grants.Edit {
 // grantable refuses roles that Google does not let one bind on resources of one type.
 // Which predefined roles these are depends on the type alone, and the answer is long,
 // so it is asked for once. Where Google does not answer, binding will tell.
-func (e *Engine) grantable(ctx context.Context, edits []grants.Edit) error {
+func (e *Engine) grantable(ctx context.Context, edits []grants.Edit, not func(grant int)) error {
 	roles, err := e.Cloud.GrantableRoles(ctx, edits[0].Resource)
 	if err != nil {
 		if fault.Is(err, fault.Unauthenticated, fault.Unavailable) {
@@ -214,8 +224,9 @@ func (e *Engine) grantable(ctx context.Context, edits []grants.Edit) error {
 	}
 	var refused []error
 	for _, edit := range edits {
-		for _, b := range edit.Bindings {
+		for i, b := range edit.Bindings {
 			if predefined(b) && !roles[b.Role] {
+				not(edit.Grants[i])
 				refused = append(refused, fault.WithHint(
 					fault.New(fault.Invalid, "granting %s on %s: the role cannot be bound on %s", b.Role, edit.Resource, edit.Resource.Type().A()),
 					"gcloud iam list-grantable-roles "+edit.Resource.Full()))
@@ -225,8 +236,9 @@ func (e *Engine) grantable(ctx context.Context, edits []grants.Edit) error {
 	return errors.Join(refused...)
 }
 
-// uniform refuses conditions on a bucket that still has object ACLs.
-func (e *Engine) uniform(ctx context.Context, bucket resource.Name) error {
+// uniform refuses conditions on a bucket that still has object ACLs, and tells whether it has.
+func (e *Engine) uniform(ctx context.Context, edit grants.Edit, tell func(uniform bool)) error {
+	bucket, _ := edit.Resource.Bucket()
 	b, err := e.Cloud.Bucket(ctx, bucket)
 	if err != nil {
 		if fault.Is(err, fault.Denied, fault.NotFound) {
@@ -234,7 +246,8 @@ func (e *Engine) uniform(ctx context.Context, bucket resource.Name) error {
 		}
 		return err
 	}
-	if !b.Uniform {
+	tell(b.Uniform)
+	if !b.Uniform && slices.ContainsFunc(edit.Bindings, conditional) {
 		return fault.WithHint(
 			fault.New(fault.Precondition, "binding on %s: a bucket without uniform bucket-level access takes no conditions, so the grant would not end by itself", bucket),
 			"gcloud storage buckets update "+bucket.String()+" --uniform-bucket-level-access")

@@ -3,7 +3,6 @@ package lifecycle
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 
@@ -28,6 +27,11 @@ type Preview struct {
 	Dropped map[resource.Name][]grants.Binding
 	// Unseen names, in words, what is above a resource and cannot be found.
 	Unseen []string
+	// Findings is what is to be said of each grant, by grant and the gravest first.
+	Findings []grants.Finding
+	// Effective is what the account could do, on the plan's resources and all above them.
+	Effective []grants.Effective
+	Forecast  Forecast
 	// Refusals is every reason why up would refuse.
 	Refusals []error
 	// Calls says in which order up would call.
@@ -41,6 +45,7 @@ type AmbientAccess struct {
 	// Known is false where the policy cannot be read: then there may be anything.
 	Known    bool
 	Bindings []grants.Binding
+	all      []grants.Binding // those that are by name included
 }
 
 // Preview looks at what an up of the plan would meet, and writes nothing.
@@ -59,63 +64,23 @@ func (e *Engine) Preview(ctx context.Context, plan grants.Plan) (*Preview, error
 	for name, doc := range s.policies {
 		p.Dropped[name] = doc.Dropped()
 	}
-	names, unseen := e.above(ctx, plan)
-	p.Unseen, p.Ambient = unseen, e.ambient(ctx, names, s)
+	around := e.around(ctx, plan)
+	names := around.names()
+	p.Unseen, p.Ambient = around.unseen(), e.ambient(ctx, names, s)
+	for _, a := range p.Ambient {
+		if a.Known {
+			around.Bindings[a.Resource] = a.all
+		}
+	}
+	e.readRoles(ctx, plan, around, s)
+	for _, name := range names {
+		p.Effective = append(p.Effective, plan.Effective(name, around.Surroundings, s.roles, e.Cloud.Clock()))
+	}
+	s.seen.Ambient = everybodys(plan, p.Effective, s.roles)
+	s.seen.Candidates, s.seen.Thorough = e.candidates(ctx, plan), true
+	p.Findings = grants.Findings(plan.Task, s.seen)
+	p.Forecast = e.forecast(ctx, plan, s)
 	return p, nil
-}
-
-// above returns the plan's resources, and the projects, folders and organisations
-// that they and the account inherit access from.
-func (e *Engine) above(ctx context.Context, plan grants.Plan) (names []resource.Name, unseen []string) {
-	var mu sync.Mutex
-	add := func(more ...resource.Name) {
-		mu.Lock()
-		defer mu.Unlock()
-		for _, n := range more {
-			if !slices.Contains(names, n) {
-				names = append(names, n)
-			}
-		}
-	}
-	miss := func(what string) {
-		mu.Lock()
-		defer mu.Unlock()
-		if !slices.Contains(unseen, what) {
-			unseen = append(unseen, what)
-		}
-	}
-	ancestors := func(project string) {
-		above, err := e.Cloud.Ancestors(ctx, project)
-		if err != nil {
-			miss("project " + project + " and what is above it")
-		}
-		add(above...)
-	}
-	projects := map[string]bool{plan.Task.Project: true}
-	var wg sync.WaitGroup
-	for _, edit := range plan.Edits {
-		add(edit.Resource)
-		if bucket, ok := edit.Resource.Bucket(); ok {
-			add(bucket)
-			wg.Go(func() {
-				b, err := e.Cloud.Bucket(ctx, bucket)
-				if err != nil || b.Project == "" {
-					miss("the project of " + bucket.String())
-					return
-				}
-				ancestors(b.Project)
-			})
-		} else if p := edit.Resource.Project(); p != "" {
-			projects[p] = true
-		}
-	}
-	for p := range projects {
-		wg.Go(func() { ancestors(p) })
-	}
-	wg.Wait()
-	slices.SortFunc(names, func(a, b resource.Name) int { return strings.Compare(a.Full(), b.Full()) })
-	slices.Sort(unseen)
-	return names, unseen
 }
 
 // ambient looks for access that is not by name.
@@ -132,7 +97,7 @@ func (e *Engine) ambient(ctx context.Context, names []resource.Name, s *survey) 
 					return
 				}
 			}
-			out[i] = AmbientAccess{Resource: n, Known: true, Bindings: grants.Ambient(doc)}
+			out[i] = AmbientAccess{Resource: n, Known: true, Bindings: grants.Ambient(doc), all: doc.Bindings()}
 		})
 	}
 	wg.Wait()

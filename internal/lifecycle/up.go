@@ -123,6 +123,7 @@ func (e *Engine) Up(ctx context.Context, plan grants.Plan, o UpOptions) (*Result
 	e.prune()
 	cloud, endpoint := e.Cloud.Cloud()
 	e.report("acting as "+s.operator.Member, cloud+" ("+endpoint+")", Known, nil)
+	e.tellAccepted(plan.Task, s)
 	j, err := e.Journals.Create(journal.Opened{
 		Run: plan.Run, Task: plan.Task.Name, Cloud: cloud, Endpoint: endpoint, Operator: s.operator.Member,
 		Project: plan.Task.Project, AccountID: plan.AccountID, Email: plan.Email, Expires: plan.Expires, Began: plan.Mark().Began,
@@ -162,6 +163,7 @@ func declared(task grants.Task) []journal.Grant {
 		}
 		out[i] = journal.Grant{
 			Role: g.Role, Permissions: g.Permissions, Resource: g.Resource.Full(), Prefix: g.Prefix, Condition: g.Condition, Unbounded: !g.Bounded(),
+			Accepted: accepted(task, i),
 		}
 	}
 	return out

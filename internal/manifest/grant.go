@@ -27,6 +27,7 @@ func (r *reader) grants(file *table, task *grants.Task) {
 	var kept []*table
 	for _, t := range tables {
 		g, ok := r.grant(t)
+		accept := r.accept(t, len(task.Grants))
 		if !ok {
 			continue
 		}
@@ -43,6 +44,7 @@ func (r *reader) grants(file *table, task *grants.Task) {
 			narrowed = append(narrowed, len(task.Grants))
 		}
 		task.Grants = append(task.Grants, g)
+		task.Accept = append(task.Accept, accept...)
 		kept = append(kept, t)
 	}
 	for _, i := range narrowed {
@@ -75,7 +77,7 @@ func (k grantKey) onAll() grantKey { return grantKey{gives: k.gives, resource: k
 // grant reads one [[grant]], and reports whether what it gives and its resource are good
 // enough for it to be compared with others.
 func (r *reader) grant(t *table) (g grants.Grant, ok bool) {
-	t.only("role", "permissions", "resource", "condition", "unbounded", "allow_basic")
+	t.only("role", "permissions", "resource", "condition", "unbounded", "allow_basic", "accept")
 	roleOK, resourceOK := r.gives(t, &g), r.resource(t, &g)
 	if roleOK && resourceOK {
 		r.custom(t, g)

@@ -176,7 +176,7 @@ func refusals() []refusal {
 		{"unknown keys of every table", head + "reasons = \"x\"\nlabels = {a = 1}\n" + good + "  expires = []\n[crendentials]\n", []string{
 			`f:5:1: unknown key "reasons" in [task]; did you mean reason?`,
 			`f:6:1: unknown key "labels" in [task]; known are name, project, ttl, reason`,
-			`f:10:3: unknown key "expires" in [[grant]]; known are role, permissions, resource, condition, unbounded, allow_basic`,
+			`f:10:3: unknown key "expires" in [[grant]]; known are role, permissions, resource, condition, unbounded, allow_basic, accept`,
 			`f:11:1: unknown key "crendentials" in the manifest; did you mean credentials?`,
 		}, []string{"", "", "", ""}},
 		{"what must be there", "version = 1\n[task]\n[[grant]]\n", []string{
@@ -250,7 +250,7 @@ func refusals() []refusal {
 		{"in a list", "version = 1\ngrant = [{role = 'roles/browser'}, {" + topicRole + ", " + topic + ", exp = 1}]\n[task]\nname = \"a\"\nproject = \"acme-agents\"\n", []string{
 			"f:2:10: [[grant]] has no resource",
 			"f:2:36: this grant cannot end by itself, since a topic takes no conditions; if it may end with down alone, say so",
-			`f:2:120: unknown key "exp" in [[grant]]; known are role, permissions, resource, condition, unbounded, allow_basic`,
+			`f:2:120: unknown key "exp" in [[grant]]; known are role, permissions, resource, condition, unbounded, allow_basic, accept`,
 		}, []string{resourceExample, unboundedFix, ""}},
 		{"a topic without unbounded", grant(topicRole, topic), []string{
 			"f:5:1: this grant cannot end by itself, since a topic takes no conditions; if it may end with down alone, say so",

@@ -1,0 +1,193 @@
+package cli
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/lifecycle"
+)
+
+// propagation is what Google states of how long a change of access takes.
+const propagation = "a change of access takes typically 2 minutes and potentially 7 or longer, one by way of a group longer still (iam/docs/access-change-propagation); a new account may take 60 seconds or more to be seen (iam/docs/service-accounts-create)"
+
+// truthView is what of a plan document is judged and forecast, and not only planned.
+type truthView struct {
+	Roles       []roleView      `json:"roles"` // of the plan and of what the account has without being named, by name
+	Findings    []findingView   `json:"findings"`
+	Effective   []effectiveView `json:"effective"`
+	Forecast    forecastView    `json:"forecast"`
+	Propagation string          `json:"propagation"` // what Google states, with its pages
+}
+
+// roleView is a role with its permissions in groups, each sorted.
+type roleView struct {
+	Role         string   `json:"role"`
+	GrantsAccess []string `json:"grants_access"`
+	RunsCode     []string `json:"runs_code"`
+	Deletes      []string `json:"deletes"`
+	Writes       []string `json:"writes"`
+	Reads        []string `json:"reads"`
+}
+
+// group returns the permissions of one group.
+func (v *roleView) group(g grants.Group) *[]string {
+	return map[grants.Group]*[]string{
+		grants.GrantsAccess: &v.GrantsAccess, grants.RunsCode: &v.RunsCode, grants.Deletes: &v.Deletes, grants.Writes: &v.Writes, grants.Reads: &v.Reads,
+	}[g]
+}
+
+type findingView struct {
+	Name     string `json:"name"`
+	Grade    string `json:"grade"` // "stop", "warn" or "note"
+	Grant    int    `json:"grant"` // index in the manifest, from 0
+	Why      string `json:"why"`
+	Instead  string `json:"instead"`
+	Accepted string `json:"accepted"` // the reason for which the manifest accepts it; empty if it does not
+}
+
+// effectiveView is what the account could do on one resource while the run is up.
+type effectiveView struct {
+	Resource    string       `json:"resource"`
+	Permissions []string     `json:"permissions"` // on the resource itself, sorted
+	Sources     []sourceView `json:"sources"`
+	Unknown     []string     `json:"unknown"` // what there may be beside, in words
+}
+
+// sourceView is a binding from which access comes.
+type sourceView struct {
+	On        string         `json:"on"`
+	Grant     *int           `json:"grant"` // null for what the account has without being named
+	Role      string         `json:"role"`
+	Member    string         `json:"member"`
+	Condition *conditionView `json:"condition"`
+	Holds     bool           `json:"holds"` // false where the condition is not true of the resource itself now
+}
+
+// forecastView is how much room there is.
+type forecastView struct {
+	Accounts     *int       `json:"accounts"`      // in the project now; null if that cannot be read
+	AccountsOf   int        `json:"accounts_of"`   // the default quota: the true one cannot be read
+	AccountsLeft *int       `json:"accounts_left"` // of the default
+	CustomRoles  *int       `json:"custom_roles"`
+	CustomOf     int        `json:"custom_roles_of"`
+	CustomLeft   *int       `json:"custom_roles_left"`
+	Members      []roomView `json:"members"`
+}
+
+type roomView struct {
+	Resource string `json:"resource"`
+	Left     int    `json:"left"` // principals that the policy can name beside, once the run is up
+}
+
+func viewTruth(p *lifecycle.Preview) truthView {
+	v := truthView{Roles: []roleView{}, Findings: []findingView{}, Effective: []effectiveView{}, Propagation: propagation}
+	for _, name := range slices.Sorted(maps.Keys(p.Roles)) {
+		groups := grants.GroupPermissions(p.Roles[name].Permissions)
+		role := roleView{Role: name}
+		for _, g := range grants.Groups {
+			*role.group(g) = append([]string{}, groups[g]...)
+		}
+		v.Roles = append(v.Roles, role)
+	}
+	for _, f := range p.Findings {
+		v.Findings = append(v.Findings, findingView{f.Name, string(f.Grade), f.Grant, f.Why, f.Instead, f.Accepted})
+	}
+	for _, e := range p.Effective {
+		view := effectiveView{Resource: e.Resource.String(), Permissions: e.Permissions, Sources: []sourceView{}, Unknown: append([]string{}, e.Unknown...)}
+		for _, s := range e.Sources {
+			source := sourceView{On: s.On.String(), Role: s.Binding.Role, Member: s.Binding.Member, Condition: viewBinding(s.Binding).Condition, Holds: s.Holds}
+			if s.Grant >= 0 {
+				source.Grant = &s.Grant
+			}
+			view.Sources = append(view.Sources, source)
+		}
+		v.Effective = append(v.Effective, view)
+	}
+	v.Forecast = viewForecast(p)
+	return v
+}
+
+func viewForecast(p *lifecycle.Preview) forecastView {
+	f := forecastView{AccountsOf: grants.DefaultAccounts, CustomOf: grants.MaxCustomRoles, Members: []roomView{}}
+	count := func(n, of int) (have, left *int) {
+		if n < 0 {
+			return nil, nil
+		}
+		rest := max(0, of-n)
+		return &n, &rest
+	}
+	f.Accounts, f.AccountsLeft = count(p.Forecast.Accounts, f.AccountsOf)
+	f.CustomRoles, f.CustomLeft = count(p.Forecast.CustomRoles, f.CustomOf)
+	for name, left := range p.Forecast.Members {
+		f.Members = append(f.Members, roomView{name.String(), left})
+	}
+	slices.SortFunc(f.Members, func(a, b roomView) int { return strings.Compare(a.Resource, b.Resource) })
+	return f
+}
+
+// showRole adds what a role holds: how many permissions of each group, and the names of
+// those that matter most.
+func (v truthView) showRole(r *report, name string, verbose bool) {
+	i := slices.IndexFunc(v.Roles, func(role roleView) bool { return role.Role == name })
+	if i < 0 {
+		return
+	}
+	role := v.Roles[i]
+	var counts []string
+	for _, g := range slices.Backward(grants.Groups) {
+		if n := len(*role.group(g)); n > 0 {
+			counts = append(counts, fmt.Sprintf("%d %s", n, g))
+		}
+	}
+	r.line("    it holds %s", strings.Join(counts, ", "))
+	for _, g := range grants.Groups {
+		names := *role.group(g)
+		named := g == grants.GrantsAccess || g == grants.RunsCode || g == grants.Deletes
+		if len(names) == 0 || !verbose && !named {
+			continue
+		}
+		const most = 8
+		if !verbose && len(names) > most {
+			r.line("      %s: %s and %d more (--%s)", g, strings.Join(names[:most], ", "), len(names)-most, flagVerbose)
+		} else {
+			r.line("      %s: %s", g, strings.Join(names, ", "))
+		}
+	}
+}
+
+// showFindings adds what is to be said of a grant.
+func (v truthView) showFindings(r *report, grant int) {
+	for _, f := range v.Findings {
+		if f.Grant != grant {
+			continue
+		}
+		r.line("    %s %s: %s", f.Grade, f.Name, f.Why)
+		if f.Accepted != "" {
+			r.line("      accepted: %s", f.Accepted)
+			continue
+		}
+		r.line("      instead: %s", f.Instead)
+	}
+}
+
+func (v truthView) showForecast(r *report) {
+	f := v.Forecast
+	r.line("\nroom, once it is up")
+	if f.AccountsLeft == nil {
+		r.line("  service accounts: not known, they cannot be listed")
+	} else {
+		r.line("  service accounts: %d of the default %d are left after this one; the true quota cannot be read", max(0, *f.AccountsLeft-1), f.AccountsOf)
+	}
+	for _, m := range f.Members {
+		r.line("  %s: its policy can name %d more principals", m.Resource, m.Left)
+	}
+	if f.CustomLeft == nil {
+		r.line("  custom roles: not known, they cannot be listed")
+	} else {
+		r.line("  custom roles: %d of %d are left", *f.CustomLeft, f.CustomOf)
+	}
+	r.line("\npropagation, as Google states it: %s", v.Propagation)
+}

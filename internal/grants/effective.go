@@ -1,0 +1,172 @@
+package grants
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/taskiam/taskiam/internal/resource"
+)
+
+// Effective is what the run's account can do on one resource while the run is up.
+type Effective struct {
+	Resource resource.Name
+	// Permissions are those that it holds on the resource itself, sorted. What a binding
+	// gives only below the resource, or at another time, is not in it: see Sources.
+	Permissions []string
+	// Sources are the bindings that reach the account, on the resource and all above it.
+	Sources []Source
+	// Unknown says, in words, what there may be beside.
+	Unknown []string
+}
+
+// Source is a binding from which access on some resource comes.
+type Source struct {
+	On      resource.Name // whose policy it is in
+	Grant   int           // index in the task; -1 for what the account has without being named
+	Binding Binding
+	// Holds says that the binding is of use on the resource itself: it has no condition, or
+	// one that is true there now.
+	Holds bool
+}
+
+// Surroundings is what is known of where a plan's resources are.
+type Surroundings struct {
+	// Above has, for each resource, what it inherits access from, the nearest first.
+	Above map[resource.Name][]resource.Name
+	// Same has the other name of a project that is named by its number.
+	Same map[resource.Name]resource.Name
+	// Numbers has the numbers of projects by their ids, as far as they are known.
+	Numbers map[string]string
+	// Bindings has what each policy held before; a resource whose policy cannot be read is not in it.
+	Bindings map[resource.Name][]Binding
+	// Unseen says, for a resource, what above it cannot be found.
+	Unseen map[resource.Name][]string
+}
+
+// Containers returns the resources of the same service that a resource is in, the nearest
+// first: the dataset of a table.
+func Containers(name resource.Name) []resource.Name {
+	var out []resource.Name
+	segments := strings.Split(name.Relative(), "/")
+	for n := len(segments) - 1; n > 2; n-- {
+		in, err := resource.ParseFull("//" + name.Type().Service + "/" + strings.Join(segments[:n], "/"))
+		if err == nil && in.Type().Bindable() {
+			out = append(out, in)
+		}
+	}
+	return out
+}
+
+// Effective says what the account of the plan can do on a resource at now, if the plan is
+// carried out: by its grants, and by what reaches it without naming it.
+func (p Plan) Effective(name resource.Name, s Surroundings, roles map[string]Role, now time.Time) Effective {
+	e := Effective{Resource: name, Permissions: []string{}, Unknown: slices.Clone(s.Unseen[name])}
+	held := map[string]bool{}
+	add := func(on resource.Name, grant int, b Binding) {
+		source := Source{On: on, Grant: grant, Binding: b, Holds: b.Condition.IsZero() || holdsOn(b.Condition.Expression, name, s.Numbers, now)}
+		e.Sources = append(e.Sources, source)
+		role, known := roles[b.Role]
+		if !known {
+			e.Unknown = append(e.Unknown, "the permissions of "+b.Role)
+		}
+		if source.Holds {
+			for _, permission := range role.Permissions {
+				held[permission] = true
+			}
+		}
+	}
+	for _, on := range append([]resource.Name{name}, s.Above[name]...) {
+		for _, edit := range p.Edits {
+			if edit.Resource != on && s.Same[edit.Resource] != on {
+				continue
+			}
+			for i, b := range edit.Bindings {
+				add(on, edit.Grants[i], b)
+			}
+		}
+		bindings, known := s.Bindings[on]
+		if !known {
+			e.Unknown = append(e.Unknown, "the policy of "+on.String())
+		}
+		for _, b := range bindings {
+			if p.reaches(b.Member, on, s) {
+				add(on, -1, b)
+			}
+		}
+	}
+	e.Permissions = slices.AppendSeq(e.Permissions, maps.Keys(held))
+	slices.Sort(e.Permissions)
+	slices.Sort(e.Unknown)
+	e.Unknown = slices.Compact(e.Unknown)
+	return e
+}
+
+// reaches reports whether a member of a policy is the account of the plan without naming
+// it: everybody, the service accounts of what it is in, and, if the plan gives it a basic
+// role on a project, those who have that role there (iam/docs/principal-identifiers).
+func (p Plan) reaches(member string, on resource.Name, s Surroundings) bool {
+	if rest, ok := strings.CutPrefix(member, principalSets); ok {
+		in, _, _ := strings.Cut(rest, "/type/")
+		if number, ok := strings.CutPrefix(in, "projects/"); ok {
+			ours := s.Numbers[p.Task.Project]
+			return ours == "" || ours == number
+		}
+		host, _, err := resource.Parse("projects/" + p.Task.Project)
+		above, known := s.Above[host]
+		return err != nil || !known || slices.ContainsFunc(above, func(n resource.Name) bool { return n.Relative() == in })
+	}
+	if isAmbient(member) {
+		return true
+	}
+	kind, project, _ := strings.Cut(member, ":")
+	basic := map[string]string{
+		"projectOwner": "roles/owner", "projectEditor": "roles/editor", "projectViewer": "roles/viewer",
+		"projectOwners": "roles/owner", "projectWriters": "roles/editor", "projectReaders": "roles/viewer",
+	}[kind]
+	if basic == "" {
+		return false
+	}
+	if project == "" { // of a dataset: those of its own project
+		project = on.Project()
+	}
+	return slices.ContainsFunc(p.Task.Grants, func(g Grant) bool {
+		of := g.Resource
+		if same, ok := s.Same[of]; ok {
+			of = same
+		}
+		return g.Role == basic && of.Type().Kind == "project" && of.Project() == project
+	})
+}
+
+// holdsOn reports whether a condition is true of the resource itself. One that asks for an
+// attribute which the service does not supply never is (iam/docs/conditions-attribute-reference).
+func holdsOn(expression string, name resource.Name, numbers map[string]string, now time.Time) bool {
+	celEnv, err := dialect()
+	if err != nil {
+		panic(err) // the declarations of the dialect contradict each other
+	}
+	checked, issues := celEnv.Compile(expression)
+	if issues.Err() != nil {
+		return false
+	}
+	program, err := celEnv.Program(checked)
+	if err != nil {
+		return false
+	}
+	t := name.Type()
+	attributes := map[string]any{"request.time": now}
+	if t.ConditionType != "" {
+		attributes["resource.type"], attributes["resource.service"] = t.ConditionType, t.Service
+	}
+	if t.SuppliesName {
+		path := name.Relative()
+		if number := numbers[name.Project()]; t.NumbersProject && number != "" {
+			path = "projects/" + number + strings.TrimPrefix(path, "projects/"+name.Project())
+		}
+		attributes["resource.name"] = path
+	}
+	out, _, err := program.Eval(attributes)
+	return err == nil && out.Value() == true
+}

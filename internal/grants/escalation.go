@@ -1,0 +1,101 @@
+package grants
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/taskiam/taskiam/internal/resource"
+)
+
+// What lets its holder climb: to become an identity that can do more, or to give itself
+// or others more than the manifest says. After the privilege escalation permissions that
+// Google itself lists (iam/docs/permissions-reference; iam/docs/best-practices-service-accounts;
+// iam/docs/service-account-permissions) and the published methods of RhinoSecurityLabs
+// (GCP-IAM-Privilege-Escalation) and HackTricks Cloud (gcp-privilege-escalation).
+//
+// actAs and the permissions of [runsCode] are not here: it takes both.
+var ladder = map[string]string{
+	"iam.serviceAccounts.getAccessToken":     "mints tokens of a service account",
+	"iam.serviceAccounts.signBlob":           "signs as a service account, and so makes tokens of it",
+	"iam.serviceAccounts.signJwt":            "signs as a service account, and so makes tokens of it",
+	"iam.serviceAccounts.implicitDelegation": "mints tokens of what a service account may mint tokens of",
+	"iam.serviceAccounts.enable":             "brings a disabled service account back, this run's after down disabled it included",
+	"iam.serviceAccountKeys.create":          "makes keys of a service account, which outlast the run",
+	"iam.serviceAccountKeys.enable":          "brings disabled keys of a service account back",
+	"iam.roles.update":                       "adds permissions to a custom role, its own included",
+	"iam.denypolicies.update":                "takes away what denies access",
+	"iam.denypolicies.delete":                "takes away what denies access",
+	"orgpolicy.policy.set":                   "lifts the constraints of the organization",
+	"storage.hmacKeys.create":                "makes HMAC keys of a service account, which outlast the run",
+
+	"iam.googleapis.com/workloadIdentityPoolProviders.create": "lets identities from elsewhere in",
+	"iam.googleapis.com/workloadIdentityPoolProviders.update": "lets identities from elsewhere in",
+	"iam.workloadIdentityPoolProviders.create":                "lets identities from elsewhere in",
+	"iam.workloadIdentityPoolProviders.update":                "lets identities from elsewhere in",
+}
+
+const actAs = "iam.serviceAccounts.actAs"
+
+// objectACLs is the one setIamPolicy of everyday roles, such as storage.objectAdmin: it
+// edits the ACLs of objects, and does nothing where access to the bucket is uniform
+// (storage/docs/uniform-bucket-level-access).
+const objectACLs = "storage.objects.setIamPolicy"
+
+// runsCode has Google run what one hands it. With [actAs] on a service account it runs as
+// that account; cloudbuild.builds.create has done without (cloud-build/docs/cloud-build-service-account).
+var runsCode = words(`aiplatform.customJobs.create aiplatform.pipelineJobs.create appengine.versions.create
+	batch.jobs.create cloudbuild.builds.create cloudfunctions.functions.create cloudfunctions.functions.update
+	cloudfunctions.functions.sourceCodeSet cloudscheduler.jobs.create cloudscheduler.jobs.update cloudtasks.tasks.create
+	composer.environments.create compute.instances.create compute.instances.osAdminLogin compute.instances.setMetadata
+	compute.instances.setServiceAccount compute.projects.setCommonInstanceMetadata container.pods.create
+	container.pods.exec container.deployments.create container.deployments.update container.jobs.create container.jobs.update
+	dataflow.jobs.create dataproc.clusters.create dataproc.jobs.create deploymentmanager.deployments.create
+	notebooks.instances.create run.jobs.create run.jobs.run run.jobs.runWithOverrides run.services.create
+	run.services.update workflows.workflows.create`)
+
+// climbs says how a permission lets its holder climb, or returns "".
+func climbs(permission string) string {
+	if how := ladder[permission]; how != "" {
+		return how
+	}
+	if strings.HasSuffix(permission, ".setIamPolicy") && permission != objectACLs {
+		return "changes who has access, and so gives access that outlasts the run"
+	}
+	return ""
+}
+
+// applies reports whether a permission in a binding on a resource can be of use: IAM asks
+// the policy of the thing that is acted on, and of what that thing is in. On a bucket the
+// setIamPolicy of projects is never asked for, though roles that are bound there hold it.
+// Where it is not certain, it applies.
+func applies(permission string, name resource.Name) bool {
+	service, rest, _ := strings.Cut(permission, ".")
+	collection, _, _ := strings.Cut(rest, ".")
+	t := name.Type()
+	switch t.Kind {
+	case "organization":
+		return true
+	case "folder":
+		return service+"."+collection != "resourcemanager.organizations"
+	case "project":
+		above := service + "." + collection
+		return above != "resourcemanager.organizations" && above != "resourcemanager.folders"
+	}
+	if permission == "storage.hmacKeys.create" { // a project's, and never a bucket's
+		return false
+	}
+	switch t.Service {
+	case "iam.googleapis.com":
+		return slices.ContainsFunc(t.Testable, func(prefix string) bool { return strings.HasPrefix(permission, prefix) })
+	case "cloudresourcemanager.googleapis.com":
+		return true
+	}
+	host, _, _ := strings.Cut(t.Service, ".")
+	if host == service || host == "bigquery" { // what is in BigQuery asks for no other service's permissions
+		return host == service
+	}
+	return len(t.Testable) == 0 || slices.ContainsFunc(t.Testable, func(prefix string) bool {
+		of, _, _ := strings.Cut(prefix, ".")
+		return prefix == "" || of == service
+	})
+}

@@ -1,0 +1,335 @@
+package grants
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/taskiam/taskiam/internal/resource"
+)
+
+// Grade is how much a finding weighs.
+type Grade string
+
+const (
+	// Stop keeps up from going on, unless the manifest accepts the finding.
+	Stop Grade = "stop"
+	// Warn is something that a reviewer should have seen.
+	Warn Grade = "warn"
+	// Inform is worth knowing, and no more.
+	Inform Grade = "note"
+)
+
+// Names of findings, as manifests accept them. They never change their meaning.
+const (
+	Escalates        = "escalates"
+	RunsCodeAs       = "runs-code-as"
+	ActsAs           = "acts-as"
+	RunsCodeAlone    = "runs-code"
+	HandsOut         = "hands-out"
+	ObjectACLs       = "object-acls"
+	BasicRole        = "basic-role"
+	RoleUnread       = "role-unread"
+	ReachesBeyond    = "reaches-beyond"
+	DoesNotEnd       = "does-not-end"
+	NotUniform       = "not-uniform"
+	NotGrantable     = "not-grantable"
+	NarrowerRole     = "narrower-role"
+	AmbientAlready   = "ambient-already"
+	UnusedAcceptance = "unused-acceptance"
+)
+
+// Rule is what is looked for in every grant.
+type Rule struct {
+	Name  string
+	Grade Grade // the worst that it comes with
+	Why   string
+	// Instead says what to write in its place.
+	Instead string
+	// Accept is how a manifest accepts it where that has words of its own; "-" where
+	// nothing does, and "" where it is accepted by name.
+	Accept string
+	// planned says that only plan looks for it: it needs more than up has asked for.
+	planned bool
+}
+
+// Rules are all rules, the gravest first.
+var Rules = []Rule{
+	{Name: Escalates, Grade: Stop, Why: "the role holds a permission by which its holder becomes somebody else, or gives itself or others more than the manifest says: that outlasts the run, and no time condition ends it",
+		Instead: "a role of the same service without that permission, such as its viewer, user or editor; if the task is about access itself, accept it with a reason"},
+	{Name: RunsCodeAs, Grade: Stop, Why: "iam.serviceAccounts.actAs together with a permission that runs code lets the task run as another service account",
+		Instead: "leave one of the two grants out, or bind roles/iam.serviceAccountUser on the one account that the code is to run as and accept it"},
+	{Name: BasicRole, Grade: Stop, Why: "a basic role reaches over every service of the project, and ends with down alone", Instead: "predefined roles on what the task works on", Accept: "allow_basic = true"},
+	{Name: DoesNotEnd, Grade: Stop, Why: "the grant takes no time condition: it ends with down alone", Instead: "the same role on what the resource is in, with a condition, where there is such a thing", Accept: `unbounded = "accept"`},
+	{Name: NotGrantable, Grade: Stop, Why: "Google does not let the role be bound on this type of resource", Instead: "a role that gcloud iam list-grantable-roles names", Accept: "-"},
+	{Name: RoleUnread, Grade: Stop, Why: "the operator may not read the role, so nobody knows what it gives", Instead: "a role that the operator may read (iam.roles.get on its project)"},
+	{Name: ActsAs, Grade: Warn, Why: "iam.serviceAccounts.actAs lets whoever may also run code somewhere run it as another service account", Instead: "the grant on the one service account that is needed, and not on a project"},
+	{Name: RunsCodeAlone, Grade: Warn, Why: "the role has Google run code that the task hands over, as a rule under an identity of its own; Cloud Build has done so without iam.serviceAccounts.actAs", Instead: "a role that starts what is there already and cannot change it, such as roles/run.invoker"},
+	{Name: HandsOut, Grade: Warn, Why: "the role gives access away by other means than policies: identity tokens, API keys, or tags on which conditions decide", Instead: "a role without that permission"},
+	{Name: ObjectACLs, Grade: Warn, Why: "storage.objects.setIamPolicy edits the ACLs of objects: their holder can open them to everybody; a note where access to the bucket is uniform, since it does nothing there", Instead: "roles/storage.objectUser, or a bucket with uniform access"},
+	{Name: ReachesBeyond, Grade: Warn, Why: "the grant reaches every resource of the kind in all that it is on, now and later; a warning on folders and organizations, a note on a project", Instead: "the grant on the one resource, or a condition on resource.name"},
+	{Name: NotUniform, Grade: Warn, Why: "the bucket has no uniform access: ACLs of its objects give access that no policy shows, and that no condition ends", Instead: "gcloud storage buckets update gs://BUCKET --uniform-bucket-level-access"},
+	{Name: AmbientAlready, Grade: Warn, Why: "everybody has all of this there already, so the grant adds nothing, and down takes nothing away", Instead: "leave the grant out, or take the access away from everybody", planned: true},
+	{Name: NarrowerRole, Grade: Inform, Why: "a predefined role has the same verbs with fewer permissions", Instead: "that role", planned: true},
+	{Name: UnusedAcceptance, Grade: Inform, Why: "the manifest accepts what is not found", Instead: "leave the acceptance out, so that it says something where it stands", Accept: "-"},
+}
+
+// FindRule returns the rule of a name.
+func FindRule(name string) (Rule, bool) {
+	i := slices.IndexFunc(Rules, func(r Rule) bool { return r.Name == name })
+	if i < 0 {
+		return Rule{}, false
+	}
+	return Rules[i], true
+}
+
+// Acceptance is a finding that the manifest accepts for one grant.
+type Acceptance struct {
+	Grant   int // index in the task
+	Finding string
+	Reason  string
+}
+
+// Finding is something about a grant that whoever answers for it should know.
+type Finding struct {
+	Name    string
+	Grade   Grade
+	Grant   int // index in the task
+	Why     string
+	Instead string
+	// Accepted is the reason for which the manifest accepts it; "" if it does not.
+	Accepted string
+}
+
+// Stops reports whether up must not go on.
+func (f Finding) Stops() bool { return f.Grade == Stop && f.Accepted == "" }
+
+// Seen is what is known of the cloud when grants are judged. What is not known is left out.
+type Seen struct {
+	Roles map[string]Role
+	// Unreadable are roles that may be there, and that the operator may not read.
+	Unreadable  map[string]bool
+	Uniform     map[resource.Name]bool
+	Ungrantable map[int]bool // by index in the task
+	// Candidates are the roles that can be bound on a resource, with their permissions.
+	Candidates map[resource.Name][]Role
+	// Ambient is what everybody holds on a resource, whenever and however.
+	Ambient map[resource.Name]map[string]bool
+	// Thorough says that all was asked for that the rules need.
+	Thorough bool
+}
+
+// Findings judges every grant of a task: by grant, the gravest first.
+func Findings(task Task, s Seen) []Finding {
+	var out []Finding
+	runs := slices.ContainsFunc(task.Grants, func(g Grant) bool { return len(s.having(g, isRunsCode)) > 0 })
+	for i, g := range task.Grants {
+		j := judge{task: task, seen: s, grant: i, g: g}
+		j.all(runs)
+		slices.SortStableFunc(j.out, func(a, b Finding) int { return cmp.Compare(weight(a.Grade), weight(b.Grade)) })
+		out = append(out, j.out...)
+	}
+	return out
+}
+
+func weight(g Grade) int { return slices.Index([]Grade{Stop, Warn, Inform}, g) }
+
+func isRunsCode(p string) bool { return runsCode[p] }
+
+// having returns the permissions of a grant that match and are of use where it is.
+func (s Seen) having(g Grant, match func(string) bool) []string {
+	var out []string
+	for _, p := range s.Roles[g.Role].Permissions {
+		if match(p) && applies(p, g.Resource) {
+			out = append(out, p)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// judge gathers the findings of one grant.
+type judge struct {
+	task  Task
+	seen  Seen
+	grant int
+	g     Grant
+	out   []Finding
+}
+
+// add records a finding of a rule. why and instead stand in for the rule's own if they are not empty.
+func (j *judge) add(name string, grade Grade, why, instead string) {
+	rule, _ := FindRule(name)
+	f := Finding{Name: name, Grade: cmp.Or(grade, rule.Grade), Grant: j.grant, Why: cmp.Or(why, rule.Why), Instead: cmp.Or(instead, rule.Instead)}
+	for _, a := range j.task.Accept {
+		if a.Grant == j.grant && a.Finding == name {
+			f.Accepted = a.Reason
+		}
+	}
+	if name == BasicRole && j.g.AllowBasic || name == DoesNotEnd && j.g.AcceptUnbounded {
+		f.Accepted = rule.Accept
+	}
+	j.out = append(j.out, f)
+}
+
+func (j *judge) all(runs bool) {
+	g, role := j.g, j.seen.Roles[j.g.Role]
+	if j.seen.Ungrantable[j.grant] {
+		j.add(NotGrantable, "", fmt.Sprintf("%s cannot be bound on a %s", g.Role, g.Resource.Type().Kind), "")
+	}
+	if j.seen.Unreadable[g.Role] {
+		j.add(RoleUnread, "", "", "")
+	}
+	ladders := j.seen.having(g, func(p string) bool { return climbs(p) != "" })
+	acts := len(j.seen.having(g, func(p string) bool { return p == actAs })) > 0
+	switch {
+	case Basic(g.Role):
+		// It holds most of what is below, and says so by its name.
+		why := ""
+		if len(ladders) > 0 {
+			why = fmt.Sprintf("a basic role reaches over every service of the project; of its permissions %d let its holder climb, such as %s", len(ladders), ladders[0])
+		}
+		j.add(BasicRole, "", why, "")
+	default:
+		if len(ladders) > 0 {
+			j.add(Escalates, "", "it holds "+withHow(ladders), "")
+		}
+		code := j.seen.having(g, isRunsCode)
+		switch {
+		case acts && runs:
+			j.add(RunsCodeAs, "", "", "")
+		case acts:
+			j.add(ActsAs, "", "", "")
+		case len(code) > 0:
+			j.add(RunsCodeAlone, "", fmt.Sprintf("it holds %s: %s", some(code), "Google runs what the task hands over, as a rule under an identity of its own"), "")
+		}
+		if out := j.seen.having(g, func(p string) bool { return GroupOf(p) == GrantsAccess && climbs(p) == "" && p != actAs }); len(out) > 0 {
+			j.add(HandsOut, "", "it holds "+some(out)+", which gives access away by other means than policies", "")
+		}
+		j.objectACLs()
+		j.reach(role)
+	}
+	if !g.Bounded() {
+		instead := ""
+		if o, ok := g.Offer(); ok {
+			instead = orOffer(o)
+		}
+		j.add(DoesNotEnd, "", "it ends with down alone: "+whyUnbounded(g), instead)
+	}
+	if uniform, known := j.seen.Uniform[g.Resource]; known && !uniform {
+		j.add(NotUniform, "", "", "gcloud storage buckets update "+g.Resource.String()+" --uniform-bucket-level-access")
+	}
+	j.narrower(role)
+	if held, known := j.seen.Ambient[g.Resource]; known && len(role.Permissions) > 0 &&
+		!slices.ContainsFunc(role.Permissions, func(p string) bool { return !held[p] }) {
+		j.add(AmbientAlready, "", "", "")
+	}
+	j.unused()
+}
+
+func orOffer(o Offer) string {
+	instead := "resource = " + string(quote(o.Grant.Resource.String()))
+	if o.Grant.Condition != "" {
+		instead += " with condition = '" + o.Grant.Condition + "'"
+	}
+	return instead + "; " + o.Widens
+}
+
+func (j *judge) objectACLs() {
+	if len(j.seen.having(j.g, func(p string) bool { return p == objectACLs })) == 0 {
+		return
+	}
+	if j.seen.Uniform[j.g.Resource] {
+		j.add(ObjectACLs, Inform, "it holds "+objectACLs+", which does nothing here: access to the bucket is uniform", "nothing, as long as access to the bucket stays uniform")
+		return
+	}
+	j.add(ObjectACLs, "", "it holds "+objectACLs+": its holder can open objects to everybody where access is not uniform", "")
+}
+
+// reach judges how far a grant on a container reaches.
+func (j *judge) reach(role Role) {
+	kind := j.g.Resource.Type().Kind
+	narrowed := strings.Contains(j.g.Condition, "resource.name") || strings.Contains(j.g.Condition, "resource.matchTag")
+	below := slices.ContainsFunc(role.Permissions, func(p string) bool { return !strings.HasPrefix(p, "resourcemanager.") })
+	switch {
+	case kind == "folder" || kind == "organization":
+		j.add(ReachesBeyond, Warn, "the grant reaches every project in the "+kind+", those that are still to come included", "the grant on the project that is needed")
+	case kind == "project" && below && !narrowed:
+		j.add(ReachesBeyond, Inform, "the grant reaches all that the role is about in the whole project, what is still to come included", "")
+	}
+}
+
+// narrower looks for a predefined role with the same verbs over the resource's own service
+// and fewer permissions: one at most, the smallest.
+func (j *judge) narrower(role Role) {
+	if Basic(role.Name) || j.g.Resource.Type().Service == "cloudresourcemanager.googleapis.com" {
+		return
+	}
+	mine := j.own(role)
+	want := verbsOf(mine)
+	var best *Role
+	for _, c := range j.seen.Candidates[j.g.Resource] {
+		theirs := j.own(c)
+		switch {
+		case !strings.HasPrefix(c.Name, "roles/") || strings.HasPrefix(c.Name, "roles/storage.legacy"), c.Stage != "GA" && c.Stage != "",
+			len(theirs) == 0 || len(theirs) >= len(mine) || len(c.Permissions) >= len(role.Permissions),
+			slices.ContainsFunc(theirs, func(p string) bool { return !slices.Contains(mine, p) }),
+			!slices.Equal(verbsOf(theirs), want):
+			continue
+		}
+		if best == nil || len(c.Permissions) < len(best.Permissions) || len(c.Permissions) == len(best.Permissions) && c.Name < best.Name {
+			best = &c
+		}
+	}
+	if best != nil {
+		j.add(NarrowerRole, "", fmt.Sprintf("%s has the same verbs with %d permissions instead of %d", best.Name, len(best.Permissions), len(role.Permissions)), "role = "+string(quote(best.Name)))
+	}
+}
+
+// own returns the permissions of a role that are of use on the grant's resource.
+func (j *judge) own(role Role) []string {
+	return slices.DeleteFunc(slices.Clone(role.Permissions), func(p string) bool { return !applies(p, j.g.Resource) })
+}
+
+func verbsOf(permissions []string) []string {
+	var out []string
+	for _, p := range permissions {
+		out = append(out, p[strings.LastIndexByte(p, '.')+1:])
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// unused notes the acceptances that no finding of this grant needs.
+func (j *judge) unused() {
+	for _, a := range j.task.Accept {
+		rule, known := FindRule(a.Finding)
+		if a.Grant != j.grant || known && rule.planned && !j.seen.Thorough {
+			continue
+		}
+		if !slices.ContainsFunc(j.out, func(f Finding) bool { return f.Name == a.Finding }) {
+			j.add(UnusedAcceptance, "", fmt.Sprintf("the manifest accepts %q, and this grant has no such finding", a.Finding), "")
+		}
+	}
+}
+
+// withHow names permissions with what they do, the first three.
+func withHow(permissions []string) string {
+	var parts []string
+	for _, p := range permissions[:min(3, len(permissions))] {
+		parts = append(parts, p+", which "+climbs(p))
+	}
+	return strings.Join(parts, "; ") + more(len(permissions)-3)
+}
+
+func some(permissions []string) string {
+	return strings.Join(permissions[:min(3, len(permissions))], ", ") + more(len(permissions)-3)
+}
+
+func more(n int) string {
+	if n <= 0 {
+		return ""
+	}
+	return fmt.Sprintf("; and %d more", n)
+}

@@ -1,0 +1,67 @@
+package manifest
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/spelling"
+)
+
+const acceptExample = `accept = { escalates = "moves the bucket's policy to the new group" }`
+
+// accept reads which findings a grant accepts, and why.
+func (r *reader) accept(t *table, grant int) []grants.Acceptance {
+	v, there := t.values["accept"]
+	if !there {
+		return nil
+	}
+	at := t.place.child("accept")
+	values, ok := v.(map[string]any)
+	if !ok {
+		r.add(at.value, acceptExample, "accept is a table of findings with a reason each, and this is %s", kindOf(v))
+		return nil
+	}
+	if len(values) == 0 {
+		r.add(at.value, "", "accept is empty; leave the line out")
+	}
+	var out []grants.Acceptance
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		p := at.child(name)
+		rule, known := grants.FindRule(name)
+		reason, isText := values[name].(string)
+		switch {
+		case !known:
+			r.add(p.key, "", "there is no finding %q%s", name, meant(name))
+		case rule.Accept == "-":
+			r.add(p.key, "", "%s cannot be accepted", name)
+		case rule.Accept != "":
+			r.add(p.key, rule.Accept, "%s is accepted in words of its own", name)
+		case !isText:
+			r.add(p.value, acceptExample, "the reason for which %s is accepted is a string, and this is %s", name, kindOf(values[name]))
+		case strings.TrimSpace(reason) == "":
+			r.add(p.value, acceptExample, "%s is accepted without a reason; say why, for whoever reads the receipt", name)
+		case len(reason) > maxReason:
+			r.add(p.value, "", "the reason has %d bytes, and at most %d are kept", len(reason), maxReason)
+		default:
+			out = append(out, grants.Acceptance{Grant: grant, Finding: name, Reason: printable(reason)})
+		}
+	}
+	return out
+}
+
+// meant says what an unknown finding may have been meant to be.
+func meant(name string) string {
+	var names []string
+	for _, rule := range grants.Rules {
+		if rule.Accept == "" {
+			names = append(names, rule.Name)
+		}
+	}
+	if near := spelling.Nearest(name, names); near != "" {
+		return fmt.Sprintf("; did you mean %s?", near)
+	}
+	return "; those that can be accepted are " + strings.Join(names, ", ")
+}
