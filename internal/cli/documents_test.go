@@ -62,6 +62,10 @@ func TestDocumentsHaveExactlyTheseFields(t *testing.T) {
 		{planDocument{
 			Schema: "taskiam.plan/v1", Edits: []editView{{Bindings: []editBindingView{{Condition: &conditionView{}, Offer: &offerView{}, CustomRole: &customRoleView{}}}, Dropped: []bindingView{binding}}},
 			Notes: []noteView{{}}, Ambient: []ambientView{{Bindings: []bindingView{binding}}}, Refusals: []refusalView{{}},
+			truthView: truthView{
+				Roles: []roleView{{}}, Findings: []findingView{{}}, Forecast: forecastView{Members: []roomView{{}}},
+				Effective: []effectiveView{{Sources: []sourceView{{Condition: &conditionView{}}}}},
+			},
 		}, `schema task manifest cloud endpoint operator project account ttl_seconds expires deliver calls
 			edits edits.resource edits.bindings edits.bindings.grant edits.bindings.role edits.bindings.condition
 			edits.bindings.condition.title edits.bindings.condition.expression edits.bindings.ends_by_itself edits.bindings.works_until edits.bindings.permissions
@@ -71,7 +75,14 @@ func TestDocumentsHaveExactlyTheseFields(t *testing.T) {
 			notes notes.grant notes.text
 			ambient ambient.resource ambient.known ambient.bindings ambient.bindings.role ambient.bindings.member
 			ambient.bindings.condition ambient.bindings.condition.title ambient.bindings.condition.expression
-			unseen refusals refusals.kind refusals.message`},
+			unseen refusals refusals.kind refusals.message propagation
+			roles roles.role roles.grants_access roles.runs_code roles.deletes roles.writes roles.reads
+			findings findings.name findings.grade findings.grant findings.why findings.instead findings.accepted
+			effective effective.resource effective.permissions effective.unknown effective.sources effective.sources.on effective.sources.grant
+			effective.sources.role effective.sources.member effective.sources.condition effective.sources.condition.title
+			effective.sources.condition.expression effective.sources.holds
+			forecast forecast.accounts forecast.accounts_of forecast.accounts_left forecast.custom_roles forecast.custom_roles_of
+			forecast.custom_roles_left forecast.members forecast.members.resource forecast.members.left`},
 	} {
 		b, err := json.Marshal(c.document)
 		if err != nil {

@@ -19,7 +19,6 @@ const (
 
 	envStateHome  = "XDG_STATE_HOME"
 	envRuntimeDir = "XDG_RUNTIME_DIR"
-	envCacheHome  = "XDG_CACHE_HOME"
 	envHome       = "HOME"
 )
 
@@ -31,7 +30,6 @@ var environment = []struct{ name, usage string }{
 	{envMaxTTL, "longest ttl that a manifest may ask for (default 12h)"},
 	{envOperatorMember, "you, as policies name you; for federated logins, whose tokens do not say"},
 	{envStateHome, "journals and other state are kept in taskiam/ below it (default ~/.local/state)"},
-	{envCacheHome, "what predefined roles hold is kept for a day in taskiam/roles/ below it (default ~/.cache)"},
 	{envRuntimeDir, "deliveries go to taskiam/RUN below it, if it is there"},
 }
 

@@ -1,0 +1,171 @@
+package grants
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/taskiam/taskiam/internal/resource"
+)
+
+// gradesOf returns what is found, in short.
+func gradesOf(found []Finding) []string {
+	var out []string
+	for _, f := range found {
+		s := fmt.Sprintf("%d %s %s", f.Grant, f.Grade, f.Name)
+		if f.Accepted != "" {
+			s += " accepted"
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func TestFindings(t *testing.T) {
+	t.Parallel()
+	roles := map[string]Role{}
+	for role, permissions := range map[string]string{
+		"roles/storage.objectViewer":   "resourcemanager.projects.get storage.objects.get storage.objects.list",
+		"roles/storage.objectAdmin":    "storage.objects.get storage.objects.setIamPolicy",
+		"roles/storage.admin":          "storage.buckets.setIamPolicy storage.objects.get",
+		"roles/odd.mixed":              "resourcemanager.projects.setIamPolicy storage.objects.get",
+		"roles/storage.hmacKeyAdmin":   "storage.hmacKeys.create",
+		"roles/pubsub.publisher":       "pubsub.topics.publish",
+		"roles/iam.serviceAccountUser": "iam.serviceAccounts.actAs",
+		"roles/run.developer":          "run.services.create",
+		"roles/owner":                  "resourcemanager.projects.setIamPolicy",
+		"roles/storage.wide":           "resourcemanager.projects.get resourcemanager.projects.list storage.objects.get storage.objects.list storage.buckets.list",
+	} {
+		roles[role] = Role{Name: role, Stage: "GA", Permissions: strings.Fields(permissions)}
+	}
+	on := func(role, name string) Grant {
+		r, prefix, err := resource.Parse(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return Grant{Role: role, Resource: r, Prefix: prefix}
+	}
+	bucket := on("", "gs://acme-reports").Resource
+	publisher := on("roles/pubsub.publisher", "projects/acme-agents/topics/reports")
+	accepted := publisher
+	accepted.AcceptUnbounded = true
+	owner := on("roles/owner", "projects/acme-agents")
+	owner.AllowBasic, owner.AcceptUnbounded = true, true
+	for _, c := range []struct {
+		name   string
+		grants []Grant
+		accept []Acceptance
+		seen   Seen
+		want   []string
+	}{
+		{"an everyday role", []Grant{on("roles/storage.objectViewer", "gs://acme-reports/2026/")}, nil, Seen{}, nil},
+		{"the policy of the very thing", []Grant{on("roles/storage.admin", "gs://acme-reports")}, nil, Seen{}, []string{"0 stop escalates"}},
+		{"accepted", []Grant{on("roles/storage.admin", "gs://acme-reports")}, []Acceptance{{0, Escalates, "why"}}, Seen{}, []string{"0 stop escalates accepted"}},
+		{"of another grant", []Grant{on("roles/storage.admin", "gs://acme-reports"), on("roles/storage.objectViewer", "gs://acme-drop")},
+			[]Acceptance{{1, Escalates, "why"}}, Seen{}, []string{"0 stop escalates", "1 note unused-acceptance"}},
+		{"a project's permission on a bucket", []Grant{on("roles/odd.mixed", "gs://acme-reports")}, nil, Seen{}, nil},
+		{"the same on the project", []Grant{on("roles/odd.mixed", "projects/acme-agents")}, nil, Seen{}, []string{"0 stop escalates", "0 note reaches-beyond"}},
+		{"HMAC keys are a project's", []Grant{on("roles/storage.hmacKeyAdmin", "gs://acme-reports")}, nil, Seen{}, nil},
+		{"ACLs, access not known", []Grant{on("roles/storage.objectAdmin", "gs://acme-reports")}, nil, Seen{}, []string{"0 warn object-acls"}},
+		{"ACLs, uniform", []Grant{on("roles/storage.objectAdmin", "gs://acme-reports")}, nil, Seen{Uniform: map[resource.Name]bool{bucket: true}}, []string{"0 note object-acls"}},
+		{"ACLs, not uniform", []Grant{on("roles/storage.objectAdmin", "gs://acme-reports")}, nil, Seen{Uniform: map[resource.Name]bool{bucket: false}}, []string{"0 warn object-acls", "0 warn not-uniform"}},
+		{"actAs alone", []Grant{on("roles/iam.serviceAccountUser", "projects/acme-agents")}, nil, Seen{}, []string{"0 warn acts-as", "0 note reaches-beyond"}},
+		{"actAs with what runs code", []Grant{on("roles/iam.serviceAccountUser", "projects/acme-agents"), on("roles/run.developer", "projects/acme-agents")}, nil, Seen{},
+			[]string{"0 stop runs-code-as", "0 note reaches-beyond", "1 warn runs-code", "1 note reaches-beyond"}},
+		{"no end", []Grant{publisher}, nil, Seen{}, []string{"0 stop does-not-end"}},
+		{"no end, as the manifest knows", []Grant{accepted}, nil, Seen{}, []string{"0 stop does-not-end accepted"}},
+		{"owner, as the manifest knows", []Grant{owner}, nil, Seen{}, []string{"0 stop basic-role accepted", "0 stop does-not-end accepted"}},
+		{"a folder", []Grant{on("roles/storage.objectViewer", "folders/42")}, nil, Seen{}, []string{"0 warn reaches-beyond"}},
+		{"a role that cannot be read", []Grant{on("organizations/1/roles/x.yz", "gs://acme-reports")}, nil, Seen{Unreadable: map[string]bool{"organizations/1/roles/x.yz": true}}, []string{"0 stop role-unread"}},
+		{"not grantable", []Grant{on("roles/storage.objectViewer", "gs://acme-reports")}, nil, Seen{Ungrantable: map[int]bool{0: true}}, []string{"0 stop not-grantable"}},
+		{"narrower", []Grant{on("roles/storage.wide", "gs://acme-reports")}, nil, Seen{Candidates: map[resource.Name][]Role{bucket: {roles["roles/storage.objectViewer"]}}}, []string{"0 note narrower-role"}},
+		{"everybody has it", []Grant{accepted}, nil, Seen{Ambient: map[resource.Name]map[string]bool{accepted.Resource: {"pubsub.topics.publish": true}}},
+			[]string{"0 stop does-not-end accepted", "0 warn ambient-already"}},
+	} {
+		c.seen.Roles = roles
+		got := gradesOf(Findings(Task{Grants: c.grants, Accept: c.accept}, c.seen))
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+	}
+}
+
+// docs/findings.md has a row for each rule, as the rules say it.
+func TestFindingsAreDocumented(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile("../../docs/findings.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want strings.Builder
+	for _, r := range Rules {
+		accept := r.Accept
+		switch accept {
+		case "":
+			accept = "accept = { " + r.Name + ` = "WHY" }`
+		case "-":
+			accept = ""
+		}
+		if accept != "" {
+			accept = "`" + accept + "`"
+		}
+		fmt.Fprintf(&want, "| `%s` | %s | %s | %s | %s |\n", r.Name, r.Grade, r.Why, r.Instead, accept)
+	}
+	if !strings.Contains(string(doc), want.String()) {
+		t.Errorf("the table is to be:\n%s", want.String())
+	}
+}
+
+// Every permission that the emulator knows is in a group, and what says by its name that
+// it changes something is not among the reads.
+func TestGroups(t *testing.T) {
+	t.Parallel()
+	for permission, want := range map[string]Group{
+		"storage.objects.get": Reads, "storage.objects.list": Reads, "secretmanager.versions.access": Reads, "bigquery.tables.getData": Reads,
+		"storage.objects.create": Writes, "storage.objects.update": Writes, "pubsub.topics.publish": Writes, "made.up.frobnicate": Writes,
+		"storage.objects.delete": Deletes, "secretmanager.versions.destroy": Deletes,
+		"iam.serviceAccounts.getAccessToken": GrantsAccess, "iam.serviceAccounts.actAs": GrantsAccess, "storage.buckets.setIamPolicy": GrantsAccess,
+		"run.services.create": RunsCode, "cloudbuild.builds.create": RunsCode, "run.services.get": Reads,
+	} {
+		if got := GroupOf(permission); got != want {
+			t.Errorf("%s is in %s, want %s", permission, got, want)
+		}
+	}
+	table, err := os.ReadFile("../emulator/roles.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts, known := map[Group]int{}, map[string]bool{}
+	for line := range strings.Lines(string(table)) {
+		p := strings.TrimSpace(line)
+		if strings.HasPrefix(p, "#") {
+			continue
+		}
+		if p == "" {
+			break
+		}
+		known[p] = true
+		g := GroupOf(p)
+		counts[g]++
+		verb := p[strings.LastIndexByte(p, '.')+1:]
+		if g == Reads && slices.ContainsFunc([]string{"create", "update", "delete", "set", "write", "import"}, func(w string) bool { return strings.HasPrefix(verb, w) }) {
+			t.Errorf("%s is no read", p)
+		}
+	}
+	for _, g := range Groups {
+		if counts[g] == 0 {
+			t.Errorf("no permission is in %s", g)
+		}
+	}
+	// A name that no role holds would guard nothing.
+	for p := range runsCode {
+		if !known[p] {
+			t.Logf("the emulator does not know %s", p)
+		}
+	}
+	t.Log(counts)
+}
