@@ -71,11 +71,11 @@ type doctorDocument struct {
 	Endpoint string        `json:"endpoint"`
 	Operator string        `json:"operator"` // "" if nobody is logged in
 	Tasks    []string      `json:"tasks"`
-	Findings []findingView `json:"findings"`
+	Findings []examinedView `json:"findings"`
 }
 
-// findingView is one line of the examination.
-type findingView struct {
+// examinedView is one line of the examination.
+type examinedView struct {
 	About string   `json:"about"`
 	What  string   `json:"what"`
 	State string   `json:"state"` // "ok", "warning", "problem" or "not known"
@@ -96,7 +96,7 @@ func runDoctor(ctx context.Context, e *Env, o doctorOptions) error {
 	if o.role {
 		return runDoctorRole(ctx, e, o, patients)
 	}
-	doc := doctorDocument{Schema: "taskiam.doctor/v1", Tasks: []string{}, Findings: []findingView{}}
+	doc := doctorDocument{Schema: "taskiam.doctor/v1", Tasks: []string{}, Findings: []examinedView{}}
 	for _, p := range patients {
 		doc.Tasks = append(doc.Tasks, p.Task.Name)
 	}
@@ -106,7 +106,7 @@ func runDoctor(ctx context.Context, e *Env, o doctorOptions) error {
 	}
 	problems, lacks := 0, false
 	for _, f := range findings {
-		doc.Findings = append(doc.Findings, findingView{f.About, f.What, string(f.Health), f.Says, append([]string{}, f.Mend...)})
+		doc.Findings = append(doc.Findings, examinedView{f.About, f.What, string(f.Health), f.Says, append([]string{}, f.Mend...)})
 		if f.Health == lifecycle.Broken {
 			problems++
 			lacks = lacks || f.Lacks

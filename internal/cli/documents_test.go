@@ -53,7 +53,7 @@ func TestDocumentsHaveExactlyTheseFields(t *testing.T) {
 			granted granted.role granted.resource granted.condition granted.condition.title granted.condition.expression granted.read_back granted.state
 			minted minted.keys minted.keys.id minted.keys.until minted.keys.state minted.tokens minted.tokens_until
 			steps steps.at steps.step steps.on steps.error checks checks.what checks.ok checks.found` + drops},
-		{doctorDocument{Schema: "taskiam.doctor/v1", Findings: []findingView{{}}},
+		{doctorDocument{Schema: "taskiam.doctor/v1", Findings: []examinedView{{}}},
 			"schema ok cloud endpoint operator tasks findings findings.about findings.what findings.state findings.says findings.mend"},
 		{operatorDocument{Schema: "taskiam.operator/v1", Roles: []operatorRoleView{{}}, Bindings: []operatorBindingView{{Condition: &conditionView{}}}, Optional: []optionalView{{}}},
 			`schema member tasks commands notes roles roles.parent roles.roleId roles.role roles.role.title roles.role.description roles.role.stage roles.role.includedPermissions

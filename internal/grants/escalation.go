@@ -8,10 +8,10 @@ import (
 )
 
 // What lets its holder climb: to become an identity that can do more, or to give itself
-// or others more than the manifest says. After the privilege escalation permissions that
-// Google itself lists (iam/docs/permissions-reference; iam/docs/best-practices-service-accounts;
-// iam/docs/service-account-permissions) and the published methods of RhinoSecurityLabs
-// (GCP-IAM-Privilege-Escalation) and HackTricks Cloud (gcp-privilege-escalation).
+// or others more than the manifest says. After what Google says of service accounts'
+// permissions (iam/docs/best-practices-service-accounts), the published methods of
+// RhinoSecurityLabs (GCP-IAM-Privilege-Escalation) and HackTricks Cloud
+// (gcp-privilege-escalation), and the tags of iann0036/iam-dataset.
 //
 // actAs and the permissions of [runsCode] are not here: it takes both.
 var ladder = map[string]string{

@@ -43,8 +43,18 @@ var specials = []special{
 	{name: "projects/acme-agents/topics/reports", role: "roles/pubsub.publisher"},
 	{name: "projects/acme-agents/subscriptions/reports-audit", role: "roles/pubsub.subscriber"},
 	{name: "projects/acme-agents/secrets/api-key", role: "roles/secretmanager.secretAccessor"},
-	{name: "projects/acme-agents/serviceAccounts/ci-runner@acme-agents.iam.gserviceaccount.com", role: "roles/iam.serviceAccountTokenCreator"},
+	{name: "projects/acme-agents/serviceAccounts/ci-runner@acme-agents.iam.gserviceaccount.com", role: "roles/iam.serviceAccountViewer"},
+	{name: "projects/_/buckets/acme-reports/managedFolders/2026/", role: "roles/storage.objectViewer", seed: typed("//storage.googleapis.com/projects/_/buckets/acme-reports/managedFolders/2026/")},
+	{name: "projects/acme-data/zones/europe-west3-a/instances/vm", role: "roles/compute.osLogin", seed: typed("//compute.googleapis.com/projects/acme-data/zones/europe-west3-a/instances/vm")},
+	{name: "//run.googleapis.com/projects/acme-data/locations/europe-west3/services/web", role: "roles/run.invoker", seed: typed("//run.googleapis.com/projects/acme-data/locations/europe-west3/services/web")},
+	{name: "projects/acme-data/instances/main/databases/orders", role: "roles/spanner.databaseReader", seed: typed("//spanner.googleapis.com/projects/acme-data/instances/main/databases/orders")},
+	{name: "billingAccounts/01A2B3-C4D5E6-F7A8B9", role: "roles/billing.viewer", seed: typed("//cloudbilling.googleapis.com/billingAccounts/01A2B3-C4D5E6-F7A8B9")},
+	{name: "projects/acme-data/locations/europe-west3/keyRings/acme/cryptoKeys/release", role: "roles/cloudkms.cryptoKeyEncrypterDecrypter",
+		seed: "[[key_ring]]\nproject = \"acme-data\"\nlocation = \"europe-west3\"\nname = \"acme\"\n[[key_ring.key]]\nname = \"release\"\n"},
 }
+
+// typed is the seed of a resource of which there is no more than a policy.
+func typed(full string) string { return "[[resource]]\nname = \"" + full + "\"\n" }
 
 // parsed returns the resource; it has to be one.
 func (s special) parsed(t *testing.T) resource.Name {
@@ -81,6 +91,9 @@ func newSeededWorld(t *testing.T, more string) *world {
 	const admin = `
 [[organization.binding]]
 role    = "roles/resourcemanager.organizationAdmin"
+members = ["user:olivia@acme.example"]
+[[organization.binding]]
+role    = "roles/iam.securityAdmin"
 members = ["user:olivia@acme.example"]
 `
 	server, err := emulator.New(emulator.Config{
@@ -132,7 +145,7 @@ func policyURL(name resource.Name, path string) string {
 		resource.VersionInCompactQuery: "?optionsRequestedPolicyVersion=3",
 		resource.VersionInAccessQuery:  "?accessPolicyVersion=3",
 	}[api.VersionIn]
-	return "https://" + api.Host + "/" + name.Expand(path) + query
+	return "https://" + name.Host() + "/" + name.Expand(path) + query
 }
 
 // policy reads what Google would answer, its etag included.
