@@ -63,11 +63,15 @@ soak: ## check the model with 100,000 random histories
 mutants: ## build defects in, one at a time, and expect the tests to notice
 	@$(GO) run ./internal/mutants
 
+# Making an input smaller that only reaches new code would take all of the minute.
+FUZZ := $(GO) test -run '^$$' -fuzztime 60s -fuzzminimizetime 10x
+
 fuzz: ## let the fuzzers look for a minute each
-	$(GO) test -run '^$$' -fuzz FuzzParse -fuzztime 60s ./internal/manifest
-	$(GO) test -run '^$$' -fuzz FuzzServer -fuzztime 60s ./internal/metadata
-	$(GO) test -run '^$$' -fuzz FuzzDocument -fuzztime 60s ./internal/grants
-	$(GO) test -run '^$$' -fuzz FuzzPolicySurvives -fuzztime 60s ./internal/grants
-	$(GO) test -run '^$$' -fuzz FuzzAccessSurvives -fuzztime 60s ./internal/grants
+	$(FUZZ) -fuzz '^FuzzParse$$' ./internal/manifest
+	$(FUZZ) -fuzz '^FuzzServer$$' ./internal/metadata
+	$(FUZZ) -fuzz '^FuzzParse$$' ./internal/resource
+	$(FUZZ) -fuzz '^FuzzDocument$$' ./internal/grants
+	$(FUZZ) -fuzz '^FuzzPolicySurvives$$' ./internal/grants
+	$(FUZZ) -fuzz '^FuzzAccessSurvives$$' ./internal/grants
 
 .PHONY: help build demo test check fidelity clients bench faults model soak mutants fuzz

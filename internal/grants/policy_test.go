@@ -255,8 +255,7 @@ func (n naive) edit(op byte, b Binding) bool {
 	}
 	changed := false
 	for x := range n {
-		dead := strings.HasPrefix(x.Member, "deleted:")
-		if x.Member == b.Member && !dead || dead && strings.HasSuffix(x.Member, "?uid=7") {
+		if dead := strings.HasPrefix(x.Member, "deleted:"); x.Member == b.Member && !dead || x.Member == "deleted:"+b.Member+"?uid=7" {
 			delete(n, x)
 			changed = true
 		}
