@@ -23,8 +23,9 @@ const module = "github.com/taskiam/taskiam/"
 var allowed = map[string][]string{
 	"cmd/taskiam":    {"internal/cli"},
 	"internal/bench": {"internal/contest", "internal/credentials", "internal/emulator", "internal/fault", "internal/gcp", "internal/grants", "internal/metadata", "internal/resource", "internal/secret"},
+	"internal/ci":    {"internal/fault", "internal/secret"},
 	"internal/cli": {
-		"internal/credentials", "internal/emulator", "internal/fault", "internal/gcp", "internal/grants",
+		"internal/ci", "internal/credentials", "internal/emulator", "internal/fault", "internal/gcp", "internal/grants",
 		"internal/isolate", "internal/journal", "internal/lifecycle", "internal/manifest", "internal/metadata", "internal/resource", "internal/secret", "tasks",
 	},
 	"internal/contest":      {"internal/fault", "internal/gcp", "internal/grants", "internal/resource"},

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/urfave/cli/v2"
 
+	"github.com/taskiam/taskiam/internal/ci"
 	"github.com/taskiam/taskiam/internal/emulator"
 	"github.com/taskiam/taskiam/internal/fault"
 )
@@ -96,6 +97,8 @@ func testParse[O any](t *testing.T, parse func(*cli.Context, func(string) string
 	}
 }
 
+var buildkiteJob = map[string]string{"CI": "true", "BUILDKITE": "true"}
+
 func TestParseUp(t *testing.T) {
 	t.Parallel()
 	defaults := func(o upOptions) upOptions {
@@ -118,6 +121,16 @@ func TestParseUp(t *testing.T) {
 			want: defaults(upOptions{taskOptions: taskOptions{file: "t.toml", maxTTL: 2 * time.Hour}})},
 		{line: "up --no-wait t.toml", want: defaults(upOptions{taskOptions: taskOptions{file: "t.toml"}, noWait: true})},
 		{line: "up --no-wait --ready-timeout 1m t.toml", err: "either --no-wait"},
+		{line: "up t.toml --ci", vars: buildkiteJob, want: defaults(upOptions{taskOptions: taskOptions{file: "t.toml", job: &ci.Job{System: ci.Buildkite}}})},
+		{line: "up --ci t.toml", vars: buildkiteJob, want: defaults(upOptions{taskOptions: taskOptions{file: "t.toml", job: &ci.Job{System: ci.Buildkite}}})},
+		{line: "up --ci gitlab t.toml --dotenv d", want: defaults(upOptions{dotenv: "d", taskOptions: taskOptions{file: "t.toml", job: &ci.Job{System: ci.GitLab}}})},
+		{line: "up t.toml --ci=generic", want: defaults(upOptions{taskOptions: taskOptions{file: "t.toml", job: &ci.Job{System: ci.Generic}}})},
+		{line: "up --ci t.toml", err: "--ci=generic"},
+		{line: "up --ci=jenkins t.toml", err: `not "jenkins"`},
+		{line: "up --ci github t.toml", err: "$GITHUB_ENV"},
+		{line: "up --ci gitlab --json t.toml", err: "either --ci or --json"},
+		{line: "up --ci gitlab --reuse t.toml", err: "either --ci or --reuse"},
+		{line: "up --dotenv d t.toml", err: "--dotenv goes with --ci"},
 		{line: "up", err: "which manifest?"},
 		{line: "up a b", err: "one manifest, not 2"},
 		{line: "up --nope t.toml", err: "there is no flag --nope"},
@@ -167,7 +180,7 @@ func TestParseRun(t *testing.T) {
 
 func TestParseOthers(t *testing.T) {
 	t.Parallel()
-	testParse(t, simply(parseDown), []parseCase[downOptions]{
+	testParse(t, parseDown, []parseCase[downOptions]{
 		{line: "down", want: downOptions{words: []string{}, wait: downWait}},
 		{line: "down a b --json", want: downOptions{words: []string{"a", "b"}, wait: downWait, json: true}},
 		{line: "down --all --wait 0s", want: downOptions{words: []string{}, all: true}},
@@ -177,6 +190,11 @@ func TestParseOthers(t *testing.T) {
 		{line: "down --account e", err: "go together"},
 		{line: "down --account e --project p r", err: "either --account"},
 		{line: "down --resource gs://acme-reports", err: "goes with --account"},
+		{line: "down --ci", vars: buildkiteJob, want: downOptions{words: []string{}, wait: downWait, job: &ci.Job{System: ci.Buildkite}}},
+		{line: "down --ci circleci", want: downOptions{words: []string{}, wait: downWait, job: &ci.Job{System: ci.CircleCI}}},
+		{line: "down --ci", err: "--ci=generic"},
+		{line: "down --ci r", vars: buildkiteJob, err: "finds its run by itself"},
+		{line: "down --ci --all", vars: buildkiteJob, err: "finds its run by itself"},
 		{line: "down --account e --project p --resource x", err: "--resource"},
 	})
 	testParse(t, simply(parseSweep), []parseCase[sweepOptions]{

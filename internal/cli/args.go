@@ -13,7 +13,8 @@ import (
 //
 // A --help among the flags, wherever it stands, asks for the help of the command, and
 // nothing else is done. What stands behind "--" is never touched. A "--" is put between the flags and the
-// rest; where the person wrote one too, it stays, and the command sees it.
+// rest; where the person wrote one too, it stays, and the command sees it. The value of a
+// flag that can do without one is joined to it: `--ci github`.
 func arrange(app *cli.App, args []string) []string {
 	if len(args) == 0 {
 		return args
@@ -53,6 +54,10 @@ func arrange(app *cli.App, args []string) []string {
 		if isHelp(a) {
 			return append([]string{args[0], "help"}, args[1:at]...)
 		}
+		if i+1 < len(args) && follows(cmd, a, args[i+1]) {
+			i++
+			a += "=" + args[i]
+		}
 		flags = append(flags, a)
 		if takesValue(cmd, a) && i+1 < len(args) {
 			i++
@@ -60,7 +65,7 @@ func arrange(app *cli.App, args []string) []string {
 		}
 	}
 	if len(rest) == 0 {
-		return args
+		return append(slices.Clone(args[:at]), flags...)
 	}
 	return slices.Concat(args[:at], flags, []string{"--"}, rest)
 }
@@ -84,6 +89,18 @@ func takesValue(cmd *cli.Command, word string) bool {
 				return !ok || !optional.IsBoolFlag()
 			}
 			return true
+		}
+	}
+	return false
+}
+
+// follows reports whether the word behind a flag whose value can be left out is its value.
+func follows(cmd *cli.Command, flag, word string) bool {
+	name := strings.TrimLeft(flag, "-")
+	for _, f := range cmd.Flags {
+		if g, ok := f.(*cli.GenericFlag); ok && slices.Contains(f.Names(), name) {
+			value, ok := g.Value.(interface{ Follows(string) bool })
+			return ok && value.Follows(word)
 		}
 	}
 	return false

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,6 +24,8 @@ type courier struct {
 	emulatorHost string // "" on Google Cloud
 	emulatorCA   string
 	owner        int // whom deliveries are for; 0 is this user
+	// mask keeps secrets out of a log; nil where there is none to keep them out of.
+	mask func(...secret.String) error
 }
 
 // NewKeyPair makes a key whose private half stays here.
@@ -36,6 +39,11 @@ func (courier) NewKeyPair() (lifecycle.KeyPair, error) {
 
 // Deliver writes the delivery of a run.
 func (c courier) Deliver(d lifecycle.Delivery) error {
+	if c.mask != nil {
+		if err := c.mask(secretsIn(d)...); err != nil {
+			return err
+		}
+	}
 	ca, err := c.ca()
 	if err != nil {
 		return err
@@ -57,6 +65,18 @@ func (c courier) Deliver(d lifecycle.Delivery) error {
 		return openShared()
 	}
 	return nil
+}
+
+// secretsIn returns what of a delivery nobody may see: the token, and of a key file the
+// key itself.
+func secretsIn(d lifecycle.Delivery) []secret.String {
+	var file struct {
+		Key string `json:"private_key"`
+	}
+	if json.Unmarshal([]byte(d.Key.Reveal()), &file) != nil { // there is none, or it is no key file
+		return []secret.String{d.Token.Value, d.Key}
+	}
+	return []secret.String{d.Token.Value, secret.New(file.Key)}
 }
 
 // ca returns the certificate of the emulator's CA. Beside the file that it is read from

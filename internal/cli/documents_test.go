@@ -13,7 +13,7 @@ import (
 // scripts rely on them, so they are only ever added, and never by accident.
 func TestDocumentsHaveExactlyTheseFields(t *testing.T) {
 	t.Parallel()
-	const run = `run task state cloud endpoint operator project account started expires renewals renewing_to seconds_left clock_ahead_seconds manifest deliver delivery server server.pid server.running
+	const run = `run task state cloud endpoint operator project account started expires renewals renewing_to seconds_left clock_ahead_seconds manifest job deliver delivery server server.pid server.running
 		grants grants.role grants.permissions grants.resource grants.prefix grants.condition grants.ends_by_itself grants.works_until grants.readiness grants.why grants.accepted left`
 	runs := func(fields string) string {
 		return "runs runs." + strings.Join(strings.Fields(fields), " runs.")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/taskiam/taskiam/internal/ci"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/resource"
@@ -24,6 +25,7 @@ type downOptions struct {
 	// account is the email of a run's account in project; "" goes by the journals.
 	account, project string
 	resources        []resource.Name
+	job              *ci.Job // whose run it is; nil goes by what was named
 }
 
 func newDownCmd(e *Env) *cli.Command {
@@ -46,14 +48,15 @@ account as sweep does.`,
 			&cli.StringFlag{Name: "account", Usage: "`EMAIL` of the account of the run"},
 			&cli.StringFlag{Name: flagProject, Usage: "`PROJECT` that hosts the account"},
 			newResourcesFlag(),
+			newCIFlag("what up --ci brought up in this CI job, found by its label or by what was exported; a line says what came of it"),
 			newJSONFlag(),
 			newQuietFlag(),
 		},
-		Action: action(parseDown, func(ctx context.Context, o downOptions) error { return runDown(ctx, e, o) }),
+		Action: action(func(c *cli.Context) (downOptions, error) { return parseDown(c, e.Getenv) }, func(ctx context.Context, o downOptions) error { return runDown(ctx, e, o) }),
 	}
 }
 
-func parseDown(c *cli.Context) (downOptions, error) {
+func parseDown(c *cli.Context, getenv func(string) string) (downOptions, error) {
 	o := downOptions{
 		words: words(c), all: c.Bool("all"), wait: c.Duration("wait"), json: c.Bool(flagJSON), quiet: c.Bool(flagQuiet),
 		account: c.String("account"), project: c.String(flagProject),
@@ -62,12 +65,17 @@ func parseDown(c *cli.Context) (downOptions, error) {
 	if o.resources, err = parseResources(c); err != nil {
 		return o, err
 	}
+	if o.job, err = parseCI(c, getenv); err != nil {
+		return o, err
+	}
 	switch {
+	case o.job != nil && (o.all || len(o.words) > 0 || o.account != "" || o.json):
+		return o, usage(c, "--%s finds its run by itself, and says one line", flagCI)
 	case (o.account == "") != (o.project == ""):
 		return o, usage(c, "--account and --%s go together", flagProject)
 	case o.account != "" && (o.all || len(o.words) > 0):
 		return o, usage(c, "either --account, or the names of runs")
-	case o.account == "" && len(o.resources) > 0:
+	case o.account == "" && o.job == nil && len(o.resources) > 0:
 		return o, usage(c, "--%s goes with --account: a journal knows all that its run was bound on", flagResource)
 	case o.all && len(o.words) > 0:
 		return o, usage(c, "either --all, or the names of runs")
@@ -107,7 +115,10 @@ type stepView struct {
 }
 
 func runDown(ctx context.Context, e *Env, o downOptions) error {
-	if o.account != "" {
+	switch {
+	case o.job != nil:
+		return runDownCI(ctx, e, o)
+	case o.account != "":
 		return runDownAccount(ctx, e, o)
 	}
 	dir, err := e.journals()

@@ -20,8 +20,10 @@ type Env struct {
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
 	Environ        func() []string
-	Now            func() time.Time
-	Random         io.Reader
+	// Setenv changes the environment of this process; an empty value unsets a variable.
+	Setenv func(name, value string) error
+	Now    func() time.Time
+	Random io.Reader
 	// Signals begins to listen for the signals that end or hurry a command, and
 	// returns how to stop listening. nil is never interrupted.
 	Signals func() (<-chan os.Signal, func())
@@ -35,10 +37,17 @@ type Env struct {
 func OS() *Env {
 	return &Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		Getenv: os.Getenv, Environ: os.Environ,
+		Getenv: os.Getenv, Environ: os.Environ, Setenv: setenv,
 		Now: time.Now, Random: rand.Reader,
 		Signals: listen,
 	}
+}
+
+func setenv(name, value string) error {
+	if value == "" {
+		return os.Unsetenv(name)
+	}
+	return os.Setenv(name, value)
 }
 
 // listen catches what asks a process to end. A signal that was being ignored when

@@ -14,6 +14,8 @@ const (
 	envOperatorMember = "TASKIAM_OPERATOR_MEMBER"
 	// envQuotaProject is Google's own name for who pays for the calls of a login.
 	envQuotaProject = "GOOGLE_CLOUD_QUOTA_PROJECT"
+	// envCredentials is Google's own name for the file with a login.
+	envCredentials = "GOOGLE_APPLICATION_CREDENTIALS"
 	// envRun is set for CMD, and tells it and us that it runs inside a run.
 	envRun = "TASKIAM_RUN"
 
@@ -49,4 +51,6 @@ const (
 	flagSocket         = "socket"
 	flagGcloud         = "gcloud"
 	flagVerbose        = "verbose"
+	flagCI             = "ci"
+	flagDotenv         = "dotenv"
 )

@@ -57,6 +57,7 @@ CMD's own, or 125 if taskiam failed.`,
 			&cli.BoolFlag{Name: "start-unready", Usage: "start CMD even if not all of the access is usable after --" + flagReadyTimeout},
 			&cli.DurationFlag{Name: "kill-after", Usage: "`DURATION` that CMD has to end after it was signalled", Value: defaultKillAfter},
 			newSocketFlag(),
+			newCIFlag("in a CI job: mask the credential in its log, and label the run, so that down --ci finds what a run that was cut off has left"),
 			newQuietFlag(),
 		}, newIsolateFlags(), newTaskFlags()),
 		OnUsageError: func(c *cli.Context, err error, sub bool) error {
@@ -117,6 +118,9 @@ func parseRun(c *cli.Context, getenv func(string) string) (runOptions, error) {
 		return o, usage(c, "--%s is for a sandbox without network: --%s=%s; with one, CMD alone reaches the port of its server", flagSocket, flagIsolate, isolateNoNet)
 	}
 	o.file, o.command = args[0], args[dashes+1:]
+	if o.job, err = parseCI(c, getenv); err != nil {
+		return o, err
+	}
 	if run := getenv(envRun); run != "" {
 		return o, fault.WithHint(
 			fault.New(fault.Usage, "this is inside run %s already; a run cannot start another", run),
@@ -128,6 +132,13 @@ func parseRun(c *cli.Context, getenv func(string) string) (runOptions, error) {
 func runRun(ctx context.Context, e *Env, o runOptions) error {
 	if err := errors.Join(protect(), sealDescriptors()); err != nil {
 		return err
+	}
+	to := deliverTo{dir: o.out, owner: o.owner}
+	if o.job != nil {
+		var err error
+		if to, err = e.enterJob(o.job, o.out, o.owner); err != nil {
+			return err
+		}
 	}
 	p := e.newProgress(o.quiet)
 	src, engine, err := e.prepare(ctx, o.taskOptions, p)
@@ -148,9 +159,11 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 		return err
 	}
 	defer place.close()
-	result, err := e.up(ctx, engine, src, deliverTo{o.out, o.owner}, lifecycle.UpOptions{
-		ReadyTimeout: o.readyTimeout, Metadata: place.address, Socket: o.socket,
-	}, exitRunFailed)
+	up := lifecycle.UpOptions{ReadyTimeout: o.readyTimeout, Metadata: place.address, Socket: o.socket}
+	if o.job != nil {
+		up.Job, up.Login = o.job.Label, e.loginFile()
+	}
+	result, err := e.up(ctx, engine, src, to, up, exitRunFailed)
 	if result == nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/taskiam/taskiam/internal/ci"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/lifecycle"
@@ -24,6 +25,7 @@ type taskOptions struct {
 	maxTTL time.Duration // 0 is the manifest's own limit
 	member string        // the operator as policies name it; "" asks Google
 	owner  int           // the user whom the delivery is for; 0 is this user
+	job    *ci.Job       // the CI job that this is; nil if it is to be none
 }
 
 func newTaskFlags() []cli.Flag {
@@ -97,6 +99,12 @@ func (e *Env) prepare(ctx context.Context, o taskOptions, p *progress) (source, 
 	if err != nil {
 		return source{}, nil, err
 	}
-	engine, err := e.engine(ctx, cloudOptions{reason: src.task.Reason, member: o.member, owner: o.owner, progress: p})
+	cloud := cloudOptions{member: o.member, owner: o.owner, progress: p}
+	if o.job != nil {
+		src.task.Reason = reasonOf(o.job, src.task.Reason)
+		cloud.mask = e.maskFor(ctx, o.job)
+	}
+	cloud.reason = src.task.Reason
+	engine, err := e.engine(ctx, cloud)
 	return src, engine, err
 }

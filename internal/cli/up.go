@@ -27,6 +27,7 @@ type upOptions struct {
 	noWait       bool
 	socket       bool
 	json, quiet  bool
+	dotenv       string // "" writes none
 }
 
 func newUpCmd(e *Env) *cli.Command {
@@ -45,6 +46,8 @@ and waits until the access is proved to work. If a step fails, what was done is 
 			newReadyTimeoutFlag(),
 			&cli.BoolFlag{Name: "no-wait", Usage: "return as soon as everything is bound and delivered, without asking whether it works"},
 			newSocketFlag(),
+			newCIFlag("for a CI job: mask the credential in its log, export the environment to its later steps, and label the run, so that down --ci finds it"),
+			&cli.StringFlag{Name: flagDotenv, Usage: "with --" + flagCI + ", `FILE` for what another job has to know: ids and paths, and no secret", TakesFile: true},
 			newUIDFlag("give the delivery to the user with this `NUMBER`"),
 			newJSONFlag(),
 			newQuietFlag(),
@@ -66,7 +69,7 @@ func newSocketFlag() cli.Flag {
 func parseUp(c *cli.Context, getenv func(string) string) (upOptions, error) {
 	o := upOptions{
 		out: c.String(flagOut), reuse: c.Bool("reuse"), readyTimeout: c.Duration(flagReadyTimeout), noWait: c.Bool("no-wait"), socket: c.Bool(flagSocket),
-		json: c.Bool(flagJSON), quiet: c.Bool(flagQuiet),
+		json: c.Bool(flagJSON), quiet: c.Bool(flagQuiet), dotenv: c.String(flagDotenv),
 	}
 	var err error
 	if o.taskOptions, err = parseTask(c, getenv); err != nil {
@@ -83,6 +86,20 @@ func parseUp(c *cli.Context, getenv func(string) string) (upOptions, error) {
 		return o, usage(c, "--%s is negative", flagReadyTimeout)
 	case o.noWait && c.IsSet(flagReadyTimeout):
 		return o, usage(c, "either --no-wait or --%s", flagReadyTimeout)
+	case o.dotenv != "" && c.Generic(flagCI).(*ciValue).String() == "":
+		return o, usage(c, "--%s goes with --%s", flagDotenv, flagCI)
+	}
+	if o.job, err = parseCI(c, getenv); err != nil || o.job == nil {
+		return o, err
+	}
+	if err := o.job.CanExport(); err != nil {
+		return o, err
+	}
+	switch {
+	case o.json:
+		return o, usage(c, "either --%s or --%s: standard output is the job's", flagCI, flagJSON)
+	case o.reuse:
+		return o, usage(c, "either --%s or --reuse: a run that is up is another job's", flagCI)
 	}
 	return o, nil
 }
@@ -99,6 +116,23 @@ func runUp(ctx context.Context, e *Env, o upOptions) error {
 	if err := protect(); err != nil {
 		return err
 	}
+	if o.job != nil {
+		return e.failShell(o.job, upCI(ctx, e, o))
+	}
+	return bringUp(ctx, e, o, deliverTo{dir: o.out, owner: o.owner})
+}
+
+// upCI brings a task up for a CI job.
+func upCI(ctx context.Context, e *Env, o upOptions) error {
+	to, err := e.enterJob(o.job, o.out, o.owner)
+	if err != nil {
+		return err
+	}
+	return bringUp(ctx, e, o, to)
+}
+
+// bringUp brings a task up, and says so.
+func bringUp(ctx context.Context, e *Env, o upOptions, to deliverTo) error {
 	if o.owner != 0 {
 		if _, err := findLogin(o.owner); err != nil {
 			return err
@@ -122,15 +156,22 @@ func runUp(ctx context.Context, e *Env, o upOptions) error {
 		return err
 	}
 	defer place.close()
-	result, err := e.up(ctx, engine, src, deliverTo{o.out, o.owner}, lifecycle.UpOptions{
+	up := lifecycle.UpOptions{
 		ReadyTimeout: o.readyTimeout, NoWait: o.noWait,
 		Metadata: place.address, Socket: o.socket, Keep: e.spawner(place.listener),
-	}, exitIncomplete)
+	}
+	if o.job != nil {
+		up.Job, up.Login = o.job.Label, e.loginFile()
+	}
+	result, err := e.up(ctx, engine, src, to, up, exitIncomplete)
 	if result == nil {
 		return err
 	}
 	if o.noWait {
 		e.say("nobody has asked yet whether the access works; it may take Google some minutes")
+	}
+	if o.job != nil {
+		return errors.Join(e.showUpCI(o.job, result.Run, result.Elapsed, o.dotenv, o.quiet), err)
 	}
 	return errors.Join(e.showUp(result.Run, result.Elapsed, false, o.json), err)
 }
@@ -140,6 +181,9 @@ func (e *Env) up(ctx context.Context, engine *lifecycle.Engine, src source, to d
 	plan, err := engine.NewPlan(src.task)
 	if err != nil {
 		return nil, err
+	}
+	if to.parent != "" {
+		to.dir = filepath.Join(to.parent, "taskiam-"+string(plan.Run))
 	}
 	dir, err := e.placeDelivery(to.dir, plan.Run)
 	if err == nil {
@@ -157,6 +201,8 @@ func (e *Env) up(ctx context.Context, engine *lifecycle.Engine, src source, to d
 type deliverTo struct {
 	dir   string // "" is the default place
 	owner int    // 0 is this user
+	// parent is the folder for a folder of the run's own, if dir is empty; "" for none.
+	parent string
 }
 
 // placeDelivery returns the absolute path of the delivery, and warns of one that

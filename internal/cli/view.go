@@ -34,6 +34,7 @@ type runView struct {
 	// when the run began; 0 if the two agreed.
 	ClockAhead int64  `json:"clock_ahead_seconds"`
 	Manifest   string `json:"manifest"`
+	Job        string `json:"job"`     // the label of the CI job that it is for; "" for none
 	Deliver    string `json:"deliver"` // "metadata", "key" or "token"; empty before there is one
 	Delivery   string `json:"delivery"`
 	// Server is what serves metadata or renews the token in the background; null if
@@ -91,7 +92,7 @@ func viewRun(r *journal.Run, now time.Time) runView {
 		Project: o.Project, Account: o.Email, Started: r.At.UTC(), Expires: r.Expires().UTC(),
 		Seconds:    max(0, int64(r.Expires().Sub(now.Add(r.ClockAhead()))/time.Second)),
 		ClockAhead: int64(r.ClockAhead() / time.Second), unsure: r.Expired(now) != r.MayBeExpired(now),
-		Manifest: o.ManifestPath, Deliver: string(r.Kind), Delivery: o.DeliveryDir, Server: viewServer(r),
+		Manifest: o.ManifestPath, Job: o.Job, Deliver: string(r.Kind), Delivery: o.DeliveryDir, Server: viewServer(r),
 		Grants: []grantView{}, Left: []string{},
 	}
 	for _, n := range r.Renewals {
@@ -168,6 +169,9 @@ func (v runView) show(r *report) {
 	r.row("cloud", v.Cloud+" ("+v.Endpoint+")")
 	r.row("operator", v.Operator)
 	r.row("account", v.Account)
+	if v.Job != "" {
+		r.row("job", v.Job)
+	}
 	r.row("expires", moment(v.Expires)+v.left()+v.renewed())
 	if v.ClockAhead != 0 {
 		r.row("clock", "this machine's was "+v.clock()+" when the run began; what is left is told as if it still were")

@@ -32,6 +32,10 @@ type cloudOptions struct {
 	progress *progress
 	// nobody leaves the operator out: for calls that bring a credential of their own.
 	nobody bool
+	// anyway goes on without a login that works: there is something to do here too.
+	anyway bool
+	// mask keeps a credential out of a log before it is delivered; nil where there is none.
+	mask func(...secret.String) error
 }
 
 // client returns the cloud as the operator sees it: the emulator if the environment
@@ -49,7 +53,10 @@ func (e *Env) client(ctx context.Context, o cloudOptions) (*gcp.Client, error) {
 	if !o.nobody {
 		var err error
 		if cfg.Credential, err = e.login(ctx, cfg); err != nil {
-			return nil, err
+			if !o.anyway {
+				return nil, err
+			}
+			cfg.Credential = gcp.NoLogin(err)
 		}
 	}
 	return gcp.New(cfg)
@@ -127,7 +134,7 @@ func (e *Env) engine(ctx context.Context, o cloudOptions) (*lifecycle.Engine, er
 	}
 	return &lifecycle.Engine{
 		Cloud:       client,
-		Credentials: courier{emulatorHost: e.Getenv(envEmulatorHost), emulatorCA: e.emulatorCA(), owner: o.owner},
+		Credentials: courier{emulatorHost: e.Getenv(envEmulatorHost), emulatorCA: e.emulatorCA(), owner: o.owner, mask: o.mask},
 		Journals:    journals,
 		AsKey: func(key secret.String) (lifecycle.Tester, error) {
 			source, err := gcp.KeySource(key)

@@ -102,6 +102,10 @@ func Scrub(environ []string) []string {
 	})
 }
 
+// Competing returns the names of the variables that make a client of Google's act as
+// somebody else, or somewhere else, as far as [Rules] name them in full.
+func Competing() []string { return competing() }
+
 // competing returns the names, not the patterns, of what competes with a run's access.
 func competing() []string {
 	var names []string

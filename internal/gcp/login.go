@@ -112,6 +112,19 @@ type staticToken struct{ value secret.String }
 
 func (s staticToken) Token(context.Context) (secret.String, error) { return s.value, nil }
 
+// NoLogin returns a login that does not work, for the reason why: for teardowns, which
+// have something to do without one. Using it is a [fault.Unauthenticated].
+func NoLogin(why error) TokenSource {
+	if !fault.Is(why, fault.Unauthenticated) {
+		why = &fault.Error{Kind: fault.Unauthenticated, Message: why.Error(), Err: why}
+	}
+	return noLogin{why}
+}
+
+type noLogin struct{ why error }
+
+func (n noLogin) Token(context.Context) (secret.String, error) { return secret.String{}, n.why }
+
 // EmulatorLogin returns the login of the emulator's own operator, never a person's.
 func EmulatorLogin(token secret.String) TokenSource { return emulatorLogin{token} }
 

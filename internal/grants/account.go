@@ -75,7 +75,14 @@ type Mark struct {
 	Expires time.Time `json:"expires"`
 	// Began is when the run began, if that is not when its id says; else zero.
 	Began time.Time `json:"began,omitzero"`
+	// Job is the CI job that the run is for, as far as there is room for it; empty if
+	// there is none. It is for people, and nothing goes by it.
+	Job string `json:"job,omitempty"`
 }
+
+// maxDescription is how many bytes an account's description may have
+// (iam/docs/reference/rest/v1/projects.serviceAccounts).
+const maxDescription = 256
 
 // Started returns when the run began, by the clock of the cloud.
 func (m Mark) Started() time.Time {
@@ -88,14 +95,19 @@ func (m Mark) Started() time.Time {
 // MarkVersion is the version that this program writes and understands.
 const MarkVersion = 1
 
-// String returns the description.
+// String returns the description. What of the job has no room in it is left out.
 func (m Mark) String() string {
 	m.Expires, m.Began = m.Expires.UTC().Truncate(time.Second), m.Began.UTC().Truncate(time.Second)
-	b, err := json.Marshal(m)
-	if err != nil { // a year outside 0-9999, which no validated task reaches
-		panic(err)
+	for {
+		b, err := json.Marshal(m)
+		if err != nil { // a year outside 0-9999, which no validated task reaches
+			panic(err)
+		}
+		if len(b) <= maxDescription || m.Job == "" {
+			return string(b)
+		}
+		m.Job = strings.ToValidUTF8(m.Job[:max(0, len(m.Job)-(len(b)-maxDescription))], "")
 	}
-	return string(b)
 }
 
 // ParseMark returns the mark in an account's description, and whether there is one.

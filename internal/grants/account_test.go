@@ -70,6 +70,15 @@ func TestMark(t *testing.T) {
 	if !ok || got != m {
 		t.Errorf("ParseMark(%s) = %v, %v", s, got, ok)
 	}
+	for _, job := range []string{"gitlab:acme/app:5", strings.Repeat("j", 200), strings.Repeat("é", 200)} {
+		long := m
+		long.Job, long.Began = job, m.Expires
+		s := long.String()
+		got, ok := ParseMark(s)
+		if len(s) > 256 || !ok || got.Job == "" || !strings.HasPrefix(job, got.Job) || got.Began != long.Began || got.Task != m.Task {
+			t.Errorf("with the job %q the mark has %d bytes: %s", job, len(s), s)
+		}
+	}
 	for _, other := range []string{"", "made by hand", "{}", `{"taskiam":2,"run":"0123456789abcde"}`, `{"taskiam":1,"run":"short"}`, `{"taskiam":1,"run":"0123456789abcde","extra":1}`} {
 		if _, ok := ParseMark(other); ok {
 			t.Errorf("ParseMark(%q) found a mark", other)

@@ -24,6 +24,8 @@ type Plan struct {
 	Began, Expires time.Time
 	// Edits has one element a resource, in the order in which the manifest names them.
 	Edits []Edit
+	// Job is the CI job that the run is for; empty for none.
+	Job string
 }
 
 // Edit is what one resource's policy gains.
@@ -39,7 +41,11 @@ func NewPlan(task Task, run RunID) Plan { return newPlan(task, run, run.Started(
 
 // BeginAt returns the plan for the same run if it begins at t, and not when its id says:
 // the clock by which the id was made was wrong.
-func (p Plan) BeginAt(t time.Time) Plan { return newPlan(p.Task, p.Run, t.UTC().Truncate(time.Second)) }
+func (p Plan) BeginAt(t time.Time) Plan {
+	moved := newPlan(p.Task, p.Run, t.UTC().Truncate(time.Second))
+	moved.Job = p.Job
+	return moved
+}
 
 func newPlan(task Task, run RunID, began time.Time) Plan {
 	p := Plan{
@@ -113,7 +119,7 @@ func (p Plan) MinterBinding(member string) Binding {
 
 // Mark returns what the account carries in its description.
 func (p Plan) Mark() Mark {
-	m := Mark{Version: MarkVersion, Task: p.Task.Name, Run: p.Run, Expires: p.Expires}
+	m := Mark{Version: MarkVersion, Task: p.Task.Name, Run: p.Run, Expires: p.Expires, Job: p.Job}
 	if !p.Began.Equal(p.Run.Started()) {
 		m.Began = p.Began
 	}

@@ -48,6 +48,11 @@ type Opened struct {
 	TokenLifetime int      `json:"token_lifetime,omitempty"`
 	Audiences     []string `json:"audiences,omitempty"`
 	Reason        string   `json:"reason,omitempty"`
+	// Job is the label of the CI job that the run is for, by which the job finds it again.
+	// Login is the path of the credential file that the job logged in with: what the run
+	// exports to the job hides it. Both are empty for a run of nobody's job.
+	Job   string `json:"job,omitempty"`
+	Login string `json:"login,omitempty"`
 	// Grants is what the manifest declares, in its order.
 	Grants []Grant `json:"grants"`
 	// Edits is what is to be bound for it, resource by resource.

@@ -354,7 +354,7 @@ func (x *extension) end(o RenewOptions) (time.Time, error) {
 // mark is what the account carries if the run ends at a time.
 func (x *extension) mark(end time.Time) string {
 	o := x.run.Opened
-	return grants.Mark{Version: grants.MarkVersion, Task: o.Task, Run: o.Run, Expires: end, Began: o.Began}.String()
+	return grants.Mark{Version: grants.MarkVersion, Task: o.Task, Run: o.Run, Expires: end, Began: o.Began, Job: o.Job}.String()
 }
 
 // extend moves the end of everything, the mark's first: a sweep goes by it, and must not

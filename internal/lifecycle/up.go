@@ -45,6 +45,8 @@ type UpOptions struct {
 	// renews the token before it ends. It hands the process to record, and lets it begin
 	// only when that has come off. Nil leaves it to the caller.
 	Keep func(ctx context.Context, run grants.RunID, record func(pid int, start string) error) error
+	// Job and Login are those of [journal.Opened].
+	Job, Login string
 	// NoWait returns as soon as everything is bound and delivered. Nobody has asked
 	// then whether the access works, and that it is not known is no error.
 	NoWait bool
@@ -84,6 +86,7 @@ func (e *Engine) NewPlan(task grants.Task) (grants.Plan, error) {
 // access was usable within the timeout. With any other error nothing is left, or
 // the error is [fault.Incomplete] and says what.
 func (e *Engine) Up(ctx context.Context, plan grants.Plan, o UpOptions) (*Result, error) {
+	plan.Job = o.Job
 	u := &ascent{
 		Engine:  e,
 		plan:    plan,
@@ -129,6 +132,7 @@ func (e *Engine) Up(ctx context.Context, plan grants.Plan, o UpOptions) (*Result
 		Project: plan.Task.Project, AccountID: plan.AccountID, Email: plan.Email, Expires: plan.Expires, Began: plan.Mark().Began,
 		ManifestPath: o.ManifestPath, ManifestSHA256: o.ManifestSHA256,
 		Deliver: s.deliver, DeliveryDir: o.Dir, Reason: plan.Task.Reason,
+		Job: o.Job, Login: o.Login,
 		Metadata: o.Metadata, Socket: o.Socket, TokenLifetime: int(plan.Task.TokenLifetime / time.Second), Audiences: plan.Task.Audiences,
 		Grants: declared(plan.Task), Edits: intended(plan),
 	}, journal.AccountIntended{})
