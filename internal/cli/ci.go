@@ -268,7 +268,7 @@ func (e *Env) export(job *ci.Job, run *journal.Run, dotenv string) error {
 		return nil
 	}
 	// Systems keep such files, and show them to people: ids and paths alone.
-	text, err := credentials.Format(append(ids, credentials.Var{Name: "TASKIAM_DELIVERY", Value: o.DeliveryDir}), "dotenv")
+	text, err := credentials.Format(append(ids, credentials.Var{Name: envDelivery, Value: o.DeliveryDir}), "dotenv")
 	if err == nil {
 		err = os.WriteFile(dotenv, []byte(text), 0o600)
 	}
@@ -484,6 +484,12 @@ func (e *Env) downElsewhere(ctx context.Context, run grants.RunID, o downOptions
 	engine, err := e.engine(ctx, cloudOptions{progress: p, anyway: true})
 	if err != nil {
 		return err
+	}
+	engine.Delivered = func(id grants.RunID) string {
+		if dir := e.Getenv(envDelivery); dir != "" && id == run {
+			return dir
+		}
+		return e.delivered(id)
 	}
 	again := "taskiam down --account " + account + " --project " + project
 	e.interrupts.leaving(exitIncomplete, "the teardown goes on", again)

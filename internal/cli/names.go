@@ -18,6 +18,8 @@ const (
 	envCredentials = "GOOGLE_APPLICATION_CREDENTIALS"
 	// envRun is set for CMD, and tells it and us that it runs inside a run.
 	envRun = "TASKIAM_RUN"
+	// envDelivery is set beside it, to where the delivery is.
+	envDelivery = "TASKIAM_DELIVERY"
 
 	envStateHome  = "XDG_STATE_HOME"
 	envRuntimeDir = "XDG_RUNTIME_DIR"

@@ -1,0 +1,34 @@
+# shellcheck shell=sh
+# taskiam in any shell script: source this, then
+#
+#     taskiam_up task.toml
+#     ./my-agent
+#
+# What was brought up is taken down when the script ends, also when it fails, is told to
+# end, or hangs up. A script that is killed (SIGKILL) takes nothing down: its access ends
+# by itself, and `taskiam sweep` takes away the rest.
+
+taskiam_up() {
+  # By this label down finds its run, also of an up that was cut off.
+  if [ -z "${TASKIAM_CI_JOB:-}" ]; then
+    TASKIAM_CI_JOB="$(uname -n):$$:$(date +%s)"
+    export TASKIAM_CI_JOB
+  fi
+  trap taskiam_down EXIT
+  trap 'exit 129' HUP
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  # In two steps: the code of a substitution inside eval would get lost.
+  taskiam_access="$(taskiam up --ci=generic "$@")" || exit
+  eval "$taskiam_access"
+  unset taskiam_access
+}
+
+# taskiam_down ends the script with its own code, or if that is 0, with that of down.
+taskiam_down() {
+  taskiam_code=$?
+  trap - EXIT
+  trap '' HUP INT TERM
+  taskiam down --ci=generic || [ "$taskiam_code" -ne 0 ] || taskiam_code=5
+  exit "$taskiam_code"
+}
