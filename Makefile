@@ -44,6 +44,9 @@ clients: ## drive the emulator with Google's clients, fetching some, and print w
 		-clients.all -clients.table "$$dir/table" $(if $(WRITE),-clients.write) >"$$dir/log" || { cat "$$dir/log"; false; }; }; \
 	status=$$?; cat "$$dir/table"; exit $$status
 
+ci-hooks: ## run the hooks in ci/ under the CI systems' own runners, fetching those
+	@ci/test/hooks.sh
+
 bench: build ## measure up and down in round trips, and the start-up time
 	$(GO) run ./internal/bench -taskiam $(BIN)
 
@@ -74,4 +77,4 @@ fuzz: ## let the fuzzers look for a minute each
 	$(FUZZ) -fuzz '^FuzzPolicySurvives$$' ./internal/grants
 	$(FUZZ) -fuzz '^FuzzAccessSurvives$$' ./internal/grants
 
-.PHONY: help build demo test check fidelity clients bench faults model soak mutants fuzz
+.PHONY: help build demo test check fidelity clients ci-hooks bench faults model soak mutants fuzz

@@ -109,7 +109,7 @@ function taskiam(program, args, vars) {
 
 async function main() {
   const command = input('command') || 'up';
-  if (!['up', 'run', 'down', 'sweep'].includes(command)) throw new Error(`command is up, run, down or sweep, not ${command}`);
+  if (!['up', 'hand-over', 'run', 'down', 'sweep'].includes(command)) throw new Error(`command is up, hand-over, run, down or sweep, not ${command}`);
   const program = find(input('taskiam') || 'taskiam');
   const dir = fs.mkdtempSync(path.join(env.RUNNER_TEMP || os.tmpdir(), 'taskiam-job-'));
   save('dir', dir);
@@ -128,6 +128,8 @@ async function main() {
   switch (command) {
     case 'up':
       save('down', 'yes'); // also of an up that is killed
+      return taskiam(program, ['up', '--ci=github', ...out, manifest(input('manifest'), dir)], vars);
+    case 'hand-over': // another job takes it down
       return taskiam(program, ['up', '--ci=github', ...out, manifest(input('manifest'), dir)], vars);
     case 'run': {
       if (!input('run')) throw new Error('command: run needs a script in the input run');
