@@ -1,8 +1,8 @@
 #!/bin/bash
 # Runs the hooks in ci/ under the systems' own runners, as far as those run offline,
 # against an emulator of its own. What it needs it installs, into a cache: act and
-# actionlint by go install, node and gitlab-ci-local by npm; bats, shellcheck, rsync and jq
-# are Debian's, and are installed by root alone. Its last line counts.
+# actionlint by go install, node and gitlab-ci-local by npm; bats, shellcheck, rsync, jq
+# and bubblewrap are Debian's, and are installed by root alone. Its last line counts.
 set -uo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
@@ -32,6 +32,7 @@ if [[ ! -e "$tools/node_modules/.installed" ]]; then
 fi
 missing=()
 for program in bats shellcheck rsync jq; do command -v "$program" >/dev/null || missing+=("$program"); done
+command -v bwrap >/dev/null || missing+=(bubblewrap)
 if ((${#missing[@]})) && [[ "$(id -u)" == 0 ]]; then
   { apt-get install -y "${missing[@]}" || { apt-get update && apt-get install -y "${missing[@]}"; }; } >"$work/apt" 2>&1 || { cat "$work/apt"; give_up "apt-get failed"; }
 elif ((${#missing[@]})); then
@@ -232,11 +233,7 @@ check "GitHub: actionlint" lint_github
 check "GitHub: a job that succeeds" github_success
 check "GitHub: a step that fails" github_failure
 check "GitHub: a job that is cancelled" github_cancelled
-if command -v bwrap >/dev/null; then
-  check "GitHub: the agent in a sandbox" github_separate
-else
-  echo "skipped GitHub: the agent in a sandbox: there is no bwrap on this machine"
-fi
+check "GitHub: the agent in a sandbox" github_separate
 check "GitHub: hooks and agent in jobs of their own" github_jobs
 check "GitLab: a job that succeeds" gitlab_success
 check "GitLab: a job that fails" gitlab_failure

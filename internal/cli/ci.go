@@ -331,7 +331,7 @@ func (e *Env) showUpCI(job *ci.Job, run *journal.Run, elapsed time.Duration, dot
 		return fault.WithHint(err, "taskiam down "+string(run.ID()))
 	}
 	if !job.System.CanMask() && run.Kind != grants.DeliverMetadata {
-		e.say("%s cannot be told to mask a value: print nothing that is in %s", job.System, run.Opened.DeliveryDir)
+		e.say("the credential is not masked in this job's log: print nothing that is in %s", run.Opened.DeliveryDir)
 	}
 	if quiet {
 		return nil
