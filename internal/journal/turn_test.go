@@ -85,7 +85,7 @@ func TestTurnsWaitWithoutTheLock(t *testing.T) {
 		if held := disk.Locked(); len(held) != 0 {
 			t.Errorf("while it waits it has %q", held)
 		}
-		if took := <-done; took < time.Minute || took > time.Minute+time.Second {
+		if took := <-done; took < time.Minute || took > time.Minute+2*time.Second { // what it waits on top is random
 			t.Errorf("the turn came after %s, want a minute", took)
 		}
 	})
