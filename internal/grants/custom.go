@@ -157,7 +157,7 @@ func (p Plan) WithRoles(roles map[int]string) Plan {
 	for i, role := range roles {
 		p.Task.Grants[i].Role = role
 	}
-	return newPlan(p.Task, p.Run, p.Began)
+	return p.again(p.Task, p.Began)
 }
 
 func count(n int, what string) string {

@@ -41,10 +41,13 @@ func NewPlan(task Task, run RunID) Plan { return newPlan(task, run, run.Started(
 
 // BeginAt returns the plan for the same run if it begins at t, and not when its id says:
 // the clock by which the id was made was wrong.
-func (p Plan) BeginAt(t time.Time) Plan {
-	moved := newPlan(p.Task, p.Run, t.UTC().Truncate(time.Second))
-	moved.Job = p.Job
-	return moved
+func (p Plan) BeginAt(t time.Time) Plan { return p.again(p.Task, t.UTC().Truncate(time.Second)) }
+
+// again returns the plan for the same run of a task that is changed or begins elsewhen.
+func (p Plan) again(task Task, began time.Time) Plan {
+	next := newPlan(task, p.Run, began)
+	next.Job = p.Job
+	return next
 }
 
 func newPlan(task Task, run RunID, began time.Time) Plan {
