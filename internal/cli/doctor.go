@@ -65,12 +65,12 @@ func parseDoctor(c *cli.Context, getenv func(string) string) (doctorOptions, err
 
 // doctorDocument is what `doctor --json` prints.
 type doctorDocument struct {
-	Schema   string        `json:"schema"` // taskiam.doctor/v1
-	OK       bool          `json:"ok"`     // whether there is no problem
-	Cloud    string        `json:"cloud"`  // "" if there is no login to ask it with
-	Endpoint string        `json:"endpoint"`
-	Operator string        `json:"operator"` // "" if nobody is logged in
-	Tasks    []string      `json:"tasks"`
+	Schema   string         `json:"schema"` // taskiam.doctor/v1
+	OK       bool           `json:"ok"`     // whether there is no problem
+	Cloud    string         `json:"cloud"`  // "" if there is no login to ask it with
+	Endpoint string         `json:"endpoint"`
+	Operator string         `json:"operator"` // "" if nobody is logged in
+	Tasks    []string       `json:"tasks"`
 	Findings []examinedView `json:"findings"`
 }
 

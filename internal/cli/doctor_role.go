@@ -27,8 +27,8 @@ type operatorDocument struct {
 // operatorRoleView is a custom role. Beside Parent it is the body of roles.create
 // (iam/docs/reference/rest/v1/projects.roles/create).
 type operatorRoleView struct {
-	Parent string         `json:"parent"` // "" if it is not known whose the resource is
-	RoleID string         `json:"roleId"`
+	Parent string       `json:"parent"` // "" if it is not known whose the resource is
+	RoleID string       `json:"roleId"`
 	Role   roleBodyView `json:"role"`
 }
 
