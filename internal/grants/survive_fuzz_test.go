@@ -192,10 +192,6 @@ func (w written) with(members []string) string {
 	return tight(fields)
 }
 
-func (w written) has(b Binding) bool {
-	return w.role == b.Role && w.condition == b.Condition && slices.Contains(w.names, b.Member)
-}
-
 // policy writes a policy, and returns its fields and its bindings.
 func (d *dice) policy() (string, []fieldOf, []written) {
 	var bindings []written
