@@ -166,41 +166,10 @@ func bindCommand(b grants.OperatorBinding) string {
 	}
 	words := []string{target[0] + " add-iam-policy-binding"}
 	words = append(append(words, target[1:]...), "--member="+quoteShell(b.Member), "--role="+b.Role)
-	switch {
-	case !b.Condition.IsZero():
-		// An expression has commas in it, at which gcloud would split.
-		words = append(words, "--condition="+quoteShell("^|^title="+b.Condition.Title+"|expression="+b.Condition.Expression))
-	case n.Type().Conditions:
-		words = append(words, "--condition=None")
+	if c := gcloudCondition(n.Type(), b.Condition); c != "" {
+		words = append(words, c)
 	}
 	return strings.Join(words, " ")
-}
-
-// gcloudTarget returns the group of gcloud's commands for a resource, and the arguments
-// that name it.
-func gcloudTarget(n resource.Name) ([]string, bool) {
-	project := "--project=" + n.Project()
-	switch n.Type().Kind {
-	case "project":
-		return []string{"gcloud projects", n.Project()}, true
-	case "folder":
-		return []string{"gcloud resource-manager folders", n.Var("folder")}, true
-	case "organization":
-		return []string{"gcloud organizations", n.Var("organization")}, true
-	case "bucket":
-		return []string{"gcloud storage buckets", n.String()}, true
-	case "topic":
-		return []string{"gcloud pubsub topics", n.Var("topic"), project}, true
-	case "subscription":
-		return []string{"gcloud pubsub subscriptions", n.Var("subscription"), project}, true
-	case "secret":
-		return []string{"gcloud secrets", n.Var("secret"), project}, true
-	case "service account":
-		return []string{"gcloud iam service-accounts", n.Var("account"), project}, true
-	case "table":
-		return []string{"bq", n.Project() + ":" + n.Var("dataset") + "." + n.Var("table")}, true
-	}
-	return nil, false
 }
 
 // showOperator prints what a shell takes: the rest is in comments.

@@ -150,7 +150,7 @@ func runPlan(ctx context.Context, e *Env, o planOptions) error {
 	case o.json:
 		err = e.printJSON(doc)
 	case o.gcloud:
-		_, err = io.WriteString(e.Stdout, gcloudScript(preview.Plan))
+		_, err = io.WriteString(e.Stdout, gcloudScript(preview))
 	default:
 		err = e.showPlan(doc, o.verbose)
 	}

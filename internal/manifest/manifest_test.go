@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -329,6 +330,29 @@ func refusals() []refusal {
 			"f:5:1: this grant cannot end by itself, since a topic takes no conditions; if it may end with down alone, say so",
 			"f:8:1: allow_basic is only for roles/owner, roles/editor and roles/viewer; leave the line out",
 		}, []string{unboundedFix, ""}},
+
+		{"an unknown finding", grant(bucketRole, bucket, `accept = { escalate = "it is about access" }`), []string{
+			`f:8:12: there is no finding "escalate"; did you mean escalates?`,
+		}, []string{""}},
+		{"a finding like none", grant(bucketRole, bucket, `accept = { "no such thing" = "x" }`), []string{
+			`f:8:12: there is no finding "no such thing"; those that can be accepted are escalates, runs-code-as, role-unread, acts-as, runs-code, hands-out, object-acls, reaches-beyond, not-uniform, ambient-already, narrower-role`,
+		}, []string{""}},
+		{"accepted without a reason", grant(bucketRole, bucket, `accept = { escalates = " " }`), []string{
+			"f:8:24: escalates is accepted without a reason; say why, for whoever reads the receipt",
+		}, []string{acceptExample}},
+		{"accepted for a number", grant(bucketRole, bucket, `accept = { escalates = 1, acts-as = "deploys" }`), []string{
+			"f:8:24: the reason for which escalates is accepted is a string, and this is an integer",
+		}, []string{acceptExample}},
+		{"accepted at too great length", grant(bucketRole, bucket, `accept = { escalates = "`+strings.Repeat("x", maxReason+1)+`" }`), []string{
+			fmt.Sprintf("f:8:24: the reason has %d bytes, and at most %d are kept", maxReason+1, maxReason),
+		}, []string{""}},
+		{"accepted in other words", grant(bucketRole, bucket, `accept = { basic-role = "x" }`), []string{"f:8:12: basic-role is accepted in words of its own"}, []string{"allow_basic = true"}},
+		{"what cannot be accepted", grant(bucketRole, bucket, `accept = { not-grantable = "x" }`), []string{"f:8:12: not-grantable cannot be accepted"}, []string{""}},
+		{"accept of another type", grant(bucketRole, bucket, `accept = "escalates"`), []string{"f:8:10: accept is a table of findings with a reason each, and this is a string"}, []string{acceptExample}},
+		{"accept in a table of its own", grant(bucketRole, bucket) + "[grant.accept]\nescalates = \"\"\n", []string{
+			"f:9:13: escalates is accepted without a reason; say why, for whoever reads the receipt",
+		}, []string{acceptExample}},
+		{"an empty accept", grant(bucketRole, bucket, "accept = {}"), []string{"f:8:10: accept is empty; leave the line out"}, []string{""}},
 
 		{"an unknown delivery", head + good + "[credentials]\ndeliver = \"mail\"\n", []string{`f:9:11: "mail" is no way to deliver; known are "metadata", "key" and "token"`}, []string{deliverExample}},
 		{"unknown and repeated deliveries in a list", head + good + "[credentials]\ndeliver = [\"key\", \"mail\", \"key\", 3]\n", []string{

@@ -1,0 +1,84 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/resource"
+)
+
+// gcloudGroups has, by the type of a resource, the commands that edit its policy, and the
+// arguments that name it. Not in it are types whose commands take no condition where the type
+// does (Cloud Run jobs), or read a policy without asking for its conditions, and would lose
+// them (managed folders). Tables have bq's commands.
+var gcloudGroups = map[string]struct{ group, arguments string }{
+	"artifactregistry.projects.locations.repositories": {"gcloud artifacts repositories", "{repository} --location={location} --project={project}"},
+	"bigquery.tables":                                 {"bq", "{project}:{dataset}.{table}"},
+	"bigtableadmin.projects.instances":                {"gcloud bigtable instances", "{instance} --project={project}"},
+	"cloudkms.projects.locations.keyRings":            {"gcloud kms keyrings", "{keyRing} --location={location} --project={project}"},
+	"cloudkms.projects.locations.keyRings.cryptoKeys": {"gcloud kms keys", "{cryptoKey} --keyring={keyRing} --location={location} --project={project}"},
+	"cloudresourcemanager.folders":                    {"gcloud resource-manager folders", "{folder}"},
+	"cloudresourcemanager.organizations":              {"gcloud organizations", "{organization}"},
+	"cloudresourcemanager.projects":                   {"gcloud projects", "{project}"},
+	"cloudtasks.projects.locations.queues":            {"gcloud tasks queues", "{queue} --location={location} --project={project}"},
+	"compute.disks":                                   {"gcloud compute disks", "{disk} --zone={zone} --project={project}"},
+	"compute.images":                                  {"gcloud compute images", "{image} --project={project}"},
+	"compute.instances":                               {"gcloud compute instances", "{instance} --zone={zone} --project={project}"},
+	"compute.snapshots":                               {"gcloud compute snapshots", "{snapshot} --project={project}"},
+	"compute.subnetworks":                             {"gcloud compute networks subnets", "{subnetwork} --region={region} --project={project}"},
+	"iam.projects.serviceAccounts":                    {"gcloud iam service-accounts", "{serviceAccount} --project={project}"},
+	"pubsub.projects.subscriptions":                   {"gcloud pubsub subscriptions", "{subscription} --project={project}"},
+	"pubsub.projects.topics":                          {"gcloud pubsub topics", "{topic} --project={project}"},
+	"run.projects.locations.services":                 {"gcloud run services", "{service} --region={location} --project={project}"},
+	"secretmanager.projects.secrets":                  {"gcloud secrets", "{secret} --project={project}"},
+	"spanner.projects.instances":                      {"gcloud spanner instances", "{instance} --project={project}"},
+	"spanner.projects.instances.databases":            {"gcloud spanner databases", "{database} --instance={instance} --project={project}"},
+	"storage.buckets":                                 {"gcloud storage buckets", "gs://{bucket}"},
+}
+
+// gcloudTarget returns the group of gcloud's commands for a resource, and the arguments
+// that name it.
+func gcloudTarget(n resource.Name) ([]string, bool) {
+	g, ok := gcloudGroups[n.Type().ID]
+	if !ok {
+		return nil, false
+	}
+	target := []string{g.group}
+	for _, argument := range strings.Fields(g.arguments) {
+		var b strings.Builder
+		for argument != "" {
+			before, rest, found := strings.Cut(argument, "{")
+			b.WriteString(before)
+			if !found {
+				break
+			}
+			variable, after, _ := strings.Cut(rest, "}")
+			b.WriteString(n.Var(variable))
+			argument = after
+		}
+		target = append(target, quoteShell(b.String()))
+	}
+	return target, true
+}
+
+// gcloudCondition returns what of a command says the condition of a binding; "" where the
+// type of resource knows none.
+func gcloudCondition(t *resource.Type, c grants.Condition) string {
+	switch {
+	case c.IsZero() && t.Conditions:
+		return "--condition=None"
+	case c.IsZero():
+		return ""
+	}
+	// gcloud splits at commas, or at what stands between two carets in front (gcloud topic
+	// escaping): something that is not in the texts.
+	delimiter := "|"
+	for strings.Contains(c.Title+c.Description+c.Expression, delimiter) {
+		delimiter += "~"
+	}
+	words := "^" + delimiter + "^title=" + c.Title
+	if c.Description != "" {
+		words += delimiter + "description=" + c.Description
+	}
+	return "--condition=" + quoteShell(words + delimiter + "expression=" + c.Expression)
+}
