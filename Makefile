@@ -27,7 +27,7 @@ check: ## everything that has to pass: format, vet, staticcheck, tidy, tests wit
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
 	$(MAKE) test TESTFLAGS="-race -shuffle=on"
-	$(GO) test -count=1 -run '^TestAHundred|^TestKilled$$' ./cmd/taskiam ./internal/lifecycle
+	$(GO) test -count=1 -run '^TestAHundred|^TestKilled$$|^TestPlanIsTrue$$' ./cmd/taskiam ./internal/lifecycle
 	$(GO) test -count=1 -run '^TestFaults$$' ./internal/lifecycle -args -faults.all
 	$(MAKE) model HISTORIES=2000
 

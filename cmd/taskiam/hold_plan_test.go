@@ -30,6 +30,9 @@ type planned struct {
 // that there is: what plan printed is what is allowed, permission by permission.
 func TestPlanIsTrue(t *testing.T) {
 	t.Parallel()
+	if withRace {
+		t.Skip("a million answers of an emulator that looks for races: make check asks for them without")
+	}
 	files, err := filepath.Glob(filepath.Join("testdata", "plans", "*.toml"))
 	must(t, err)
 	if len(files) < 10 {
@@ -43,7 +46,7 @@ func TestPlanIsTrue(t *testing.T) {
 	company = bytes.Replace(company, []byte("roles/resourcemanager.folderViewer"), []byte("roles/resourcemanager.folderAdmin"), 1)
 	seed := filepath.Join(t.TempDir(), "company.toml")
 	must(t, os.WriteFile(seed, append(company, extra...), 0o600))
-	s := newStage(t, "--seed", seed)
+	s := newStage(t, "--seed", seed, "--log", "") // a line for each answer costs more than the answer
 	known := s.permissions()
 	if len(known) < 10_000 {
 		t.Fatalf("the emulator knows %d permissions", len(known))

@@ -212,7 +212,7 @@ func TestEveryScriptIsRun(t *testing.T) {
 		}
 		folder := filepath.ToSlash(filepath.Dir(path))
 		scripts := folder == "testdata/script" || folder == "testdata/clients"
-		known := folder == nodeLibraries || folder == goStorage || folder == probes
+		known := folder == nodeLibraries || folder == goStorage || folder == probes || folder == "testdata/plans"
 		if !(scripts && filepath.Ext(path) == ".txtar") && !known {
 			return fmt.Errorf("no test runs %s", path)
 		}

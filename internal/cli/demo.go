@@ -159,6 +159,7 @@ func (e *Env) setStage(ctx context.Context) (d *demo, strike func() error, err e
 
 	own := map[string]string{
 		envStateHome:     filepath.Join(dir, "state"),
+		envCacheHome:     filepath.Join(dir, "cache"),
 		envRuntimeDir:    "",
 		envEmulatorHost:  listener.Addr().String(),
 		envEmulatorToken: home.tokenFile(),

@@ -80,5 +80,5 @@ func gcloudCondition(t *resource.Type, c grants.Condition) string {
 	if c.Description != "" {
 		words += delimiter + "description=" + c.Description
 	}
-	return "--condition=" + quoteShell(words + delimiter + "expression=" + c.Expression)
+	return "--condition=" + quoteShell(words+delimiter+"expression="+c.Expression)
 }

@@ -22,6 +22,7 @@ const (
 	envDelivery = "TASKIAM_DELIVERY"
 
 	envStateHome  = "XDG_STATE_HOME"
+	envCacheHome  = "XDG_CACHE_HOME"
 	envRuntimeDir = "XDG_RUNTIME_DIR"
 	envHome       = "HOME"
 )
@@ -34,6 +35,7 @@ var environment = []struct{ name, usage string }{
 	{envMaxTTL, "longest ttl that a manifest may ask for (default 12h)"},
 	{envOperatorMember, "you, as policies name you; for federated logins, whose tokens do not say"},
 	{envStateHome, "journals and other state are kept in taskiam/ below it (default ~/.local/state)"},
+	{envCacheHome, "what predefined roles hold is kept in taskiam/roles below it, for a day (default ~/.cache)"},
 	{envRuntimeDir, "deliveries go to taskiam/RUN below it, if it is there"},
 }
 

@@ -133,7 +133,7 @@ func (e *Env) engine(ctx context.Context, o cloudOptions) (*lifecycle.Engine, er
 		return nil, err
 	}
 	return &lifecycle.Engine{
-		Cloud:       client,
+		Cloud:       e.withCache(client),
 		Credentials: courier{emulatorHost: e.Getenv(envEmulatorHost), emulatorCA: e.emulatorCA(), owner: o.owner, mask: o.mask},
 		Journals:    journals,
 		AsKey: func(key secret.String) (lifecycle.Tester, error) {

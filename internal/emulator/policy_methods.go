@@ -206,11 +206,13 @@ func (c *call) held(permissions []string, n node, missing error) (any, error) {
 		return answer, nil
 	}
 	var held []string
+	twice := map[string]bool{}
 	for _, p := range permissions {
 		d := c.decide(p, n, nil)
 		c.decisions = append(c.decisions, d)
-		if d.allowed && !slices.Contains(held, p) {
+		if d.allowed && !twice[p] {
 			held = append(held, p)
+			twice[p] = true
 		}
 	}
 	if len(held) > 0 {

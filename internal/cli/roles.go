@@ -1,0 +1,178 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/resource"
+)
+
+// rolesKept is how long an answer about predefined roles is used again. Google changes
+// them rarely, and a binding has the role's name, whatever it holds by then.
+const rolesKept = 24 * time.Hour
+
+// asker is the cloud that is asked; embedded under a name that leaves its method Cloud.
+type asker = lifecycle.Cloud
+
+// cachedRoles is a cloud whose answers about predefined roles are kept in a folder: what
+// a role holds, and which can be granted on a type of resource, which are megabytes.
+// Custom roles are always asked about. What cannot be read or kept is asked for.
+type cachedRoles struct {
+	asker
+	dir string
+	now func() time.Time
+}
+
+// cachedAnswer is a file of the folder.
+type cachedAnswer struct {
+	Schema string        `json:"schema"` // taskiam.roles/v1
+	Of     string        `json:"of"`     // the cloud, its endpoint and the question
+	Asked  time.Time     `json:"asked"`
+	Roles  []grants.Role `json:"roles"`
+}
+
+const rolesSchema = "taskiam.roles/v1"
+
+// Role reads a role and its permissions.
+func (c cachedRoles) Role(ctx context.Context, name string) (grants.Role, error) {
+	if !predefined(name) {
+		return c.asker.Role(ctx, name)
+	}
+	roles, err := c.answer("role "+name, func() ([]grants.Role, error) {
+		r, err := c.asker.Role(ctx, name)
+		return []grants.Role{r}, err
+	})
+	if err != nil {
+		return grants.Role{}, err
+	}
+	return roles[0], nil
+}
+
+// RolesOn returns the predefined roles that can be granted on resources of the type of
+// name, with their permissions. Custom roles are left out: they are those of one project.
+func (c cachedRoles) RolesOn(ctx context.Context, name resource.Name) ([]grants.Role, error) {
+	return c.answer("roles on "+name.Type().ID, func() ([]grants.Role, error) {
+		roles, err := c.asker.RolesOn(ctx, name)
+		return slices.DeleteFunc(roles, func(r grants.Role) bool { return !predefined(r.Name) }), err
+	})
+}
+
+// GrantableRoles returns the names of the predefined roles that can be granted on
+// resources of the type of name.
+func (c cachedRoles) GrantableRoles(ctx context.Context, name resource.Name) (map[string]bool, error) {
+	roles, err := c.answer("names of roles on "+name.Type().ID, func() ([]grants.Role, error) {
+		names, err := c.asker.GrantableRoles(ctx, name)
+		var roles []grants.Role
+		for n := range names {
+			if predefined(n) {
+				roles = append(roles, grants.Role{Name: n})
+			}
+		}
+		return roles, err
+	})
+	names := map[string]bool{}
+	for _, r := range roles {
+		names[r.Name] = true
+	}
+	return names, err
+}
+
+func predefined(role string) bool { return strings.HasPrefix(role, "roles/") }
+
+// answer returns the roles that answer a question: those that are kept, or else those of
+// the cloud, which are kept then. An error is never kept, nor is an answer without roles.
+func (c cachedRoles) answer(question string, ask func() ([]grants.Role, error)) ([]grants.Role, error) {
+	cloud, endpoint := c.Cloud()
+	of := cloud + " " + endpoint + " " + question
+	sum := sha256.Sum256([]byte(of))
+	path := filepath.Join(c.dir, hex.EncodeToString(sum[:16])+".json")
+	if roles, ok := c.read(path, of); ok {
+		return roles, nil
+	}
+	roles, err := ask()
+	if err == nil && len(roles) > 0 {
+		// Without a cache it is asked again: nothing is lost.
+		_ = c.write(path, cachedAnswer{rolesSchema, of, c.now().UTC(), roles})
+	}
+	return roles, err
+}
+
+// read returns what is kept, if it is whole, of this question, no older than it may be and
+// not from the future, and if nobody else can have written it.
+func (c cachedRoles) read(path, of string) ([]grants.Role, bool) {
+	for _, p := range []string{c.dir, path} {
+		if info, err := os.Lstat(p); err != nil || !mineAlone(info) {
+			return nil, false
+		}
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, false
+	}
+	var a cachedAnswer
+	if json.Unmarshal(b, &a) != nil || a.Schema != rolesSchema || a.Of != of || len(a.Roles) == 0 {
+		return nil, false
+	}
+	age := c.now().Sub(a.Asked)
+	return a.Roles, age >= 0 && age < rolesKept
+}
+
+// mineAlone reports whether a folder or a file is the user's own, and no one else's to write.
+func mineAlone(info os.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(st.Uid) == os.Geteuid() && info.Mode().Perm()&0o022 == 0 && (info.IsDir() || info.Mode().IsRegular())
+}
+
+// write keeps an answer: whole, or not at all.
+func (c cachedRoles) write(path string, a cachedAnswer) error {
+	b, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(c.dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(c.dir, ".new-*") // 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// cacheDir returns the folder of what can be asked for again; "" if there is none.
+func (e *Env) cacheDir() string {
+	if dir := e.Getenv(envCacheHome); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "taskiam")
+	}
+	if home := e.Getenv(envHome); filepath.IsAbs(home) {
+		return filepath.Join(home, ".cache", "taskiam")
+	}
+	return ""
+}
+
+// withCache returns the cloud with the answers about roles kept.
+func (e *Env) withCache(cloud lifecycle.Cloud) lifecycle.Cloud {
+	dir := e.cacheDir()
+	if dir == "" {
+		return cloud
+	}
+	return cachedRoles{asker: cloud, dir: filepath.Join(dir, "roles"), now: e.Now}
+}
