@@ -33,7 +33,7 @@ would be able to do without being named anywhere.`,
 		Flags: append([]cli.Flag{
 			newJSONFlag(), newQuietFlag(),
 			&cli.BoolFlag{Name: flagGcloud, Usage: "print what up would do as gcloud commands, to be run by hand"},
-			&cli.BoolFlag{Name: flagVerbose, Usage: "print every permission by its name"},
+			&cli.BoolFlag{Name: flagVerbose, Usage: "print every permission by its name, and all that there is room for"},
 		}, newTaskFlags()...),
 		Action: action(
 			func(c *cli.Context) (planOptions, error) { return parsePlan(c, e.Getenv) },
@@ -265,13 +265,11 @@ func (e *Env) showPlan(doc planDocument, verbose bool) error {
 				role, permissions = "a custom role", fmt.Sprintf("%d listed", len(b.CustomRole.Permissions))
 			}
 			r.row("  + "+role, permissions, grantView{EndsByItself: b.EndsByItself}.ends())
-		}
-		for _, b := range edit.Bindings {
 			if b.CustomRole != nil {
 				b.CustomRole.show(r)
 			}
 			if b.Condition != nil {
-				r.line("    %s if %s", b.Role, b.Condition.Expression)
+				r.line("    if %s", b.Condition.Expression)
 			}
 			doc.showRole(r, b.Role, verbose)
 			doc.showFindings(r, b.Grant)
@@ -312,7 +310,7 @@ func (e *Env) showPlan(doc planDocument, verbose bool) error {
 	if nothing {
 		r.line("  nothing, on these resources and all that is above them")
 	}
-	doc.showForecast(r)
+	doc.showForecast(r, verbose)
 	r.line("\ncalls, in this order")
 	for i, c := range doc.Calls {
 		r.line("  %d. %s", i+1, c)

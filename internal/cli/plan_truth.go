@@ -128,6 +128,15 @@ func viewForecast(p *lifecycle.Preview) forecastView {
 	return f
 }
 
+// groupVerbs says what one permission of a group does, and what several do.
+var groupVerbs = map[grants.Group][2]string{
+	grants.GrantsAccess: {"grants access", "grant access"},
+	grants.RunsCode:     {"runs code", "run code"},
+	grants.Deletes:      {"deletes", "delete"},
+	grants.Writes:       {"writes", "write"},
+	grants.Reads:        {"reads", "read"},
+}
+
 // showRole adds what a role holds: how many permissions of each group, and the names of
 // those that matter most.
 func (v truthView) showRole(r *report, name string, verbose bool) {
@@ -138,11 +147,25 @@ func (v truthView) showRole(r *report, name string, verbose bool) {
 	role := v.Roles[i]
 	var counts []string
 	for _, g := range slices.Backward(grants.Groups) {
-		if n := len(*role.group(g)); n > 0 {
-			counts = append(counts, fmt.Sprintf("%d %s", n, g))
+		switch n := len(*role.group(g)); n {
+		case 0:
+		case 1:
+			counts = append(counts, "1 "+groupVerbs[g][0])
+		default:
+			counts = append(counts, fmt.Sprintf("%d %s", n, groupVerbs[g][1]))
 		}
 	}
-	r.line("    it holds %s", strings.Join(counts, ", "))
+	switch all := strings.Join(counts, ", "); {
+	case len(counts) > 1:
+		r.line("    of these %s", all)
+	case len(counts) == 1:
+		_, verb, _ := strings.Cut(all, " ")
+		if strings.HasPrefix(all, "1 ") {
+			r.line("    it %s", verb)
+		} else {
+			r.line("    all of them %s", verb)
+		}
+	}
 	for _, g := range grants.Groups {
 		names := *role.group(g)
 		named := g == grants.GrantsAccess || g == grants.RunsCode || g == grants.Deletes
@@ -151,9 +174,9 @@ func (v truthView) showRole(r *report, name string, verbose bool) {
 		}
 		const most = 8
 		if !verbose && len(names) > most {
-			r.line("      %s: %s and %d more (--%s)", g, strings.Join(names[:most], ", "), len(names)-most, flagVerbose)
+			r.line("      what %s: %s and %d more (--%s)", groupVerbs[g][0], strings.Join(names[:most], ", "), len(names)-most, flagVerbose)
 		} else {
-			r.line("      %s: %s", g, strings.Join(names, ", "))
+			r.line("      what %s: %s", groupVerbs[g][0], strings.Join(names, ", "))
 		}
 	}
 }
@@ -164,30 +187,47 @@ func (v truthView) showFindings(r *report, grant int) {
 		if f.Grant != grant {
 			continue
 		}
-		r.line("    %s %s: %s", f.Grade, f.Name, f.Why)
-		if f.Accepted != "" {
+		switch {
+		case f.Name == grants.DoesNotEnd && f.Accepted != "": // a note says that, and until when it works
+		case f.Accepted != "":
+			r.line("    %s %s: %s", f.Grade, f.Name, f.Why)
 			r.line("      accepted: %s", f.Accepted)
-			continue
+		default:
+			r.line("    %s %s: %s", f.Grade, f.Name, f.Why)
+			r.line("      instead: %s", f.Instead)
 		}
-		r.line("      instead: %s", f.Instead)
 	}
 }
 
-func (v truthView) showForecast(r *report) {
+// scarce is below how many left the plan speaks of it unasked.
+const scarce = 20
+
+func (v truthView) showForecast(r *report, verbose bool) {
 	f := v.Forecast
-	r.line("\nroom, once it is up")
+	var lines []string
+	say := func(left int, format string, args ...any) {
+		if verbose || left < scarce {
+			lines = append(lines, fmt.Sprintf("  "+format, args...))
+		}
+	}
 	if f.AccountsLeft == nil {
-		r.line("  service accounts: not known, they cannot be listed")
+		say(0, "service accounts: not known, they cannot be listed")
 	} else {
-		r.line("  service accounts: %d of the default %d are left after this one; the true quota cannot be read", max(0, *f.AccountsLeft-1), f.AccountsOf)
+		left := max(0, *f.AccountsLeft-1)
+		say(left, "service accounts: %d of the default %d are left after this one; the true quota cannot be read", left, f.AccountsOf)
 	}
 	for _, m := range f.Members {
-		r.line("  %s: its policy can name %d more principals", m.Resource, m.Left)
+		say(m.Left, "%s: its policy can name %d more principals", m.Resource, m.Left)
 	}
 	if f.CustomLeft == nil {
-		r.line("  custom roles: not known, they cannot be listed")
+		say(scarce, "custom roles: not known, they cannot be listed")
 	} else {
-		r.line("  custom roles: %d of %d are left", *f.CustomLeft, f.CustomOf)
+		say(*f.CustomLeft, "custom roles: %d of %d are left", *f.CustomLeft, f.CustomOf)
 	}
-	r.line("\npropagation, as Google states it: %s", v.Propagation)
+	if len(lines) > 0 {
+		r.line("\nroom, once it is up\n%s", strings.Join(lines, "\n"))
+	}
+	if verbose {
+		r.line("\npropagation, as Google states it: %s", v.Propagation)
+	}
 }
