@@ -52,7 +52,7 @@ func openWith(dir, program string, rtt time.Duration, seed, manifest []byte) (*c
 	}
 	c.gate, c.addr, c.close = gate, addr, stop
 	c.env = append(os.Environ(),
-		"XDG_STATE_HOME="+filepath.Join(dir, "state"), "XDG_RUNTIME_DIR=",
+		"XDG_STATE_HOME="+filepath.Join(dir, "state"), "XDG_CACHE_HOME="+filepath.Join(dir, "cache"), "XDG_RUNTIME_DIR=",
 		"TASKIAM_EMULATOR_HOST="+addr,
 		"TASKIAM_EMULATOR_TOKEN_FILE="+filepath.Join(state, "token"),
 		"TASKIAM_EMULATOR_CA="+filepath.Join(state, "ca.pem"))

@@ -71,7 +71,7 @@ func (c *crowd) client(agent string) (*gcp.Client, error) {
 func (c *crowd) process(ctx context.Context, program string, machine int) error {
 	dir := filepath.Join(c.dir, fmt.Sprint("machine", machine))
 	run := company{env: append(os.Environ(),
-		"XDG_STATE_HOME="+filepath.Join(dir, "state"), "XDG_RUNTIME_DIR=", "TASKIAM_EMULATOR_HOST="+c.addr,
+		"XDG_STATE_HOME="+filepath.Join(dir, "state"), "XDG_CACHE_HOME="+filepath.Join(dir, "cache"), "XDG_RUNTIME_DIR=", "TASKIAM_EMULATOR_HOST="+c.addr,
 		"TASKIAM_EMULATOR_TOKEN_FILE="+filepath.Join(c.dir, "emulator", "token"))}
 	_, err := run.run(ctx, program, "run", filepath.Join(c.dir, "task.toml"), "--", "true")
 	return err
