@@ -88,14 +88,14 @@ func TestPlanByGcloud(t *testing.T) {
 				t.Skipf("%s is not installed", tool)
 			}
 		}
-		s.sh(sdk, comments(regexp.MustCompile(`(?s)# A credential.*`).ReplaceAllString(made, "")))
+		s.gcloudScript(sdk, comments(regexp.MustCompile(`(?s)# A credential.*`).ReplaceAllString(made, "")))
 	}
 	byScript := s.policies(email)
 	if cmp.Equal(before, byScript) {
 		t.Fatal("the script has changed nothing")
 	}
 	if *tableAll {
-		s.sh(sdk, comments(rest))
+		s.gcloudScript(sdk, comments(rest))
 		if diff := cmp.Diff(before, s.policies("")); diff != "" {
 			t.Errorf("the undo leaves (-before +after):\n%s", diff)
 		}
@@ -131,9 +131,9 @@ func comments(script string) string {
 	return b.String()
 }
 
-// sh runs a script as a shell of the SDK would. Curl takes the way to the emulator that
+// gcloudScript runs a script as a shell of the SDK would. Curl takes the way to the emulator that
 // gcloud takes.
-func (s *stage) sh(vars map[string]string, script string) {
+func (s *stage) gcloudScript(vars map[string]string, script string) {
 	s.t.Helper()
 	vars = maps.Clone(vars)
 	vars["HTTPS_PROXY"], vars["CURL_CA_BUNDLE"] = "http://"+s.host, s.vars["TASKIAM_EMULATOR_CA"]
