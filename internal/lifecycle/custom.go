@@ -76,7 +76,20 @@ func (c *customRole) want(try int) grants.Role {
 // The error names the difference. What holds more than was declared is never bound, and
 // what somebody changed is not changed back: others may be using it.
 func (c *customRole) is(r grants.Role) error {
-	more, lacking := r.Beside(c.permissions)
+	differs := differences(r, c.permissions)
+	if differs == "" {
+		return nil
+	}
+	_, id, _ := strings.Cut(r.Name, "/roles/")
+	return fault.WithHint(
+		fault.New(fault.Precondition, "the custom role %s is not what taskiam made it, and is not bound: %s", r.Name, differs),
+		"if nobody needs it so: gcloud iam roles update "+id+" --project "+c.project+" --stage GA --permissions "+strings.Join(c.permissions, ","))
+}
+
+// differences says in what a role differs from one that holds exactly the permissions and is
+// enabled; "" if in nothing.
+func differences(r grants.Role, permissions []string) string {
+	more, lacking := r.Beside(permissions)
 	var differs []string
 	if len(more) > 0 {
 		differs = append(differs, "it holds "+strings.Join(more, ", ")+" beside what is declared")
@@ -87,13 +100,7 @@ func (c *customRole) is(r grants.Role) error {
 	if r.Stage == "DISABLED" {
 		differs = append(differs, "it is disabled")
 	}
-	if len(differs) == 0 {
-		return nil
-	}
-	_, id, _ := strings.Cut(r.Name, "/roles/")
-	return fault.WithHint(
-		fault.New(fault.Precondition, "the custom role %s is not what taskiam made it, and is not bound: %s", r.Name, strings.Join(differs, "; ")),
-		"if nobody needs it so: gcloud iam roles update "+id+" --project "+c.project+" --stage GA --permissions "+strings.Join(c.permissions, ","))
+	return strings.Join(differs, "; ")
 }
 
 // surveyPermissions asks, for every list of permissions in the plan, in which project its

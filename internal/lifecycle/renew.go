@@ -187,6 +187,7 @@ func (x *extension) survey(ctx context.Context) error {
 	gone := make([]error, len(o.Edits))
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return x.findAccount(ctx) })
+	g.Go(func() error { return x.checkRoles(ctx) })
 	g.Go(func() (err error) {
 		mints, err = x.mayRenew(ctx)
 		return err
@@ -381,6 +382,10 @@ func (x *extension) extend(ctx context.Context) error {
 		})
 	}
 	if err := g.Wait(); err != nil {
+		return err
+	}
+	// As an up does, lest a role was changed since it was looked at.
+	if err := x.checkRoles(ctx); err != nil {
 		return err
 	}
 	if err := context.Cause(ctx); err != nil {
