@@ -66,15 +66,21 @@ func TestAnotherUser(t *testing.T) {
 		{"token", "", ""},
 		{"metadata", "", "200"},
 		{"metadata", "--socket", ""},
+		{"key", "--isolate", ""},
+		{"key", "--isolate=nonet", ""},
 	} {
 		t.Run(tt.kind+tt.flag, func(t *testing.T) {
 			t.Parallel()
-			s := newStage(t)
+			stage := newStage
+			if strings.HasPrefix(tt.flag, "--isolate") {
+				stage = isolation
+			}
+			s := stage(t)
 			place, err := os.MkdirTemp("", "taskiam-uid-")
 			must(t, err)
 			t.Cleanup(func() { must(t, os.RemoveAll(place)) })
 			must(t, os.Chmod(place, 0o711))
-			programs(t, place, "ask", "dial")
+			programs(t, place, "taskiam", "ask", "dial")
 			tree := filepath.Join(place, "tree")
 			must(t, os.Mkdir(tree, 0o700))
 			must(t, os.Chown(tree, theirs, theirs))
@@ -90,6 +96,7 @@ touch "$CLOUDSDK_CONFIG/x" && echo "has a folder for gcloud"
 touch "$TASKIAM_DELIVERY/x" && echo "writes to the delivery"
 mv "$f" "$f.old" && echo "replaces its credential"
 rm -rf "$TASKIAM_DELIVERY" ; [ -s "$f" ] || echo "removes its credential"
+ls -d /run/taskiam/*/ | grep -v "^$TASKIAM_DELIVERY/$" && echo "sees other deliveries"
 for x in "$@"; do cat "$x" >/dev/null && echo "reads $x"; ls "$x" >/dev/null && echo "lists $x"; done
 cat /proc/$PPID/environ | grep -q XDG_STATE_HOME && echo "reads its environment"
 env | grep -q ya29.emulator && echo "has a login"
@@ -102,15 +109,25 @@ echo "$TASKIAM_DELIVERY $GCE_METADATA_HOST $$" >up.new; mv up.new up; read line`
 			if tt.flag != "" {
 				args = append(args, tt.flag)
 			}
-			cmd := exec.Command("taskiam", append(append(args, s.manifest("demo.toml", tt.kind), "--", "sh", "-c", script, "sh"), closed...)...)
+			// What the sandbox is made with is taskiam too, and made by them.
+			cmd := exec.Command(filepath.Join(place, "taskiam"), append(append(args, s.manifest("demo.toml", tt.kind), "--", "sh", "-c", script, "sh"), closed...)...)
 			cmd.Dir, cmd.Env = tree, s.environ()
 			var stderr bytes.Buffer
 			cmd.Stderr = &stderr
 			end, err := cmd.StdinPipe()
 			must(t, err)
 			must(t, cmd.Start())
+			t.Cleanup(func() {
+				if t.Failed() {
+					_, _ = cmd.Process.Kill(), cmd.Wait()
+					t.Logf("taskiam says\n%s", stderr.Bytes())
+				}
+			})
 			s.awaitPath(filepath.Join(tree, "up"))
 			want := "is 65534 65534 \nreads its own\nhas a folder for gcloud\n"
+			if strings.HasPrefix(tt.flag, "--isolate") { // there, of deliveries, it has its own alone
+				want += "lists /run/taskiam\n"
+			}
 			if got := s.read(filepath.Join(tree, "said")); got != want {
 				t.Errorf("the command says\n%s, want\n%s\n%s", got, want, stderr.Bytes())
 			}

@@ -169,6 +169,9 @@ func (e *Env) site(o isolateOptions, out string, command []string) (*site, error
 		return nil, fault.WithHint(notStarted(command[0], err), e.whereIs(command[0])...)
 	case errors.Is(err, os.ErrPermission):
 		return nil, notStarted(command[0], err)
+	case err != nil && p.login != nil:
+		err = fault.WithHint(err, fmt.Sprintf("user %d makes the sandbox: they have to be able to get to %s, %s and what --ro and --rw name",
+			o.uid, p.spec.Program, p.spec.WorkTree))
 	}
 	return p, err
 }
