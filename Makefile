@@ -20,6 +20,9 @@ demo: build ## watch a task get its access, be refused the rest, and lose it all
 test: ## run the tests
 	$(GO) test $(TESTFLAGS) ./...
 
+# Tests that are smaller with -race, or skipped.
+WITHOUT_RACE := ^Test(AHundred.*|Killed.*|Client.*|Plan(IsTrue|ByGcloud)|Adversary|IsolatedGcloud|NeverThePerson)$$
+
 check: ## everything that has to pass: format, vet, staticcheck, tidy, tests with -race, the fault table, the model
 	@unformatted="$$(gofmt -l $$(git ls-files '*.go'))"; \
 	if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
@@ -27,7 +30,7 @@ check: ## everything that has to pass: format, vet, staticcheck, tidy, tests wit
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
 	$(MAKE) test TESTFLAGS="-race -shuffle=on"
-	$(GO) test -count=1 -run '^TestAHundred|^TestKilled$$|^TestPlanIsTrue$$' ./cmd/taskiam ./internal/lifecycle
+	$(GO) test -count=1 -run '$(WITHOUT_RACE)' ./cmd/taskiam ./internal/lifecycle
 	$(GO) test -count=1 -run '^TestFaults$$' ./internal/lifecycle -args -faults.all
 	$(MAKE) model HISTORIES=2000
 

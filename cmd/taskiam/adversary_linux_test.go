@@ -80,8 +80,9 @@ func (s *stage) trusting(where place, tree string, cmd ...string) *exec.Cmd {
 // be stopped must be, for the reason that is known, and what is said not to be is not.
 func TestAdversary(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	s := isolation(t)
-	abstract := "@" + filepath.Base(s.dir) + "thief"
+	abstract := fmt.Sprintf("@thief-%d-%s", os.Getpid(), filepath.Base(s.dir))
 	l, err := net.Listen("unix", abstract)
 	must(t, err)
 	t.Cleanup(func() { _ = l.Close() })
@@ -249,6 +250,7 @@ func kill(t *testing.T, marker string) {
 // takes away, or sweep, if the journal is gone too.
 func TestKilledRun(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	for _, tt := range []struct {
 		name  string
 		where place

@@ -50,6 +50,7 @@ var byHand = []struct {
 // comments takes it away again, and all is as before.
 func TestPlanByGcloud(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	if !gcloud(t) || runAlone(t) {
 		return
 	}

@@ -61,6 +61,7 @@ const failsClosed = "this run has an access token (CLOUDSDK_AUTH_ACCESS_TOKEN_FI
 // In docs/delivery.md is what came of it.
 func TestClientTable(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	if runAlone(t) {
 		return
 	}

@@ -28,6 +28,7 @@ import (
 // means to leave the machine fails there, and so does the script.
 func TestClients(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	if runAlone(t) {
 		return
 	}

@@ -132,6 +132,7 @@ func principals(log []logged) []string {
 
 func TestNeverThePerson(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	s := newStage(t)
 	planted := s.plant()
 	sdk := gcloud(t)

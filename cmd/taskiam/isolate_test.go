@@ -369,6 +369,7 @@ func TestIsolatedEndsWithTaskiam(t *testing.T) {
 // TestIsolatedGcloud lets gcloud work without a network, by the emulator's socket alone.
 func TestIsolatedGcloud(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	s := isolation(t)
 	if !gcloud(t) {
 		t.Skip("gcloud is not installed")

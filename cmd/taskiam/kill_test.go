@@ -231,13 +231,14 @@ func (g *gallows) begin(k killing) {
 
 func TestKilled(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	type cell struct {
 		killing
 		at, of int
 		late   bool
 	}
 	var cells []cell
-	measured, every := 0, 0
+	measured := 0
 	g := newGallows(t)
 	for _, k := range killings {
 		g.begin(k)
@@ -253,9 +254,6 @@ func TestKilled(t *testing.T) {
 		must(t, g.asBefore())
 		for at := range calls + 1 { // how many there are, chance decides
 			for _, late := range []bool{false, true} {
-				if every++; every%killedEvery != 0 {
-					continue
-				}
 				cells = append(cells, cell{k, at + 1, calls, late})
 				if at < calls {
 					measured++

@@ -14,6 +14,7 @@ import (
 // The rest down takes away, or sweep where the journal is gone.
 func TestKilledRunInAFile(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	described := request{"GET", topicAPI, ""} // which takes no condition
 	source := strings.Replace(endsTask, `"40m"`, `"2h"`, 1) +
 		"[[grant]]\nrole = \"roles/pubsub.viewer\"\nresource = \"projects/acme-agents/topics/reports\"\nunbounded = \"accept\"\n[credentials]\ndeliver = "

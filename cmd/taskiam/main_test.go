@@ -70,6 +70,16 @@ func setup(env *testscript.Env) error {
 	return os.CopyFS(filepath.Join(env.WorkDir, "tasks"), tasks.Files)
 }
 
+// manyProcesses skips a test that starts so many programs, Google's among them, that looking
+// for races takes it minutes, and finds none that the others do not. Their names are in the
+// Makefile: make check runs them without.
+func manyProcesses(t *testing.T) {
+	t.Helper()
+	if withRace {
+		t.Skip("it starts hundreds of processes: make check runs it without -race")
+	}
+}
+
 // raceOptions keep a program that is built with -race from sleeping for a second
 // before it ends.
 const raceOptions = "atexit_sleep_ms=0"

@@ -5,6 +5,5 @@ package main
 // crowdSize is how many runs there are at once: fewer where each takes ten times as long.
 const crowdSize = 20
 
-// killedEvery says which of the cells of TestKilled are played: one of so many, since each
-// is several processes, which take ten times as long to start.
-const killedEvery = 15
+// withRace says that the tests, and so the program that they drive, look for races.
+const withRace = true
