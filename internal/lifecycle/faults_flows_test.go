@@ -15,6 +15,9 @@ type flow struct {
 	name string
 	// short says that it is played with fewer grants: its calls are many.
 	short bool
+	// custom says that it is played with one grant, of permissions; deleted, that their
+	// custom role was made before and deleted since.
+	custom, deleted bool
 	// prepare is what goes before it, and goes well; nil if nothing does. It returns the
 	// run that there is then.
 	prepare func(m *machine, source string) grants.RunID
@@ -33,6 +36,9 @@ func (f flow) source(kind string) string {
 	source := byKey
 	if f.short {
 		source = byShort
+	}
+	if f.custom {
+		source = byPermissions + "[credentials]\ndeliver = \"key\"\n"
 	}
 	return strings.Replace(source, `deliver = "key"`, `deliver = "`+kind+`"`, 1)
 }
@@ -59,6 +65,17 @@ var errDelivery = errors.New("the folder cannot be written")
 var flows = []flow{
 	{
 		name:  "up",
+		run:   func(m *machine, source string, _ grants.RunID) error { return m.up(source) },
+		again: (*machine).downAll,
+	},
+	{
+		// The calls are those that are about the custom role: the others are up's.
+		name: "up, role to make", custom: true,
+		run:   func(m *machine, source string, _ grants.RunID) error { return m.up(source) },
+		again: (*machine).downAll,
+	},
+	{
+		name: "up, role deleted", custom: true, deleted: true,
 		run:   func(m *machine, source string, _ grants.RunID) error { return m.up(source) },
 		again: (*machine).downAll,
 	},

@@ -327,7 +327,8 @@ func (r remembering) asks() bool {
 }
 
 func (r remembering) Role(ctx context.Context, name string) (grants.Role, error) {
-	return remember(&knownRoles, name, r.asks(), func() (grants.Role, error) { return r.Client.Role(ctx, name) })
+	custom := !strings.HasPrefix(name, "roles/") // which a run may make
+	return remember(&knownRoles, name, custom || r.asks(), func() (grants.Role, error) { return r.Client.Role(ctx, name) })
 }
 
 func (r remembering) GrantableRoles(ctx context.Context, name resource.Name) (map[string]bool, error) {
