@@ -46,7 +46,7 @@ type operatorBindingView struct {
 	Role      string         `json:"role"`
 	Member    string         `json:"member"`
 	Condition *conditionView `json:"condition"` // null for none
-	Fence     string         `json:"fence"`     // "holds", "ignored" or "refused"; "" if the role binds nothing
+	Fence     string         `json:"fence"`     // "holds", "ignored", "refused" or "not known"; "" if the role binds nothing
 }
 
 // optionalView is a permission that a run does not need.
@@ -134,6 +134,8 @@ func fenceNote(b grants.OperatorBinding) string {
 		return every + ": " + b.Resource.Type().Service + " ignores a condition on the roles that are bound"
 	case grants.FenceRefused:
 		return every + ": " + b.Resource.Type().Service + " does not know a condition on the roles that are bound, and would refuse every write"
+	case grants.FenceNotKnown:
+		return every + ": whether " + b.Resource.Type().Service + " knows a condition on the roles that are bound is not said anywhere, and if it does not it would refuse every write"
 	case grants.FenceHolds, grants.FenceNotNeeded:
 	}
 	return ""

@@ -119,14 +119,33 @@ func named(name string) resource.Name {
 	return n
 }
 
-// services are those whose permissions do not begin with the first part of their host.
+// services are those whose permissions do not begin with the first part of their host
+// (iam/docs/permissions-reference).
 var services = map[string]string{
 	"cloudresourcemanager.googleapis.com": "resourcemanager", "bigtableadmin.googleapis.com": "bigtable",
-	"bigqueryconnection.googleapis.com": "bigquery", "cloudbilling.googleapis.com": "billing",
+	"bigqueryconnection.googleapis.com": "bigquery", "bigquerydatapolicy.googleapis.com": "bigquery",
+	"bigqueryreservation.googleapis.com": "bigquery", "cloudbilling.googleapis.com": "billing",
+	"sourcerepo.googleapis.com": "source",
 }
 
-// collections are those whose permissions call them otherwise than their names do.
-var collections = map[string]string{"billing.billingAccounts": "billing.accounts"}
+// collections are those whose permissions call them otherwise than their names do
+// (iam/docs/permissions-reference).
+var collections = map[string]string{
+	"accesscontextmanager.accessPolicies": "accesscontextmanager.policies",
+	"apigateway.configs":                  "apigateway.apiconfigs",
+	"billing.billingAccounts":             "billing.accounts",
+	"cloudkms.ekmConfig":                  "cloudkms.ekmConfigs",
+	"datamigration.connectionProfiles":    "datamigration.connectionprofiles",
+	"datamigration.conversionWorkspaces":  "datamigration.conversionworkspaces",
+	"datamigration.migrationJobs":         "datamigration.migrationjobs",
+	"datamigration.privateConnections":    "datamigration.privateconnections",
+	"dataplex.dataScans":                  "dataplex.datascans",
+	"iam.workforcePools":                  "iam.googleapis.com/workforcePools",
+	"iam.workloadIdentityPools":           "iam.googleapis.com/workloadIdentityPools",
+	"iap.projects":                        "iap.web",
+	"networkmanagement.connectivityTests": "networkmanagement.connectivitytests",
+	"run.workerPools":                     "run.workerpools",
+}
 
 // policyPermissions returns what it takes to read and write the policy of a resource; if
 // conditions says so, with conditions in it. What they are called follows from the
@@ -166,20 +185,27 @@ const (
 	// FenceRefused means that the service does not know the attribute, and refuses every
 	// write to whoever is allowed by such a condition.
 	FenceRefused Fence = "refused"
+	// FenceNotKnown means that Google does not say how the service takes it: there is no
+	// fence then, since it might refuse every write.
+	FenceNotKnown Fence = "not known"
 	// FenceNotNeeded is for roles that bind nothing.
 	FenceNotNeeded Fence = ""
 )
 
+// fences are the services of which Google says how they take to it.
+var fences = map[string]Fence{
+	"cloudfunctions.googleapis.com": FenceHolds, "cloudkms.googleapis.com": FenceHolds,
+	"cloudresourcemanager.googleapis.com": FenceHolds, "compute.googleapis.com": FenceHolds,
+	"iam.googleapis.com": FenceHolds, "pubsub.googleapis.com": FenceRefused, "run.googleapis.com": FenceHolds,
+	"secretmanager.googleapis.com": FenceHolds, "storage.googleapis.com": FenceHolds,
+}
+
 // FenceOn returns how a type of resource takes to the fence.
 func FenceOn(typ *resource.Type) Fence {
-	switch {
-	case typ.API.Dialect == resource.Dataset:
+	if typ.API.Dialect == resource.Dataset {
 		return FenceIgnored
-	case typ.Conditions:
-		return FenceHolds
-	default:
-		return FenceRefused
 	}
+	return cmp.Or(fences[typ.Service], FenceNotKnown)
 }
 
 // FenceExpression is true as long as no other roles are bound or unbound than these.
