@@ -228,6 +228,7 @@ func (s *stage) post(job map[string]string) map[string]string {
 // identity federation.
 func TestCIGitHub(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	node := need(t, "node")
 	need(t, "git")
 	i := newIssuer(t)
@@ -332,6 +333,7 @@ func between(s, before, after string) string {
 // TestCIBuildkite runs the plugin's hooks as an agent does.
 func TestCIBuildkite(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	bash := need(t, "bash")
 	need(t, "git")
 	i := newIssuer(t)
@@ -394,6 +396,7 @@ esac
 // TestCIShell ends a script in every way that it can end.
 func TestCIShell(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	s := newStage(t)
 	manifest := s.write("task.toml", mustRead(t, "demo.toml"))
 	before := s.look()
@@ -432,6 +435,7 @@ func mustRead(t *testing.T, name string) string {
 // ends by itself, and the nightly sweep, on another machine, takes it away.
 func TestCIRunnerKilled(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	s := newStage(t)
 	manifest := s.write("task.toml", mustRead(t, "demo.toml"))
 	before := s.look()

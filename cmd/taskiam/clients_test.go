@@ -42,10 +42,14 @@ func TestClients(t *testing.T) {
 			return setup(env)
 		},
 		Condition: func(name string) (bool, error) {
-			if name != "node-libraries" {
+			switch name {
+			case "node-libraries":
+				return os.Getenv(nodeVariable) != "", nil
+			case "all-clients":
+				return *tableAll, nil
+			default:
 				return false, fmt.Errorf("there is no condition %q", name)
 			}
-			return os.Getenv(nodeVariable) != "", nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"emulator": startEmulator,

@@ -61,6 +61,7 @@ func TestDemo(t *testing.T) {
 // credentials in all that was printed and kept.
 func TestNothingSecretIsSaid(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	s := newStage(t)
 	for _, deliver := range []string{"key", "token", "metadata"} {
 		manifest := s.manifest("demo.toml", deliver)

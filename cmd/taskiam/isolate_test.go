@@ -71,6 +71,7 @@ func (s *stage) isolated(tree, how, manifest string, cmd ...string) command {
 
 func TestIsolatedSeesWhatItIsGiven(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	s := isolation(t)
 	s.vars["SECRET_OF_MINE"], s.vars["PASSED"], s.vars["SSH_AUTH_SOCK"] = "hunter2", "on", s.path("agent.sock")
 	s.write("home/.ssh/id_ed25519", "the person's key")
@@ -181,6 +182,7 @@ func (s *stage) awaitPath(name string) {
 
 func TestIsolatedSideBySide(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	s := isolation(t)
 	abstract := "@" + filepath.Base(s.dir) + strconv.Itoa(os.Getpid())
 	l, err := net.Listen("unix", abstract)
@@ -259,6 +261,7 @@ func (s *stage) loopback() string {
 
 func TestIsolatedEnds(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	s := isolation(t)
 	key := s.manifest("demo.toml", "key")
 	before := s.snapshot()
@@ -345,6 +348,7 @@ func TestIsolatedIsRefused(t *testing.T) {
 // TestIsolatedEndsWithTaskiam kills taskiam, which can then end nothing itself.
 func TestIsolatedEndsWithTaskiam(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	s := isolation(t)
 	c := s.isolated("killed", "--isolate", s.manifest("demo.toml", "token"), "sh", "-c", "env >env.txt; echo >up.txt; while :; do sleep 0.05; done")
 	cmd := exec.Command(c.args[0], c.args[1:]...)

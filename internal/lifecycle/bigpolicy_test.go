@@ -24,7 +24,11 @@ func TestPolicyThatIsNearlyFull(t *testing.T) {
 	t.Parallel()
 	const foreigners, size = 1400, 60 << 10
 	synctest.Test(t, func(t *testing.T) {
-		w := newSeededWorld(t, "")
+		var seed strings.Builder
+		for _, s := range specials {
+			seed.WriteString(s.seed)
+		}
+		w := newSeededWorld(t, seed.String())
 		name, _, err := resource.Parse("projects/acme-agents")
 		if err != nil {
 			t.Fatal(err)
