@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -199,35 +200,29 @@ func (v truthView) showFindings(r *report, grant int) {
 	}
 }
 
-// scarce is below how many left the plan speaks of it unasked.
-const scarce = 20
-
+// showForecast adds what there is room for once the plan is carried out, and when it takes
+// effect: of the policies the fullest, or all of them.
 func (v truthView) showForecast(r *report, verbose bool) {
 	f := v.Forecast
-	var lines []string
-	say := func(left int, format string, args ...any) {
-		if verbose || left < scarce {
-			lines = append(lines, fmt.Sprintf("  "+format, args...))
+	accounts := "not known how many service accounts, since they cannot be listed"
+	if f.AccountsLeft != nil {
+		accounts = fmt.Sprintf("%d of the default %d service accounts (the true quota cannot be read)", max(0, *f.AccountsLeft-1), f.AccountsOf)
+	}
+	roles := "not known how many custom roles, since they cannot be listed"
+	if f.CustomLeft != nil {
+		roles = fmt.Sprintf("%d of %d custom roles", *f.CustomLeft, f.CustomOf)
+	}
+	r.line("\nleft, once it is up\n  in the project: %s, %s", accounts, roles)
+	members := slices.SortedStableFunc(slices.Values(f.Members), func(a, b roomView) int { return cmp.Compare(a.Left, b.Left) })
+	if !verbose {
+		members = members[:min(1, len(members))]
+	}
+	for i, m := range members {
+		fullest := ""
+		if i == 0 && len(f.Members) > 1 {
+			fullest = ", the fullest"
 		}
+		r.line("  in the policy of %s%s: %d more principals", m.Resource, fullest, m.Left)
 	}
-	if f.AccountsLeft == nil {
-		say(0, "service accounts: not known, they cannot be listed")
-	} else {
-		left := max(0, *f.AccountsLeft-1)
-		say(left, "service accounts: %d of the default %d are left after this one; the true quota cannot be read", left, f.AccountsOf)
-	}
-	for _, m := range f.Members {
-		say(m.Left, "%s: its policy can name %d more principals", m.Resource, m.Left)
-	}
-	if f.CustomLeft == nil {
-		say(scarce, "custom roles: not known, they cannot be listed")
-	} else {
-		say(*f.CustomLeft, "custom roles: %d of %d are left", *f.CustomLeft, f.CustomOf)
-	}
-	if len(lines) > 0 {
-		r.line("\nroom, once it is up\n%s", strings.Join(lines, "\n"))
-	}
-	if verbose {
-		r.line("\npropagation, as Google states it: %s", v.Propagation)
-	}
+	r.line("\nas Google states it, %s", v.Propagation)
 }
