@@ -48,8 +48,14 @@ deliver = "token"
 
 func TestAHundredProcesses(t *testing.T) {
 	t.Parallel()
-	const processes, rtt, pace = crowdSize, 5 * time.Millisecond, 500 * time.Millisecond
-	server, err := emulator.New(emulator.Config{Quotas: emulator.Quotas{IAMWrites: emulator.GoogleQuotas.IAMWrites}})
+	manyProcesses(t)
+	const processes, rtt, pace = 100, 5 * time.Millisecond, 500 * time.Millisecond
+	// A project has room for 100 accounts, and one is there: the last run would have to wait
+	// for another to end.
+	acme, err := os.ReadFile("../../internal/emulator/seed/acme.toml")
+	must(t, err)
+	seed := bytes.Replace(acme, []byte("id     = \"acme-agents\"\n"), []byte("id     = \"acme-agents\"\naccount_quota = 200\n"), 1)
+	server, err := emulator.New(emulator.Config{Seed: seed, Quotas: emulator.Quotas{IAMWrites: emulator.GoogleQuotas.IAMWrites}})
 	must(t, err)
 	watch := contest.New(server.Handler(), rtt)
 	listener := httptest.NewServer(watch)

@@ -359,8 +359,8 @@ func TestFaults(t *testing.T) {
 						continue
 					}
 					// With the race detector all of them would take minutes; make check plays them
-					// without it. One in five is every trouble at some calls.
-					if *faultsAll || *faultsTable != "" || *faultsMatch != "" || n%5 == 0 {
+					// without it. One in seven is every trouble at some calls.
+					if *faultsAll || *faultsTable != "" || *faultsMatch != "" || n%7 == 0 {
 						cells = append(cells, c)
 					}
 					n++

@@ -1,9 +1,11 @@
 package lifecycle_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -60,8 +62,15 @@ type crowd struct {
 
 func newCrowd(t *testing.T, rtt time.Duration, quotas emulator.Quotas) *crowd {
 	t.Helper()
+	// A project has room for 100 accounts, and one is there: the last run would have to wait
+	// for another to end.
+	acme, err := os.ReadFile("../emulator/seed/acme.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed := bytes.Replace(acme, []byte("id     = \"acme-agents\"\n"), []byte("id     = \"acme-agents\"\naccount_quota = 200\n"), 1)
 	server, err := emulator.New(emulator.Config{
-		NewKey: func() (*rsa.PrivateKey, error) { return testKey(), nil }, Quotas: quotas,
+		Seed: seed, NewKey: func() (*rsa.PrivateKey, error) { return testKey(), nil }, Quotas: quotas,
 	})
 	if err != nil {
 		t.Fatal(err)
