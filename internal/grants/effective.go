@@ -140,33 +140,11 @@ func (p Plan) reaches(member string, on resource.Name, s Surroundings) bool {
 	})
 }
 
-// holdsOn reports whether a condition is true of the resource itself. One that asks for an
-// attribute which the service does not supply never is (iam/docs/conditions-attribute-reference).
+// holdsOn is [Holds] where the numbers of projects are known.
 func holdsOn(expression string, name resource.Name, numbers map[string]string, now time.Time) bool {
-	celEnv, err := dialect()
-	if err != nil {
-		panic(err) // the declarations of the dialect contradict each other
+	path := name.Relative()
+	if number := numbers[name.Project()]; name.Type().NumbersProject && number != "" {
+		path = "projects/" + number + strings.TrimPrefix(path, "projects/"+name.Project())
 	}
-	checked, issues := celEnv.Compile(expression)
-	if issues.Err() != nil {
-		return false
-	}
-	program, err := celEnv.Program(checked)
-	if err != nil {
-		return false
-	}
-	t := name.Type()
-	attributes := map[string]any{"request.time": now}
-	if t.ConditionType != "" {
-		attributes["resource.type"], attributes["resource.service"] = t.ConditionType, t.Service
-	}
-	if t.SuppliesName {
-		path := name.Relative()
-		if number := numbers[name.Project()]; t.NumbersProject && number != "" {
-			path = "projects/" + number + strings.TrimPrefix(path, "projects/"+name.Project())
-		}
-		attributes["resource.name"] = path
-	}
-	out, _, err := program.Eval(attributes)
-	return err == nil && out.Value() == true
+	return holdsAt(expression, name.Type(), path, now)
 }

@@ -11,6 +11,17 @@ import (
 // condition is about something below the resource, such as the objects of a bucket,
 // and where it asks for what cannot be known from here.
 func Holds(expression string, name resource.Name, now time.Time) bool {
+	path := name.Relative()
+	if name.Type().NumbersProject {
+		path = ""
+	}
+	return holdsAt(expression, name.Type(), path, now)
+}
+
+// holdsAt reports whether a condition is true of a resource of the type whose resource.name
+// is path; "" leaves that unknown. A condition that asks for an attribute which is not
+// there is not true (iam/docs/conditions-attribute-reference).
+func holdsAt(expression string, t *resource.Type, path string, now time.Time) bool {
 	celEnv, err := dialect()
 	if err != nil {
 		panic(err) // the declarations of the dialect contradict each other
@@ -23,14 +34,13 @@ func Holds(expression string, name resource.Name, now time.Time) bool {
 	if err != nil {
 		return false
 	}
-	t := name.Type()
 	attributes := map[string]any{"request.time": now}
 	if t.ConditionType != "" {
 		attributes["resource.type"] = t.ConditionType
 		attributes["resource.service"] = t.Service
 	}
-	if t.SuppliesName && !t.NumbersProject {
-		attributes["resource.name"] = name.Relative()
+	if t.SuppliesName && path != "" {
+		attributes["resource.name"] = path
 	}
 	out, _, err := program.Eval(attributes)
 	return err == nil && out.Value() == true
