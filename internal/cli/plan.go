@@ -235,7 +235,7 @@ func deliverWords(kinds []string) string {
 }
 
 func viewOffer(g grants.Grant) *offerView {
-	o, ok := g.Offer()
+	o, ok := grants.OfferFor(g)
 	if !ok {
 		return nil
 	}

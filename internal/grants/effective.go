@@ -59,9 +59,9 @@ func Containers(name resource.Name) []resource.Name {
 	return out
 }
 
-// Effective says what the account of the plan can do on a resource at now, if the plan is
+// EffectiveOn says what the account of the plan can do on a resource at now, if the plan is
 // carried out: by its grants, and by what reaches it without naming it.
-func (p Plan) Effective(name resource.Name, s Surroundings, roles map[string]Role, now time.Time) Effective {
+func EffectiveOn(p Plan, name resource.Name, s Surroundings, roles map[string]Role, now time.Time) Effective {
 	e := Effective{Resource: name, Permissions: []string{}, Unknown: slices.Clone(s.Unseen[name])}
 	held := map[string]bool{}
 	add := func(on resource.Name, grant int, b Binding) {
@@ -91,7 +91,7 @@ func (p Plan) Effective(name resource.Name, s Surroundings, roles map[string]Rol
 			e.Unknown = append(e.Unknown, "the policy of "+on.String())
 		}
 		for _, b := range bindings {
-			if p.reaches(b.Member, on, s) {
+			if reaches(p, b.Member, on, s) {
 				add(on, -1, b)
 			}
 		}
@@ -106,7 +106,7 @@ func (p Plan) Effective(name resource.Name, s Surroundings, roles map[string]Rol
 // reaches reports whether a member of a policy is the account of the plan without naming
 // it: everybody, the service accounts of what it is in, and, if the plan gives it a basic
 // role on a project, those who have that role there (iam/docs/principal-identifiers).
-func (p Plan) reaches(member string, on resource.Name, s Surroundings) bool {
+func reaches(p Plan, member string, on resource.Name, s Surroundings) bool {
 	if rest, ok := strings.CutPrefix(member, principalSets); ok {
 		in, _, _ := strings.Cut(rest, "/type/")
 		if number, ok := strings.CutPrefix(in, "projects/"); ok {

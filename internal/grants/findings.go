@@ -212,7 +212,7 @@ func (j *judge) all(runs bool) {
 	}
 	if !g.Bounded() {
 		instead := ""
-		if o, ok := g.Offer(); ok {
+		if o, ok := OfferFor(g); ok {
 			instead = orOffer(o)
 		}
 		j.add(DoesNotEnd, "", "it ends with down alone: "+whyUnbounded(g), instead)

@@ -16,13 +16,13 @@ type Offer struct {
 	Widens string
 }
 
-// Offer returns the same role on what g's resource is in, the nearest thing that takes
+// OfferFor returns the same role on what g's resource is in, the nearest thing that takes
 // conditions: a time condition there is inherited by every service. Where the service
 // supplies resource.name and resource.type to conditions, the offer has one of its own
 // that narrows it to the one resource (iam/docs/conditions-resource-attributes). It
 // reports false where there is nothing to offer: where g ends by itself, or its role is
 // one that takes no conditions anywhere.
-func (g Grant) Offer() (Offer, bool) {
+func OfferFor(g Grant) (Offer, bool) {
 	t := g.Resource.Type()
 	if t.Conditions || Basic(g.Role) {
 		return Offer{}, false

@@ -61,7 +61,7 @@ type Need struct {
 // it up, by every kind of delivery that the task may have, to see whether they work, and
 // to take them down. It is the only place that knows. A list of permissions counts once its
 // grant names the custom role.
-func (t Task) OperatorNeeds() []Need {
+func OperatorNeeds(t Task) []Need {
 	var needs []Need
 	need := func(on resource.Name, purpose Purpose, permissions ...string) {
 		i := slices.IndexFunc(needs, func(n Need) bool { return n.On == on && n.Purpose == purpose })
@@ -274,10 +274,10 @@ func NewOperatorAccess(tasks []Task, member string, home func(resource.Name) str
 	}
 	tasks = slices.Clone(tasks)
 	for i := range tasks {
-		tasks[i] = tasks[i].withRoles(home)
+		tasks[i] = withRoles(tasks[i], home)
 	}
 	for _, t := range tasks {
-		for _, n := range t.OperatorNeeds() {
+		for _, n := range OperatorNeeds(t) {
 			b := OperatorBinding{Resource: n.On, Binding: Binding{Role: role(n), Member: member}}
 			if n.Purpose == ForBinding {
 				if b.Fence = FenceOn(n.On.Type()); b.Fence == FenceHolds {
@@ -294,7 +294,7 @@ func NewOperatorAccess(tasks []Task, member string, home func(resource.Name) str
 
 // withRoles returns the task with the custom roles that its lists of permissions come to. A
 // resource of which it is not known whose it is counts as the host project's.
-func (t Task) withRoles(home func(resource.Name) string) Task {
+func withRoles(t Task, home func(resource.Name) string) Task {
 	t.Grants = slices.Clone(t.Grants)
 	for i, g := range t.Grants {
 		if len(g.Permissions) > 0 {

@@ -35,7 +35,7 @@ func TestOperatorNeedsFollowTheDelivery(t *testing.T) {
 		{deliver: []grants.Delivery{grants.DeliverMetadata}, audiences: []string{"https://x"}, mint: true, ids: true},
 		{deliver: []grants.Delivery{grants.DeliverKey, grants.DeliverToken}, keys: true, mint: true},
 	} {
-		needs := grants.Task{Project: "acme-agents", Deliver: c.deliver, Audiences: c.audiences}.OperatorNeeds()
+		needs := grants.OperatorNeeds(grants.Task{Project: "acme-agents", Deliver: c.deliver, Audiences: c.audiences})
 		if len(needs) != 1 || needs[0].On.String() != "projects/acme-agents" {
 			t.Fatalf("%v: %+v", c.deliver, needs)
 		}

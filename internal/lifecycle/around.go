@@ -148,7 +148,7 @@ func (e *Engine) readRoles(ctx context.Context, plan grants.Plan, a *around, s *
 		want = map[string]bool{}
 	)
 	for name := range a.Above {
-		for _, source := range plan.Effective(name, a.Surroundings, s.roles, plan.Began).Sources {
+		for _, source := range grants.EffectiveOn(plan, name, a.Surroundings, s.roles, plan.Began).Sources {
 			if _, known := s.roles[source.Binding.Role]; !known {
 				want[source.Binding.Role] = true
 			}

@@ -197,7 +197,7 @@ func disabledService(err error) bool {
 
 // bindingNeeds returns what is needed on the resources of a task.
 func bindingNeeds(t grants.Task) []grants.Need {
-	return slices.DeleteFunc(t.OperatorNeeds(), func(n grants.Need) bool { return n.Purpose != grants.ForBinding })
+	return slices.DeleteFunc(grants.OperatorNeeds(t), func(n grants.Need) bool { return n.Purpose != grants.ForBinding })
 }
 
 // minimal is the command that prints the role which holds what is lacking.
@@ -272,7 +272,7 @@ func (x *examination) examineProjects(ctx context.Context, patients []Patient, s
 		hosts[host] = append(hosts[host], i)
 		want(host, "iam.googleapis.com")
 		want(host, "cloudresourcemanager.googleapis.com")
-		if slices.ContainsFunc(p.Task.OperatorNeeds(), func(n grants.Need) bool { return slices.Contains(n.Permissions, mintPermission) }) {
+		if slices.ContainsFunc(grants.OperatorNeeds(p.Task), func(n grants.Need) bool { return slices.Contains(n.Permissions, mintPermission) }) {
 			want(host, "iamcredentials.googleapis.com")
 		}
 		for _, n := range bindingNeeds(p.Task) {

@@ -286,7 +286,7 @@ func TestOperatorPermissionsExist(t *testing.T) {
 		exist := true
 		name := parse(t, typ.Example)
 		task := grants.Task{Project: "p", Grants: []grants.Grant{{Role: "roles/viewer", Resource: name}, {Role: "roles/some.role", Resource: name}}}
-		for _, n := range task.OperatorNeeds() {
+		for _, n := range grants.OperatorNeeds(task) {
 			for _, p := range n.Permissions {
 				exist = exist && (n.Purpose != grants.ForBinding || known[p])
 			}

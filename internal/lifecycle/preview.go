@@ -74,7 +74,7 @@ func (e *Engine) Preview(ctx context.Context, plan grants.Plan) (*Preview, error
 	}
 	e.readRoles(ctx, plan, around, s)
 	for _, name := range names {
-		p.Effective = append(p.Effective, plan.Effective(name, around.Surroundings, s.roles, e.Cloud.Clock()))
+		p.Effective = append(p.Effective, grants.EffectiveOn(plan, name, around.Surroundings, s.roles, e.Cloud.Clock()))
 	}
 	s.seen.Ambient = everybodys(plan, p.Effective, s.roles)
 	s.seen.Candidates, s.seen.Thorough = e.candidates(ctx, plan), true

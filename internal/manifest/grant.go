@@ -115,7 +115,7 @@ func (r *reader) grant(t *table) (g grants.Grant, ok bool) {
 		r.unknownUnbounded(t, unbounded)
 	case why != "" && !there && t.values["unbounded"] == nil:
 		r.add(t.place.key, unboundedFix, "this grant cannot end by itself, since %s; if it may end with down alone, say so", why)
-		if o, ok := g.Offer(); ok {
+		if o, ok := grants.OfferFor(g); ok {
 			r.problems[len(r.problems)-1].Or = orOffer(o)
 		}
 	case why == "" && there:
@@ -205,7 +205,7 @@ func (r *reader) withoutPolicy(t *table, g grants.Grant) {
 	if g.Resource.Type().API.GetPath != "" {
 		what = "has an allow policy that Google lets nobody write"
 	}
-	o, ok := g.Offer()
+	o, ok := grants.OfferFor(g)
 	if !ok {
 		r.add(t.place.child("resource").value, "", "%s %s, so no role can be bound on it", g.Resource.Type().A(), what)
 		return
