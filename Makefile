@@ -76,8 +76,8 @@ fuzz: ## let the fuzzers look for a minute each
 	$(FUZZ) -fuzz '^FuzzParse$$' ./internal/manifest
 	$(FUZZ) -fuzz '^FuzzServer$$' ./internal/metadata
 	$(FUZZ) -fuzz '^FuzzParse$$' ./internal/resource
-	$(FUZZ) -fuzz '^FuzzDocument$$' ./internal/grants
-	$(FUZZ) -fuzz '^FuzzPolicySurvives$$' ./internal/grants
-	$(FUZZ) -fuzz '^FuzzAccessSurvives$$' ./internal/grants
+	$(FUZZ) -fuzz '^FuzzDocument$$' ./internal/policy
+	$(FUZZ) -fuzz '^FuzzPolicySurvives$$' ./internal/policy
+	$(FUZZ) -fuzz '^FuzzAccessSurvives$$' ./internal/policy
 
 .PHONY: help build demo test check fidelity clients ci-hooks bench faults model soak mutants fuzz

@@ -33,24 +33,25 @@ var allowed = map[string][]string{
 	"internal/emulator":     {"internal/fault", "internal/secret"},
 	"internal/emulator/gen": {},
 	"internal/gcp":          {"internal/fault", "internal/grants", "internal/resource", "internal/secret"},
-	"internal/grants":       {"internal/fault", "internal/resource", "internal/secret", "internal/spelling"},
+	"internal/grants":       {"internal/fault", "internal/policy", "internal/resource", "internal/secret"},
 	"internal/isolate":      {"internal/fault"},
 	"internal/journal":      {"internal/fault", "internal/grants", "internal/resource"},
 	"internal/lifecycle":    {"internal/fault", "internal/grants", "internal/journal", "internal/resource", "internal/secret"},
-	"internal/manifest":     {"internal/fault", "internal/grants", "internal/resource", "internal/spelling"},
+	"internal/manifest":     {"internal/fault", "internal/grants", "internal/policy", "internal/resource", "internal/review"},
 	"internal/metadata":     {"internal/fault", "internal/grants", "internal/secret"},
 	"internal/mutants":      {},
-	"internal/resource":     {"internal/fault", "internal/spelling"},
+	"internal/policy":       {"internal/fault", "internal/resource"},
+	"internal/resource":     {"internal/fault"},
 	"internal/resource/gen": {"internal/resource"},
 	"internal/fault":        {},
-	"internal/spelling":     {},
+	"internal/review":       {"internal/grants", "internal/policy", "internal/resource"},
 	"internal/secret":       {},
 	"tasks":                 {},
 }
 
 // pure packages take bytes, values and a now: none of these.
 var (
-	pure      = []string{"internal/manifest", "internal/grants", "internal/resource"}
+	pure      = []string{"internal/manifest", "internal/review", "internal/grants", "internal/policy", "internal/resource"}
 	impureStd = []string{"os", "net", "net/http", "os/exec", "io/ioutil", "log", "log/slog", "crypto/rand", "math/rand", "math/rand/v2", "syscall"}
 )
 

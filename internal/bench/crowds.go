@@ -16,7 +16,7 @@ import (
 	"github.com/taskiam/taskiam/internal/emulator"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/gcp"
-	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -99,13 +99,13 @@ func (c *crowd) script(ctx context.Context, number int, rest time.Duration) erro
 	if err != nil {
 		return err
 	}
-	for _, change := range []func(grants.Document, grants.Binding) bool{grants.Document.Add, grants.Document.Remove} {
+	for _, change := range []func(policy.Document, policy.Binding) bool{policy.Document.Add, policy.Document.Remove} {
 		for _, p := range contested {
 			name, _, err := resource.Parse(p.on)
 			if err != nil {
 				return err
 			}
-			b := grants.Binding{Role: p.role, Member: "serviceAccount:" + account.Email}
+			b := policy.Binding{Role: p.role, Member: "serviceAccount:" + account.Email}
 			for {
 				doc, err := client.ReadPolicy(ctx, name)
 				if err == nil {

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/policy"
 )
 
 // fullPolicy writes an allow policy with so many members of others, in bindings of 70.
@@ -38,14 +38,14 @@ func fullPolicy(members int) ([]byte, error) {
 // takes them all out again: the algebra of one up and one down, without a call.
 func edits(data []byte) error {
 	const email = "bench@bench-agents.iam.gserviceaccount.com"
-	p, err := grants.DecodePolicy(data)
+	p, err := policy.DecodePolicy(data)
 	if err != nil {
 		return err
 	}
-	var add []grants.Binding
+	var add []policy.Binding
 	for i := range 20 {
-		add = append(add, grants.Binding{Role: fmt.Sprintf("roles/bench.role%d", i), Member: grants.Member(email),
-			Condition: grants.Condition{Title: "bench", Expression: "true"}})
+		add = append(add, policy.Binding{Role: fmt.Sprintf("roles/bench.role%d", i), Member: policy.Member(email),
+			Condition: policy.Condition{Title: "bench", Expression: "true"}})
 	}
 	if err := p.Room(add); err != nil {
 		return err
@@ -56,7 +56,7 @@ func edits(data []byte) error {
 	if data, err = p.Encode(); err != nil {
 		return err
 	}
-	if p, err = grants.DecodePolicy(data); err != nil {
+	if p, err = policy.DecodePolicy(data); err != nil {
 		return err
 	}
 	for _, b := range add {

@@ -10,6 +10,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/review"
 )
 
 // operatorDocument is what `doctor --role --json` prints.
@@ -71,7 +72,7 @@ func runDoctorRole(ctx context.Context, e *Env, o doctorOptions, patients []life
 	for _, p := range patients {
 		tasks = append(tasks, p.Task)
 	}
-	member, access := o.member, grants.OperatorAccess{}
+	member, access := o.member, review.OperatorAccess{}
 	engine, err := e.engine(ctx, cloudOptions{member: o.member, progress: e.newProgress(o.quiet)})
 	if err == nil && member == "" {
 		id, whoErr := engine.Cloud.Whoami(ctx)
@@ -84,7 +85,7 @@ func runDoctorRole(ctx context.Context, e *Env, o doctorOptions, patients []life
 		return err
 	default: // somebody else's, without a login: a bucket does not say whose it is
 		e.say("warning: nobody can be asked in which projects buckets are: %v", err)
-		access = grants.NewOperatorAccess(tasks, member, func(resource.Name) string { return "" })
+		access = review.NewOperatorAccess(tasks, member, func(resource.Name) string { return "" })
 	}
 	doc := viewOperator(access, tasks, member)
 	if o.json {
@@ -93,7 +94,7 @@ func runDoctorRole(ctx context.Context, e *Env, o doctorOptions, patients []life
 	return e.showOperator(doc, access)
 }
 
-func viewOperator(a grants.OperatorAccess, tasks []grants.Task, member string) operatorDocument {
+func viewOperator(a review.OperatorAccess, tasks []grants.Task, member string) operatorDocument {
 	doc := operatorDocument{
 		Schema: "taskiam.operator/v1", Member: member, Tasks: []string{}, Roles: []operatorRoleView{},
 		Bindings: []operatorBindingView{}, Commands: []string{}, Optional: optional, Notes: []string{},
@@ -127,22 +128,22 @@ func viewOperator(a grants.OperatorAccess, tasks []grants.Task, member string) o
 }
 
 // fenceNote says where the operator is not fenced in, and why.
-func fenceNote(b grants.OperatorBinding) string {
+func fenceNote(b review.OperatorBinding) string {
 	every := "the operator can bind every role on " + b.Resource.String()
 	switch b.Fence {
-	case grants.FenceIgnored:
+	case review.FenceIgnored:
 		return every + ": " + b.Resource.Type().Service + " ignores a condition on the roles that are bound"
-	case grants.FenceRefused:
+	case review.FenceRefused:
 		return every + ": " + b.Resource.Type().Service + " does not know a condition on the roles that are bound, and would refuse every write"
-	case grants.FenceNotKnown:
+	case review.FenceNotKnown:
 		return every + ": whether " + b.Resource.Type().Service + " knows a condition on the roles that are bound is not said anywhere, and if it does not it would refuse every write"
-	case grants.FenceHolds, grants.FenceNotNeeded:
+	case review.FenceHolds, review.FenceNotNeeded:
 	}
 	return ""
 }
 
 // roleCommand makes a custom role.
-func roleCommand(r grants.OperatorRole) string {
+func roleCommand(r review.OperatorRole) string {
 	where := "--project=" + strings.TrimPrefix(cmp.Or(r.Parent, "projects/PROJECT"), "projects/")
 	if organization, ok := strings.CutPrefix(r.Parent, "organizations/"); ok {
 		where = "--organization=" + organization
@@ -155,7 +156,7 @@ func roleCommand(r grants.OperatorRole) string {
 
 // bindCommand binds a role on a resource. Where gcloud has no command for the resource it
 // is a comment that says what to add to its policy.
-func bindCommand(b grants.OperatorBinding) string {
+func bindCommand(b review.OperatorBinding) string {
 	n := b.Resource
 	if n.Type().API.Dialect == resource.Dataset {
 		return "bq query --project_id=" + n.Project() + " --use_legacy_sql=false " +
@@ -175,7 +176,7 @@ func bindCommand(b grants.OperatorBinding) string {
 }
 
 // showOperator prints what a shell takes: the rest is in comments.
-func (e *Env) showOperator(doc operatorDocument, a grants.OperatorAccess) error {
+func (e *Env) showOperator(doc operatorDocument, a review.OperatorAccess) error {
 	r := newReport()
 	r.line("# The least that %s needs to run %s.", doc.Member, strings.Join(doc.Tasks, ", "))
 	r.line("# For somebody who may make roles and bind them, to read and then to run.\n")

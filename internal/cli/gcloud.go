@@ -3,7 +3,7 @@ package cli
 import (
 	"strings"
 
-	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -63,7 +63,7 @@ func gcloudTarget(n resource.Name) ([]string, bool) {
 
 // gcloudCondition returns what of a command says the condition of a binding; "" where the
 // type of resource knows none.
-func gcloudCondition(t *resource.Type, c grants.Condition) string {
+func gcloudCondition(t *resource.Type, c policy.Condition) string {
 	switch {
 	case c.IsZero() && t.Conditions:
 		return "--condition=None"

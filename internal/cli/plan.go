@@ -14,6 +14,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/manifest"
+	"github.com/taskiam/taskiam/internal/review"
 )
 
 type planOptions struct {
@@ -235,7 +236,7 @@ func deliverWords(kinds []string) string {
 }
 
 func viewOffer(g grants.Grant) *offerView {
-	o, ok := grants.OfferFor(g)
+	o, ok := review.OfferFor(g)
 	if !ok {
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/review"
 )
 
 // propagation is what Google states of how long a change of access takes.
@@ -34,9 +35,9 @@ type roleView struct {
 }
 
 // group returns the permissions of one group.
-func (v *roleView) group(g grants.Group) *[]string {
-	return map[grants.Group]*[]string{
-		grants.GrantsAccess: &v.GrantsAccess, grants.RunsCode: &v.RunsCode, grants.Deletes: &v.Deletes, grants.Writes: &v.Writes, grants.Reads: &v.Reads,
+func (v *roleView) group(g review.Group) *[]string {
+	return map[review.Group]*[]string{
+		review.GrantsAccess: &v.GrantsAccess, review.RunsCode: &v.RunsCode, review.Deletes: &v.Deletes, review.Writes: &v.Writes, review.Reads: &v.Reads,
 	}[g]
 }
 
@@ -86,9 +87,9 @@ type roomView struct {
 func viewTruth(p *lifecycle.Preview) truthView {
 	v := truthView{Roles: []roleView{}, Findings: []findingView{}, Effective: []effectiveView{}, Propagation: propagation}
 	for _, name := range slices.Sorted(maps.Keys(p.Roles)) {
-		groups := grants.GroupPermissions(p.Roles[name].Permissions)
+		groups := review.GroupPermissions(p.Roles[name].Permissions)
 		role := roleView{Role: name}
-		for _, g := range grants.Groups {
+		for _, g := range review.Groups {
 			*role.group(g) = append([]string{}, groups[g]...)
 		}
 		v.Roles = append(v.Roles, role)
@@ -130,12 +131,12 @@ func viewForecast(p *lifecycle.Preview) forecastView {
 }
 
 // groupVerbs says what one permission of a group does, and what several do.
-var groupVerbs = map[grants.Group][2]string{
-	grants.GrantsAccess: {"grants access", "grant access"},
-	grants.RunsCode:     {"runs code", "run code"},
-	grants.Deletes:      {"deletes", "delete"},
-	grants.Writes:       {"writes", "write"},
-	grants.Reads:        {"reads", "read"},
+var groupVerbs = map[review.Group][2]string{
+	review.GrantsAccess: {"grants access", "grant access"},
+	review.RunsCode:     {"runs code", "run code"},
+	review.Deletes:      {"deletes", "delete"},
+	review.Writes:       {"writes", "write"},
+	review.Reads:        {"reads", "read"},
 }
 
 // showRole adds what a role holds: how many permissions of each group, and the names of
@@ -147,7 +148,7 @@ func (v truthView) showRole(r *report, name string, verbose bool) {
 	}
 	role := v.Roles[i]
 	var counts []string
-	for _, g := range slices.Backward(grants.Groups) {
+	for _, g := range slices.Backward(review.Groups) {
 		switch n := len(*role.group(g)); n {
 		case 0:
 		case 1:
@@ -167,9 +168,9 @@ func (v truthView) showRole(r *report, name string, verbose bool) {
 			r.line("    all of them %s", verb)
 		}
 	}
-	for _, g := range grants.Groups {
+	for _, g := range review.Groups {
 		names := *role.group(g)
-		named := g == grants.GrantsAccess || g == grants.RunsCode || g == grants.Deletes
+		named := g == review.GrantsAccess || g == review.RunsCode || g == review.Deletes
 		if len(names) == 0 || !verbose && !named {
 			continue
 		}
@@ -189,7 +190,7 @@ func (v truthView) showFindings(r *report, grant int) {
 			continue
 		}
 		switch {
-		case f.Name == grants.DoesNotEnd && f.Accepted != "": // a note says that, and until when it works
+		case f.Name == review.DoesNotEnd && f.Accepted != "": // a note says that, and until when it works
 		case f.Accepted != "":
 			r.line("    %s %s: %s", f.Grade, f.Name, f.Why)
 			r.line("      accepted: %s", f.Accepted)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -314,7 +315,7 @@ type bindingView struct {
 	Condition *conditionView `json:"condition"` // null for none
 }
 
-func viewBinding(b grants.Binding) bindingView {
+func viewBinding(b policy.Binding) bindingView {
 	v := bindingView{Role: b.Role, Member: b.Member}
 	if !b.Condition.IsZero() {
 		v.Condition = &conditionView{Title: b.Condition.Title, Expression: b.Condition.Expression}

@@ -62,12 +62,12 @@ type Watch struct {
 	rtt  time.Duration
 
 	mu         sync.Mutex // guards what follows
-	policies   map[string]*policy
+	policies   map[string]*history
 	violations []string
 }
 
-// policy is the history of one policy.
-type policy struct {
+// history is the history of one policy.
+type history struct {
 	writing chan struct{} // its one place is held while a write is at work, so that the order is known
 	entries map[string]bool
 	versions
@@ -85,7 +85,7 @@ type version struct {
 // New returns a watch before the emulator's handler, which lets a round trip pass before
 // each call.
 func New(next http.Handler, rtt time.Duration) *Watch {
-	return &Watch{next: next, rtt: rtt, policies: map[string]*policy{}}
+	return &Watch{next: next, rtt: rtt, policies: map[string]*history{}}
 }
 
 // Ours returns what became of the writes of all but the neighbours, by policy.
@@ -138,7 +138,7 @@ func (w *Watch) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w.mu.Lock()
 	p := w.policies[name]
 	if p == nil {
-		p = &policy{writing: make(chan struct{}, 1)}
+		p = &history{writing: make(chan struct{}, 1)}
 		w.policies[name] = p
 	}
 	w.mu.Unlock()
@@ -164,7 +164,7 @@ func (w *Watch) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 }
 
 // read begins the history of a policy that was not seen before.
-func (w *Watch) read(p *policy, body []byte) {
+func (w *Watch) read(p *history, body []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if etag, entries := decode(body); p.entries == nil {
@@ -174,7 +174,7 @@ func (w *Watch) read(p *policy, body []byte) {
 }
 
 // took counts a write, and holds it to the rule.
-func (w *Watch) took(name string, p *policy, r *http.Request, sent []byte, answer *response) {
+func (w *Watch) took(name string, p *history, r *http.Request, sent []byte, answer *response) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	neighbour := strings.Contains(r.UserAgent(), Agent)

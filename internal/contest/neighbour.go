@@ -9,7 +9,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/gcp"
-	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -31,7 +31,7 @@ type Neighbour struct {
 	Every time.Duration
 
 	next int
-	log  []grants.Binding // what is to be in the policy
+	log  []policy.Binding // what is to be in the policy
 }
 
 // Run edits until ctx is done.
@@ -39,7 +39,7 @@ func (n *Neighbour) Run(ctx context.Context) error {
 	tick := time.NewTicker(n.Every)
 	defer tick.Stop()
 	for {
-		n.log = append(n.log, grants.Binding{Role: n.Role, Member: fmt.Sprintf("user:%s%d@acme.example", person, n.next)})
+		n.log = append(n.log, policy.Binding{Role: n.Role, Member: fmt.Sprintf("user:%s%d@acme.example", person, n.next)})
 		n.next++
 		over := n.log[:max(0, len(n.log)-kept)]
 		// An edit that was begun is ended: the log has it.
@@ -56,7 +56,7 @@ func (n *Neighbour) Run(ctx context.Context) error {
 }
 
 // edit puts everything in that is in the log, save for what is over.
-func (n *Neighbour) edit(ctx context.Context, over []grants.Binding) error {
+func (n *Neighbour) edit(ctx context.Context, over []policy.Binding) error {
 	for {
 		doc, err := n.Client.ReadPolicy(ctx, n.Policy)
 		if err != nil {
@@ -76,7 +76,7 @@ func (n *Neighbour) edit(ctx context.Context, over []grants.Binding) error {
 }
 
 // absent returns an error if something that was bound is not in the policy.
-func (n *Neighbour) absent(doc grants.Document, bound []grants.Binding) error {
+func (n *Neighbour) absent(doc policy.Document, bound []policy.Binding) error {
 	var errs []error
 	for _, b := range bound {
 		if !doc.Has(b) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/secret"
 )
 
@@ -56,7 +57,7 @@ func TestSearchPolicies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	doc.Add(grants.Binding{Role: "roles/storage.objectViewer", Member: a.Member()})
+	doc.Add(policy.Binding{Role: "roles/storage.objectViewer", Member: a.Member()})
 	if _, err := c.WritePolicy(t.Context(), bucket, doc); err != nil {
 		t.Fatal(err)
 	}

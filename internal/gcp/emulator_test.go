@@ -26,6 +26,7 @@ import (
 	"github.com/taskiam/taskiam/internal/emulator"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/secret"
 )
 
@@ -176,7 +177,7 @@ func TestKeyUntilItsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	bucket := name(t, "gs://acme-reports")
-	grant(t, c, "gs://acme-reports", grants.Binding{Role: "roles/storage.objectViewer", Member: a.Member()})
+	grant(t, c, "gs://acme-reports", policy.Binding{Role: "roles/storage.objectViewer", Member: a.Member()})
 	asked := []string{"storage.objects.get", "storage.objects.delete"}
 	held, err := c.As(src).TestPermissions(ctx, bucket, asked)
 	if err != nil || !slices.Equal(held, asked[:1]) {
@@ -212,7 +213,7 @@ func TestKeyUntilItsEnd(t *testing.T) {
 	}
 }
 
-func grant(t *testing.T, c *Client, on string, b grants.Binding) {
+func grant(t *testing.T, c *Client, on string, b policy.Binding) {
 	t.Helper()
 	doc, err := c.ReadPolicy(t.Context(), name(t, on))
 	if err != nil {
@@ -268,17 +269,17 @@ func TestAccessTokenUntilDisabled(t *testing.T) {
 // it was.
 func TestPolicies(t *testing.T) {
 	t.Parallel()
-	hour := grants.Condition{Title: "taskiam", Expression: `request.time < timestamp("2999-01-01T00:00:00Z")`}
+	hour := policy.Condition{Title: "taskiam", Expression: `request.time < timestamp("2999-01-01T00:00:00Z")`}
 	tests := []struct {
 		on, role   string
-		condition  grants.Condition
+		condition  policy.Condition
 		permission string // proved by it; "" where Google cannot be asked
 	}{
 		{"projects/acme-agents", "roles/browser", hour, "resourcemanager.projects.get"},
 		{"gs://acme-reports", "roles/storage.objectViewer", hour, "storage.objects.get"},
 		{"bq://acme-data.sales", "roles/bigquery.dataViewer", hour, ""},
-		{"projects/acme-agents/topics/reports", "roles/pubsub.publisher", grants.Condition{}, "pubsub.topics.publish"},
-		{"projects/acme-agents/subscriptions/reports-audit", "roles/pubsub.subscriber", grants.Condition{}, "pubsub.subscriptions.consume"},
+		{"projects/acme-agents/topics/reports", "roles/pubsub.publisher", policy.Condition{}, "pubsub.topics.publish"},
+		{"projects/acme-agents/subscriptions/reports-audit", "roles/pubsub.subscriber", policy.Condition{}, "pubsub.subscriptions.consume"},
 		{"projects/acme-agents/secrets/api-key", "roles/secretmanager.secretAccessor", hour, "secretmanager.versions.access"},
 		{"projects/acme-agents/serviceAccounts/ci-runner@acme-agents.iam.gserviceaccount.com", "roles/iam.serviceAccountUser", hour, "iam.serviceAccounts.actAs"},
 	}
@@ -294,7 +295,7 @@ func TestPolicies(t *testing.T) {
 			}
 			agent := c.As(StaticToken(minted.Value))
 			before := snapshot(t, s)
-			mine := grants.Binding{Role: tt.role, Member: a.Member(), Condition: tt.condition}
+			mine := policy.Binding{Role: tt.role, Member: a.Member(), Condition: tt.condition}
 
 			doc, err := c.ReadPolicy(ctx, on)
 			if err != nil {
@@ -315,13 +316,13 @@ func TestPolicies(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for what, d := range map[string]grants.Document{"answered": stored, "read back": back} {
+			for what, d := range map[string]policy.Document{"answered": stored, "read back": back} {
 				if !d.Has(mine) {
 					t.Errorf("what was %s lacks the binding", what)
 				}
 			}
 
-			stale.Add(grants.Binding{Role: tt.role, Member: olivia})
+			stale.Add(policy.Binding{Role: tt.role, Member: olivia})
 			if _, err := c.WritePolicy(ctx, on, stale); !fault.Is(err, fault.Conflict) {
 				t.Errorf("a stale write: %v, want a conflict", err)
 			}
@@ -362,7 +363,7 @@ func TestDocumentWithoutEtagIsNotWritten(t *testing.T) {
 	s, c := company(t)
 	before := snapshot(t, s)
 	for _, on := range []string{"projects/acme-agents", "gs://acme-reports", "bq://acme-data.sales"} {
-		doc, err := grants.Decode(name(t, on).Type().API.Dialect, []byte(`{}`))
+		doc, err := policy.Decode(name(t, on).Type().API.Dialect, []byte(`{}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -573,7 +574,7 @@ func TestDefaultLoginAtProductionURLs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	grant(t, operator, "projects/acme-agents", grants.Binding{Role: "roles/iam.serviceAccountAdmin", Member: robot.Member()})
+	grant(t, operator, "projects/acme-agents", policy.Binding{Role: "roles/iam.serviceAccountAdmin", Member: robot.Member()})
 
 	for where, place := range map[string]func(file string){
 		"gcloud's file": func(file string) { wellKnown(t, dir, file) },

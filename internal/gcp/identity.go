@@ -10,6 +10,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/policy"
 )
 
 const tokenInfoURL = "https://oauth2.googleapis.com/tokeninfo"
@@ -52,7 +53,7 @@ func (c *Client) Whoami(ctx context.Context) (grants.Identity, error) {
 			"Google does not say whose the login is: its token lacks the scope userinfo.email"), memberHint)
 	}
 	if strings.HasSuffix(info.Email, ".gserviceaccount.com") {
-		return grants.Identity{Member: grants.Member(info.Email), Email: info.Email}, nil
+		return grants.Identity{Member: policy.Member(info.Email), Email: info.Email}, nil
 	}
 	return grants.Identity{Member: "user:" + info.Email, Email: info.Email}, nil
 }

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/taskiam/taskiam/internal/fault"
-	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -24,13 +24,13 @@ const policyVersion = 3
 const testBatch = 100
 
 // ReadPolicy reads who has access to a resource, conditions included.
-func (c *Client) ReadPolicy(ctx context.Context, name resource.Name) (grants.Document, error) {
-	return call(ctx, c, task{"reading the policy of", name.String()}, func(ctx context.Context) (grants.Document, error) {
+func (c *Client) ReadPolicy(ctx context.Context, name resource.Name) (policy.Document, error) {
+	return call(ctx, c, task{"reading the policy of", name.String()}, func(ctx context.Context) (policy.Document, error) {
 		data, err := c.readPolicy(ctx, name)
 		if err != nil {
 			return nil, err
 		}
-		return grants.Decode(name.Type().API.Dialect, data)
+		return policy.Decode(name.Type().API.Dialect, data)
 	})
 }
 
@@ -65,17 +65,17 @@ func (c *Client) readPolicy(ctx context.Context, name resource.Name) ([]byte, er
 // and nothing has changed. A document without an etag is refused, since Google would
 // take it and drop whatever was written meanwhile. Repeated after a lost answer a write
 // is a conflict too, and the caller then finds its own change when it reads again.
-func (c *Client) WritePolicy(ctx context.Context, name resource.Name, doc grants.Document) (grants.Document, error) {
-	return call(ctx, c, task{"writing the policy of", name.String()}, func(ctx context.Context) (grants.Document, error) {
+func (c *Client) WritePolicy(ctx context.Context, name resource.Name, doc policy.Document) (policy.Document, error) {
+	return call(ctx, c, task{"writing the policy of", name.String()}, func(ctx context.Context) (policy.Document, error) {
 		data, err := c.writePolicy(ctx, name, doc)
 		if err != nil {
 			return nil, err
 		}
-		return grants.Decode(name.Type().API.Dialect, data)
+		return policy.Decode(name.Type().API.Dialect, data)
 	})
 }
 
-func (c *Client) writePolicy(ctx context.Context, name resource.Name, doc grants.Document) ([]byte, error) {
+func (c *Client) writePolicy(ctx context.Context, name resource.Name, doc policy.Document) ([]byte, error) {
 	body, err := doc.Encode()
 	if err != nil {
 		return nil, err
@@ -101,13 +101,13 @@ func (c *Client) writePolicy(ctx context.Context, name resource.Name, doc grants
 }
 
 // TryReadPolicy is ReadPolicy, tried once and no more.
-func (c *Client) TryReadPolicy(ctx context.Context, name resource.Name) (grants.Document, error) {
+func (c *Client) TryReadPolicy(ctx context.Context, name resource.Name) (policy.Document, error) {
 	return c.impatient().ReadPolicy(ctx, name)
 }
 
 // TryWritePolicy is WritePolicy, tried once and no more. After a [fault.Unavailable] it
 // is not known whether the policy was written.
-func (c *Client) TryWritePolicy(ctx context.Context, name resource.Name, doc grants.Document) (grants.Document, error) {
+func (c *Client) TryWritePolicy(ctx context.Context, name resource.Name, doc policy.Document) (policy.Document, error) {
 	return c.impatient().WritePolicy(ctx, name, doc)
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/taskiam/taskiam/internal/fault"
-	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/policy"
 )
 
 const unavailable = `{"error":{"code":503,"message":"The service is currently unavailable.","status":"UNAVAILABLE"}}`
@@ -121,7 +121,7 @@ func TestTriedOnce(t *testing.T) {
 			if _, err := c.TryReadPolicy(t.Context(), on); !fault.Is(err, fault.Throttled, fault.Unavailable) {
 				t.Errorf("reading answered with %d: %v", code, err)
 			}
-			doc, err := grants.Decode(on.Type().API.Dialect, []byte(`{"etag":"ACAB"}`))
+			doc, err := policy.Decode(on.Type().API.Dialect, []byte(`{"etag":"ACAB"}`))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 	"github.com/taskiam/taskiam/internal/secret"
 )
@@ -170,7 +171,7 @@ type (
 
 func write(t *testing.T, on resource.Name, document string) func(context.Context, *Client) error {
 	t.Helper()
-	doc, err := grants.Decode(on.Type().API.Dialect, []byte(document))
+	doc, err := policy.Decode(on.Type().API.Dialect, []byte(document))
 	if err != nil {
 		t.Fatal(err)
 	}

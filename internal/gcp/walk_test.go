@@ -15,6 +15,7 @@ import (
 	"github.com/taskiam/taskiam/internal/emulator"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -109,10 +110,10 @@ name = "release"
 		}
 		walked++
 		role, permission := roleFor(roles, typ)
-		b := grants.Binding{Role: role, Member: "serviceAccount:" + a.Email}
+		b := policy.Binding{Role: role, Member: "serviceAccount:" + a.Email}
 		if typ.Conditions {
 			conditional++
-			b.Condition = grants.Condition{Title: "walk", Expression: `request.time < timestamp("2100-01-01T00:00:00Z")`}
+			b.Condition = policy.Condition{Title: "walk", Expression: `request.time < timestamp("2100-01-01T00:00:00Z")`}
 		}
 		if err := walk(t.Context(), c, asAccount, on, b, permission); err != nil {
 			t.Errorf("%s: %s on %s: %v", typ.Kind, role, on, err)
@@ -134,7 +135,7 @@ name = "release"
 }
 
 // walk binds, reads back, asks as the account, and unbinds.
-func walk(ctx context.Context, c, account *Client, on resource.Name, b grants.Binding, permission string) error {
+func walk(ctx context.Context, c, account *Client, on resource.Name, b policy.Binding, permission string) error {
 	doc, err := c.ReadPolicy(ctx, on)
 	if err != nil {
 		return err
@@ -177,7 +178,7 @@ func letMint(ctx context.Context, c *Client, a grants.Account) error {
 	if err != nil {
 		return err
 	}
-	doc.Add(grants.Binding{Role: "roles/iam.serviceAccountTokenCreator", Member: olivia})
+	doc.Add(policy.Binding{Role: "roles/iam.serviceAccountTokenCreator", Member: olivia})
 	_, err = c.WritePolicy(ctx, on, doc)
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/secret"
 )
 
@@ -131,10 +132,7 @@ type Account struct {
 }
 
 // Member returns the account as policies name it.
-func (a Account) Member() string { return Member(a.Email) }
-
-// Member returns the service account with this email as policies name it.
-func Member(email string) string { return "serviceAccount:" + email }
+func (a Account) Member() string { return policy.Member(a.Email) }
 
 // Key is the public side of a service account key.
 type Key struct {
@@ -172,3 +170,7 @@ type Identity struct {
 	// Email is its address; empty for a federated principal.
 	Email string
 }
+
+// DefaultAccounts is how many service accounts a project may have, if nobody raised that.
+// No API of IAM tells (iam/quotas).
+const DefaultAccounts = 100

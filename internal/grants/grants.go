@@ -1,10 +1,10 @@
-// Package grants holds the vocabulary of access and its algebra: what a task is
-// granted, the allow policies that say so, and the plan that turns one into the
-// other and back.
+// Package grants holds the vocabulary of access: what a task is granted, the run and
+// the account that it is granted to, and the plan that says which binding each policy
+// gets, and how to find them again.
 //
 // It is pure. It makes no call, reads no file and no clock; time enters as an
-// argument. Two bindings are the same only if both their role and their condition
-// are, and no edit here touches a binding, a member or a field that is not its own.
+// argument. How a policy is edited is in package policy, below it; what there is to say
+// about a grant is in package review, above it.
 package grants
 
 import (
@@ -94,48 +94,9 @@ func (g Grant) Bounded() bool {
 	return g.Resource.Type().Conditions && !Basic(g.Role) && !strings.HasPrefix(g.Role, "roles/storage.legacy")
 }
 
-// Condition is a condition of a binding, as IAM stores it. The zero Condition is none.
-type Condition struct {
-	Title       string `json:"title,omitempty"`
-	Description string `json:"description,omitempty"`
-	Expression  string `json:"expression,omitempty"`
-}
-
-// IsZero reports whether there is no condition.
-func (c Condition) IsZero() bool { return c == Condition{} }
-
-// Binding gives one member one role, under a condition or none.
-type Binding struct {
-	Role      string
-	Member    string
-	Condition Condition
-}
-
-// Document is a resource's record of who has access: an allow policy, or a
-// dataset's access list. What an edit does not name survives it byte for byte,
-// fields that this program does not know included.
-type Document interface {
-	// Add puts b in, and reports whether that changed anything.
-	Add(b Binding) bool
-	// Remove takes b's member out of b's (role, condition), and reports whether that changed anything.
-	Remove(b Binding) bool
-	// RemoveAccount takes every appearance of a service account out: as a live member,
-	// and as the deleted: member with this unique id. An empty uid leaves deleted members be.
-	RemoveAccount(email, uid string) bool
-	// Has reports whether b is in.
-	Has(b Binding) bool
-	// Account returns the bindings in which the service account appears, live or
-	// deleted with this unique id.
-	Account(email, uid string) []Binding
-	// Bindings returns every binding, a member each, in the document's order.
-	Bindings() []Binding
-	// Room returns an error that says which limit of Google's the additions would break.
-	Room(add []Binding) error
-	// Dropped returns what a write of the document takes away beside what was edited:
-	// members that Google names and refuses to be written back.
-	Dropped() []Binding
-	// Etag is the version that a write must replace; "" if Google sent none.
-	Etag() string
-	// Encode returns the document as Google is to be sent it.
-	Encode() ([]byte, error)
+// Acceptance is a finding that the manifest accepts for one grant.
+type Acceptance struct {
+	Grant   int // index in the task
+	Finding string
+	Reason  string
 }

@@ -2,9 +2,9 @@ package grants
 
 import (
 	"slices"
-	"strings"
 	"time"
 
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -31,7 +31,7 @@ type Plan struct {
 // Edit is what one resource's policy gains.
 type Edit struct {
 	Resource resource.Name
-	Bindings []Binding
+	Bindings []policy.Binding
 	// Grants has, for each binding, the index of its grant in the task.
 	Grants []int
 }
@@ -66,7 +66,7 @@ func newPlan(task Task, run RunID, began time.Time) Plan {
 			p.Edits = append(p.Edits, Edit{Resource: g.Resource})
 		}
 		e := &p.Edits[at]
-		e.Bindings = append(e.Bindings, Binding{Role: g.Role, Member: Member(p.Email), Condition: p.condition(g)})
+		e.Bindings = append(e.Bindings, policy.Binding{Role: g.Role, Member: policy.Member(p.Email), Condition: p.condition(g)})
 		e.Grants = append(e.Grants, i)
 	}
 	return p
@@ -76,32 +76,21 @@ func newPlan(task Task, run RunID, began time.Time) Plan {
 // which its bindings are known.
 func ConditionTitle(run RunID) string { return "taskiam " + string(run) }
 
-func (p Plan) condition(g Grant) Condition {
+func (p Plan) condition(g Grant) policy.Condition {
 	if !g.Bounded() {
-		return Condition{}
+		return policy.Condition{}
 	}
 	var parts []string
 	if g.Condition != "" {
 		parts = append(parts, g.Condition)
 	}
 	if g.Prefix != "" {
-		parts = append(parts, PrefixExpression(g.Resource.Var("bucket"), g.Prefix))
+		parts = append(parts, policy.PrefixExpression(g.Resource.Var("bucket"), g.Prefix))
 	}
-	return Condition{
+	return policy.Condition{
 		Title:      ConditionTitle(p.Run),
-		Expression: And(append(parts, UntilExpression(p.Expires))...),
+		Expression: policy.And(append(parts, policy.UntilExpression(p.Expires))...),
 	}
-}
-
-// Moved returns the condition of a run that ended at from as it is if the run ends at to,
-// and whether it ends with the run at all. The condition of the manifest stays as it is.
-func (c Condition) Moved(from, to time.Time) (Condition, bool) {
-	rest, ok := strings.CutSuffix(c.Expression, UntilExpression(from))
-	if !ok {
-		return c, false
-	}
-	c.Expression = rest + UntilExpression(to)
-	return c, true
 }
 
 // MinterRole is the role that lets one mint tokens of an account.
@@ -109,13 +98,13 @@ const MinterRole = "roles/iam.serviceAccountTokenCreator"
 
 // MinterBinding lets the operator's member mint tokens of the run's account until
 // the run ends. It goes on the account itself; owner does not include it.
-func (p Plan) MinterBinding(member string) Binding {
-	return Binding{
+func (p Plan) MinterBinding(member string) policy.Binding {
+	return policy.Binding{
 		Role:   MinterRole,
 		Member: member,
-		Condition: Condition{
+		Condition: policy.Condition{
 			Title:      ConditionTitle(p.Run),
-			Expression: UntilExpression(p.Expires),
+			Expression: policy.UntilExpression(p.Expires),
 		},
 	}
 }
@@ -151,7 +140,7 @@ func (p Plan) Notes() []Note {
 	var notes []Note
 	for i, g := range p.Task.Grants {
 		if !g.Bounded() {
-			notes = append(notes, Note{i, "ends with down, not by itself: " + whyUnbounded(g) +
+			notes = append(notes, Note{i, "ends with down, not by itself: " + WhyUnbounded(g) +
 				"; without down, a token minted just before the end works until " +
 				p.WorksUntil(g).Format(time.RFC3339)})
 		}
@@ -165,7 +154,8 @@ func (p Plan) Notes() []Note {
 	return notes
 }
 
-func whyUnbounded(g Grant) string {
+// WhyUnbounded says why a grant that is not [Grant.Bounded] takes no time condition.
+func WhyUnbounded(g Grant) string {
 	switch {
 	case Basic(g.Role):
 		return "basic roles take no conditions"
@@ -175,26 +165,3 @@ func whyUnbounded(g Grant) string {
 		return "legacy bucket roles take no conditions"
 	}
 }
-
-// Ambient returns the bindings of a policy that reach the run's account without
-// naming it: everybody's, and the principal sets that may hold it.
-func Ambient(doc Document) []Binding {
-	var out []Binding
-	for _, b := range doc.Bindings() {
-		if isAmbient(b.Member) {
-			out = append(out, b)
-		}
-	}
-	return out
-}
-
-func isAmbient(member string) bool {
-	switch {
-	case member == "allUsers", member == "allAuthenticatedUsers":
-		return true
-	default:
-		return len(member) > len(principalSets) && member[:len(principalSets)] == principalSets
-	}
-}
-
-const principalSets = "principalSet://cloudresourcemanager.googleapis.com/"

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -31,10 +32,10 @@ func TestBeginAt(t *testing.T) {
 	if p.Run != planned.Run || p.Email != planned.Email || !p.Expires.Equal(ends) {
 		t.Errorf("the plan is %+v", p)
 	}
-	if got, want := p.Edits[0].Bindings[0].Condition.Expression, UntilExpression(ends); got != want {
+	if got, want := p.Edits[0].Bindings[0].Condition.Expression, policy.UntilExpression(ends); got != want {
 		t.Errorf("the condition is %s, want %s", got, want)
 	}
-	if got, want := p.MinterBinding("user:a@example.com").Condition.Expression, UntilExpression(ends); got != want {
+	if got, want := p.MinterBinding("user:a@example.com").Condition.Expression, policy.UntilExpression(ends); got != want {
 		t.Errorf("the minter's condition is %s, want %s", got, want)
 	}
 	m, ok := ParseMark(p.Mark().String())

@@ -2,6 +2,8 @@ package grants
 
 import (
 	"strings"
+
+	"github.com/taskiam/taskiam/internal/policy"
 )
 
 // Tombstone is a deleted service account as policies go on to name it:
@@ -14,7 +16,7 @@ type Tombstone struct {
 // ParseTombstone returns the deleted service account that a member is, and whether it
 // is one.
 func ParseTombstone(member string) (Tombstone, bool) {
-	rest, dead := strings.CutPrefix(member, tombstone+Member(""))
+	rest, dead := strings.CutPrefix(member, policy.DeletedPrefix+policy.Member(""))
 	email, uid, ok := strings.Cut(rest, "?uid=")
 	if !dead || !ok || email == "" || uid == "" {
 		return Tombstone{}, false

@@ -21,6 +21,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/journal/journaltest"
+	"github.com/taskiam/taskiam/internal/policy"
 )
 
 var began = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -36,7 +37,7 @@ func opened(n byte) journal.Opened {
 	}
 }
 
-var binding = journal.Binding{Role: "roles/storage.objectViewer", Member: "serviceAccount:e", Condition: grants.Condition{Title: "t", Expression: "true"}}
+var binding = journal.Binding{Role: "roles/storage.objectViewer", Member: "serviceAccount:e", Condition: policy.Condition{Title: "t", Expression: "true"}}
 
 const bucket = "//storage.googleapis.com/projects/_/buckets/b"
 

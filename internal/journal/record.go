@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/policy"
 )
 
 // Record is one fact about a run. The types in this file are all there are.
@@ -87,17 +88,17 @@ type Edit struct {
 type Binding struct {
 	Role      string           `json:"role"`
 	Member    string           `json:"member"`
-	Condition grants.Condition `json:"condition,omitzero"`
+	Condition policy.Condition `json:"condition,omitzero"`
 }
 
 // BindingOf returns b as the journal keeps it.
-func BindingOf(b grants.Binding) Binding {
+func BindingOf(b policy.Binding) Binding {
 	return Binding{Role: b.Role, Member: b.Member, Condition: b.Condition}
 }
 
 // Grants returns b as policies are edited with it.
-func (b Binding) Grants() grants.Binding {
-	return grants.Binding{Role: b.Role, Member: b.Member, Condition: b.Condition}
+func (b Binding) Grants() policy.Binding {
+	return policy.Binding{Role: b.Role, Member: b.Member, Condition: b.Condition}
 }
 
 // AccountIntended announces the creation of the account that Opened names.

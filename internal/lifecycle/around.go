@@ -8,12 +8,14 @@ import (
 	"sync"
 
 	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/review"
 )
 
 // around is where a plan's resources and its account are, as far as that can be seen.
 type around struct {
-	grants.Surroundings
+	review.Surroundings
 	missing []string
 }
 
@@ -35,9 +37,9 @@ func (a *around) unseen() []string { return slices.Compact(slices.Sorted(slices.
 // around finds, for the plan's resources and the project of its account, what each
 // inherits access from.
 func (e *Engine) around(ctx context.Context, plan grants.Plan) *around {
-	a := &around{Surroundings: grants.Surroundings{
+	a := &around{Surroundings: review.Surroundings{
 		Above: map[resource.Name][]resource.Name{}, Same: map[resource.Name]resource.Name{}, Numbers: map[string]string{},
-		Bindings: map[resource.Name][]grants.Binding{}, Unseen: map[resource.Name][]string{},
+		Bindings: map[resource.Name][]policy.Binding{}, Unseen: map[resource.Name][]string{},
 	}}
 	var (
 		mu   sync.Mutex
@@ -71,7 +73,7 @@ func (e *Engine) around(ctx context.Context, plan grants.Plan) *around {
 		return ends[project]
 	}
 	place := func(name resource.Name, project, unknown string) {
-		above := grants.Containers(name)
+		above := review.Containers(name)
 		self, _, err := resource.Parse("projects/" + project)
 		var chain []resource.Name
 		if project != "" {
@@ -148,7 +150,7 @@ func (e *Engine) readRoles(ctx context.Context, plan grants.Plan, a *around, s *
 		want = map[string]bool{}
 	)
 	for name := range a.Above {
-		for _, source := range grants.EffectiveOn(plan, name, a.Surroundings, s.roles, plan.Began).Sources {
+		for _, source := range review.EffectiveOn(plan, name, a.Surroundings, s.roles, plan.Began).Sources {
 			if _, known := s.roles[source.Binding.Role]; !known {
 				want[source.Binding.Role] = true
 			}
@@ -168,7 +170,7 @@ func (e *Engine) readRoles(ctx context.Context, plan grants.Plan, a *around, s *
 
 // everybodys returns what is held on the plan's resources without any grant, whenever and
 // however.
-func everybodys(plan grants.Plan, effective []grants.Effective, roles map[string]grants.Role) map[resource.Name]map[string]bool {
+func everybodys(plan grants.Plan, effective []review.Effective, roles map[string]grants.Role) map[resource.Name]map[string]bool {
 	out := map[resource.Name]map[string]bool{}
 	for _, e := range effective {
 		held := map[string]bool{}
@@ -238,7 +240,7 @@ func (e *Engine) forecast(ctx context.Context, plan grants.Plan, s *survey) Fore
 	wg.Wait()
 	for _, edit := range plan.Edits {
 		if doc := s.policies[edit.Resource]; doc != nil {
-			if left, ok := grants.MembersLeft(doc, edit.Bindings); ok {
+			if left, ok := policy.MembersLeft(doc, edit.Bindings); ok {
 				f.Members[edit.Resource] = left
 			}
 		}

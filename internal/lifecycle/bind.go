@@ -10,6 +10,7 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/policy"
 )
 
 // readBackWithin bounds the wait for a read to show what was written.
@@ -71,14 +72,14 @@ func (u *ascent) writeWith(ctx context.Context, edit grants.Edit, custom []*cust
 	return u.edit(ctx, policyEdit{
 		doing: "bind", name: edit.Resource, ready: u.created,
 		mend: func(ctx context.Context) error { return u.watchRoles(ctx, custom) },
-		change: func(doc grants.Document) bool {
+		change: func(doc policy.Document) bool {
 			changed := false
 			for _, b := range edit.Bindings {
 				changed = doc.Add(b) || changed
 			}
 			return changed
 		},
-		check:    func(stored grants.Document) error { return survived(stored, edit) },
+		check:    func(stored policy.Document) error { return survived(stored, edit) },
 		dropping: journalDrops(u.journal, edit.Resource),
 		passing:  slices.Concat(invisible, also),
 	})
@@ -86,13 +87,13 @@ func (u *ascent) writeWith(ctx context.Context, edit grants.Edit, custom []*cust
 
 // survived returns an error if a binding came back changed from Google. It must
 // never be claimed that a binding ends when the service has dropped its condition.
-func survived(stored grants.Document, edit grants.Edit) error {
+func survived(stored policy.Document, edit grants.Edit) error {
 	for _, b := range edit.Bindings {
 		if stored.Has(b) {
 			continue
 		}
 		bare := b
-		bare.Condition = grants.Condition{}
+		bare.Condition = policy.Condition{}
 		if !b.Condition.IsZero() && stored.Has(bare) {
 			return fault.New(fault.Precondition, "granting %s on %s: the condition that ends it was dropped by the service", b.Role, edit.Resource)
 		}

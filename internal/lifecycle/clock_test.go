@@ -11,6 +11,7 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/policy"
 )
 
 // The clock of the machine may be wrong: a run ends by the cloud's all the same, it is
@@ -86,7 +87,7 @@ func TestWrongClock(t *testing.T) {
 			if err != nil || !ok || !mark.Expires.Equal(result.Plan.Expires) || mark.Started().Sub(w.server.Now()).Abs() > time.Minute {
 				t.Errorf("%s: the mark is %+v (%v)", name, mark, err)
 			}
-			until := grants.UntilExpression(result.Plan.Expires)
+			until := policy.UntilExpression(result.Plan.Expires)
 			if n := strings.Count(string(w.snapshot()), strings.ReplaceAll(until, `"`, `\"`)); n < 3 {
 				t.Errorf("%s: %d conditions end at %s, want 3 at least", name, n, until)
 			}

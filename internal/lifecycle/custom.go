@@ -14,6 +14,7 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -178,7 +179,7 @@ func (s *survey) named() map[int]string {
 func (s *survey) customOf(edit grants.Edit) []*customRole {
 	var out []*customRole
 	for _, c := range s.custom {
-		if slices.ContainsFunc(edit.Bindings, func(b grants.Binding) bool { return b.Role == c.planned }) {
+		if slices.ContainsFunc(edit.Bindings, func(b policy.Binding) bool { return b.Role == c.planned }) {
 			out = append(out, c)
 		}
 	}

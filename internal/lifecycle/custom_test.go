@@ -15,6 +15,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -230,7 +231,7 @@ func TestSweepRoles(t *testing.T) {
 		must(t, err)
 		doc, err := w.other().ReadPolicy(t.Context(), on)
 		must(t, err)
-		doc.Add(grants.Binding{Role: role, Member: "user:mara@acme.example"})
+		doc.Add(policy.Binding{Role: role, Member: "user:mara@acme.example"})
 		_, err = w.other().WritePolicy(t.Context(), on, doc)
 		must(t, err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/review"
 )
 
 // Health is how something is that a run depends on.
@@ -196,8 +197,8 @@ func disabledService(err error) bool {
 }
 
 // bindingNeeds returns what is needed on the resources of a task.
-func bindingNeeds(t grants.Task) []grants.Need {
-	return slices.DeleteFunc(grants.OperatorNeeds(t), func(n grants.Need) bool { return n.Purpose != grants.ForBinding })
+func bindingNeeds(t grants.Task) []review.Need {
+	return slices.DeleteFunc(review.OperatorNeeds(t), func(n review.Need) bool { return n.Purpose != review.ForBinding })
 }
 
 // minimal is the command that prints the role which holds what is lacking.
@@ -206,7 +207,7 @@ func (p Patient) minimal() string {
 }
 
 // examineResource asks whether the operator may bind on a resource.
-func (x *examination) examineResource(ctx context.Context, p Patient, need grants.Need) Finding {
+func (x *examination) examineResource(ctx context.Context, p Patient, need review.Need) Finding {
 	f := Finding{About: "task " + p.Task.Name, What: "binding on " + need.On.String(), Health: Healthy, Says: "allowed"}
 	asked := need.On
 	if need.On.Type().API.TestPath == "" {
@@ -272,7 +273,7 @@ func (x *examination) examineProjects(ctx context.Context, patients []Patient, s
 		hosts[host] = append(hosts[host], i)
 		want(host, "iam.googleapis.com")
 		want(host, "cloudresourcemanager.googleapis.com")
-		if slices.ContainsFunc(grants.OperatorNeeds(p.Task), func(n grants.Need) bool { return slices.Contains(n.Permissions, mintPermission) }) {
+		if slices.ContainsFunc(review.OperatorNeeds(p.Task), func(n review.Need) bool { return slices.Contains(n.Permissions, mintPermission) }) {
 			want(host, "iamcredentials.googleapis.com")
 		}
 		for _, n := range bindingNeeds(p.Task) {
@@ -328,8 +329,8 @@ func (e *Engine) homeOf(ctx context.Context, name resource.Name) string {
 
 // OperatorAccess returns the least that a member needs who is to be the operator of the
 // tasks. For a bucket it asks the cloud in which project it is.
-func (e *Engine) OperatorAccess(ctx context.Context, tasks []grants.Task, member string) grants.OperatorAccess {
-	return grants.NewOperatorAccess(tasks, member, func(n resource.Name) string { return e.homeOf(ctx, n) })
+func (e *Engine) OperatorAccess(ctx context.Context, tasks []grants.Task, member string) review.OperatorAccess {
+	return review.NewOperatorAccess(tasks, member, func(n resource.Name) string { return e.homeOf(ctx, n) })
 }
 
 func (x *examination) examineServices(ctx context.Context, project string, services []string) Finding {
@@ -374,7 +375,7 @@ func (x *examination) examineConstraints(ctx context.Context, project string, ho
 	if len(hosted) > 0 {
 		names = append(names, noAccounts, noAccountsManaged, noUploads, noUploadsManaged, noKeys, keyHours)
 	}
-	found := make([]grants.Constraint, len(names))
+	found := make([]review.Constraint, len(names))
 	errs := make([]error, len(names))
 	var wg sync.WaitGroup
 	for i, name := range names {
@@ -391,7 +392,7 @@ func (x *examination) examineConstraints(ctx context.Context, project string, ho
 		}
 		return []Finding{f}
 	}
-	in := map[string]grants.Constraint{}
+	in := map[string]review.Constraint{}
 	for i, name := range names {
 		if found[i].Enforced {
 			in[name] = found[i]
@@ -433,7 +434,7 @@ func (x *examination) examineConstraints(ctx context.Context, project string, ho
 }
 
 // refusesKeys says what an organisation policy on keys means for a task.
-func refusesKeys(t grants.Task, name string, c grants.Constraint) (health Health, says string, mend []string) {
+func refusesKeys(t grants.Task, name string, c review.Constraint) (health Health, says string, mend []string) {
 	kinds := deliveries(t)
 	at := slices.Index(kinds, grants.DeliverKey)
 	if at < 0 {
@@ -461,7 +462,7 @@ func refusesKeys(t grants.Task, name string, c grants.Constraint) (health Health
 
 // examineDomains says whether accounts of the tasks' hosts may be members in a project in
 // which an organisation policy lists who may: those of its own organisation pass.
-func (x *examination) examineDomains(ctx context.Context, f Finding, project string, c grants.Constraint, patients []Patient) []Finding {
+func (x *examination) examineDomains(ctx context.Context, f Finding, project string, c review.Constraint, patients []Patient) []Finding {
 	f.Says = "constraints/" + memberDomains + " allows members of " + strings.Join(c.Allowed, ", ") + " alone"
 	root := func(project string) (string, bool) {
 		above, err := x.Cloud.Ancestors(ctx, project)
@@ -475,7 +476,7 @@ func (x *examination) examineDomains(ctx context.Context, f Finding, project str
 	var done []string
 	for _, p := range patients {
 		host := p.Task.Project
-		touches := host == project || slices.ContainsFunc(bindingNeeds(p.Task), func(n grants.Need) bool { return n.On.Project() == project })
+		touches := host == project || slices.ContainsFunc(bindingNeeds(p.Task), func(n review.Need) bool { return n.On.Project() == project })
 		if !touches || slices.Contains(done, host) {
 			continue
 		}

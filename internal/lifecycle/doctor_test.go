@@ -15,6 +15,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/review"
 )
 
 const (
@@ -286,9 +287,9 @@ func TestOperatorPermissionsExist(t *testing.T) {
 		exist := true
 		name := parse(t, typ.Example)
 		task := grants.Task{Project: "p", Grants: []grants.Grant{{Role: "roles/viewer", Resource: name}, {Role: "roles/some.role", Resource: name}}}
-		for _, n := range grants.OperatorNeeds(task) {
+		for _, n := range review.OperatorNeeds(task) {
 			for _, p := range n.Permissions {
-				exist = exist && (n.Purpose != grants.ForBinding || known[p])
+				exist = exist && (n.Purpose != review.ForBinding || known[p])
 			}
 		}
 		if unheld := slices.Contains(heldByNoRole, typ.ID); exist == unheld {

@@ -12,6 +12,7 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -451,7 +452,7 @@ func (d *descent) unbind(ctx context.Context, name resource.Name) bool {
 	ok := d.try("unbind", on, func() error {
 		err := d.edit(ctx, policyEdit{
 			doing: "unbind", name: name, ready: d.disabled,
-			change: func(doc grants.Document) bool {
+			change: func(doc policy.Document) bool {
 				seen = d.target.removeFrom(doc, d.account.UniqueID)
 				return seen
 			},

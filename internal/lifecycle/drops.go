@@ -3,8 +3,8 @@ package lifecycle
 import (
 	"errors"
 
-	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -13,11 +13,11 @@ import (
 type Drop struct {
 	// Resource is a full resource name.
 	Resource string
-	Binding  grants.Binding
+	Binding  policy.Binding
 }
 
 // dropRecords says that the next write leaves entries out, or, with done, that it did.
-func dropRecords(name resource.Name, drops []grants.Binding, done bool) []journal.Record {
+func dropRecords(name resource.Name, drops []policy.Binding, done bool) []journal.Record {
 	out := make([]journal.Record, len(drops))
 	for i, b := range drops {
 		out[i] = journal.DropIntended{Resource: name.Full(), Binding: journal.BindingOf(b)}
@@ -29,13 +29,13 @@ func dropRecords(name resource.Name, drops []grants.Binding, done bool) []journa
 }
 
 // journalDrops returns a policyEdit's dropping that tells the journal.
-func journalDrops(j *journal.Journal, name resource.Name) func([]grants.Binding, bool) error {
-	return func(drops []grants.Binding, done bool) error { return j.Append(dropRecords(name, drops, done)...) }
+func journalDrops(j *journal.Journal, name resource.Name) func([]policy.Binding, bool) error {
+	return func(drops []policy.Binding, done bool) error { return j.Append(dropRecords(name, drops, done)...) }
 }
 
 // drop tells the edit's owner what its write leaves out, and whoever watches once it
 // is so.
-func (t *try) drop(drops []grants.Binding, done bool) error {
+func (t *try) drop(drops []policy.Binding, done bool) error {
 	if len(drops) == 0 || t.dropping == nil {
 		return nil
 	}
@@ -49,8 +49,8 @@ func (t *try) drop(drops []grants.Binding, done bool) error {
 
 // dropped keeps what the teardown's write of a policy leaves out. A teardown goes on
 // whether or not that can be recorded.
-func (d *descent) dropped(name resource.Name) func([]grants.Binding, bool) error {
-	return func(drops []grants.Binding, done bool) error {
+func (d *descent) dropped(name resource.Name) func([]policy.Binding, bool) error {
+	return func(drops []policy.Binding, done bool) error {
 		d.record(dropRecords(name, drops, done)...)
 		if !done {
 			return nil

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/taskiam/taskiam/internal/fault"
-	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -44,13 +44,13 @@ type policyEdit struct {
 	// ready is closed when the policy may be written. It may be read before.
 	ready <-chan struct{}
 	// change changes the policy, and reports whether it did.
-	change func(grants.Document) bool
+	change func(policy.Document) bool
 	// check sees what Google says it stored; it may be nil.
-	check func(stored grants.Document) error
+	check func(stored policy.Document) error
 	// dropping is told of the deleted members that the write leaves out beside the change:
 	// once before it, when an error keeps it from being made, and once, with done, after
 	// it. It may be nil where no document drops any.
-	dropping func(drops []grants.Binding, done bool) error
+	dropping func(drops []policy.Binding, done bool) error
 	// passing are the kinds of error that go away by themselves, such as those on an
 	// account that is not seen everywhere yet. They are waited for within visibleWithin.
 	passing []fault.Kind
@@ -192,7 +192,7 @@ func (t *try) turn(ctx context.Context) (*journal.Turn, error) {
 }
 
 // readIn reads the policy. With an error the turn is over.
-func (t *try) readIn(ctx context.Context, turn *journal.Turn) (grants.Document, error) {
+func (t *try) readIn(ctx context.Context, turn *journal.Turn) (policy.Document, error) {
 	begun := t.Now()
 	doc, err := t.Cloud.TryReadPolicy(ctx, t.name)
 	t.read = t.Now()
@@ -205,7 +205,7 @@ func (t *try) readIn(ctx context.Context, turn *journal.Turn) (grants.Document, 
 
 // writeIn changes the policy and writes it, if there is something to change. The turn is
 // over then.
-func (t *try) writeIn(ctx context.Context, turn *journal.Turn, doc grants.Document) error {
+func (t *try) writeIn(ctx context.Context, turn *journal.Turn, doc policy.Document) error {
 	if !t.change(doc) {
 		turn.End()
 		return nil

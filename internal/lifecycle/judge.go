@@ -5,16 +5,18 @@ import (
 
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/review"
 )
 
 func newSurvey(plan grants.Plan) *survey {
 	return &survey{
 		plan:     plan,
 		roles:    map[string]grants.Role{},
-		policies: map[resource.Name]grants.Document{},
+		policies: map[resource.Name]policy.Document{},
 		unread:   map[resource.Name]error{},
-		seen: grants.Seen{
+		seen: review.Seen{
 			Unreadable: map[string]bool{}, Uniform: map[resource.Name]bool{}, Ungrantable: map[int]bool{},
 			Candidates: map[resource.Name][]grants.Role{}, Ambient: map[resource.Name]map[string]bool{},
 		},
@@ -25,10 +27,10 @@ func newSurvey(plan grants.Plan) *survey {
 func (s *survey) judge() {
 	task := s.plan.Task
 	s.seen.Roles = s.roles
-	s.findings = grants.Findings(task, s.seen)
+	s.findings = review.Findings(task, s.seen)
 	for _, f := range s.findings {
 		// What cannot be bound was refused with what Google said.
-		if f.Stops() && f.Name != grants.NotGrantable {
+		if f.Stops() && f.Name != review.NotGrantable {
 			g := task.Grants[f.Grant]
 			s.refusals = append(s.refusals, fault.WithHint(
 				fault.New(fault.Precondition, "granting %s on %s (grant %d): %s: %s", g.Gives(), g.Resource, f.Grant+1, f.Name, f.Why),

@@ -14,7 +14,9 @@ import (
 
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/review"
 	"github.com/taskiam/taskiam/internal/secret"
 )
 
@@ -42,12 +44,12 @@ type Keys interface {
 // version that its document was read as, and is a [fault.Conflict] if there is
 // another one meanwhile.
 type Policies interface {
-	ReadPolicy(ctx context.Context, name resource.Name) (grants.Document, error)
-	WritePolicy(ctx context.Context, name resource.Name, doc grants.Document) (grants.Document, error)
+	ReadPolicy(ctx context.Context, name resource.Name) (policy.Document, error)
+	WritePolicy(ctx context.Context, name resource.Name, doc policy.Document) (policy.Document, error)
 	// TryReadPolicy and TryWritePolicy are the same, tried once: for who keeps others
 	// from the policy, and is not to wait meanwhile.
-	TryReadPolicy(ctx context.Context, name resource.Name) (grants.Document, error)
-	TryWritePolicy(ctx context.Context, name resource.Name, doc grants.Document) (grants.Document, error)
+	TryReadPolicy(ctx context.Context, name resource.Name) (policy.Document, error)
+	TryWritePolicy(ctx context.Context, name resource.Name, doc policy.Document) (policy.Document, error)
 }
 
 // Catalog describes what is there: what would be refused for good, and what would be
@@ -95,7 +97,7 @@ type Settings interface {
 	// EnabledServices returns those of the services that are enabled in a project.
 	EnabledServices(ctx context.Context, project string, services []string) ([]string, error)
 	// Constraint returns what a constraint of organisation policies comes to in a project.
-	Constraint(ctx context.Context, project, name string) (grants.Constraint, error)
+	Constraint(ctx context.Context, project, name string) (review.Constraint, error)
 }
 
 // Cloud is Google Cloud as the operator sees it.

@@ -19,6 +19,7 @@ import (
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/journal/journaltest"
 	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -573,7 +574,7 @@ func TestForeignTombstonesStay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		doc.Add(grants.Binding{Role: "roles/secretmanager.viewer", Member: other.Member()})
+		doc.Add(policy.Binding{Role: "roles/secretmanager.viewer", Member: other.Member()})
 		if _, err := e.Cloud.WritePolicy(ctx, secret, doc); err != nil {
 			t.Fatal(err)
 		}

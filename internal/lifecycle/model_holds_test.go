@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/taskiam/taskiam/internal/emulator"
-	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -119,17 +119,17 @@ var asked = []struct {
 // a run has too, one that differs in the condition alone, one of another role.
 var neighbours = []struct {
 	resource string
-	binding  grants.Binding
+	binding  policy.Binding
 }{
-	{"projects/acme-agents/topics/reports", grants.Binding{Role: "roles/pubsub.publisher"}},
-	{"projects/acme-agents/secrets/api-key", grants.Binding{Role: "roles/secretmanager.secretAccessor"}},
-	{"projects/acme-agents/secrets/api-key", grants.Binding{
+	{"projects/acme-agents/topics/reports", policy.Binding{Role: "roles/pubsub.publisher"}},
+	{"projects/acme-agents/secrets/api-key", policy.Binding{Role: "roles/secretmanager.secretAccessor"}},
+	{"projects/acme-agents/secrets/api-key", policy.Binding{
 		Role:      "roles/secretmanager.secretAccessor",
-		Condition: grants.Condition{Title: "this century", Expression: `request.time < timestamp("2100-01-01T00:00:00Z")`},
+		Condition: policy.Condition{Title: "this century", Expression: `request.time < timestamp("2100-01-01T00:00:00Z")`},
 	}},
-	{"projects/acme-agents/secrets/api-key", grants.Binding{Role: "roles/secretmanager.viewer"}},
-	{"gs://acme-reports", grants.Binding{Role: "roles/storage.objectViewer"}},
-	{"bq://acme-data.sales", grants.Binding{Role: "roles/bigquery.dataViewer"}},
+	{"projects/acme-agents/secrets/api-key", policy.Binding{Role: "roles/secretmanager.viewer"}},
+	{"gs://acme-reports", policy.Binding{Role: "roles/storage.objectViewer"}},
+	{"bq://acme-data.sales", policy.Binding{Role: "roles/bigquery.dataViewer"}},
 }
 
 func neighbourMember(which int) string { return fmt.Sprintf("user:neighbour%d@acme.example", which) }

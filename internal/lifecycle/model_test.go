@@ -26,6 +26,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 	"github.com/taskiam/taskiam/internal/secret"
 )
@@ -158,8 +159,8 @@ func newHistory(t *testing.T, seed uint64) *history {
 		t.Fatal(err)
 	}
 	h.lookAlike = alike.Email
-	h.write(neighbours[0].resource, func(doc grants.Document) {
-		doc.Add(grants.Binding{Role: neighbours[0].binding.Role, Member: alike.Member()})
+	h.write(neighbours[0].resource, func(doc policy.Document) {
+		doc.Add(policy.Binding{Role: neighbours[0].binding.Role, Member: alike.Member()})
 	})
 	h.before = m.snapshot()
 	for _, m := range h.machines {
@@ -585,7 +586,7 @@ func (h *history) toggle(which int) {
 	present := h.present[which]
 	h.mu.Unlock()
 	h.tell("neighbour %d is there: %t", which, present)
-	h.write(n.resource, func(doc grants.Document) {
+	h.write(n.resource, func(doc policy.Document) {
 		if present {
 			doc.Add(n.binding)
 		} else {
@@ -595,7 +596,7 @@ func (h *history) toggle(which int) {
 }
 
 // write has a neighbour change a policy.
-func (h *history) write(on string, change func(grants.Document)) {
+func (h *history) write(on string, change func(policy.Document)) {
 	name, _, err := resource.Parse(on)
 	if err != nil {
 		h.t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -33,7 +34,7 @@ func TestNeighbourBetweenReadAndWrite(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			b := grants.Binding{Role: roleFor(plan, name), Member: "user:ana@acme.example"}
+			b := policy.Binding{Role: roleFor(plan, name), Member: "user:ana@acme.example"}
 			if add != doc.Has(b) {
 				if add {
 					doc.Add(b)
@@ -73,7 +74,7 @@ func TestNeighbourBetweenReadAndWrite(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !doc.Has(grants.Binding{Role: roleFor(plan, edit.Resource), Member: "user:ana@acme.example"}) {
+			if !doc.Has(policy.Binding{Role: roleFor(plan, edit.Resource), Member: "user:ana@acme.example"}) {
 				t.Errorf("%s: what the neighbour wrote meanwhile is gone", edit.Resource)
 			}
 			for _, b := range edit.Bindings {

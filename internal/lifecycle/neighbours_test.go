@@ -21,6 +21,7 @@ import (
 	"github.com/taskiam/taskiam/internal/emulator"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -302,7 +303,7 @@ func TestNeighboursAreUnhurt(t *testing.T) {
 func TestDeletedMembersOfADataset(t *testing.T) {
 	t.Parallel()
 	dataset := special{name: "bq://acme-data.sales", role: "roles/bigquery.dataViewer"}
-	setup := func(t *testing.T) (*world, grants.Binding, string) {
+	setup := func(t *testing.T) (*world, policy.Binding, string) {
 		w := newSeededWorld(t, "[[service_account]]\nproject = \"acme-agents\"\nid = \"doomed\"\n")
 		w.crowd(dataset)
 		name := dataset.parsed(t)
@@ -334,7 +335,7 @@ func TestDeletedMembersOfADataset(t *testing.T) {
 		source := neighboursManifest(t, []special{dataset})
 		e := w.engine()
 		preview, err := e.Preview(t.Context(), w.plan(e, source))
-		if err != nil || !slices.Equal(preview.Dropped[name], []grants.Binding{dead}) {
+		if err != nil || !slices.Equal(preview.Dropped[name], []policy.Binding{dead}) {
 			t.Fatalf("plan drops %v, %v", preview.Dropped, err)
 		}
 		_, plan := w.up(source)

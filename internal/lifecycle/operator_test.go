@@ -25,7 +25,9 @@ import (
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/manifest"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/review"
 	"github.com/taskiam/taskiam/internal/secret"
 )
 
@@ -123,7 +125,7 @@ func parseTask(t *testing.T, source string) grants.Task {
 
 // empower makes the roles and binds them, as the company's operator, but for one
 // permission of one role.
-func (w *world) empower(a grants.OperatorAccess, role, without string) {
+func (w *world) empower(a review.OperatorAccess, role, without string) {
 	w.t.Helper()
 	e := w.engine()
 	_, token := w.server.Operator()
@@ -153,7 +155,7 @@ func (w *world) empower(a grants.OperatorAccess, role, without string) {
 }
 
 // bind adds a binding to a policy.
-func bind(ctx context.Context, cloud lifecycle.Policies, on resource.Name, b grants.Binding) error {
+func bind(ctx context.Context, cloud lifecycle.Policies, on resource.Name, b policy.Binding) error {
 	doc, err := cloud.ReadPolicy(ctx, on)
 	if err != nil {
 		return err
@@ -234,7 +236,7 @@ func TestLeastRole(t *testing.T) {
 	for _, source := range inEveryWay() {
 		tasks = append(tasks, parseTask(t, source))
 	}
-	access := func(w *world) grants.OperatorAccess {
+	access := func(w *world) review.OperatorAccess {
 		return w.engine().OperatorAccess(t.Context(), tasks, freshMember)
 	}
 	var log bytes.Buffer
@@ -319,38 +321,38 @@ func TestFence(t *testing.T) {
 		"bucket": "roles/storage.admin", "dataset": "roles/bigquery.dataOwner", "secret": "roles/secretmanager.admin", "topic": "roles/pubsub.admin",
 		"subscription": "roles/pubsub.admin", "project": "roles/resourcemanager.projectIamAdmin", "service account": "roles/iam.serviceAccountTokenCreator",
 	}
-	seen := map[grants.Fence]int{}
+	seen := map[review.Fence]int{}
 	for _, b := range a.Bindings {
-		if b.Fence == grants.FenceNotNeeded {
+		if b.Fence == review.FenceNotNeeded {
 			continue
 		}
 		seen[b.Fence]++
 		role := others[b.Resource.Type().Kind]
-		err := bind(t.Context(), fresh.Cloud, b.Resource, grants.Binding{Role: role, Member: freshMember})
-		if refused := fault.Is(err, fault.Denied); refused != (b.Fence == grants.FenceHolds) || err != nil && !refused {
+		err := bind(t.Context(), fresh.Cloud, b.Resource, policy.Binding{Role: role, Member: freshMember})
+		if refused := fault.Is(err, fault.Denied); refused != (b.Fence == review.FenceHolds) || err != nil && !refused {
 			t.Errorf("the fence on %s %s, and binding %s: %v", b.Resource, b.Fence, role, err)
 		}
-		if b.Fence != grants.FenceRefused {
+		if b.Fence != review.FenceRefused {
 			continue
 		}
 		// The same role on the project above, with a fence: the topic would be out of reach.
 		w := newFreshWorld(t, nil)
-		w.empower(grants.OperatorAccess{Roles: a.Roles}, "", "")
+		w.empower(review.OperatorAccess{Roles: a.Roles}, "", "")
 		above, _, err := resource.Parse("projects/" + b.Resource.Project())
 		if err != nil {
 			t.Fatal(err)
 		}
 		fenced := b.Binding
-		fenced.Condition = grants.Condition{Title: grants.FenceTitle, Expression: grants.FenceExpression([]string{"roles/pubsub.publisher", "roles/pubsub.subscriber"})}
+		fenced.Condition = policy.Condition{Title: review.FenceTitle, Expression: review.FenceExpression([]string{"roles/pubsub.publisher", "roles/pubsub.subscriber"})}
 		if err := bind(t.Context(), w.engine().Cloud, above, fenced); err != nil {
 			t.Fatal(err)
 		}
-		err = bind(t.Context(), w.engineOf(freshToken).Cloud, b.Resource, grants.Binding{Role: "roles/pubsub.publisher", Member: freshMember})
+		err = bind(t.Context(), w.engineOf(freshToken).Cloud, b.Resource, policy.Binding{Role: "roles/pubsub.publisher", Member: freshMember})
 		if !fault.Is(err, fault.Denied) {
 			t.Errorf("a fence on %s is not refused: %v", b.Resource, err)
 		}
 	}
-	if want := map[grants.Fence]int{grants.FenceHolds: 5, grants.FenceIgnored: 1, grants.FenceRefused: 2}; !cmp.Equal(seen, want) {
+	if want := map[review.Fence]int{review.FenceHolds: 5, review.FenceIgnored: 1, review.FenceRefused: 2}; !cmp.Equal(seen, want) {
 		t.Errorf("fences: %v, want %v", seen, want)
 	}
 }

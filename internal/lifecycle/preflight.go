@@ -11,19 +11,21 @@ import (
 
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/review"
 )
 
 // The permissions that an operator needs on the project that hosts the accounts.
 var (
-	hostPermissions = grants.AccountPermissions
-	keyPermissions  = grants.KeyPermissions
+	hostPermissions = review.AccountPermissions
+	keyPermissions  = review.KeyPermissions
 )
 
 const (
-	mintPermission    = grants.MintPermission
-	mintIDPermission  = grants.MintIDPermission
-	letMintPermission = grants.LetMintPermission
+	mintPermission    = review.MintPermission
+	mintIDPermission  = review.MintIDPermission
+	letMintPermission = review.LetMintPermission
 )
 
 // survey is what is known of the cloud before the first write.
@@ -33,7 +35,7 @@ type survey struct {
 	plan     grants.Plan
 	roles    map[string]grants.Role // the roles of the plan that could be read
 	custom   []*customRole          // those that lists of permissions come to
-	policies map[resource.Name]grants.Document
+	policies map[resource.Name]policy.Document
 	// mints says that the operator may mint tokens of every account in the host project.
 	mints bool
 	// deliver has those of the plan's deliveries that the operator may make.
@@ -47,8 +49,8 @@ type survey struct {
 	// refusals is every lasting reason why the plan cannot be carried out.
 	refusals []error
 	// seen is what its grants are judged by, and findings what came of that.
-	seen     grants.Seen
-	findings []grants.Finding
+	seen     review.Seen
+	findings []review.Finding
 }
 
 // survey reads, side by side, all that a plan depends on. The error is one that
@@ -159,11 +161,11 @@ func (e *Engine) survey(ctx context.Context, plan grants.Plan) (*survey, error) 
 	return s, errors.Join(fatal...)
 }
 
-func predefined(b grants.Binding) bool { return strings.HasPrefix(b.Role, "roles/") }
+func predefined(b policy.Binding) bool { return strings.HasPrefix(b.Role, "roles/") }
 
 func namesPredefined(edit grants.Edit) bool { return slices.ContainsFunc(edit.Bindings, predefined) }
 
-func conditional(b grants.Binding) bool { return !b.Condition.IsZero() }
+func conditional(b policy.Binding) bool { return !b.Condition.IsZero() }
 
 func lastPart(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
 

@@ -7,7 +7,9 @@ import (
 	"sync"
 
 	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/review"
 )
 
 // Preview is what `plan` reports: what an up would meet.
@@ -24,13 +26,13 @@ type Preview struct {
 	// them and the account, as far as it can be seen.
 	Ambient []AmbientAccess
 	// Dropped is what of others' deleted members the writes would leave out, by resource.
-	Dropped map[resource.Name][]grants.Binding
+	Dropped map[resource.Name][]policy.Binding
 	// Unseen names, in words, what is above a resource and cannot be found.
 	Unseen []string
 	// Findings is what is to be said of each grant, by grant and the gravest first.
-	Findings []grants.Finding
+	Findings []review.Finding
 	// Effective is what the account could do, on the plan's resources and all above them.
-	Effective []grants.Effective
+	Effective []review.Effective
 	Forecast  Forecast
 	// Refusals is every reason why up would refuse.
 	Refusals []error
@@ -44,8 +46,8 @@ type AmbientAccess struct {
 	Resource resource.Name
 	// Known is false where the policy cannot be read: then there may be anything.
 	Known    bool
-	Bindings []grants.Binding
-	all      []grants.Binding // those that are by name included
+	Bindings []policy.Binding
+	all      []policy.Binding // those that are by name included
 }
 
 // Preview looks at what an up of the plan would meet, and writes nothing.
@@ -60,7 +62,7 @@ func (e *Engine) Preview(ctx context.Context, plan grants.Plan) (*Preview, error
 		e.warnOfClock(s.ahead, "a run ends by the cloud's")
 	}
 	p := &Preview{Plan: plan, Operator: s.operator, Roles: s.roles, Custom: s.customRoles(), Refusals: s.refusals, Calls: calls(plan, s),
-		Dropped: map[resource.Name][]grants.Binding{}}
+		Dropped: map[resource.Name][]policy.Binding{}}
 	for name, doc := range s.policies {
 		p.Dropped[name] = doc.Dropped()
 	}
@@ -74,11 +76,11 @@ func (e *Engine) Preview(ctx context.Context, plan grants.Plan) (*Preview, error
 	}
 	e.readRoles(ctx, plan, around, s)
 	for _, name := range names {
-		p.Effective = append(p.Effective, grants.EffectiveOn(plan, name, around.Surroundings, s.roles, e.Cloud.Clock()))
+		p.Effective = append(p.Effective, review.EffectiveOn(plan, name, around.Surroundings, s.roles, e.Cloud.Clock()))
 	}
 	s.seen.Ambient = everybodys(plan, p.Effective, s.roles)
 	s.seen.Candidates, s.seen.Thorough = e.candidates(ctx, plan), true
-	p.Findings = grants.Findings(plan.Task, s.seen)
+	p.Findings = review.Findings(plan.Task, s.seen)
 	p.Forecast = e.forecast(ctx, plan, s)
 	return p, nil
 }
@@ -97,7 +99,7 @@ func (e *Engine) ambient(ctx context.Context, names []resource.Name, s *survey) 
 					return
 				}
 			}
-			out[i] = AmbientAccess{Resource: n, Known: true, Bindings: grants.Ambient(doc), all: doc.Bindings()}
+			out[i] = AmbientAccess{Resource: n, Known: true, Bindings: policy.Ambient(doc), all: doc.Bindings()}
 		})
 	}
 	wg.Wait()

@@ -12,6 +12,8 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/policy"
+	"github.com/taskiam/taskiam/internal/review"
 )
 
 // answersInARow is how many answers have to agree before a grant counts as proved.
@@ -53,7 +55,7 @@ func (u *ascent) proveNone(context.Context) <-chan error {
 	return out
 }
 
-func (u *ascent) prove(ctx context.Context, edit grants.Edit, b grants.Binding, grant int) error {
+func (u *ascent) prove(ctx context.Context, edit grants.Edit, b policy.Binding, grant int) error {
 	state := GrantState{Grant: grant}
 	u.grants[grant] = GrantState{Grant: grant, State: journal.NotReady, Why: notAsked}
 	if after(ctx, u.bound[edit.Resource]) != nil || after(ctx, u.armed) != nil {
@@ -74,12 +76,12 @@ func (u *ascent) prove(ctx context.Context, edit grants.Edit, b grants.Binding, 
 }
 
 // provable returns the permissions to ask about, or why asking proves nothing.
-func (u *ascent) provable(edit grants.Edit, b grants.Binding) (permissions []string, why string) {
+func (u *ascent) provable(edit grants.Edit, b policy.Binding) (permissions []string, why string) {
 	typ := edit.Resource.Type()
 	if typ.API.TestPath == "" {
 		return nil, typ.A() + " has no testIamPermissions"
 	}
-	if !b.Condition.IsZero() && !grants.Holds(b.Condition.Expression, edit.Resource, u.Cloud.Clock()) {
+	if !b.Condition.IsZero() && !review.Holds(b.Condition.Expression, edit.Resource, u.Cloud.Clock()) {
 		return nil, fmt.Sprintf("its condition is not true of the %s itself now", typ.Kind)
 	}
 	role, ok := u.survey.roles[b.Role]

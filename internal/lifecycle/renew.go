@@ -13,6 +13,7 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 	"github.com/taskiam/taskiam/internal/secret"
 )
@@ -115,7 +116,7 @@ type move struct {
 	resource resource.Name
 	// bindings end at from, and are to end at another time. By now they may end at any
 	// of ends: an earlier renewal may have been cut off.
-	bindings []grants.Binding
+	bindings []policy.Binding
 	from     time.Time
 	ends     []time.Time
 	// journalled is false for what lets the operator mint, which vanishes with the account.
@@ -133,14 +134,14 @@ func (m *move) at(t time.Time) grants.Edit {
 	return edit
 }
 
-func (m *move) moved(b grants.Binding, to time.Time) grants.Binding {
+func (m *move) moved(b policy.Binding, to time.Time) policy.Binding {
 	b.Condition, _ = b.Condition.Moved(m.from, to)
 	return b
 }
 
 // apply makes the bindings in a policy end at a time, and reports whether that changed it.
 // Those that are not there at all are missing. They stay so: whoever took them away meant it.
-func (m *move) apply(doc grants.Document, to time.Time) (changed bool, missing []grants.Binding) {
+func (m *move) apply(doc policy.Document, to time.Time) (changed bool, missing []policy.Binding) {
 	for _, b := range m.bindings {
 		want := m.moved(b, to)
 		there := doc.Has(want)
@@ -159,7 +160,7 @@ func (m *move) apply(doc grants.Document, to time.Time) (changed bool, missing [
 }
 
 // gone is the error for bindings that are not there any more.
-func (x *extension) gone(m *move, missing []grants.Binding) error {
+func (x *extension) gone(m *move, missing []policy.Binding) error {
 	return fault.WithHint(fault.New(fault.Precondition, "renewing %s on %s: somebody has taken it away from run %s, and it is not bound anew",
 		missing[0].Role, m.resource, x.run.ID()), "taskiam down "+string(x.run.ID()))
 }
@@ -409,16 +410,16 @@ func (x *extension) move(ctx context.Context, m *move, to time.Time) error {
 				return err
 			}
 		}
-		var missing []grants.Binding
+		var missing []policy.Binding
 		err := x.edit(ctx, policyEdit{
 			doing: "move the end on", name: m.resource, ready: x.marked,
-			change: func(doc grants.Document) (changed bool) {
+			change: func(doc policy.Document) (changed bool) {
 				changed, missing = m.apply(doc, to)
 				changed = changed && len(missing) == 0
 				m.touched = m.touched || changed
 				return changed
 			},
-			check:    func(stored grants.Document) error { return survived(stored, edit) },
+			check:    func(stored policy.Document) error { return survived(stored, edit) },
 			dropping: journalDrops(x.journal, m.resource),
 		})
 		if err == nil && len(missing) > 0 {

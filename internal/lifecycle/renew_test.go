@@ -14,6 +14,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/policy"
 )
 
 // A renewal moves the end of all that ends by itself, and of nothing else: before the old
@@ -41,12 +42,12 @@ func TestRenew(t *testing.T) {
 					t.Errorf("the mark is %q (%v)", account.Description, err)
 				}
 				snapshot := string(w.snapshot())
-				if old := strings.ReplaceAll(grants.UntilExpression(plan.Expires), `"`, `\"`); strings.Contains(snapshot, old) {
+				if old := strings.ReplaceAll(policy.UntilExpression(plan.Expires), `"`, `\"`); strings.Contains(snapshot, old) {
 					t.Error("something ends when the run was to end")
 				}
 				for _, b := range renewal.Run.Bindings {
 					bounded := b.Binding.Condition.Expression != ""
-					if current := strings.Contains(b.Binding.Condition.Expression, grants.UntilExpression(ends)); bounded && current != b.Effect.Standing() {
+					if current := strings.Contains(b.Binding.Condition.Expression, policy.UntilExpression(ends)); bounded && current != b.Effect.Standing() {
 						t.Errorf("%s on %s is %q in the journal", b.Binding.Condition.Expression, b.Resource, b.Effect)
 					}
 				}

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/taskiam/taskiam/internal/fault"
-	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/policy"
 )
 
 // undo takes back what a renewal did before it failed, so that the old end stands.
@@ -83,15 +83,15 @@ func (x *extension) moveBack(ctx context.Context, m *move, to time.Time) error {
 	m.ends = append(slices.Clone(m.ends), x.expires)
 	records := x.movedRecords(m, to)
 	if m.touched || !x.run.Renewing().IsZero() { // there may be something of an earlier renewal, too
-		var missing []grants.Binding
+		var missing []policy.Binding
 		err := x.edit(ctx, policyEdit{
 			doing: "undo the renewal", name: m.resource, ready: x.marked,
-			change: func(doc grants.Document) (changed bool) {
+			change: func(doc policy.Document) (changed bool) {
 				changed, missing = m.apply(doc, to)
 				return changed
 			},
 			dropping: journalDrops(x.journal, m.resource),
-			check: func(stored grants.Document) error {
+			check: func(stored policy.Document) error {
 				if len(missing) > 0 {
 					return nil
 				}

@@ -14,6 +14,7 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -297,5 +298,5 @@ func (s *roleSweeper) binds(ctx context.Context, full, role string) (bool, error
 	if err != nil {
 		return false, err
 	}
-	return slices.ContainsFunc(doc.Bindings(), func(b grants.Binding) bool { return b.Role == role }), nil
+	return slices.ContainsFunc(doc.Bindings(), func(b policy.Binding) bool { return b.Role == role }), nil
 }

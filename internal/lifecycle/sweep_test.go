@@ -19,6 +19,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -80,12 +81,12 @@ func (w *world) account(id, description string) grants.Account {
 }
 
 // bind binds by hand.
-func (w *world) bind(on, member string, c grants.Condition) {
+func (w *world) bind(on, member string, c policy.Condition) {
 	w.t.Helper()
 	name, cloud := parse(w.t, on), w.engine().Cloud
 	doc, err := cloud.ReadPolicy(w.t.Context(), name)
 	if err == nil {
-		doc.Add(grants.Binding{Role: "roles/secretmanager.secretAccessor", Member: member, Condition: c})
+		doc.Add(policy.Binding{Role: "roles/secretmanager.secretAccessor", Member: member, Condition: c})
 		_, err = cloud.WritePolicy(w.t.Context(), name, doc)
 	}
 	if err != nil {
@@ -192,7 +193,7 @@ func TestSweepLeavesLookAlikesAlone(t *testing.T) {
 			"ti-robots":                       mark("robots", run),
 		} {
 			a := w.account(id, description)
-			w.bind("projects/acme-agents/secrets/api-key", a.Member(), grants.Condition{})
+			w.bind("projects/acme-agents/secrets/api-key", a.Member(), policy.Condition{})
 		}
 		before := string(w.snapshot())
 		time.Sleep(longAfter)
@@ -229,8 +230,8 @@ func TestSweepOfTombstones(t *testing.T) {
 				// Somebody else's, one with the form of ours, and one with a title that is not its run's.
 				const on = "projects/acme-agents/secrets/api-key"
 				run, other := grants.NewRunID(time.Now(), [5]byte{1}), grants.NewRunID(time.Now(), [5]byte{2})
-				until := grants.UntilExpression(time.Now().Add(time.Hour))
-				for id, c := range map[string]grants.Condition{
+				until := policy.UntilExpression(time.Now().Add(time.Hour))
+				for id, c := range map[string]policy.Condition{
 					"robots":                      {},
 					grants.AccountID("like", run): {},
 					grants.AccountID("near", run): {Title: grants.ConditionTitle(other), Expression: until},

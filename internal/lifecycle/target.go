@@ -7,6 +7,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/policy"
 )
 
 // target is what a teardown takes away, whoever knows of it: the run's journal, the
@@ -90,10 +91,10 @@ func marked(a grants.Account, m grants.Mark) target {
 }
 
 // in returns what of the target is in a policy.
-func (t target) in(doc grants.Document, uid string) []grants.Binding {
+func (t target) in(doc policy.Document, uid string) []policy.Binding {
 	found := doc.Account(t.email, uid)
 	if t.tombstone {
-		found = slices.DeleteFunc(found, func(b grants.Binding) bool {
+		found = slices.DeleteFunc(found, func(b policy.Binding) bool {
 			_, dead := grants.ParseTombstone(b.Member)
 			return !dead
 		})
@@ -102,7 +103,7 @@ func (t target) in(doc grants.Document, uid string) []grants.Binding {
 }
 
 // removeFrom takes the target out of a policy, and reports whether it was in.
-func (t target) removeFrom(doc grants.Document, uid string) bool {
+func (t target) removeFrom(doc policy.Document, uid string) bool {
 	if !t.tombstone {
 		return doc.RemoveAccount(t.email, uid)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 	"github.com/taskiam/taskiam/internal/secret"
 )
@@ -419,7 +420,7 @@ func (u *ascent) letMint(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	edit := grants.Edit{Resource: account, Bindings: []grants.Binding{u.plan.MinterBinding(u.survey.operator.Member)}}
+	edit := grants.Edit{Resource: account, Bindings: []policy.Binding{u.plan.MinterBinding(u.survey.operator.Member)}}
 	// The account's policy vanishes with the account, and the operator is no member
 	// that a teardown may touch: this binding is not journalled.
 	return u.step("let the operator mint", u.plan.Email, func() error {
@@ -437,7 +438,7 @@ const neverSet = `{"etag":"ACAB"}`
 // writeFirst writes the first policy that a resource made a moment ago has, which
 // spares the round trip of reading it. It is a conflict if there is one already.
 func (u *ascent) writeFirst(ctx context.Context, edit grants.Edit) error {
-	doc, err := grants.Decode(edit.Resource.Type().API.Dialect, []byte(neverSet))
+	doc, err := policy.Decode(edit.Resource.Type().API.Dialect, []byte(neverSet))
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,8 @@ import (
 	"strings"
 
 	"github.com/taskiam/taskiam/internal/grants"
-	"github.com/taskiam/taskiam/internal/spelling"
+	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/review"
 )
 
 const acceptExample = `accept = { escalates = "moves the bucket's policy to the new group" }`
@@ -30,7 +31,7 @@ func (r *reader) accept(t *table, grant int) []grants.Acceptance {
 	var out []grants.Acceptance
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		p := at.child(name)
-		rule, known := grants.FindRule(name)
+		rule, known := review.FindRule(name)
 		reason, isText := values[name].(string)
 		switch {
 		case !known:
@@ -55,12 +56,12 @@ func (r *reader) accept(t *table, grant int) []grants.Acceptance {
 // meant says what an unknown finding may have been meant to be.
 func meant(name string) string {
 	var names []string
-	for _, rule := range grants.Rules {
+	for _, rule := range review.Rules {
 		if rule.Accept == "" {
 			names = append(names, rule.Name)
 		}
 	}
-	if near := spelling.Nearest(name, names); near != "" {
+	if near := resource.Nearest(name, names); near != "" {
 		return fmt.Sprintf("; did you mean %s?", near)
 	}
 	return "; those that can be accepted are " + strings.Join(names, ", ")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/review"
 )
 
 const header = "version = 1\n[task]\nname = \"t\"\nproject = \"acme-agents\"\n"
@@ -24,7 +25,7 @@ func TestEveryOfferReads(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o, ok := grants.OfferFor(grants.Grant{Role: "roles/pubsub.viewer", Resource: name})
+		o, ok := review.OfferFor(grants.Grant{Role: "roles/pubsub.viewer", Resource: name})
 		// What lies in no project, folder or organization has nothing around it to bind on.
 		_, inside, _ := strings.Cut(name.Relative(), "/")
 		within := strings.HasPrefix(name.Relative(), "projects/") || strings.HasPrefix(name.Relative(), "organizations/") && typ.Service != "apigee.googleapis.com"
@@ -87,7 +88,7 @@ condition = 'resource.type == "parametermanager.googleapis.com/Parameter" && res
 			t.Fatal(err)
 		}
 		got := ""
-		if o, ok := grants.OfferFor((grants.Grant{Role: tt.role, Resource: name})); ok {
+		if o, ok := review.OfferFor((grants.Grant{Role: tt.role, Resource: name})); ok {
 			got = Block(o.Grant)
 		}
 		if diff := cmp.Diff(tt.want, got); diff != "" {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/review"
 )
 
 func FuzzParse(f *testing.F) {
@@ -95,7 +96,7 @@ func checkTask(t *testing.T, task grants.Task) {
 			grants.Basic(g.Role) != g.AllowBasic,
 			!g.Bounded() && (g.Condition != "" || g.Prefix != ""),
 			g.Prefix != "" && !g.Resource.Type().Prefixes,
-			len(grants.CheckCondition(g)) > 0:
+			len(review.CheckCondition(g)) > 0:
 			t.Fatalf("an impossible grant: %+v", g)
 		}
 	}

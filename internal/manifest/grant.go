@@ -6,6 +6,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/review"
 )
 
 const (
@@ -115,7 +116,7 @@ func (r *reader) grant(t *table) (g grants.Grant, ok bool) {
 		r.unknownUnbounded(t, unbounded)
 	case why != "" && !there && t.values["unbounded"] == nil:
 		r.add(t.place.key, unboundedFix, "this grant cannot end by itself, since %s; if it may end with down alone, say so", why)
-		if o, ok := grants.OfferFor(g); ok {
+		if o, ok := review.OfferFor(g); ok {
 			r.problems[len(r.problems)-1].Or = orOffer(o)
 		}
 	case why == "" && there:
@@ -125,7 +126,7 @@ func (r *reader) grant(t *table) (g grants.Grant, ok bool) {
 }
 
 // orOffer says what to write for a grant that ends by itself, and what that widens.
-func orOffer(o grants.Offer) string {
+func orOffer(o review.Offer) string {
 	lines := "resource = " + quote(o.Grant.Resource.String())
 	if o.Grant.Condition != "" {
 		lines += " with condition = " + quote(o.Grant.Condition)
@@ -205,7 +206,7 @@ func (r *reader) withoutPolicy(t *table, g grants.Grant) {
 	if g.Resource.Type().API.GetPath != "" {
 		what = "has an allow policy that Google lets nobody write"
 	}
-	o, ok := grants.OfferFor(g)
+	o, ok := review.OfferFor(g)
 	if !ok {
 		r.add(t.place.child("resource").value, "", "%s %s, so no role can be bound on it", g.Resource.Type().A(), what)
 		return
@@ -256,7 +257,7 @@ func (r *reader) condition(t *table, g grants.Grant) {
 		r.add(p.value, "", "the condition is empty; leave the line out")
 		return
 	}
-	for _, e := range grants.CheckCondition(g) {
+	for _, e := range review.CheckCondition(g) {
 		r.add(r.inside(p, e.Offset), "", "%s", e.Message)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/taskiam/taskiam/internal/spelling"
+	"github.com/taskiam/taskiam/internal/resource"
 )
 
 // table is one table of the file, and where it stands.
@@ -24,7 +24,7 @@ func (t *table) only(known ...string) {
 			continue
 		}
 		message := fmt.Sprintf("unknown key %q in %s", key, t.name)
-		if near := spelling.Nearest(key, known); near != "" {
+		if near := resource.Nearest(key, known); near != "" {
 			message += fmt.Sprintf("; did you mean %s?", near)
 		} else {
 			message += "; known are " + strings.Join(known, ", ")

@@ -49,7 +49,7 @@ var mutants = []mutant{
 		pkg:   lifecycle, tests: []string{"TestDownGoesInOrder"},
 	},
 	{
-		name: "policies are written without their etag", file: "internal/grants/policy.go",
+		name: "policies are written without their etag", file: "internal/policy/policy.go",
 		edits: [][2]string{{
 			"o.set(\"version\", json.RawMessage(\"3\"))\n\t}\n",
 			"o.set(\"version\", json.RawMessage(\"3\"))\n\t}\n\to.fields = slices.DeleteFunc(o.fields, func(f field) bool { return f.name == \"etag\" })\n",
@@ -72,7 +72,7 @@ var mutants = []mutant{
 		pkg: lifecycle, tests: []string{"TestAccountOutlastsItsBindings", "TestDownGoesInOrder"},
 	},
 	{
-		name: "bindings are matched by role only", file: "internal/grants/policy.go",
+		name: "bindings are matched by role only", file: "internal/policy/policy.go",
 		edits: [][2]string{{"return b.role == role && b.condition == c }", "_ = c; return b.role == role }"}},
 		pkg:   lifecycle, tests: []string{"TestEndsByItself"},
 	},
@@ -92,8 +92,8 @@ var mutants = []mutant{
 	{
 		name: "conditions are said to have survived without a look", file: "internal/lifecycle/bind.go",
 		edits: [][2]string{{
-			"func survived(stored grants.Document, edit grants.Edit) error {\n",
-			"func survived(stored grants.Document, edit grants.Edit) error {\n\tif len(edit.Bindings) > 0 {\n\t\treturn nil\n\t}\n",
+			"func survived(stored policy.Document, edit grants.Edit) error {\n",
+			"func survived(stored policy.Document, edit grants.Edit) error {\n\tif len(edit.Bindings) > 0 {\n\t\treturn nil\n\t}\n",
 		}},
 		pkg: lifecycle, tests: []string{"TestDroppedConditionIsUndone"},
 	},

@@ -3,8 +3,6 @@ package resource
 import (
 	"slices"
 	"strings"
-
-	"github.com/taskiam/taskiam/internal/spelling"
 )
 
 // accepted names some of the forms that a name may have, for messages: those that are most
@@ -84,7 +82,7 @@ func nearest(path string, types []*Type) string {
 				continue
 			}
 			meant[i] = s.text
-			worst = max(worst, spelling.Distance(s.text, segments[i]))
+			worst = max(worst, Distance(s.text, segments[i]))
 		}
 		if worst > cost || checkAll(values) != nil {
 			continue

@@ -1,4 +1,4 @@
-package grants
+package policy
 
 import "github.com/taskiam/taskiam/internal/fault"
 
@@ -53,7 +53,3 @@ func MembersLeft(doc Document, add []Binding) (int, bool) {
 	all := p.Bindings()
 	return maxMembers - len(all) - p.exempted - len(missing(all, add)), true
 }
-
-// DefaultAccounts is how many service accounts a project may have, if nobody raised that.
-// No API of IAM tells (iam/quotas).
-const DefaultAccounts = 100

@@ -1,4 +1,4 @@
-package grants
+package review
 
 import (
 	"cmp"
@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -61,7 +63,7 @@ type Need struct {
 // it up, by every kind of delivery that the task may have, to see whether they work, and
 // to take them down. It is the only place that knows. A list of permissions counts once its
 // grant names the custom role.
-func OperatorNeeds(t Task) []Need {
+func OperatorNeeds(t grants.Task) []Need {
 	var needs []Need
 	need := func(on resource.Name, purpose Purpose, permissions ...string) {
 		i := slices.IndexFunc(needs, func(n Need) bool { return n.On == on && n.Purpose == purpose })
@@ -79,10 +81,10 @@ func OperatorNeeds(t Task) []Need {
 	need(host, ForAccounts, AccountPermissions...)
 	kinds := t.Deliver
 	if len(kinds) == 0 { // up takes the default, and run a metadata server
-		kinds = append(slices.Clone(DefaultDeliver), DeliverMetadata)
+		kinds = append(slices.Clone(grants.DefaultDeliver), grants.DeliverMetadata)
 	}
 	for _, kind := range kinds {
-		if kind == DeliverKey {
+		if kind == grants.DeliverKey {
 			need(host, ForAccounts, KeyPermissions...)
 			continue
 		}
@@ -235,7 +237,7 @@ func (r OperatorRole) Name() string { return cmp.Or(r.Parent, "projects/PROJECT"
 // OperatorBinding is what binds an operator's role.
 type OperatorBinding struct {
 	Resource resource.Name
-	Binding
+	policy.Binding
 	Fence Fence
 }
 
@@ -253,7 +255,7 @@ const folderRole = "roles/resourcemanager.folderIamAdmin"
 // the tasks: a role on the project of the accounts, and for each resource one that reads
 // and writes its policy, fenced in where that is possible. home returns the project of a
 // resource whose name does not say it, or "".
-func NewOperatorAccess(tasks []Task, member string, home func(resource.Name) string) OperatorAccess {
+func NewOperatorAccess(tasks []grants.Task, member string, home func(resource.Name) string) OperatorAccess {
 	var out OperatorAccess
 	role := func(n Need) string {
 		if n.On.Type().Kind == "folder" {
@@ -278,10 +280,10 @@ func NewOperatorAccess(tasks []Task, member string, home func(resource.Name) str
 	}
 	for _, t := range tasks {
 		for _, n := range OperatorNeeds(t) {
-			b := OperatorBinding{Resource: n.On, Binding: Binding{Role: role(n), Member: member}}
+			b := OperatorBinding{Resource: n.On, Binding: policy.Binding{Role: role(n), Member: member}}
 			if n.Purpose == ForBinding {
 				if b.Fence = FenceOn(n.On.Type()); b.Fence == FenceHolds {
-					b.Condition = Condition{Title: FenceTitle, Expression: FenceExpression(rolesOn(tasks, n.On))}
+					b.Condition = policy.Condition{Title: FenceTitle, Expression: FenceExpression(rolesOn(tasks, n.On))}
 				}
 			}
 			if !slices.Contains(out.Bindings, b) {
@@ -294,19 +296,19 @@ func NewOperatorAccess(tasks []Task, member string, home func(resource.Name) str
 
 // withRoles returns the task with the custom roles that its lists of permissions come to. A
 // resource of which it is not known whose it is counts as the host project's.
-func withRoles(t Task, home func(resource.Name) string) Task {
+func withRoles(t grants.Task, home func(resource.Name) string) grants.Task {
 	t.Grants = slices.Clone(t.Grants)
 	for i, g := range t.Grants {
 		if len(g.Permissions) > 0 {
 			project := cmp.Or(g.Resource.Project(), home(g.Resource), t.Project)
-			t.Grants[i].Role = CustomRole(project, g.Permissions, 0).Name
+			t.Grants[i].Role = grants.CustomRole(project, g.Permissions, 0).Name
 		}
 	}
 	return t
 }
 
 // rolesOn returns the roles that the tasks bind on a resource.
-func rolesOn(tasks []Task, on resource.Name) []string {
+func rolesOn(tasks []grants.Task, on resource.Name) []string {
 	var roles []string
 	for _, t := range tasks {
 		for _, g := range t.Grants {

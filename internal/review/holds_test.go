@@ -1,9 +1,10 @@
-package grants
+package review
 
 import (
 	"testing"
 	"time"
 
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -14,11 +15,11 @@ func TestHoldsIsOnlyWhatIsKnown(t *testing.T) {
 		expression, on string
 		want           bool
 	}{
-		{UntilExpression(now.Add(time.Second)), "gs://b-1", true},
-		{UntilExpression(now), "gs://b-1", false},
+		{policy.UntilExpression(now.Add(time.Second)), "gs://b-1", true},
+		{policy.UntilExpression(now), "gs://b-1", false},
 		{`request.time.getHours("Europe/Berlin") == 14`, "gs://b-1", true},
 		{`request.time.getHours("Europe/Berlin") == 12`, "gs://b-1", false},
-		{PrefixExpression("b-1", "2026/"), "gs://b-1", false},
+		{policy.PrefixExpression("b-1", "2026/"), "gs://b-1", false},
 		{`resource.name == "projects/_/buckets/b-1"`, "gs://b-1", true},
 		{`resource.type == "storage.googleapis.com/Object"`, "gs://b-1", false},
 		// A secret's name has the project's number, which a name with its id does not tell.

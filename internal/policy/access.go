@@ -1,4 +1,4 @@
-package grants
+package policy
 
 import (
 	"encoding/json"
@@ -84,13 +84,13 @@ func decodeEntry(raw json.RawMessage) (entry, error) {
 	}
 	e := entry{raw: raw, role: policyRole(f.Role), condition: f.Condition}
 	switch {
-	case strings.HasPrefix(f.UserByEmail, tombstone):
+	case strings.HasPrefix(f.UserByEmail, DeletedPrefix):
 		e.members = []string{f.UserByEmail}
 	case strings.HasSuffix(f.UserByEmail, accountSuffix):
 		e.members = []string{"serviceAccount:" + f.UserByEmail, "user:" + f.UserByEmail}
 	case f.UserByEmail != "":
 		e.members = []string{"user:" + f.UserByEmail, "serviceAccount:" + f.UserByEmail}
-	case strings.HasPrefix(f.GroupByEmail, tombstone):
+	case strings.HasPrefix(f.GroupByEmail, DeletedPrefix):
 		e.members = []string{f.GroupByEmail}
 	case f.GroupByEmail != "":
 		e.members = []string{"group:" + f.GroupByEmail}
@@ -105,8 +105,9 @@ func decodeEntry(raw json.RawMessage) (entry, error) {
 }
 
 const (
-	// tombstone begins the name of a principal that was deleted.
-	tombstone = "deleted:"
+	// DeletedPrefix begins the member string of a principal that was deleted
+	// (iam/docs/principal-identifiers).
+	DeletedPrefix = "deleted:"
 	// accountSuffix ends the email of every service account.
 	accountSuffix = ".gserviceaccount.com"
 )
@@ -120,7 +121,7 @@ func (e entry) isAccount(email, uid string) bool {
 }
 
 func (e entry) dead() bool {
-	return len(e.members) > 0 && strings.HasPrefix(e.members[0], tombstone)
+	return len(e.members) > 0 && strings.HasPrefix(e.members[0], DeletedPrefix)
 }
 
 // Etag returns what a write must send as If-Match.

@@ -1,6 +1,4 @@
-// Package spelling finds the word that was probably meant by one that is not known,
-// for messages that end in "did you mean". It is a leaf and knows no vocabulary.
-package spelling
+package resource
 
 import "strings"
 

@@ -1,4 +1,4 @@
-package grants
+package review
 
 import (
 	"fmt"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -27,7 +28,7 @@ func gradesOf(found []Finding) []string {
 
 func TestFindings(t *testing.T) {
 	t.Parallel()
-	roles := map[string]Role{}
+	roles := map[string]grants.Role{}
 	for role, permissions := range map[string]string{
 		"roles/storage.objectViewer":   "resourcemanager.projects.get storage.objects.get storage.objects.list",
 		"roles/storage.objectAdmin":    "storage.objects.get storage.objects.setIamPolicy",
@@ -40,14 +41,14 @@ func TestFindings(t *testing.T) {
 		"roles/owner":                  "resourcemanager.projects.setIamPolicy",
 		"roles/storage.wide":           "resourcemanager.projects.get resourcemanager.projects.list storage.objects.get storage.objects.list storage.buckets.list",
 	} {
-		roles[role] = Role{Name: role, Stage: "GA", Permissions: strings.Fields(permissions)}
+		roles[role] = grants.Role{Name: role, Stage: "GA", Permissions: strings.Fields(permissions)}
 	}
-	on := func(role, name string) Grant {
+	on := func(role, name string) grants.Grant {
 		r, prefix, err := resource.Parse(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return Grant{Role: role, Resource: r, Prefix: prefix}
+		return grants.Grant{Role: role, Resource: r, Prefix: prefix}
 	}
 	bucket := on("", "gs://acme-reports").Resource
 	publisher := on("roles/pubsub.publisher", "projects/acme-agents/topics/reports")
@@ -57,37 +58,37 @@ func TestFindings(t *testing.T) {
 	owner.AllowBasic, owner.AcceptUnbounded = true, true
 	for _, c := range []struct {
 		name   string
-		grants []Grant
-		accept []Acceptance
+		grants []grants.Grant
+		accept []grants.Acceptance
 		seen   Seen
 		want   []string
 	}{
-		{"an everyday role", []Grant{on("roles/storage.objectViewer", "gs://acme-reports/2026/")}, nil, Seen{}, nil},
-		{"the policy of the very thing", []Grant{on("roles/storage.admin", "gs://acme-reports")}, nil, Seen{}, []string{"0 stop escalates"}},
-		{"accepted", []Grant{on("roles/storage.admin", "gs://acme-reports")}, []Acceptance{{0, Escalates, "why"}}, Seen{}, []string{"0 stop escalates accepted"}},
-		{"of another grant", []Grant{on("roles/storage.admin", "gs://acme-reports"), on("roles/storage.objectViewer", "gs://acme-drop")},
-			[]Acceptance{{1, Escalates, "why"}}, Seen{}, []string{"0 stop escalates", "1 note unused-acceptance"}},
-		{"a project's permission on a bucket", []Grant{on("roles/odd.mixed", "gs://acme-reports")}, nil, Seen{}, nil},
-		{"the same on the project", []Grant{on("roles/odd.mixed", "projects/acme-agents")}, nil, Seen{}, []string{"0 stop escalates", "0 note reaches-beyond"}},
-		{"HMAC keys are a project's", []Grant{on("roles/storage.hmacKeyAdmin", "gs://acme-reports")}, nil, Seen{}, nil},
-		{"ACLs, access not known", []Grant{on("roles/storage.objectAdmin", "gs://acme-reports")}, nil, Seen{}, []string{"0 warn object-acls"}},
-		{"ACLs, uniform", []Grant{on("roles/storage.objectAdmin", "gs://acme-reports")}, nil, Seen{Uniform: map[resource.Name]bool{bucket: true}}, []string{"0 note object-acls"}},
-		{"ACLs, not uniform", []Grant{on("roles/storage.objectAdmin", "gs://acme-reports")}, nil, Seen{Uniform: map[resource.Name]bool{bucket: false}}, []string{"0 warn object-acls", "0 warn not-uniform"}},
-		{"actAs alone", []Grant{on("roles/iam.serviceAccountUser", "projects/acme-agents")}, nil, Seen{}, []string{"0 warn acts-as", "0 note reaches-beyond"}},
-		{"actAs with what runs code", []Grant{on("roles/iam.serviceAccountUser", "projects/acme-agents"), on("roles/run.developer", "projects/acme-agents")}, nil, Seen{},
+		{"an everyday role", []grants.Grant{on("roles/storage.objectViewer", "gs://acme-reports/2026/")}, nil, Seen{}, nil},
+		{"the policy of the very thing", []grants.Grant{on("roles/storage.admin", "gs://acme-reports")}, nil, Seen{}, []string{"0 stop escalates"}},
+		{"accepted", []grants.Grant{on("roles/storage.admin", "gs://acme-reports")}, []grants.Acceptance{{Grant: 0, Finding: Escalates, Reason: "why"}}, Seen{}, []string{"0 stop escalates accepted"}},
+		{"of another grant", []grants.Grant{on("roles/storage.admin", "gs://acme-reports"), on("roles/storage.objectViewer", "gs://acme-drop")},
+			[]grants.Acceptance{{Grant: 1, Finding: Escalates, Reason: "why"}}, Seen{}, []string{"0 stop escalates", "1 note unused-acceptance"}},
+		{"a project's permission on a bucket", []grants.Grant{on("roles/odd.mixed", "gs://acme-reports")}, nil, Seen{}, nil},
+		{"the same on the project", []grants.Grant{on("roles/odd.mixed", "projects/acme-agents")}, nil, Seen{}, []string{"0 stop escalates", "0 note reaches-beyond"}},
+		{"HMAC keys are a project's", []grants.Grant{on("roles/storage.hmacKeyAdmin", "gs://acme-reports")}, nil, Seen{}, nil},
+		{"ACLs, access not known", []grants.Grant{on("roles/storage.objectAdmin", "gs://acme-reports")}, nil, Seen{}, []string{"0 warn object-acls"}},
+		{"ACLs, uniform", []grants.Grant{on("roles/storage.objectAdmin", "gs://acme-reports")}, nil, Seen{Uniform: map[resource.Name]bool{bucket: true}}, []string{"0 note object-acls"}},
+		{"ACLs, not uniform", []grants.Grant{on("roles/storage.objectAdmin", "gs://acme-reports")}, nil, Seen{Uniform: map[resource.Name]bool{bucket: false}}, []string{"0 warn object-acls", "0 warn not-uniform"}},
+		{"actAs alone", []grants.Grant{on("roles/iam.serviceAccountUser", "projects/acme-agents")}, nil, Seen{}, []string{"0 warn acts-as", "0 note reaches-beyond"}},
+		{"actAs with what runs code", []grants.Grant{on("roles/iam.serviceAccountUser", "projects/acme-agents"), on("roles/run.developer", "projects/acme-agents")}, nil, Seen{},
 			[]string{"0 stop runs-code-as", "0 note reaches-beyond", "1 warn runs-code", "1 note reaches-beyond"}},
-		{"no end", []Grant{publisher}, nil, Seen{}, []string{"0 stop does-not-end"}},
-		{"no end, as the manifest knows", []Grant{accepted}, nil, Seen{}, []string{"0 stop does-not-end accepted"}},
-		{"owner, as the manifest knows", []Grant{owner}, nil, Seen{}, []string{"0 stop basic-role accepted", "0 stop does-not-end accepted"}},
-		{"a folder", []Grant{on("roles/storage.objectViewer", "folders/42")}, nil, Seen{}, []string{"0 warn reaches-beyond"}},
-		{"a role that cannot be read", []Grant{on("organizations/1/roles/x.yz", "gs://acme-reports")}, nil, Seen{Unreadable: map[string]bool{"organizations/1/roles/x.yz": true}}, []string{"0 stop role-unread"}},
-		{"not grantable", []Grant{on("roles/storage.objectViewer", "gs://acme-reports")}, nil, Seen{Ungrantable: map[int]bool{0: true}}, []string{"0 stop not-grantable"}},
-		{"narrower", []Grant{on("roles/storage.wide", "gs://acme-reports")}, nil, Seen{Candidates: map[resource.Name][]Role{bucket: {roles["roles/storage.objectViewer"]}}}, []string{"0 note narrower-role"}},
-		{"everybody has it", []Grant{accepted}, nil, Seen{Ambient: map[resource.Name]map[string]bool{accepted.Resource: {"pubsub.topics.publish": true}}},
+		{"no end", []grants.Grant{publisher}, nil, Seen{}, []string{"0 stop does-not-end"}},
+		{"no end, as the manifest knows", []grants.Grant{accepted}, nil, Seen{}, []string{"0 stop does-not-end accepted"}},
+		{"owner, as the manifest knows", []grants.Grant{owner}, nil, Seen{}, []string{"0 stop basic-role accepted", "0 stop does-not-end accepted"}},
+		{"a folder", []grants.Grant{on("roles/storage.objectViewer", "folders/42")}, nil, Seen{}, []string{"0 warn reaches-beyond"}},
+		{"a role that cannot be read", []grants.Grant{on("organizations/1/roles/x.yz", "gs://acme-reports")}, nil, Seen{Unreadable: map[string]bool{"organizations/1/roles/x.yz": true}}, []string{"0 stop role-unread"}},
+		{"not grantable", []grants.Grant{on("roles/storage.objectViewer", "gs://acme-reports")}, nil, Seen{Ungrantable: map[int]bool{0: true}}, []string{"0 stop not-grantable"}},
+		{"narrower", []grants.Grant{on("roles/storage.wide", "gs://acme-reports")}, nil, Seen{Candidates: map[resource.Name][]grants.Role{bucket: {roles["roles/storage.objectViewer"]}}}, []string{"0 note narrower-role"}},
+		{"everybody has it", []grants.Grant{accepted}, nil, Seen{Ambient: map[resource.Name]map[string]bool{accepted.Resource: {"pubsub.topics.publish": true}}},
 			[]string{"0 stop does-not-end accepted", "0 warn ambient-already"}},
 	} {
 		c.seen.Roles = roles
-		got := gradesOf(Findings(Task{Grants: c.grants, Accept: c.accept}, c.seen))
+		got := gradesOf(Findings(grants.Task{Grants: c.grants, Accept: c.accept}, c.seen))
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
 		}

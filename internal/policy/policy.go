@@ -1,4 +1,10 @@
-package grants
+// Package policy holds the allow policies of IAM, and the access lists of datasets, and
+// edits them: what is bound to whom, under which condition.
+//
+// It is pure. Two bindings are the same only if both their role and their condition are.
+// No edit touches a binding, a member or a field that is not its own: what the package
+// does not understand keeps its bytes. It knows no task and no run.
+package policy
 
 import (
 	"encoding/json"
@@ -247,3 +253,6 @@ func (p *Policy) Encode() ([]byte, error) {
 	}
 	return o.encode(), nil
 }
+
+// Member returns the service account with this email as policies name it.
+func Member(email string) string { return "serviceAccount:" + email }

@@ -1,4 +1,4 @@
-package grants_test
+package review_test
 
 import (
 	"slices"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/review"
 )
 
 func onResource(t *testing.T, role, name string) grants.Grant {
@@ -35,19 +36,19 @@ func TestOperatorNeedsFollowTheDelivery(t *testing.T) {
 		{deliver: []grants.Delivery{grants.DeliverMetadata}, audiences: []string{"https://x"}, mint: true, ids: true},
 		{deliver: []grants.Delivery{grants.DeliverKey, grants.DeliverToken}, keys: true, mint: true},
 	} {
-		needs := grants.OperatorNeeds(grants.Task{Project: "acme-agents", Deliver: c.deliver, Audiences: c.audiences})
+		needs := review.OperatorNeeds(grants.Task{Project: "acme-agents", Deliver: c.deliver, Audiences: c.audiences})
 		if len(needs) != 1 || needs[0].On.String() != "projects/acme-agents" {
 			t.Fatalf("%v: %+v", c.deliver, needs)
 		}
-		want := slices.Clone(grants.AccountPermissions)
+		want := slices.Clone(review.AccountPermissions)
 		if c.keys {
-			want = append(want, grants.KeyPermissions...)
+			want = append(want, review.KeyPermissions...)
 		}
 		if c.mint {
-			want = append(want, grants.MintPermission)
+			want = append(want, review.MintPermission)
 		}
 		if c.ids {
-			want = append(want, grants.MintIDPermission)
+			want = append(want, review.MintIDPermission)
 		}
 		if d := cmp.Diff(want, needs[0].Permissions); d != "" {
 			t.Errorf("%v (-want +got):\n%s", c.deliver, d)
@@ -72,7 +73,7 @@ func TestOperatorAccess(t *testing.T) {
 			onResource(t, "roles/browser", "organizations/12"),
 		}},
 	}
-	a := grants.NewOperatorAccess(tasks, "user:x@acme.example", func(n resource.Name) string {
+	a := review.NewOperatorAccess(tasks, "user:x@acme.example", func(n resource.Name) string {
 		if n.Var("bucket") == "one-b" {
 			return "acme-data"
 		}
@@ -86,7 +87,7 @@ func TestOperatorAccess(t *testing.T) {
 		got = append(got, strings.TrimSpace(b.Role+" on "+b.Resource.String()+" "+strings.TrimPrefix(b.Condition.Expression, `api.getAttribute("iam.googleapis.com/modifiedGrantsByRole", [])`)))
 	}
 	want := []string{
-		"projects/acme-agents/roles/taskiamOperator: " + strings.Join(slices.Concat(grants.AccountPermissions, grants.KeyPermissions), " "),
+		"projects/acme-agents/roles/taskiamOperator: " + strings.Join(slices.Concat(review.AccountPermissions, review.KeyPermissions), " "),
 		"projects/acme-data/roles/taskiamBindBucket: storage.buckets.getIamPolicy storage.buckets.setIamPolicy",
 		"projects/PROJECT/roles/taskiamBindBucket: storage.buckets.getIamPolicy storage.buckets.setIamPolicy",
 		"projects/acme-data/roles/taskiamBindProject: resourcemanager.projects.getIamPolicy resourcemanager.projects.setIamPolicy",

@@ -1,4 +1,4 @@
-package grants
+package review
 
 import (
 	"strings"
@@ -6,20 +6,21 @@ import (
 	"time"
 
 	"cel.dev/cel-go/cel"
-
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
 // on returns a grant of a role on a resource, under a condition.
-func on(t testing.TB, name, role, condition string) Grant {
+func on(t testing.TB, name, role, condition string) grants.Grant {
 	t.Helper()
 	n, prefix, err := resource.Parse(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Grant{Role: role, Resource: n, Prefix: prefix, Condition: condition}
+	return grants.Grant{Role: role, Resource: n, Prefix: prefix, Condition: condition}
 }
 
 const (
@@ -60,7 +61,7 @@ func TestCheckConditionAccepts(t *testing.T) {
 		}
 	}
 	// What holds on every resource is checked without one.
-	if errs := CheckCondition(Grant{Role: "roles/x.y", Condition: `resource.name == "x"`}); errs != nil {
+	if errs := CheckCondition(grants.Grant{Role: "roles/x.y", Condition: `resource.name == "x"`}); errs != nil {
 		t.Errorf("without a resource: %v", errs)
 	}
 }
@@ -128,16 +129,16 @@ func TestCheckConditionReportsEverything(t *testing.T) {
 
 func TestExpressions(t *testing.T) {
 	t.Parallel()
-	until := UntilExpression(time.Date(2026, 1, 2, 4, 4, 5, 999, time.FixedZone("CET", 3600)))
+	until := policy.UntilExpression(time.Date(2026, 1, 2, 4, 4, 5, 999, time.FixedZone("CET", 3600)))
 	for _, tt := range []struct{ got, want string }{
 		{until, `request.time < timestamp("2026-01-02T03:04:05Z")`},
-		{PrefixExpression("b", `2026/"a"\`), `resource.name.startsWith("projects/_/buckets/b/objects/2026/\"a\"\\")`},
-		{And(), ""},
-		{And("a || b"), "a || b"},
-		{And("a == 1", until), `a == 1 && ` + until},
-		{And("a || b", until), `(a || b) && ` + until},
-		{And("a ? b : c", until), `(a ? b : c) && ` + until},
-		{And("a // b", until), "(a // b\n) && " + until},
+		{policy.PrefixExpression("b", `2026/"a"\`), `resource.name.startsWith("projects/_/buckets/b/objects/2026/\"a\"\\")`},
+		{policy.And(), ""},
+		{policy.And("a || b"), "a || b"},
+		{policy.And("a == 1", until), `a == 1 && ` + until},
+		{policy.And("a || b", until), `(a || b) && ` + until},
+		{policy.And("a ? b : c", until), `(a ? b : c) && ` + until},
+		{policy.And("a // b", until), "(a // b\n) && " + until},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("got  %s\nwant %s", tt.got, tt.want)
@@ -189,7 +190,7 @@ func FuzzAnd(f *testing.F) {
 		if issues.Err() != nil || !checked.OutputType().IsExactType(cel.BoolType) {
 			return
 		}
-		expr := And(condition, PrefixExpression("b", prefix), UntilExpression(end))
+		expr := policy.And(condition, policy.PrefixExpression("b", prefix), policy.UntilExpression(end))
 		name := "projects/_/buckets/b/objects/" + object
 		before := end.Add(-time.Second)
 		if got, want := evaluate(t, expr, name, before), evaluate(t, condition, name, before) && strings.HasPrefix(object, prefix); got != want {

@@ -1,4 +1,4 @@
-package grants
+package review
 
 import (
 	"maps"
@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -25,7 +27,7 @@ type Effective struct {
 type Source struct {
 	On      resource.Name // whose policy it is in
 	Grant   int           // index in the task; -1 for what the account has without being named
-	Binding Binding
+	Binding policy.Binding
 	// Holds says that the binding is of use on the resource itself: it has no condition, or
 	// one that is true there now.
 	Holds bool
@@ -40,7 +42,7 @@ type Surroundings struct {
 	// Numbers has the numbers of projects by their ids, as far as they are known.
 	Numbers map[string]string
 	// Bindings has what each policy held before; a resource whose policy cannot be read is not in it.
-	Bindings map[resource.Name][]Binding
+	Bindings map[resource.Name][]policy.Binding
 	// Unseen says, for a resource, what above it cannot be found.
 	Unseen map[resource.Name][]string
 }
@@ -61,10 +63,10 @@ func Containers(name resource.Name) []resource.Name {
 
 // EffectiveOn says what the account of the plan can do on a resource at now, if the plan is
 // carried out: by its grants, and by what reaches it without naming it.
-func EffectiveOn(p Plan, name resource.Name, s Surroundings, roles map[string]Role, now time.Time) Effective {
+func EffectiveOn(p grants.Plan, name resource.Name, s Surroundings, roles map[string]grants.Role, now time.Time) Effective {
 	e := Effective{Resource: name, Permissions: []string{}, Unknown: slices.Clone(s.Unseen[name])}
 	held := map[string]bool{}
-	add := func(on resource.Name, grant int, b Binding) {
+	add := func(on resource.Name, grant int, b policy.Binding) {
 		source := Source{On: on, Grant: grant, Binding: b, Holds: b.Condition.IsZero() || holdsOn(b.Condition.Expression, name, s.Numbers, now)}
 		e.Sources = append(e.Sources, source)
 		role, known := roles[b.Role]
@@ -106,8 +108,8 @@ func EffectiveOn(p Plan, name resource.Name, s Surroundings, roles map[string]Ro
 // reaches reports whether a member of a policy is the account of the plan without naming
 // it: everybody, the service accounts of what it is in, and, if the plan gives it a basic
 // role on a project, those who have that role there (iam/docs/principal-identifiers).
-func reaches(p Plan, member string, on resource.Name, s Surroundings) bool {
-	if rest, ok := strings.CutPrefix(member, principalSets); ok {
+func reaches(p grants.Plan, member string, on resource.Name, s Surroundings) bool {
+	if rest, ok := strings.CutPrefix(member, policy.PrincipalSets); ok {
 		in, _, _ := strings.Cut(rest, "/type/")
 		if number, ok := strings.CutPrefix(in, "projects/"); ok {
 			ours := s.Numbers[p.Task.Project]
@@ -117,7 +119,7 @@ func reaches(p Plan, member string, on resource.Name, s Surroundings) bool {
 		above, known := s.Above[host]
 		return err != nil || !known || slices.ContainsFunc(above, func(n resource.Name) bool { return n.Relative() == in })
 	}
-	if isAmbient(member) {
+	if policy.IsAmbient(member) {
 		return true
 	}
 	kind, project, _ := strings.Cut(member, ":")
@@ -131,7 +133,7 @@ func reaches(p Plan, member string, on resource.Name, s Surroundings) bool {
 	if project == "" { // of a dataset: those of its own project
 		project = on.Project()
 	}
-	return slices.ContainsFunc(p.Task.Grants, func(g Grant) bool {
+	return slices.ContainsFunc(p.Task.Grants, func(g grants.Grant) bool {
 		of := g.Resource
 		if same, ok := s.Same[of]; ok {
 			of = same

@@ -1,4 +1,4 @@
-package grants
+package review
 
 import (
 	"cmp"
@@ -15,8 +15,8 @@ import (
 	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
 
+	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/resource"
-	"github.com/taskiam/taskiam/internal/spelling"
 )
 
 // MaxOperators is how many of &&, || and ! a condition may hold (iam/quotas), those
@@ -39,13 +39,13 @@ func (e ConditionError) Error() string { return e.Message }
 // attribute that the resource does not supply "is never interpreted as granting
 // access" (iam/docs/conditions-attribute-reference). A grant without a condition
 // passes; one without a resource is checked for what holds on every resource.
-func CheckCondition(g Grant) []ConditionError {
+func CheckCondition(g grants.Grant) []ConditionError {
 	if g.Condition == "" {
 		return nil
 	}
 	t := g.Resource.Type()
 	switch {
-	case Basic(g.Role):
+	case grants.Basic(g.Role):
 		return refuse("%s is a basic role, and basic roles take no conditions", g.Role)
 	case t != nil && !t.Conditions:
 		return refuse("%s takes no conditions", t.A())
@@ -159,7 +159,7 @@ var dialect = sync.OnceValues(func() (*cel.Env, error) {
 
 // checker walks one parsed condition.
 type checker struct {
-	grant     Grant
+	grant     grants.Grant
 	runes     []rune
 	info      *ast.SourceInfo
 	operators int
@@ -240,7 +240,7 @@ func (c *checker) attribute(name string, root ast.Expr, within string) {
 			known = append(known, a.name)
 		}
 	}
-	if near := spelling.Nearest(name, known); near != "" {
+	if near := resource.Nearest(name, known); near != "" {
 		c.add(c.start(root), "IAM knows no %s; did you mean %s?", name, near)
 		return
 	}

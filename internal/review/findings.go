@@ -1,11 +1,19 @@
-package grants
+// Package review says what a manifest opens: findings that stop or warn, the access that
+// an account would really have, what a condition refers to, and what the operator needs to
+// bring the task up.
+//
+// It is pure: what is known of the cloud enters as values, and so does the time. It grants
+// nothing and decides nothing about a run; who calls it does.
+package review
 
 import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
+	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -84,13 +92,6 @@ func FindRule(name string) (Rule, bool) {
 	return Rules[i], true
 }
 
-// Acceptance is a finding that the manifest accepts for one grant.
-type Acceptance struct {
-	Grant   int // index in the task
-	Finding string
-	Reason  string
-}
-
 // Finding is something about a grant that whoever answers for it should know.
 type Finding struct {
 	Name    string
@@ -107,13 +108,13 @@ func (f Finding) Stops() bool { return f.Grade == Stop && f.Accepted == "" }
 
 // Seen is what is known of the cloud when grants are judged. What is not known is left out.
 type Seen struct {
-	Roles map[string]Role
+	Roles map[string]grants.Role
 	// Unreadable are roles that may be there, and that the operator may not read.
 	Unreadable  map[string]bool
 	Uniform     map[resource.Name]bool
 	Ungrantable map[int]bool // by index in the task
 	// Candidates are the roles that can be bound on a resource, with their permissions.
-	Candidates map[resource.Name][]Role
+	Candidates map[resource.Name][]grants.Role
 	// Ambient is what everybody holds on a resource, whenever and however.
 	Ambient map[resource.Name]map[string]bool
 	// Thorough says that all was asked for that the rules need.
@@ -121,9 +122,9 @@ type Seen struct {
 }
 
 // Findings judges every grant of a task: by grant, the gravest first.
-func Findings(task Task, s Seen) []Finding {
+func Findings(task grants.Task, s Seen) []Finding {
 	var out []Finding
-	runs := slices.ContainsFunc(task.Grants, func(g Grant) bool { return len(s.having(g, isRunsCode)) > 0 })
+	runs := slices.ContainsFunc(task.Grants, func(g grants.Grant) bool { return len(s.having(g, isRunsCode)) > 0 })
 	for i, g := range task.Grants {
 		j := judge{task: task, seen: s, grant: i, g: g}
 		j.all(runs)
@@ -138,7 +139,7 @@ func weight(g Grade) int { return slices.Index([]Grade{Stop, Warn, Inform}, g) }
 func isRunsCode(p string) bool { return runsCode[p] }
 
 // having returns the permissions of a grant that match and are of use where it is.
-func (s Seen) having(g Grant, match func(string) bool) []string {
+func (s Seen) having(g grants.Grant, match func(string) bool) []string {
 	var out []string
 	for _, p := range s.Roles[g.Role].Permissions {
 		if match(p) && applies(p, g.Resource) {
@@ -151,10 +152,10 @@ func (s Seen) having(g Grant, match func(string) bool) []string {
 
 // judge gathers the findings of one grant.
 type judge struct {
-	task  Task
+	task  grants.Task
 	seen  Seen
 	grant int
-	g     Grant
+	g     grants.Grant
 	out   []Finding
 }
 
@@ -184,7 +185,7 @@ func (j *judge) all(runs bool) {
 	ladders := j.seen.having(g, func(p string) bool { return climbs(p) != "" })
 	acts := len(j.seen.having(g, func(p string) bool { return p == actAs })) > 0
 	switch {
-	case Basic(g.Role):
+	case grants.Basic(g.Role):
 		// It holds most of what is below, and says so by its name.
 		why := ""
 		if len(ladders) > 0 {
@@ -215,7 +216,7 @@ func (j *judge) all(runs bool) {
 		if o, ok := OfferFor(g); ok {
 			instead = orOffer(o)
 		}
-		j.add(DoesNotEnd, "", "it ends with down alone: "+whyUnbounded(g), instead)
+		j.add(DoesNotEnd, "", "it ends with down alone: "+grants.WhyUnbounded(g), instead)
 	}
 	if uniform, known := j.seen.Uniform[g.Resource]; known && !uniform {
 		j.add(NotUniform, "", "", "gcloud storage buckets update "+g.Resource.String()+" --uniform-bucket-level-access")
@@ -229,7 +230,7 @@ func (j *judge) all(runs bool) {
 }
 
 func orOffer(o Offer) string {
-	instead := "resource = " + string(quote(o.Grant.Resource.String()))
+	instead := "resource = " + strconv.Quote(o.Grant.Resource.String())
 	if o.Grant.Condition != "" {
 		instead += " with condition = '" + o.Grant.Condition + "'"
 	}
@@ -248,7 +249,7 @@ func (j *judge) objectACLs() {
 }
 
 // reach judges how far a grant on a container reaches.
-func (j *judge) reach(role Role) {
+func (j *judge) reach(role grants.Role) {
 	kind := j.g.Resource.Type().Kind
 	narrowed := strings.Contains(j.g.Condition, "resource.name") || strings.Contains(j.g.Condition, "resource.matchTag")
 	below := slices.ContainsFunc(role.Permissions, func(p string) bool { return !strings.HasPrefix(p, "resourcemanager.") })
@@ -262,13 +263,13 @@ func (j *judge) reach(role Role) {
 
 // narrower looks for a predefined role with the same verbs over the resource's own service
 // and fewer permissions: one at most, the smallest.
-func (j *judge) narrower(role Role) {
-	if Basic(role.Name) || j.g.Resource.Type().Service == "cloudresourcemanager.googleapis.com" {
+func (j *judge) narrower(role grants.Role) {
+	if grants.Basic(role.Name) || j.g.Resource.Type().Service == "cloudresourcemanager.googleapis.com" {
 		return
 	}
 	mine := j.own(role)
 	want := verbsOf(mine)
-	var best *Role
+	var best *grants.Role
 	for _, c := range j.seen.Candidates[j.g.Resource] {
 		theirs := j.own(c)
 		switch {
@@ -283,12 +284,12 @@ func (j *judge) narrower(role Role) {
 		}
 	}
 	if best != nil {
-		j.add(NarrowerRole, "", fmt.Sprintf("%s has the same verbs with %d permissions instead of %d", best.Name, len(best.Permissions), len(role.Permissions)), "role = "+string(quote(best.Name)))
+		j.add(NarrowerRole, "", fmt.Sprintf("%s has the same verbs with %d permissions instead of %d", best.Name, len(best.Permissions), len(role.Permissions)), "role = "+strconv.Quote(best.Name))
 	}
 }
 
 // own returns the permissions of a role that are of use on the grant's resource.
-func (j *judge) own(role Role) []string {
+func (j *judge) own(role grants.Role) []string {
 	return slices.DeleteFunc(slices.Clone(role.Permissions), func(p string) bool { return !applies(p, j.g.Resource) })
 }
 

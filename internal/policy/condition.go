@@ -1,4 +1,4 @@
-package grants
+package policy
 
 import (
 	"strconv"
@@ -41,4 +41,25 @@ func PrefixExpression(bucket, prefix string) string {
 // UntilExpression returns an expression that is true before t, cut to whole seconds.
 func UntilExpression(t time.Time) string {
 	return `request.time < timestamp("` + t.UTC().Truncate(time.Second).Format(time.RFC3339) + `")`
+}
+
+// Condition is a condition of a binding, as IAM stores it. The zero Condition is none.
+type Condition struct {
+	Title       string `json:"title,omitempty"`
+	Description string `json:"description,omitempty"`
+	Expression  string `json:"expression,omitempty"`
+}
+
+// IsZero reports whether there is no condition.
+func (c Condition) IsZero() bool { return c == Condition{} }
+
+// Moved returns the condition of a run that ended at from as it is if the run ends at to,
+// and whether it ends with the run at all. The condition of the manifest stays as it is.
+func (c Condition) Moved(from, to time.Time) (Condition, bool) {
+	rest, ok := strings.CutSuffix(c.Expression, UntilExpression(from))
+	if !ok {
+		return c, false
+	}
+	c.Expression = rest + UntilExpression(to)
+	return c, true
 }

@@ -1,16 +1,17 @@
-package grants
+package review
 
 import (
 	"fmt"
 	"strconv"
 	"strings"
 
+	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
 // Offer is a grant that ends by itself, in the place of one that does not.
 type Offer struct {
-	Grant Grant
+	Grant grants.Grant
 	// Widens says what it reaches beside the resource that the other one is on, and what
 	// of that it does not.
 	Widens string
@@ -22,16 +23,16 @@ type Offer struct {
 // that narrows it to the one resource (iam/docs/conditions-resource-attributes). It
 // reports false where there is nothing to offer: where g ends by itself, or its role is
 // one that takes no conditions anywhere.
-func OfferFor(g Grant) (Offer, bool) {
+func OfferFor(g grants.Grant) (Offer, bool) {
 	t := g.Resource.Type()
-	if t.Conditions || Basic(g.Role) {
+	if t.Conditions || grants.Basic(g.Role) {
 		return Offer{}, false
 	}
 	in, ok := container(g.Resource)
 	if !ok {
 		return Offer{}, false
 	}
-	o := Offer{Grant: Grant{Role: g.Role, Permissions: g.Permissions, Resource: in}}
+	o := Offer{Grant: grants.Grant{Role: g.Role, Permissions: g.Permissions, Resource: in}}
 	if why := unnamed(g.Resource); why != "" {
 		o.Widens = fmt.Sprintf("the role then holds on every %s in %s, and on all else there that it is about; nothing narrows it to this one, since %s",
 			t.Kind, in, why)

@@ -1,4 +1,4 @@
-package grants
+package policy
 
 import (
 	"bytes"
@@ -142,4 +142,40 @@ func array(values []json.RawMessage) json.RawMessage {
 		out = append(out, v...)
 	}
 	return append(out, ']')
+}
+
+// Binding gives one member one role, under a condition or none.
+type Binding struct {
+	Role      string
+	Member    string
+	Condition Condition
+}
+
+// Document is a resource's record of who has access: an allow policy, or a
+// dataset's access list. What an edit does not name survives it byte for byte,
+// fields that this program does not know included.
+type Document interface {
+	// Add puts b in, and reports whether that changed anything.
+	Add(b Binding) bool
+	// Remove takes b's member out of b's (role, condition), and reports whether that changed anything.
+	Remove(b Binding) bool
+	// RemoveAccount takes every appearance of a service account out: as a live member,
+	// and as the deleted: member with this unique id. An empty uid leaves deleted members be.
+	RemoveAccount(email, uid string) bool
+	// Has reports whether b is in.
+	Has(b Binding) bool
+	// Account returns the bindings in which the service account appears, live or
+	// deleted with this unique id.
+	Account(email, uid string) []Binding
+	// Bindings returns every binding, a member each, in the document's order.
+	Bindings() []Binding
+	// Room returns an error that says which limit of Google's the additions would break.
+	Room(add []Binding) error
+	// Dropped returns what a write of the document takes away beside what was edited:
+	// members that Google names and refuses to be written back.
+	Dropped() []Binding
+	// Etag is the version that a write must replace; "" if Google sent none.
+	Etag() string
+	// Encode returns the document as Google is to be sent it.
+	Encode() ([]byte, error)
 }
