@@ -8,7 +8,7 @@ import (
 	"net/url"
 	"slices"
 
-	"github.com/taskiam/taskiam/internal/review"
+	"github.com/taskiam/taskiam/internal/grants"
 )
 
 // servicesBatch is how many services may be asked about at once
@@ -58,12 +58,12 @@ func (c *Client) EnabledServices(ctx context.Context, project string, services [
 // Constraint returns what a constraint of organisation policies, such as
 // "iam.disableServiceAccountKeyUpload", comes to in a project, wherever above it that is
 // said. It takes the permission orgpolicy.policy.get there.
-func (c *Client) Constraint(ctx context.Context, project, name string) (review.Constraint, error) {
-	return call(ctx, c, task{"reading the organisation policy " + name + " of project", project}, func(ctx context.Context) (review.Constraint, error) {
+func (c *Client) Constraint(ctx context.Context, project, name string) (grants.Constraint, error) {
+	return call(ctx, c, task{"reading the organisation policy " + name + " of project", project}, func(ctx context.Context) (grants.Constraint, error) {
 		data, err := rest(ctx, c.as, http.MethodGet,
 			"https://orgpolicy.googleapis.com/v2/projects/"+url.PathEscape(project)+"/policies/"+url.PathEscape(name)+":getEffectivePolicy", nil, nil)
 		if err != nil {
-			return review.Constraint{}, err
+			return grants.Constraint{}, err
 		}
 		var answer struct {
 			Spec struct {
@@ -77,9 +77,9 @@ func (c *Client) Constraint(ctx context.Context, project, name string) (review.C
 			} `json:"spec"`
 		}
 		if err := json.Unmarshal(data, &answer); err != nil {
-			return review.Constraint{}, fmt.Errorf("parsing the answer: %w", err)
+			return grants.Constraint{}, fmt.Errorf("parsing the answer: %w", err)
 		}
-		var out review.Constraint
+		var out grants.Constraint
 		for _, r := range answer.Spec.Rules {
 			out.Enforced = out.Enforced || r.Enforce || r.DenyAll || len(r.Values.Allowed) > 0
 			out.Allowed = append(out.Allowed, r.Values.Allowed...)

@@ -174,3 +174,10 @@ type Identity struct {
 // DefaultAccounts is how many service accounts a project may have, if nobody raised that.
 // No API of IAM tells (iam/quotas).
 const DefaultAccounts = 100
+
+// Constraint is what a constraint of organisation policies comes to on a project. The
+// zero Constraint is not in force.
+type Constraint struct {
+	Enforced bool
+	Allowed  []string // the values that it allows, if it is of those that have values
+}

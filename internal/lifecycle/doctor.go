@@ -375,7 +375,7 @@ func (x *examination) examineConstraints(ctx context.Context, project string, ho
 	if len(hosted) > 0 {
 		names = append(names, noAccounts, noAccountsManaged, noUploads, noUploadsManaged, noKeys, keyHours)
 	}
-	found := make([]review.Constraint, len(names))
+	found := make([]grants.Constraint, len(names))
 	errs := make([]error, len(names))
 	var wg sync.WaitGroup
 	for i, name := range names {
@@ -392,7 +392,7 @@ func (x *examination) examineConstraints(ctx context.Context, project string, ho
 		}
 		return []Finding{f}
 	}
-	in := map[string]review.Constraint{}
+	in := map[string]grants.Constraint{}
 	for i, name := range names {
 		if found[i].Enforced {
 			in[name] = found[i]
@@ -434,7 +434,7 @@ func (x *examination) examineConstraints(ctx context.Context, project string, ho
 }
 
 // refusesKeys says what an organisation policy on keys means for a task.
-func refusesKeys(t grants.Task, name string, c review.Constraint) (health Health, says string, mend []string) {
+func refusesKeys(t grants.Task, name string, c grants.Constraint) (health Health, says string, mend []string) {
 	kinds := deliveries(t)
 	at := slices.Index(kinds, grants.DeliverKey)
 	if at < 0 {
@@ -462,7 +462,7 @@ func refusesKeys(t grants.Task, name string, c review.Constraint) (health Health
 
 // examineDomains says whether accounts of the tasks' hosts may be members in a project in
 // which an organisation policy lists who may: those of its own organisation pass.
-func (x *examination) examineDomains(ctx context.Context, f Finding, project string, c review.Constraint, patients []Patient) []Finding {
+func (x *examination) examineDomains(ctx context.Context, f Finding, project string, c grants.Constraint, patients []Patient) []Finding {
 	f.Says = "constraints/" + memberDomains + " allows members of " + strings.Join(c.Allowed, ", ") + " alone"
 	root := func(project string) (string, bool) {
 		above, err := x.Cloud.Ancestors(ctx, project)

@@ -16,7 +16,6 @@ import (
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
-	"github.com/taskiam/taskiam/internal/review"
 	"github.com/taskiam/taskiam/internal/secret"
 )
 
@@ -97,7 +96,7 @@ type Settings interface {
 	// EnabledServices returns those of the services that are enabled in a project.
 	EnabledServices(ctx context.Context, project string, services []string) ([]string, error)
 	// Constraint returns what a constraint of organisation policies comes to in a project.
-	Constraint(ctx context.Context, project, name string) (review.Constraint, error)
+	Constraint(ctx context.Context, project, name string) (grants.Constraint, error)
 }
 
 // Cloud is Google Cloud as the operator sees it.

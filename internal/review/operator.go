@@ -33,13 +33,6 @@ var (
 	}
 )
 
-// Constraint is what a constraint of organisation policies comes to on a project. The
-// zero Constraint is not in force.
-type Constraint struct {
-	Enforced bool
-	Allowed  []string // the values that it allows, if it is of those that have values
-}
-
 // Purpose is what a permission of the operator's is for.
 type Purpose string
 
