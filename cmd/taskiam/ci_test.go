@@ -68,7 +68,7 @@ func newIssuer(t *testing.T) *issuer {
 // seed returns the company, which lets jobs of the issuer in as owners.
 func (i *issuer) seed(t *testing.T) string {
 	t.Helper()
-	company, err := os.ReadFile("../../internal/emulator/seed/acme.toml")
+	company, err := os.ReadFile("../../emulator/seed/acme.toml")
 	must(t, err)
 	const owner = "role    = \"roles/owner\"\nmembers = ["
 	point, err := i.key.PublicKey.Bytes()

@@ -17,7 +17,7 @@ import (
 func TestProduction(t *testing.T) {
 	t.Parallel()
 	const operator = "deployer@acme-agents.iam.gserviceaccount.com"
-	company, err := os.ReadFile("../../internal/emulator/seed/acme.toml")
+	company, err := os.ReadFile("../../emulator/seed/acme.toml")
 	must(t, err)
 	// The company, and beside its owner a service account that may do the same.
 	const owner = "role    = \"roles/owner\"\nmembers = ["

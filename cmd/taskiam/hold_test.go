@@ -21,7 +21,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/taskiam/taskiam/internal/emulator"
+	"github.com/taskiam/taskiam/emulator"
 	"github.com/taskiam/taskiam/tasks"
 )
 

@@ -12,10 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/taskiam/taskiam/emulator"
 	"github.com/taskiam/taskiam/internal/contest"
-	"github.com/taskiam/taskiam/internal/emulator"
 	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/secret"
 )
 
 // A hundred processes at once, all on the same four policies, which somebody else edits
@@ -52,7 +53,7 @@ func TestAHundredProcesses(t *testing.T) {
 	const processes, rtt, pace = 100, 5 * time.Millisecond, 500 * time.Millisecond
 	// A project has room for 100 accounts, and one is there: the last run would have to wait
 	// for another to end.
-	acme, err := os.ReadFile("../../internal/emulator/seed/acme.toml")
+	acme, err := os.ReadFile("../../emulator/seed/acme.toml")
 	must(t, err)
 	seed := bytes.Replace(acme, []byte("id     = \"acme-agents\"\n"), []byte("id     = \"acme-agents\"\naccount_quota = 200\n"), 1)
 	server, err := emulator.New(emulator.Config{Seed: seed, Quotas: emulator.Quotas{IAMWrites: emulator.GoogleQuotas.IAMWrites}})
@@ -62,7 +63,7 @@ func TestAHundredProcesses(t *testing.T) {
 	t.Cleanup(listener.Close)
 	dir := t.TempDir()
 	_, token := server.Operator()
-	must(t, os.WriteFile(filepath.Join(dir, "token"), []byte(token.Reveal()), 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "token"), []byte(token), 0o600))
 	must(t, os.WriteFile(filepath.Join(dir, "task.toml"), []byte(hundred), 0o600))
 	for _, name := range []string{"home", "state", "runtime"} {
 		must(t, os.Mkdir(filepath.Join(dir, name), 0o700))
@@ -77,7 +78,7 @@ func TestAHundredProcesses(t *testing.T) {
 	must(t, err)
 
 	client, err := gcp.New(gcp.Config{
-		EmulatorHost: listener.Listener.Addr().String(), Credential: gcp.EmulatorLogin(token), UserAgent: contest.Agent,
+		EmulatorHost: listener.Listener.Addr().String(), Credential: gcp.EmulatorLogin(secret.New(token)), UserAgent: contest.Agent,
 	})
 	must(t, err)
 	busy, stop := context.WithCancel(t.Context())

@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/taskiam/taskiam/internal/emulator"
+	"github.com/taskiam/taskiam/emulator"
 	"github.com/taskiam/taskiam/internal/journal"
 )
 
@@ -73,7 +73,7 @@ func newGallows(t *testing.T) *gallows {
 	t.Cleanup(listener.Close)
 	_, token := server.Operator()
 	tokenFile := filepath.Join(g.dir, "token")
-	must(t, os.WriteFile(tokenFile, []byte(token.Reveal()), 0o600))
+	must(t, os.WriteFile(tokenFile, []byte(token), 0o600))
 	must(t, os.WriteFile(filepath.Join(g.dir, "task.toml"), []byte(killed), 0o600))
 	for _, name := range []string{"home", "state", "runtime"} {
 		must(t, os.Mkdir(filepath.Join(g.dir, name), 0o700))

@@ -22,15 +22,15 @@ const module = "github.com/taskiam/taskiam/"
 // allowed is every edge between our packages. Tests may reach further.
 var allowed = map[string][]string{
 	"cmd/taskiam":    {"internal/cli"},
-	"internal/bench": {"internal/contest", "internal/credentials", "internal/emulator", "internal/fault", "internal/gcp", "internal/grants", "internal/metadata", "internal/policy", "internal/resource", "internal/secret"},
+	"internal/bench": {"internal/contest", "internal/credentials", "emulator", "internal/fault", "internal/gcp", "internal/grants", "internal/metadata", "internal/policy", "internal/resource", "internal/secret"},
 	"internal/ci":    {"internal/fault", "internal/secret"},
 	"internal/cli": {
-		"internal/ci", "internal/credentials", "internal/emulator", "internal/fault", "internal/gcp", "internal/grants", "internal/isolate", "internal/journal", "internal/lifecycle", "internal/manifest", "internal/metadata", "internal/policy", "internal/resource", "internal/review", "internal/secret", "tasks",
+		"internal/ci", "internal/credentials", "emulator", "internal/fault", "internal/gcp", "internal/grants", "internal/isolate", "internal/journal", "internal/lifecycle", "internal/manifest", "internal/metadata", "internal/policy", "internal/resource", "internal/review", "internal/secret", "tasks",
 	},
 	"internal/contest":      {"internal/fault", "internal/gcp", "internal/grants", "internal/policy", "internal/resource"},
 	"internal/credentials":  {"internal/fault", "internal/grants", "internal/secret"},
-	"internal/emulator":     {"internal/fault", "internal/secret"},
-	"internal/emulator/gen": {},
+	"emulator":              {"internal/fault", "internal/secret"},
+	"emulator/gen":          {},
 	"internal/gcp":          {"internal/fault", "internal/grants", "internal/policy", "internal/resource", "internal/secret"},
 	"internal/grants":       {"internal/fault", "internal/policy", "internal/resource", "internal/secret"},
 	"internal/isolate":      {"internal/fault"},

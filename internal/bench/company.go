@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/taskiam/taskiam/internal/emulator"
+	"github.com/taskiam/taskiam/emulator"
 )
 
 const (

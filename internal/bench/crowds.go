@@ -12,12 +12,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/taskiam/taskiam/emulator"
 	"github.com/taskiam/taskiam/internal/contest"
-	"github.com/taskiam/taskiam/internal/emulator"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/secret"
 )
 
 // contested are the policies that everybody edits, and with what role. They are the
@@ -64,7 +65,7 @@ func openCrowd(dir string, rtt time.Duration) (*crowd, error) {
 
 func (c *crowd) client(agent string) (*gcp.Client, error) {
 	_, token := c.server.Operator()
-	return gcp.New(gcp.Config{EmulatorHost: c.addr, Credential: gcp.EmulatorLogin(token), UserAgent: agent})
+	return gcp.New(gcp.Config{EmulatorHost: c.addr, Credential: gcp.EmulatorLogin(secret.New(token)), UserAgent: agent})
 }
 
 // process runs the whole life of a task as a process of the program, on one machine.

@@ -14,7 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/taskiam/taskiam/internal/emulator"
+	"github.com/taskiam/taskiam/emulator"
 )
 
 const (
@@ -71,7 +71,7 @@ func benchEmulator(ctx context.Context, out io.Writer, soak bool) error {
 	// A policy of a thousand bindings is read in a few pieces, not in dozens.
 	transport := &http.Transport{MaxIdleConnsPerHost: loadClients, DisableCompression: true, ReadBufferSize: 128 << 10}
 	defer transport.CloseIdleConnections()
-	l := &load{addr: listener.Addr().String(), operator: token.Reveal(), client: transport}
+	l := &load{addr: listener.Addr().String(), operator: token, client: transport}
 	if err := l.bind(ctx); err != nil {
 		return err
 	}

@@ -22,8 +22,8 @@ import (
 	"google.golang.org/api/option"
 	"google.golang.org/api/pubsub/v1"
 
+	"github.com/taskiam/taskiam/emulator"
 	"github.com/taskiam/taskiam/internal/credentials"
-	"github.com/taskiam/taskiam/internal/emulator"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/manifest"
@@ -314,7 +314,7 @@ func (d *demo) audit(ctx context.Context, c *chapter) error {
 	_, token := d.server.Operator()
 	service, err := pubsub.NewService(ctx,
 		option.WithEndpoint("http://"+d.env.Getenv(envEmulatorHost)+"/"),
-		option.WithTokenSource(oauth2.StaticTokenSource(&oauth2.Token{AccessToken: token.Reveal()})))
+		option.WithTokenSource(oauth2.StaticTokenSource(&oauth2.Token{AccessToken: token})))
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/taskiam/taskiam/internal/emulator"
+	"github.com/taskiam/taskiam/emulator"
 )
 
 // emulatorTrouble is what an emulator is to get wrong from the start, on purpose.

@@ -23,7 +23,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/taskiam/taskiam/internal/emulator"
+	"github.com/taskiam/taskiam/emulator"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/policy"
@@ -53,7 +53,7 @@ func company(t *testing.T) (*emulator.Server, *Client) {
 	t.Helper()
 	s := newEmulator(t)
 	_, token := s.Operator()
-	return s, newTestClient(t, inMemory(s.Handler()), func(cfg *Config) { cfg.Credential = EmulatorLogin(token) })
+	return s, newTestClient(t, inMemory(s.Handler()), func(cfg *Config) { cfg.Credential = EmulatorLogin(secret.New(token)) })
 }
 
 func newAccount(t *testing.T, c *Client) grants.Account {
@@ -565,7 +565,7 @@ func TestDefaultLoginAtProductionURLs(t *testing.T) {
 	defer transport.CloseIdleConnections()
 
 	_, token := s.Operator()
-	operator := newTestClient(t, transport, func(cfg *Config) { cfg.Credential = StaticToken(token) })
+	operator := newTestClient(t, transport, func(cfg *Config) { cfg.Credential = StaticToken(secret.New(token)) })
 	robot, err := operator.CreateAccount(ctx, hosting, "ci-deployer", "", "")
 	if err != nil {
 		t.Fatal(err)

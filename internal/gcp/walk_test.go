@@ -12,11 +12,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/taskiam/taskiam/internal/emulator"
+	"github.com/taskiam/taskiam/emulator"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/secret"
 )
 
 // seeded are resources of the types that the emulator has a service for, which it does
@@ -85,7 +86,7 @@ name = "release"
 		t.Fatal(err)
 	}
 	_, token := s.Operator()
-	c := newTestClient(t, inMemory(s.Handler()), func(cfg *Config) { cfg.Credential = EmulatorLogin(token) })
+	c := newTestClient(t, inMemory(s.Handler()), func(cfg *Config) { cfg.Credential = EmulatorLogin(secret.New(token)) })
 	a := newAccount(t, c)
 	if err := letMint(t.Context(), c, a); err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/taskiam/taskiam/internal/emulator"
+	"github.com/taskiam/taskiam/emulator"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
@@ -53,7 +53,7 @@ func (w *world) patchRole(name, body string) {
 	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodPatch, "https://iam.googleapis.com/v1/"+name, strings.NewReader(body))
 	must(w.t, err)
 	_, token := w.server.Operator()
-	r.Header.Set("Authorization", "Bearer "+token.Reveal())
+	r.Header.Set("Authorization", "Bearer "+token)
 	answer, err := w.wire.RoundTrip(r)
 	must(w.t, err)
 	if answer.StatusCode != http.StatusOK {

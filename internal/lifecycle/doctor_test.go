@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/taskiam/taskiam/internal/emulator"
+	"github.com/taskiam/taskiam/emulator"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/lifecycle"

@@ -13,7 +13,7 @@ import (
 	"testing/synctest"
 	"text/tabwriter"
 
-	"github.com/taskiam/taskiam/internal/emulator"
+	"github.com/taskiam/taskiam/emulator"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 )

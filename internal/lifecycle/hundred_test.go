@@ -12,8 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/taskiam/taskiam/emulator"
 	"github.com/taskiam/taskiam/internal/contest"
-	"github.com/taskiam/taskiam/internal/emulator"
 	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
@@ -86,7 +86,7 @@ func (c *crowd) client(agent string) *gcp.Client {
 	c.t.Helper()
 	_, token := c.server.Operator()
 	client, err := gcp.New(gcp.Config{
-		Transport: &wire{handler: c.watch}, EmulatorHost: "emulator.test:80", Credential: gcp.EmulatorLogin(token), UserAgent: agent,
+		Transport: &wire{handler: c.watch}, EmulatorHost: "emulator.test:80", Credential: gcp.EmulatorLogin(secret.New(token)), UserAgent: agent,
 	})
 	if err != nil {
 		c.t.Fatal(err)

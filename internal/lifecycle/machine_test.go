@@ -18,8 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/taskiam/taskiam/emulator"
 	"github.com/taskiam/taskiam/internal/credentials"
-	"github.com/taskiam/taskiam/internal/emulator"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/grants"
@@ -97,7 +97,7 @@ func newMachine(t *testing.T, log io.Writer) *machine {
 		t.Fatal(err)
 	}
 	_, token := server.Operator()
-	m := &machine{t: t, server: server, wire: server.Transport(), token: token.Reveal(), safe: &safe{}, key: testKey, random: rand.Reader}
+	m := &machine{t: t, server: server, wire: server.Transport(), token: token, safe: &safe{}, key: testKey, random: rand.Reader}
 	m.before = m.snapshot()
 	m.clear()
 	return m

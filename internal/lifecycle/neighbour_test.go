@@ -10,6 +10,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/secret"
 )
 
 // What a neighbour writes into a policy after taskiam has read it, and before it writes,
@@ -20,7 +21,7 @@ func TestNeighbourBetweenReadAndWrite(t *testing.T) {
 		w := newWorld(t)
 		_, token := w.server.Operator()
 		neighbour, err := gcp.New(gcp.Config{
-			Transport: w.server.Transport(), EmulatorHost: "emulator.test:80", Credential: gcp.EmulatorLogin(token), UserAgent: "neighbour",
+			Transport: w.server.Transport(), EmulatorHost: "emulator.test:80", Credential: gcp.EmulatorLogin(secret.New(token)), UserAgent: "neighbour",
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -18,7 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/taskiam/taskiam/internal/emulator"
+	"github.com/taskiam/taskiam/emulator"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/policy"
@@ -125,7 +125,7 @@ func (w *world) rest(method, url string, header http.Header, body any) map[strin
 	if header != nil {
 		r.Header = header
 	}
-	r.Header.Set("Authorization", "Bearer "+token.Reveal())
+	r.Header.Set("Authorization", "Bearer "+token)
 	r.Header.Set("Content-Type", "application/json")
 	answer, err := w.wire.RoundTrip(r)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/taskiam/taskiam/internal/emulator"
+	"github.com/taskiam/taskiam/emulator"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/grants"
@@ -139,7 +139,7 @@ func (w *world) empower(a review.OperatorAccess, role, without string) {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		req.Header.Set("Authorization", "Bearer "+token.Reveal())
+		req.Header.Set("Authorization", "Bearer "+token)
 		answer, err := w.wire.RoundTrip(req)
 		if err != nil || answer.StatusCode != http.StatusOK {
 			w.t.Fatalf("making %s: %v %v", r.Name(), answer, err)

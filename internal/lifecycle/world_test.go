@@ -15,8 +15,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/taskiam/taskiam/emulator"
 	"github.com/taskiam/taskiam/internal/credentials"
-	"github.com/taskiam/taskiam/internal/emulator"
 	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
@@ -64,7 +64,7 @@ func (w *world) engine() *lifecycle.Engine {
 	_, token := w.server.Operator()
 	client, err := gcp.New(gcp.Config{
 		Transport: w.wire, EmulatorHost: "emulator.test:80",
-		Credential: gcp.EmulatorLogin(token), UserAgent: "taskiam/test",
+		Credential: gcp.EmulatorLogin(secret.New(token)), UserAgent: "taskiam/test",
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -79,8 +79,10 @@ func (w *world) engine() *lifecycle.Engine {
 			source, err := gcp.KeySource(file)
 			return client.As(source), err
 		},
-		AsToken: func(token secret.String) (lifecycle.Tester, error) { return client.As(gcp.StaticToken(token)), nil },
-		Now:     time.Now, Random: rand.Reader,
+		AsToken: func(token secret.String) (lifecycle.Tester, error) {
+			return client.As(gcp.StaticToken(token)), nil
+		},
+		Now: time.Now, Random: rand.Reader,
 	}
 }
 

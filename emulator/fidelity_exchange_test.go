@@ -14,7 +14,7 @@ import (
 
 // recordedExchanges are answers of Google, one JSON object a line. They are no part
 // of this repository.
-const recordedExchanges = "../../../shared/gcp/recorded.jsonl"
+const recordedExchanges = "../../shared/gcp/recorded.jsonl"
 
 // exchange is one request and the answer that was recorded for it.
 type exchange struct {

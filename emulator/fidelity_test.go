@@ -79,7 +79,7 @@ func TestFidelity(t *testing.T) {
 }
 
 // fidelityDocument holds the report, and what is unsure with the switch that changes it.
-const fidelityDocument = "../../docs/fidelity.md"
+const fidelityDocument = "../docs/fidelity.md"
 
 func readDocument(t *testing.T) string {
 	t.Helper()

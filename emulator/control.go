@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"strings"
 	"time"
-
-	"github.com/taskiam/taskiam/internal/secret"
 )
 
 // The control API is what is under /_emulator/ on a loopback address: time and trouble,
@@ -82,7 +80,7 @@ func (s *Server) isOperator(r *http.Request) bool {
 
 // ControlToken returns the bearer token of the control API. With Config.Dir it is also
 // in the file control there.
-func (s *Server) ControlToken() secret.String { return s.controlToken }
+func (s *Server) ControlToken() string { return s.controlToken.Reveal() }
 
 // control is one request to the control API.
 type control struct {

@@ -20,14 +20,14 @@ const controlAPI = "http://127.0.0.1:8790/_emulator/"
 // command asks the control API as whoever may.
 func (l *lab) command(method, name, body string) response {
 	l.t.Helper()
-	return l.do(l.ControlToken().Reveal(), method, controlAPI+name, body)
+	return l.do(l.ControlToken(), method, controlAPI+name, body)
 }
 
 func TestControlToken(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "emulator")
 	l := newLab(t, func(c *Config) { c.Dir = dir })
-	token := l.ControlToken().Reveal()
+	token := l.ControlToken()
 	raw, err := os.ReadFile(filepath.Join(dir, "control"))
 	if err != nil || string(raw) != token {
 		t.Errorf("the file holds %q (%v), the token is %q", raw, err, token)
@@ -35,7 +35,7 @@ func TestControlToken(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(dir, "control")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the file's mode is %v (%v)", info.Mode(), err)
 	}
-	if again := newLab(t, func(c *Config) { c.Dir = dir }).ControlToken().Reveal(); again != token {
+	if again := newLab(t, func(c *Config) { c.Dir = dir }).ControlToken(); again != token {
 		t.Error("the token changed over a restart")
 	}
 	// No service takes it, and the operator's opens no more than it did.

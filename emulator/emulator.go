@@ -163,10 +163,10 @@ func (s *Server) register(ms ...method) {
 
 // Operator returns who runs taskiam in the seeded company, and a bearer token of
 // that principal that does not expire.
-func (s *Server) Operator() (member string, token secret.String) {
+func (s *Server) Operator() (member, token string) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return "user:" + s.state.Operator, s.token
+	return "user:" + s.state.Operator, s.token.Reveal()
 }
 
 // CACertificate returns the certificate of the proxy's CA, in PEM.

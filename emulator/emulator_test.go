@@ -64,7 +64,7 @@ func newLab(t *testing.T, configure ...func(*Config)) *lab {
 		}
 	})
 	_, token := s.Operator()
-	return &lab{t: t, Server: s, operator: token.Reveal(), log: log}
+	return &lab{t: t, Server: s, operator: token, log: log}
 }
 
 // response is an answer, decoded.

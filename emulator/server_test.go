@@ -39,7 +39,7 @@ func TestControl(t *testing.T) {
 		l.want(l.do(l.operator, "POST", at+"clock", body), 400, "INVALID_ARGUMENT")
 	}
 	l.want(l.do(l.operator, "GET", at+"nonsense", ""), 401, "UNAUTHENTICATED")
-	l.want(l.do(l.ControlToken().Reveal(), "GET", at+"nonsense", ""), 404, "NOT_FOUND")
+	l.want(l.do(l.ControlToken(), "GET", at+"nonsense", ""), 404, "NOT_FOUND")
 	// The services' hosts have no such endpoints.
 	l.want(l.do(l.operator, "GET", "https://iam.googleapis.com/_emulator/health", ""), 501, "UNIMPLEMENTED")
 }

@@ -16,7 +16,7 @@ import (
 // permissions that the emulator knows.
 func TestRoleTable(t *testing.T) {
 	t.Parallel()
-	const path = "../../../shared/gcp/predefined_roles.json.gz"
+	const path = "../../shared/gcp/predefined_roles.json.gz"
 	f, err := os.Open(path)
 	if os.IsNotExist(err) {
 		t.Skipf("the list of predefined roles is not at %s", path)

@@ -12,8 +12,8 @@ import (
 
 const (
 	emulator = ".."
-	roleList = "../../../../shared/gcp/predefined_roles.json.gz"
-	methods  = "../../../../shared/gcp/method_permissions.json"
+	roleList = "../../../shared/gcp/predefined_roles.json.gz"
+	methods  = "../../../shared/gcp/method_permissions.json"
 )
 
 // The tables of the emulator are what go generate makes.
@@ -44,7 +44,7 @@ func TestTablesAreFresh(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !bytes.Equal(got, want) {
-				t.Errorf("%s is stale: run go generate ./internal/emulator", name)
+				t.Errorf("%s is stale: run go generate ./emulator", name)
 			}
 		})
 	}
