@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/oauth2"
 	"google.golang.org/api/option"
 	"google.golang.org/api/pubsub/v1"
 
@@ -314,7 +313,7 @@ func (d *demo) audit(ctx context.Context, c *chapter) error {
 	_, token := d.server.Operator()
 	service, err := pubsub.NewService(ctx,
 		option.WithEndpoint("http://"+d.env.Getenv(envEmulatorHost)+"/"),
-		option.WithTokenSource(oauth2.StaticTokenSource(&oauth2.Token{AccessToken: token})))
+		bareToken(token))
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,6 @@ import (
 
 	"cloud.google.com/go/auth"
 	"github.com/urfave/cli/v2"
-	"golang.org/x/oauth2"
 	"google.golang.org/api/cloudresourcemanager/v3"
 	"google.golang.org/api/googleapi"
 	"google.golang.org/api/iam/v1"
@@ -227,7 +226,7 @@ func runDemoAgent(ctx context.Context, e *Env, phase, email string) error {
 		probes = probesAfter("key")
 	case agentWithToken:
 		probes = probesAfter("token")
-		opts = append(opts, option.WithTokenSource(oauth2.StaticTokenSource(&oauth2.Token{AccessToken: e.Getenv(envThief)})))
+		opts = append(opts, bareToken(e.Getenv(envThief)))
 	default:
 		return fmt.Errorf("there is no part %q for the agent of the demo", phase)
 	}
@@ -242,4 +241,17 @@ func runDemoAgent(ctx context.Context, e *Env, phase, email string) error {
 		}
 	}
 	return nil
+}
+
+// bareToken logs Google's clients in with a token and nothing else.
+func bareToken(token string) option.ClientOption {
+	return option.WithAuthCredentials(auth.NewCredentials(&auth.CredentialsOptions{TokenProvider: staticToken(token)}))
+}
+
+// staticToken is a token that is never renewed.
+type staticToken string
+
+// Token returns the token.
+func (t staticToken) Token(context.Context) (*auth.Token, error) {
+	return &auth.Token{Value: string(t), Type: "Bearer"}, nil
 }
