@@ -51,7 +51,7 @@ ci-hooks: ## run the hooks in ci/ under the CI systems' own runners, fetching th
 	@ci/test/hooks.sh
 
 bench: build ## measure up and down in round trips, and the start-up time
-	$(GO) run ./internal/bench -taskiam $(BIN)
+	$(GO) run ./internal/tools/bench -taskiam $(BIN)
 
 faults: ## let every call of up, down, run and sweep fail in every way, and print the table
 	@table="$$(mktemp)" && trap 'rm -f "$$table"' EXIT && \
@@ -67,7 +67,7 @@ soak: ## check the model with 100,000 random histories
 	$(MAKE) model HISTORIES=100000
 
 mutants: ## build defects in, one at a time, and expect the tests to notice
-	@$(GO) run ./internal/mutants
+	@$(GO) run ./internal/tools/mutants
 
 # Making an input smaller that only reaches new code would take all of the minute.
 FUZZ := $(GO) test -run '^$$' -fuzztime 60s -fuzzminimizetime 10x

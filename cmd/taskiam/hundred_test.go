@@ -13,10 +13,10 @@ import (
 	"time"
 
 	"github.com/taskiam/taskiam/emulator"
-	"github.com/taskiam/taskiam/internal/contest"
 	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/resource"
 	"github.com/taskiam/taskiam/internal/secret"
+	"github.com/taskiam/taskiam/internal/tools/contest"
 )
 
 // A hundred processes at once, all on the same four policies, which somebody else edits

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/taskiam/taskiam/emulator"
-	"github.com/taskiam/taskiam/internal/contest"
 	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
@@ -22,6 +21,7 @@ import (
 	"github.com/taskiam/taskiam/internal/manifest"
 	"github.com/taskiam/taskiam/internal/resource"
 	"github.com/taskiam/taskiam/internal/secret"
+	"github.com/taskiam/taskiam/internal/tools/contest"
 )
 
 // A hundred runs of one task come up and go down at once, all on the same four policies,

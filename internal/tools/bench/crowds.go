@@ -13,12 +13,12 @@ import (
 	"time"
 
 	"github.com/taskiam/taskiam/emulator"
-	"github.com/taskiam/taskiam/internal/contest"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 	"github.com/taskiam/taskiam/internal/secret"
+	"github.com/taskiam/taskiam/internal/tools/contest"
 )
 
 // contested are the policies that everybody edits, and with what role. They are the
