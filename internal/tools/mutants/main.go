@@ -2,10 +2,10 @@
 // defect each, by go test's overlay and so without touching a file, runs the tests that
 // should notice, and expects them to.
 //
-// A mutant is a few replacements in the text of one file, each of which must fit exactly
-// once, and the tests that are to notice, by name. The command fails where the source has
-// moved on, where a mutant does not compile, where a test is not there or fails without
-// the mutant, and where something else ends the tests than one that fails.
+// A mutant is a few edits, each of which names a declaration and must fit exactly once in
+// it, and the tests that are to notice, by name. The command fails if an edit does not
+// fit, if a mutant does not compile, if a test is missing or fails without the mutant, and
+// if the tests end by anything but the failure of one that was named.
 package main
 
 import (
@@ -29,123 +29,6 @@ import (
 // atOnce is how many mutants are built and tested side by side. Their tests use more
 // than one processor, their builds less.
 const atOnce = 2
-
-// mutant is one defect.
-type mutant struct {
-	name string
-	file string // from the module's root
-	// edits are pairs of what stands there and what stands there instead.
-	edits [][2]string
-	pkg   string   // of the tests, from the module's root
-	tests []string // that are to notice, at least one of them
-}
-
-const lifecycle = "internal/lifecycle"
-
-var mutants = []mutant{
-	{
-		name: "down does not disable the account", file: "internal/lifecycle/down.go",
-		edits: [][2]string{{"\t\t\td.disable(ctx, d.account)\n", ""}},
-		pkg:   lifecycle, tests: []string{"TestDownGoesInOrder"},
-	},
-	{
-		name: "policies are written without their etag", file: "internal/policy/policy.go",
-		edits: [][2]string{{
-			"o.set(\"version\", json.RawMessage(\"3\"))\n\t}\n",
-			"o.set(\"version\", json.RawMessage(\"3\"))\n\t}\n\to.fields = slices.DeleteFunc(o.fields, func(f field) bool { return f.name == \"etag\" })\n",
-		}},
-		pkg: lifecycle, tests: []string{"TestNeighbourBetweenReadAndWrite"},
-	},
-	{
-		name: "the account is deleted before it is unbound", file: "internal/lifecycle/down.go",
-		edits: [][2]string{
-			{
-				"unbound := d.unbindAll(ctx, slices.DeleteFunc(slices.Clone(names), proving))\n",
-				"unbound := func() bool { return d.unbindAll(ctx, slices.DeleteFunc(slices.Clone(names), proving))() }\n",
-			},
-			{"clean := unbound() && readable\n", "clean := readable\n"},
-			{
-				"\tif clean && missing == nil {\n\t\td.check(",
-				"\tclean = unbound() && clean\n\tif clean && missing == nil {\n\t\td.check(",
-			},
-		},
-		pkg: lifecycle, tests: []string{"TestAccountOutlastsItsBindings", "TestDownGoesInOrder"},
-	},
-	{
-		name: "bindings are matched by role only", file: "internal/policy/policy.go",
-		edits: [][2]string{{"return b.role == role && b.condition == c }", "_ = c; return b.role == role }"}},
-		pkg:   lifecycle, tests: []string{"TestEndsByItself"},
-	},
-	{
-		name: "the journal is not fsynced", file: "internal/journal/journal.go",
-		edits: [][2]string{{"\treturn f.Sync()\n", "\treturn nil\n"}},
-		pkg:   lifecycle, tests: []string{"TestPowerLostAtEveryDiskOperation"},
-	},
-	{
-		name: "the journal's account is believed without its unique id and mark", file: "internal/lifecycle/down.go",
-		edits: [][2]string{{
-			"\t\tswitch {\n\t\tcase live.Email != t.email,\n\t\t\tt.uid != \"\" && live.UniqueID != t.uid,\n\t\t\t!marked || mark.Run != t.run:\n",
-			"\t\t_, _ = mark, marked\n\t\tswitch {\n\t\tcase false:\n",
-		}},
-		pkg: lifecycle, tests: []string{"TestAccountOfTheSameNameIsNotTouched"},
-	},
-	{
-		name: "conditions are said to have survived without a look", file: "internal/lifecycle/bind.go",
-		edits: [][2]string{{
-			"func survived(stored policy.Document, edit grants.Edit) error {\n",
-			"func survived(stored policy.Document, edit grants.Edit) error {\n\tif len(edit.Bindings) > 0 {\n\t\treturn nil\n\t}\n",
-		}},
-		pkg: lifecycle, tests: []string{"TestDroppedConditionIsUndone"},
-	},
-	{
-		name: "sweep deletes accounts without a complete search", file: "internal/lifecycle/sweep.go",
-		edits: [][2]string{{"complete := o.journal != nil || len(o.target.resources) > 0\n", "complete := true\n"}},
-		pkg:   lifecycle, tests: []string{"TestSweepThatMayNotSearch"},
-	},
-	{
-		name: "sweep takes an account for a run's by its id, without the mark", file: "internal/lifecycle/sweep.go",
-		edits: [][2]string{{
-			"\t\tmark, ours := markOf(a, project)\n",
-			"\t\tmark, ours := markOf(a, project)\n\t\tif run, is := grants.RunOf(a.Email, project); is && !ours {\n\t\t\tmark, ours = grants.Mark{Run: run}, true\n\t\t}\n",
-		}},
-		pkg: lifecycle, tests: []string{"TestSweepLeavesLookAlikesAlone"},
-	},
-	{
-		name: "sweep tells what is over by the machine's clock", file: "internal/lifecycle/sweep.go",
-		edits: [][2]string{{"return !s.Cloud.Clock().Before(", "return !s.Now().Before("}},
-		pkg:   lifecycle, tests: []string{"TestSweepByTheCloudsClock"},
-	},
-	{
-		name: "a search that was not complete is as good for a deleted account", file: "internal/lifecycle/down.go",
-		edits: [][2]string{{"\t} else if missing != nil {\n", "\t} else if false {\n"}},
-		pkg:   lifecycle, tests: []string{"TestDeletedAccountMayBeNamedElsewhere"},
-	},
-	{
-		name: "the metadata server answers what was forwarded", file: "internal/metadata/metadata.go",
-		edits: [][2]string{{"if r.Header[\"X-Forwarded-For\"] != nil || ", "if "}},
-		pkg:   "internal/metadata", tests: []string{"TestRefusals"},
-	},
-	{
-		name: "the metadata server of a sandbox answers strangers", file: "internal/isolate/peer.go",
-		edits: [][2]string{{"if err == nil && !held {\n", "if err != nil && !held {\n"}},
-		pkg:   "internal/isolate", tests: []string{"TestOnlyFrom"},
-	},
-	{
-		name: "a key outlives its run", file: "internal/credentials/key.go",
-		edits: [][2]string{{"NotAfter:              notAfter,\n", "NotAfter:              notAfter.AddDate(10, 0, 0),\n"}},
-		pkg:   lifecycle, tests: []string{"TestUpThenDownLeavesNothing", "TestEndsByItself"},
-	},
-	{
-		name: "a renewal forgets the account's mark", file: "internal/lifecycle/renew.go",
-		edits: [][2]string{{"x.account.UniqueID, x.mark(x.expires)); err != nil", "x.account.UniqueID, x.account.Description); err != nil"}},
-		pkg:   lifecycle, tests: []string{"TestRenew"},
-	},
-	{
-		name: "a token is asked for as long as Google gives one, whenever the run ends", file: "internal/lifecycle/up.go",
-		edits: [][2]string{{"lifetime := min(u.plan.Expires.Sub(u.Cloud.Clock()), lifetime)\n", "lifetime := max(lifetime, grants.TokenLifetime)\n"}},
-		pkg:   lifecycle, tests: []string{"TestTokenEndsWithAShortRun"},
-	},
-}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -302,28 +185,22 @@ func test(ctx context.Context, pkg, binary string, names []string) (output []byt
 // noticed by them.
 const patience = 3 * time.Minute
 
-// write writes the mutant's file and the overlay that puts it in place.
+// write writes the files that the mutant changes, and the overlay that puts them in place.
 func (m mutant) write(dir string) (overlay string, err error) {
-	path, err := filepath.Abs(m.file)
-	if err != nil {
-		return "", err
-	}
-	source, err := os.ReadFile(path)
-	if err != nil {
-		return "", err
-	}
-	text := string(source)
+	files, mutated := tree{}, map[string]string{}
 	for _, e := range m.edits {
-		if n := strings.Count(text, e[0]); n != 1 {
-			return "", fmt.Errorf("%s has this %d times, and not once:\n%s", m.file, n, e[0])
+		path, err := files.apply(e)
+		if err != nil {
+			return "", err
 		}
-		text = strings.Replace(text, e[0], e[1], 1)
+		mutated[path] = filepath.Join(dir, filepath.Base(path))
 	}
-	mutated := filepath.Join(dir, "mutated.go")
-	if err := os.WriteFile(mutated, []byte(text), 0o600); err != nil {
-		return "", err
+	for path, to := range mutated {
+		if err := os.WriteFile(to, []byte(files[path]), 0o600); err != nil {
+			return "", err
+		}
 	}
-	raw, err := json.Marshal(map[string]any{"Replace": map[string]string{path: mutated}})
+	raw, err := json.Marshal(map[string]any{"Replace": mutated})
 	if err != nil {
 		return "", err
 	}

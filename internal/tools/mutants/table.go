@@ -1,0 +1,144 @@
+package main
+
+// mutant is one defect.
+type mutant struct {
+	name  string
+	edits []edit
+	pkg   string   // of the tests, from the module's root
+	tests []string // that are to notice, at least one of them
+}
+
+const (
+	lifecycle = "internal/lifecycle"
+	policies  = "internal/policy"
+)
+
+var mutants = []mutant{
+	{
+		name:  "down does not disable the account",
+		edits: []edit{{lifecycle, "descent.begin", `$d.disable(ctx, $d.account)`, ``}},
+		pkg:   lifecycle, tests: []string{"TestDownGoesInOrder"},
+	},
+	{
+		name: "policies are written without their etag",
+		edits: []edit{{
+			policies, "Policy.Encode",
+			`return $o.encode(), nil`,
+			`$o.fields = slices.DeleteFunc($o.fields, func(f field) bool { return f.name == "etag" })
+			return $o.encode(), nil`,
+		}},
+		pkg: lifecycle, tests: []string{"TestNeighbourBetweenReadAndWrite"},
+	},
+	{
+		name: "the account is deleted before it is unbound",
+		edits: []edit{
+			{
+				lifecycle, "descent.finish",
+				`unbound := $d.unbindAll(ctx, slices.DeleteFunc(slices.Clone(names), proving))`,
+				`unbound := func() bool {
+					return $d.unbindAll(ctx, slices.DeleteFunc(slices.Clone(names), proving))()
+				}`,
+			},
+			{lifecycle, "descent.finish", `clean := unbound() && readable`, `clean := readable`},
+			{
+				lifecycle, "descent.finish",
+				`if clean && missing == nil { $d.check(`,
+				`clean = unbound() && clean
+				if clean && missing == nil { $d.check(`,
+			},
+		},
+		pkg: lifecycle, tests: []string{"TestAccountOutlastsItsBindings", "TestDownGoesInOrder"},
+	},
+	{
+		name: "bindings are matched by role only",
+		edits: []edit{{
+			policies, "binding.is",
+			`return $b.role == role && $b.condition == $c`,
+			`_ = $c; return $b.role == role`,
+		}},
+		pkg: lifecycle, tests: []string{"TestEndsByItself"},
+	},
+	{
+		name:  "the journal is not fsynced",
+		edits: []edit{{"internal/journal", "write", `return $f.Sync()`, `return nil`}},
+		pkg:   lifecycle, tests: []string{"TestPowerLostAtEveryDiskOperation"},
+	},
+	{
+		name: "the journal's account is believed without its unique id and mark",
+		edits: []edit{{
+			lifecycle, "descent.lookUp",
+			`case live.Email != t.email, t.uid != "" && live.UniqueID != t.uid, !marked || mark.Run != t.run:`,
+			`case false && marked && mark.Run == "":`,
+		}},
+		pkg: lifecycle, tests: []string{"TestAccountOfTheSameNameIsNotTouched"},
+	},
+	{
+		name: "conditions are said to have survived without a look",
+		edits: []edit{{
+			lifecycle, "survived", ``,
+			`
+			if len(edit.Bindings) > 0 { return nil }`,
+		}},
+		pkg: lifecycle, tests: []string{"TestDroppedConditionIsUndone"},
+	},
+	{
+		name: "sweep deletes accounts without a complete search",
+		edits: []edit{{
+			lifecycle, "sweeper.end",
+			`complete := o.journal != nil || len(o.target.resources) > 0`,
+			`complete := true`,
+		}},
+		pkg: lifecycle, tests: []string{"TestSweepThatMayNotSearch"},
+	},
+	{
+		name: "sweep takes an account for a run's by its id, without the mark",
+		edits: []edit{{
+			lifecycle, "sweeper.disable",
+			`mark, ours := markOf($a, project)`,
+			`mark, ours := markOf($a, project)
+			if run, is := grants.RunOf($a.Email, project); is && !ours {
+				mark, ours = grants.Mark{Run: run}, true
+			}`,
+		}},
+		pkg: lifecycle, tests: []string{"TestSweepLeavesLookAlikesAlone"},
+	},
+	{
+		name:  "sweep tells what is over by the machine's clock",
+		edits: []edit{{lifecycle, "sweeper.isOver", `$s.Cloud.Clock()`, `$s.Now()`}},
+		pkg:   lifecycle, tests: []string{"TestSweepByTheCloudsClock"},
+	},
+	{
+		name:  "a search that was not complete is as good for a deleted account",
+		edits: []edit{{lifecycle, "descent.finish", `else if missing != nil`, `else if false`}},
+		pkg:   lifecycle, tests: []string{"TestDeletedAccountMayBeNamedElsewhere"},
+	},
+	{
+		name:  "the metadata server answers what was forwarded",
+		edits: []edit{{"internal/metadata", "Server.ServeHTTP", `$r.Header["X-Forwarded-For"] != nil ||`, ``}},
+		pkg:   "internal/metadata", tests: []string{"TestRefusals"},
+	},
+	{
+		name:  "the metadata server of a sandbox answers strangers",
+		edits: []edit{{"internal/isolate", "guarded.Accept", `err == nil && !held`, `err != nil && !held`}},
+		pkg:   "internal/isolate", tests: []string{"TestOnlyFrom"},
+	},
+	{
+		name:  "a key outlives its run",
+		edits: []edit{{"internal/credentials", "KeyPair.Certificate", `NotAfter: notAfter`, `NotAfter: notAfter.AddDate(10, 0, 0)`}},
+		pkg:   lifecycle, tests: []string{"TestUpThenDownLeavesNothing", "TestEndsByItself"},
+	},
+	{
+		name:  "a renewal forgets the account's mark",
+		edits: []edit{{lifecycle, "extension.extend", `$x.mark($x.expires)`, `$x.account.Description`}},
+		pkg:   lifecycle, tests: []string{"TestRenew"},
+	},
+	{
+		name: "a token is asked for as long as Google gives one, whenever the run ends",
+		edits: []edit{{
+			lifecycle, "ascent.deliverToken",
+			`lifetime := min($u.plan.Expires.Sub($u.Cloud.Clock()), lifetime)`,
+			`lifetime := max(lifetime, grants.TokenLifetime)`,
+		}},
+		pkg: lifecycle, tests: []string{"TestTokenEndsWithAShortRun"},
+	},
+}
