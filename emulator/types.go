@@ -11,7 +11,7 @@ import (
 	"sync"
 )
 
-//go:generate go run ./gen -roles ../../shared/gcp/predefined_roles.json.gz roles.txt types.txt bigquery_discovery.json
+//go:generate go run ../internal/tools/gen/emulator -list ../../shared/gcp/predefined_roles.json.gz roles.txt types.txt bigquery_discovery.json
 
 //go:embed types.txt
 var typeText string

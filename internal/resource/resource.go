@@ -9,8 +9,8 @@ package resource
 
 import "strings"
 
-//go:generate go run ./gen types.txt
-//go:generate go run ./gen ../../docs/resources.md
+//go:generate go run ../tools/gen/resource types.txt
+//go:generate go run ../tools/gen/resource ../../docs/resources.md
 
 // Dialect is the form in which a resource keeps who has access to it.
 type Dialect string

@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/taskiam/taskiam/internal/tools/gen"
 )
 
 const typesHead = `# The types of resource that have an allow policy, of Google's discovery documents in the
@@ -80,7 +81,11 @@ var patterns = map[string]string{
 }
 
 // typeTable makes types.txt.
-func typeTable(module string) ([]byte, error) {
+func typeTable() ([]byte, error) {
+	module, err := gen.Module()
+	if err != nil {
+		return nil, err
+	}
 	all, err := types(module)
 	if err != nil {
 		return nil, err
@@ -101,11 +106,6 @@ func typeTable(module string) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-var (
-	versionSegment = regexp.MustCompile(`^(v[0-9][a-z0-9]*|alpha|beta)$`)
-	variable       = regexp.MustCompile(`\{[^}]*\}`)
-)
-
 // row returns the columns of a type from its service on.
 func (f found) row() ([]string, error) {
 	get := f.all[f.id+".getIamPolicy"]
@@ -113,11 +113,11 @@ func (f found) row() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	prefix, rest, err := splitVersion(path)
+	prefix, rest, err := gen.SplitVersion(path)
 	if err != nil {
 		return nil, err
 	}
-	own, suffix := cutVerb(rest)
+	own, suffix := gen.CutVerb(rest)
 	if own == rest {
 		return nil, fmt.Errorf("its path is %s", path)
 	}
@@ -164,16 +164,16 @@ func (f found) row() ([]string, error) {
 
 // path is where the method is called, its variables named after the collections that
 // they are of.
-func (f found) path(m method) (string, error) {
-	segments := strings.Split(f.doc.url(m), "/")
+func (f found) path(m gen.Method) (string, error) {
+	segments := strings.Split(f.doc.URL(m), "/")
 	for i, s := range segments {
-		v := variable.FindString(s)
+		v := gen.Variable.FindString(s)
 		if v == "" {
 			continue
 		}
 		name := strings.Trim(v, "{}")
 		switch {
-		case i > 0 && !strings.ContainsAny(segments[i-1], "{}") && !versionSegment.MatchString(segments[i-1]) && len(segments[i-1]) > 1: // Cloud Storage has b and o
+		case i > 0 && !strings.ContainsAny(segments[i-1], "{}") && !gen.Version.MatchString(segments[i-1]) && len(segments[i-1]) > 1: // Cloud Storage has b and o
 			name = singular(segments[i-1])
 		case strings.HasSuffix(name, "Id"): // v1Id, which stands for a whole name
 			name = "name"
@@ -183,32 +183,13 @@ func (f found) path(m method) (string, error) {
 	return strings.Join(segments, "/"), nil
 }
 
-func splitVersion(path string) (prefix, rest string, err error) {
-	segments := strings.Split(path, "/")
-	i := slices.IndexFunc(segments, versionSegment.MatchString)
-	if i < 0 {
-		return "", "", fmt.Errorf("path %s names no version", path)
-	}
-	return strings.Join(segments[:i+1], "/") + "/", strings.Join(segments[i+1:], "/"), nil
-}
-
-// cutVerb takes off the end of a path what makes it a policy's.
-func cutVerb(path string) (own, suffix string) {
-	for _, suffix := range []string{":getIamPolicy", "/getIamPolicy", "/iam"} {
-		if own, ok := strings.CutSuffix(path, suffix); ok {
-			return own, suffix
-		}
-	}
-	return path, ""
-}
-
 // call is the verb and the path of a method beside getIamPolicy.
-func (f found) call(m method, prefix, rest, suffix string) (string, error) {
+func (f found) call(m gen.Method, prefix, rest, suffix string) (string, error) {
 	path, err := f.path(m)
 	if err != nil {
 		return "", err
 	}
-	own, _ := cutVerb(rest)
+	own, _ := gen.CutVerb(rest)
 	end, ok := strings.CutPrefix(path, prefix+own)
 	if !ok {
 		return "", fmt.Errorf("%s is at %s, and getIamPolicy at %s%s", m.ID, path, prefix, own)
@@ -217,7 +198,7 @@ func (f found) call(m method, prefix, rest, suffix string) (string, error) {
 }
 
 // version is where a read asks for policy version 3.
-func (f found) version(get method) (string, error) {
+func (f found) version(get gen.Method) (string, error) {
 	switch {
 	case get.Parameters["options.requestedPolicyVersion"].Location == "query":
 		return "query", nil
@@ -226,11 +207,11 @@ func (f found) version(get method) (string, error) {
 	case get.Request == nil:
 		return "-", nil
 	}
-	body, err := f.doc.properties(get.Request.Ref)
+	body, err := f.doc.Properties(get.Request.Ref)
 	if err != nil {
 		return "", err
 	}
-	options, err := f.doc.properties(body["options"])
+	options, err := f.doc.Properties(body["options"])
 	if err != nil {
 		return "", err
 	}
@@ -241,11 +222,11 @@ func (f found) version(get method) (string, error) {
 }
 
 // wrapping is how a method takes the policy.
-func (f found) wrapping(set method) (string, error) {
+func (f found) wrapping(set gen.Method) (string, error) {
 	if set.Request == nil {
 		return "", fmt.Errorf("%s takes no body", set.ID)
 	}
-	body, err := f.doc.properties(set.Request.Ref)
+	body, err := f.doc.Properties(set.Request.Ref)
 	if err != nil {
 		return "", err
 	}
@@ -305,7 +286,7 @@ func nameAll(all []found) ([]string, error) {
 	return names, nil
 }
 
-func noun(d *document) string {
+func noun(d *gen.Document) string {
 	if n := nouns[d.Name]; n != "" {
 		return n
 	}

@@ -3,15 +3,16 @@ package main
 import (
 	"bytes"
 	_ "embed"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
 	"os"
-	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/taskiam/taskiam/internal/tools/gen"
 )
 
 const typesHead = `# The resource types that have an allow policy, after Google's discovery documents;
@@ -46,30 +47,27 @@ type resourceType struct {
 	name, template, get, set, test string
 }
 
-// typeTable makes types.txt of the discovery documents, and of the permissions that
-// roles.txt in dir knows.
-func typeTable(module, dir string) ([]byte, error) {
-	docs, err := documents(module)
+// typeTable makes types.txt of the discovery documents, and of the permissions that the
+// table of roles knows.
+func typeTable(roles string) ([]byte, error) {
+	module, err := gen.Module()
 	if err != nil {
 		return nil, err
 	}
 	prefixes := map[resourceType][]string{}
-	for _, d := range docs {
-		methods := map[string]apiMethod{}
-		d.methods(func(m apiMethod) { methods[m.ID] = m })
-		for id, get := range methods {
-			name, ok := strings.CutSuffix(id, ".getIamPolicy")
-			if !ok || name == "storage.objects" { // what an object's policy says is its access control list
-				continue
-			}
-			t, prefix, err := newType(d, name, get, methods)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", id, err)
-			}
-			prefixes[t] = append(prefixes[t], prefix)
+	if err := gen.Each(module, func(_ string, data []byte) error {
+		if !bytes.Contains(data, []byte("getIamPolicy")) {
+			return nil
 		}
+		var d gen.Document
+		if err := json.Unmarshal(data, &d); err != nil {
+			return err
+		}
+		return collect(&d, prefixes)
+	}); err != nil {
+		return nil, err
 	}
-	known, err := readKnown(filepath.Join(dir, "roles.txt"))
+	known, err := readKnown(roles)
 	if err != nil {
 		return nil, err
 	}
@@ -98,29 +96,38 @@ func typeTable(module, dir string) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
+// collect adds the types of a document, and what their paths begin with in it.
+func collect(d *gen.Document, prefixes map[resourceType][]string) error {
+	methods := d.All()
+	for id, get := range methods {
+		name, ok := strings.CutSuffix(id, ".getIamPolicy")
+		if !ok || name == "storage.objects" { // what an object's policy says is its access control list
+			continue
+		}
+		t, prefix, err := newType(d, name, get, methods)
+		if err != nil {
+			return fmt.Errorf("%s: %w", id, err)
+		}
+		prefixes[t] = append(prefixes[t], prefix)
+	}
+	return nil
+}
+
 // newType reads a type off the methods of one version of its API, and what paths
 // begin with in that version.
-func newType(d document, name string, get apiMethod, methods map[string]apiMethod) (resourceType, string, error) {
+func newType(d *gen.Document, name string, get gen.Method, methods map[string]gen.Method) (resourceType, string, error) {
 	t := resourceType{name: name, get: get.HTTPMethod, set: "-", test: "-"}
-	path := get.FlatPath
-	if path == "" {
-		path = get.Path
+	prefix, rest, err := gen.SplitVersion(d.URL(get))
+	if err != nil {
+		return t, "", err
 	}
-	segments := strings.Split(d.ServicePath+path, "/")
-	i := slices.IndexFunc(segments, version.MatchString) // at times not d.Version
-	if i < 0 {
-		return t, "", fmt.Errorf("path %s names no version", path)
+	template, suffix := gen.CutVerb(rest)
+	t.template = template
+	if suffix != "" {
+		t.get += " " + strings.TrimSuffix(suffix, "getIamPolicy")
 	}
-	prefix := strings.Join(segments[:i+1], "/")
-	t.template = strings.Join(segments[i+1:], "/")
-	for _, form := range []string{":getIamPolicy", "/getIamPolicy", "/iam"} {
-		if rest, ok := strings.CutSuffix(t.template, form); ok {
-			t.template = rest
-			t.get += " " + strings.TrimSuffix(form, "getIamPolicy")
-			break
-		}
-	}
-	t.template = variable.ReplaceAllString(t.template, "*")
+	prefix = strings.TrimSuffix(prefix, "/")
+	t.template = gen.Variable.ReplaceAllString(t.template, "*")
 	if p, ok := get.Parameters["resource"]; ok && p.Pattern != "" && strings.Contains(get.Path, "{+resource}") {
 		pattern := strings.Trim(p.Pattern, "^$")
 		t.template = strings.NewReplacer("[^/]+", "*", ".*", "**", ".+", "**").Replace(pattern)
@@ -139,11 +146,6 @@ func newType(d document, name string, get apiMethod, methods map[string]apiMetho
 	}
 	return t, prefix, nil
 }
-
-var (
-	variable = regexp.MustCompile(`\{[^}]*\}`)
-	version  = regexp.MustCompile(`^(v[0-9][a-z0-9]*|alpha|beta)$`)
-)
 
 // collection is the last literal segment of a template.
 func collection(template string) string {

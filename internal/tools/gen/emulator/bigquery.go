@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/taskiam/taskiam/internal/tools/gen"
 )
 
 // bigqueryResources are what the emulator serves of BigQuery.
@@ -15,7 +17,11 @@ var bigqueryResources = []string{"datasets", "jobs", "projects", "tabledata", "t
 // bigqueryDocument cuts BigQuery's discovery document down to what its command line
 // client needs to build its calls: the methods, their parameters, and schemas that
 // say nothing but that they exist. The prose is left out.
-func bigqueryDocument(module string) ([]byte, error) {
+func bigqueryDocument() ([]byte, error) {
+	module, err := gen.Module()
+	if err != nil {
+		return nil, err
+	}
 	path := filepath.Join(module, "bigquery", "v2", "bigquery-api.json")
 	data, err := os.ReadFile(path)
 	if err != nil {

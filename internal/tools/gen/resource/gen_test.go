@@ -8,25 +8,21 @@ import (
 	"testing"
 
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/tools/gen"
 )
-
-const dir = ".." // of package resource
 
 // What is generated is what go generate makes.
 func TestFresh(t *testing.T) {
 	t.Parallel()
 	t.Run("types.txt", func(t *testing.T) {
 		t.Parallel()
-		module, err := apiModule(dir)
-		if err != nil {
-			t.Skipf("the module google.golang.org/api is not here: %v", err)
-		}
-		want, err := typeTable(module)
-		fresh(t, "types.txt", want, err)
+		want, err := typeTable()
+		fresh(t, "../../../resource/types.txt", want, err)
 	})
 	t.Run("resources.md", func(t *testing.T) {
 		t.Parallel()
-		fresh(t, "../../docs/resources.md", page(), nil)
+		want, err := page()
+		fresh(t, "../../../../docs/resources.md", want, err)
 	})
 }
 
@@ -35,7 +31,7 @@ func fresh(t *testing.T, name string, want []byte, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := os.ReadFile(filepath.Join(dir, name))
+	got, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,12 +44,12 @@ func fresh(t *testing.T, name string, want []byte, err error) {
 // read and written as they say, and what is said to have no policy has no method for one.
 func TestByHand(t *testing.T) {
 	t.Parallel()
-	module, err := apiModule(dir)
+	module, err := gen.Module()
 	if err != nil {
 		t.Skipf("the module google.golang.org/api is not here: %v", err)
 	}
-	read := func(api, version string) *document {
-		d, err := readDocument(filepath.Join(module, api, version, api+"-api.json"))
+	read := func(api, version string) *gen.Document {
+		d, err := gen.Read(filepath.Join(module, api, version, api+"-api.json"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,9 +63,9 @@ func TestByHand(t *testing.T) {
 	for id, call := range map[string][2]string{
 		"bigquery.datasets.get": {dataset.GetVerb, dataset.GetPath}, "bigquery.datasets.patch": {dataset.SetVerb, dataset.SetPath},
 	} {
-		m := bigquery.methods()[id]
-		path := variable.ReplaceAllString(bigquery.url(m), "{}")
-		if m.HTTPMethod != call[0] || path != variable.ReplaceAllString(call[1], "{}") || m.Parameters["accessPolicyVersion"].Location != "query" {
+		m := bigquery.All()[id]
+		path := gen.Variable.ReplaceAllString(bigquery.URL(m), "{}")
+		if m.HTTPMethod != call[0] || path != gen.Variable.ReplaceAllString(call[1], "{}") || m.Parameters["accessPolicyVersion"].Location != "query" {
 			t.Errorf("%s is %s %s, the table has %v", id, m.HTTPMethod, path, call)
 		}
 	}
@@ -85,7 +81,7 @@ func TestByHand(t *testing.T) {
 			t.Errorf("%s: no version of %s is known here", typ.ID, api)
 			continue
 		}
-		for id := range read(api, versions[api]).methods() {
+		for id := range read(api, versions[api]).All() {
 			if strings.HasPrefix(id, typ.ID+".") && strings.HasSuffix(id, "IamPolicy") {
 				t.Errorf("%s is said to have no policy, and Google has %s", typ.ID, id)
 			}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/tools/gen"
 )
 
 const pageHead = `# Resources
@@ -42,7 +43,7 @@ The first segment of a full name is also the API that the project must have enab
 `
 
 // page makes docs/resources.md.
-func page() []byte {
+func page() ([]byte, error) {
 	var services []string
 	by := map[string][]*resource.Type{}
 	var without []*resource.Type
@@ -80,13 +81,13 @@ a condition narrows the role to the one.
 	for _, t := range without {
 		fmt.Fprintf(&b, "| %s | `%s` | %s |\n", t.Kind, t.Example, suppliesName(t))
 	}
-	return b.Bytes()
+	return b.Bytes(), nil
 }
 
 // preview says of which version of its API a type is, if that is not a stable one.
 func preview(t *resource.Type) string {
 	for part := range strings.SplitSeq(t.API.GetPath, "/") {
-		if versionSegment.MatchString(part) && (strings.Contains(part, "alpha") || strings.Contains(part, "beta")) {
+		if gen.Version.MatchString(part) && (strings.Contains(part, "alpha") || strings.Contains(part, "beta")) {
 			return " (" + part + ")"
 		}
 	}
