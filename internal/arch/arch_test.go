@@ -27,7 +27,7 @@ var allowed = map[string][]string{
 	"internal/cli": {
 		"emulator", "internal/ci", "internal/credentials", "internal/fault", "internal/gcp", "internal/grants",
 		"internal/isolate", "internal/journal", "internal/lifecycle", "internal/manifest", "internal/metadata",
-		"internal/policy", "internal/resource", "internal/review", "internal/secret", "tasks",
+		"internal/policy", "internal/resource", "internal/review", "internal/secret", "internal/view", "tasks",
 	},
 	"internal/credentials": {"internal/fault", "internal/grants", "internal/secret"},
 	"internal/fault":       {},
@@ -58,7 +58,11 @@ var allowed = map[string][]string{
 	"internal/tools/gen/emulator": {"internal/tools/gen"},
 	"internal/tools/gen/resource": {"internal/resource", "internal/tools/gen"},
 	"internal/tools/mutants":      {},
-	"tasks":                       {},
+	"internal/view": {
+		"internal/fault", "internal/grants", "internal/journal", "internal/lifecycle", "internal/manifest",
+		"internal/policy", "internal/resource", "internal/review",
+	},
+	"tasks": {},
 }
 
 // pure packages take bytes, values and a now: none of these.

@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/view"
 )
 
 // newApp returns the command tree.
@@ -209,14 +210,6 @@ func oneOf(flag string, choices ...string) func(*cli.Context, string) error {
 				return nil
 			}
 		}
-		return usage(c, "--%s is %s, not %q", flag, list(choices), value)
+		return usage(c, "--%s is %s, not %q", flag, view.OneOf(choices), value)
 	}
-}
-
-// list joins words as people do: a, b or c.
-func list(words []string) string {
-	if len(words) < 2 {
-		return strings.Join(words, "")
-	}
-	return fmt.Sprintf("%s or %s", strings.Join(words[:len(words)-1], ", "), words[len(words)-1])
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
-	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/secret"
+	"github.com/taskiam/taskiam/internal/view"
 )
 
 // ciValue is the value of --ci: the name of a system, or [ciDetect] if it stands alone.
@@ -50,7 +50,7 @@ func (v *ciValue) Set(text string) error {
 	case v.Follows(text):
 		*v = ciValue(text)
 	default:
-		return fmt.Errorf("--%s is %s, not %q", flagCI, list(ciNames()), text)
+		return fmt.Errorf("--%s is %s, not %q", flagCI, view.OneOf(ciNames()), text)
 	}
 	return nil
 }
@@ -65,7 +65,7 @@ func (*ciValue) Follows(word string) bool { return slices.Contains(ciNames(), wo
 
 func newCIFlag(usage string) cli.Flag {
 	none := ciNot
-	return &cli.GenericFlag{Name: flagCI, Value: &none, DefaultText: "off", Usage: usage + "; `SYSTEM` is " + list(ciNames()[1:]) + ", if it is not to be found out"}
+	return &cli.GenericFlag{Name: flagCI, Value: &none, DefaultText: "off", Usage: usage + "; `SYSTEM` is " + view.OneOf(ciNames()[1:]) + ", if it is not to be found out"}
 }
 
 // parseCI reads the flag of newCIFlag. It returns nil without it.
@@ -336,15 +336,15 @@ func (e *Env) showUpCI(job *ci.Job, run *journal.Run, elapsed time.Duration, dot
 	if quiet {
 		return nil
 	}
-	r := newReport()
-	viewRun(run, e.Now()).show(r)
-	r.line("")
-	r.line("up after %s; the steps that follow act as the account", span(elapsed))
+	var r view.Report
+	e.viewRun(run).Show(&r)
+	r.Line("")
+	r.Line("up after %s; the steps that follow act as the account", view.Span(elapsed))
 	if job.File == "" { // standard output is for the shell to eval
 		e.say("%s", r.String())
 		return nil
 	}
-	return e.print(r)
+	return r.Print(e.Stdout)
 }
 
 // failShell makes a shell that evals what up prints fail as up did: the code of a
@@ -413,14 +413,11 @@ func (e *Env) namedRun() (grants.RunID, error) {
 
 // tell prints a line that was asked for.
 func (e *Env) tell(format string, args ...any) error {
-	if _, err := fmt.Fprintf(e.Stdout, format+"\n", args...); err != nil {
-		return fmt.Errorf("writing the outcome: %w", err)
-	}
-	return nil
+	return view.Tell(e.Stdout, format, args...)
 }
 
 // downCI takes one run of the job down.
-func (e *Env) downCI(ctx context.Context, run *journal.Run, wait time.Duration, p *progress) error {
+func (e *Env) downCI(ctx context.Context, run *journal.Run, wait time.Duration, p *view.Progress) error {
 	name := fmt.Sprintf("run %s of %s", run.ID(), run.Opened.Task)
 	if run.State() == journal.Ended {
 		return e.tell("%s is already down", name)
@@ -437,44 +434,32 @@ func (e *Env) downCI(ctx context.Context, run *journal.Run, wait time.Duration, 
 	case receipt == nil || err != nil && len(receipt.Left) == 0:
 		return errors.Join(e.tell("%s: not taken down", name), err)
 	case loggedOut(err):
-		return errors.Join(e.tell("%s", e.localOnly(run, receipt)), err)
+		return errors.Join(e.tell("%s", e.localOnly(run)), err)
 	default:
-		return errors.Join(e.tell("%s", outcomeOf(name, receipt)), err)
-	}
-}
-
-// outcomeOf says in a line what a teardown came to.
-func outcomeOf(name string, r *lifecycle.Receipt) string {
-	switch {
-	case r.Already:
-		return name + " is already down"
-	case len(r.Left) > 0:
-		return fmt.Sprintf("%s is not all gone after %s; left: %s", name, span(r.Elapsed), strings.Join(r.Left, "; "))
-	default:
-		return fmt.Sprintf("%s is down after %s; checked: nothing is left", name, span(r.Elapsed))
+		return errors.Join(e.tell("%s", e.tornDown(run, receipt, err).Outcome()), err)
 	}
 }
 
 // localOnly says what is left of a run whose job has lost its login: all that is not
 // on this machine.
-func (e *Env) localOnly(run *journal.Run, r *lifecycle.Receipt) string {
+func (e *Env) localOnly(run *journal.Run) string {
 	o := run.Opened
 	here := "what was delivered is gone from " + o.DeliveryDir
 	if _, err := os.Lstat(o.DeliveryDir); !errors.Is(err, fs.ErrNotExist) {
 		here = "what was delivered is still in " + o.DeliveryDir
 	}
-	v := viewRun(run, e.Now())
-	ends := "its access ends by itself at " + moment(v.Expires)
-	if v.unbounded() > 0 {
-		ends += fmt.Sprintf(", that of %d of its %d grants by %s", v.unbounded(), len(v.Grants), moment(v.Expires.Add(grants.TokenLifetime)))
+	v := e.viewRun(run)
+	ends := "its access ends by itself at " + view.Moment(v.Expires)
+	if v.Unbounded() > 0 {
+		ends += fmt.Sprintf(", that of %d of its %d grants by %s", v.Unbounded(), len(v.Grants), view.Moment(v.Expires.Add(grants.TokenLifetime)))
 	}
 	return fmt.Sprintf("run %s of %s: the job's login does not work any more: %s; %s, and then taskiam sweep --project %s takes the rest away",
-		r.Run, r.Task, here, ends, o.Project)
+		o.Run, o.Task, here, ends, o.Project)
 }
 
 // downElsewhere takes a run down that was brought up on another machine, by the mark of
 // its account.
-func (e *Env) downElsewhere(ctx context.Context, run grants.RunID, o downOptions, p *progress) error {
+func (e *Env) downElsewhere(ctx context.Context, run grants.RunID, o downOptions, p *view.Progress) error {
 	account, project := e.Getenv(envCIAccount), e.Getenv(envCIProject)
 	if account == "" || project == "" {
 		return errors.Join(e.tell("run %s: not taken down: its journal is not here", run), fault.WithHint(
@@ -504,7 +489,7 @@ func (e *Env) downElsewhere(ctx context.Context, run grants.RunID, o downOptions
 	case receipt.Run != run:
 		return errors.Join(err, e.tell("run %s: the account %s is of run %s; that one is taken down", run, account, receipt.Run))
 	default:
-		return errors.Join(e.tell("%s", outcomeOf("run "+string(run)+" of "+receipt.Task, receipt)), err)
+		return errors.Join(e.tell("%s", e.tornDown(nil, receipt, err).Outcome()), err)
 	}
 }
 

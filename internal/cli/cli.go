@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/view"
 )
 
 // Main runs taskiam with the arguments, the program's name first, and returns the
@@ -21,7 +22,7 @@ import (
 func Main(ctx context.Context, args []string, e *Env) int {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	scrub := &scrubber{to: e.Stderr}
+	scrub := view.NewWriter(e.Stderr)
 	e.talk = scrub
 	defer scrub.Flush()
 	e.interrupts = newInterrupts(e, cancel)
@@ -49,7 +50,7 @@ func (e *Env) finish(err error) exitCode {
 	case errors.Is(err, syscall.EPIPE) && fault.Is(err, fault.Other):
 		// Whoever read our output has gone, and has no use for a message about it.
 	default:
-		e.sayError(err)
+		view.Error(e.talk, err)
 	}
 	return code
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/view"
 )
 
 // The scripts are thin: they ask `taskiam __complete` for candidates, so that all
@@ -39,7 +40,7 @@ taskiam completion fish | source        # in ~/.config/fish/config.fish`,
 func parseCompletion(c *cli.Context) (completionOptions, error) {
 	w := words(c)
 	if len(w) != 1 || !slices.Contains(shells, w[0]) {
-		return completionOptions{}, usage(c, "for which shell: %s?", list(shells))
+		return completionOptions{}, usage(c, "for which shell: %s?", view.OneOf(shells))
 	}
 	return completionOptions{shell: w[0]}, nil
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/manifest"
+	"github.com/taskiam/taskiam/internal/view"
 	"github.com/taskiam/taskiam/tasks"
 )
 
@@ -91,10 +92,10 @@ func runDemo(ctx context.Context, e *Env, asJSON bool) (err error) {
 	defer func() { err = errors.Join(err, strike()) }()
 	d.show = func(chapter) error { return nil }
 	if !asJSON {
-		if err := e.print(opening()); err != nil {
+		if err := view.Tell(e.Stdout, "A task on a Google Cloud inside this process. Nothing leaves this machine."); err != nil {
 			return err
 		}
-		d.show = func(c chapter) error { return e.print(c.report()) }
+		d.show = func(c chapter) error { return e.print(c, false) }
 	}
 	if err := d.play(ctx); err != nil {
 		return err
@@ -105,7 +106,7 @@ func runDemo(ctx context.Context, e *Env, asJSON bool) (err error) {
 		return slices.ContainsFunc(c.Lines, func(l demoLine) bool { return !l.True })
 	})
 	if asJSON {
-		if err := e.printJSON(d.doc); err != nil {
+		if err := view.JSON(e.Stdout, d.doc); err != nil {
 			return err
 		}
 	}
@@ -115,16 +116,8 @@ func runDemo(ctx context.Context, e *Env, asJSON bool) (err error) {
 	if asJSON {
 		return nil
 	}
-	r := newReport()
-	r.line("")
-	r.line("Every line is true, after %s. Next: taskiam init, or the README for your own project.", span(e.Now().Sub(begun)))
-	return e.print(r)
-}
-
-func opening() *report {
-	r := newReport()
-	r.line("A task on a Google Cloud inside this process. Nothing leaves this machine.")
-	return r
+	return view.Tell(e.Stdout, "\nEvery line is true, after %s. Next: taskiam init, or the README for your own project.",
+		view.Span(e.Now().Sub(begun)))
 }
 
 // setStage starts an emulator on a free port. strike takes everything down again.
@@ -286,8 +279,8 @@ func (d *demo) up(ctx context.Context, engine *lifecycle.Engine, c *chapter) (*l
 	if err != nil {
 		return nil, err
 	}
-	c.Told = fmt.Sprintf("%s, until %s", plan.Email, moment(plan.Expires))
-	for i, g := range viewRun(result.Run, d.env.Now()).Grants {
+	c.Told = fmt.Sprintf("%s, until %s", plan.Email, view.Moment(plan.Expires))
+	for i, g := range d.env.viewRun(result.Run).Grants {
 		detail := g.Why
 		if !g.EndsByItself {
 			detail = strings.TrimPrefix(detail+"; ends with down, not by itself", "; ")
@@ -301,7 +294,7 @@ func (d *demo) up(ctx context.Context, engine *lifecycle.Engine, c *chapter) (*l
 		default:
 			got = "not ready"
 		}
-		c.add(g.gives()+" on "+g.on(), "bound", got, detail, result.Grants[i].After)
+		c.add(g.Gives()+" on "+g.On(), "bound", got, detail, result.Grants[i].After)
 	}
 	return result, nil
 }
@@ -395,23 +388,20 @@ func (d *demo) agent(ctx context.Context, c *chapter, environ []string, args ...
 // demoWidth is as much as is shown of an error; --json has all of it.
 const demoWidth = 84
 
-// report writes a chapter for people: a line for each claim, and below it what Google
-// said to it.
-func (c chapter) report() *report {
-	r := newReport()
-	r.line("")
-	r.line("%-10s %s  (%s)", c.Title, c.Told, span(time.Duration(c.Elapsed)*time.Millisecond))
+// Show adds a chapter to a report: a line for each claim, and below it what Google said to it.
+func (c chapter) Show(r *view.Report) {
+	r.Line("")
+	r.Line("%-10s %s  (%s)", c.Title, c.Told, view.Span(time.Duration(c.Elapsed)*time.Millisecond))
 	for _, l := range c.Lines {
 		mark := "ok"
 		if !l.True {
 			mark = "NOT TRUE: wanted " + l.Wanted + ","
 		}
-		r.line("  %s %4.0f ms  %-8s %s", mark, l.Elapsed, l.Got, l.What)
+		r.Line("  %s %4.0f ms  %-8s %s", mark, l.Elapsed, l.Got, l.What)
 		if l.Detail != "" {
-			r.line("%21s%s", "", clip(l.Detail, demoWidth))
+			r.Line("%21s%s", "", clip(l.Detail, demoWidth))
 		}
 	}
-	return r
 }
 
 func clip(s string, width int) string {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/view"
 )
 
 type doctorOptions struct {
@@ -63,26 +65,6 @@ func parseDoctor(c *cli.Context, getenv func(string) string) (doctorOptions, err
 	return o, nil
 }
 
-// doctorDocument is what `doctor --json` prints.
-type doctorDocument struct {
-	Schema   string         `json:"schema"` // taskiam.doctor/v1
-	OK       bool           `json:"ok"`     // whether there is no problem
-	Cloud    string         `json:"cloud"`  // "" if there is no login to ask it with
-	Endpoint string         `json:"endpoint"`
-	Operator string         `json:"operator"` // "" if nobody is logged in
-	Tasks    []string       `json:"tasks"`
-	Findings []examinedView `json:"findings"`
-}
-
-// examinedView is one line of the examination.
-type examinedView struct {
-	About string   `json:"about"`
-	What  string   `json:"what"`
-	State string   `json:"state"` // "ok", "warning", "problem" or "not known"
-	Says  string   `json:"says"`
-	Mend  []string `json:"mend"` // what mends it; commands, where there are any
-}
-
 func runDoctor(ctx context.Context, e *Env, o doctorOptions) error {
 	var patients []lifecycle.Patient
 	for _, file := range o.files {
@@ -96,61 +78,50 @@ func runDoctor(ctx context.Context, e *Env, o doctorOptions) error {
 	if o.role {
 		return runDoctorRole(ctx, e, o, patients)
 	}
-	doc := doctorDocument{Schema: "taskiam.doctor/v1", Tasks: []string{}, Findings: []examinedView{}}
+	var tasks []string
 	for _, p := range patients {
-		doc.Tasks = append(doc.Tasks, p.Task.Name)
+		tasks = append(tasks, p.Task.Name)
 	}
-	findings, err := e.examine(ctx, o, patients, &doc)
+	x, cloud, endpoint, err := e.examine(ctx, o, patients)
 	if err != nil {
 		return err
 	}
-	problems, lacks := 0, false
-	for _, f := range findings {
-		doc.Findings = append(doc.Findings, examinedView{f.About, f.What, string(f.Health), f.Says, append([]string{}, f.Mend...)})
-		if f.Health == lifecycle.Broken {
-			problems++
-			lacks = lacks || f.Lacks
-		}
+	doc := view.NewDoctor(tasks, x.Findings)
+	doc.Cloud, doc.Endpoint, doc.Operator = cloud, endpoint, x.Operator.Member
+	kind := fault.Precondition
+	if slices.ContainsFunc(x.Findings, func(f lifecycle.Finding) bool { return f.Health == lifecycle.Broken && f.Lacks }) {
+		kind = fault.Denied
 	}
-	doc.OK = problems == 0
-	if o.json {
-		err = e.printJSON(doc)
-	} else {
-		err = e.showDoctor(doc, problems)
+	err = e.print(doc, o.json)
+	if n := doc.Problems(); err == nil && n > 0 {
+		err = fault.New(kind, "problems found: %d", n)
 	}
-	switch {
-	case err != nil || problems == 0:
-		return err
-	case lacks:
-		return fault.New(fault.Denied, "problems found: %d", problems)
-	default:
-		return fault.New(fault.Precondition, "problems found: %d", problems)
-	}
+	return err
 }
 
-// examine looks at this machine, and at the cloud if there is a login for it.
-func (e *Env) examine(ctx context.Context, o doctorOptions, patients []lifecycle.Patient, doc *doctorDocument) ([]lifecycle.Finding, error) {
+// examine looks at this machine, and at the cloud if there is a login for it; its name is "" if there is none.
+func (e *Env) examine(ctx context.Context, o doctorOptions, patients []lifecycle.Patient) (x *lifecycle.Examination, cloud, endpoint string, err error) {
 	here := []lifecycle.Finding{e.examineDelivery(), e.examineSandbox()}
 	engine, err := e.engine(ctx, cloudOptions{member: o.member, progress: e.newProgress(o.quiet)})
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, err
+			return nil, "", "", err
 		}
 		if journals, err := e.journals(); err != nil {
 			here = append(here, lifecycle.Trouble(lifecycle.ThisMachine, "state folder", err))
 		} else {
 			here = append([]lifecycle.Finding{lifecycle.ExamineState(journals)}, here...)
 		}
-		return append(here, lifecycle.Trouble("the cloud", "login", err)), nil
+		return &lifecycle.Examination{Findings: append(here, lifecycle.Trouble("the cloud", "login", err))}, "", "", nil
 	}
-	doc.Cloud, doc.Endpoint = engine.Cloud.Cloud()
-	x, err := engine.Examine(ctx, patients)
+	cloud, endpoint = engine.Cloud.Cloud()
+	x, err = engine.Examine(ctx, patients)
 	if err != nil {
-		return nil, err
+		return nil, "", "", err
 	}
-	doc.Operator = x.Operator.Member
 	// The state folder, and then the rest of this machine.
-	return append(append(x.Findings[:1:1], here...), x.Findings[1:]...), nil
+	x.Findings = slices.Concat(x.Findings[:1], here, x.Findings[1:])
+	return x, cloud, endpoint, nil
 }
 
 // examineDelivery looks at where deliveries go if nothing else is said.
@@ -186,36 +157,4 @@ func (e *Env) examineSandbox() lifecycle.Finding {
 		return f
 	}
 	return lifecycle.Finding{About: lifecycle.ThisMachine, What: what, Health: lifecycle.Healthy, Says: "run --" + flagIsolate + " works here"}
-}
-
-func (e *Env) showDoctor(doc doctorDocument, problems int) error {
-	r := newReport()
-	about := ""
-	count := map[string]int{}
-	for _, f := range doc.Findings {
-		count[f.State]++
-		if f.About != about {
-			if about != "" {
-				r.line("")
-			}
-			about = f.About
-			r.line("%s", about)
-		}
-		r.line("  %-9s  %s: %s", f.State, f.What, strings.ReplaceAll(f.Says, "\n", "; "))
-		for _, m := range f.Mend {
-			r.line("             %s", m)
-		}
-	}
-	r.line("")
-	switch warnings, unknown := count[string(lifecycle.Doubtful)], count[string(lifecycle.NotKnown)]; {
-	case problems > 0:
-		r.line("problems: %d, warnings: %d, not known: %d", problems, warnings, unknown)
-	case len(doc.Tasks) == 0:
-		r.line("no problem here; what a task needs: taskiam doctor FILE")
-	case warnings+unknown > 0:
-		r.line("no problem; warnings: %d, not known: %d", warnings, unknown)
-	default:
-		r.line("all is well")
-	}
-	return e.print(r)
 }

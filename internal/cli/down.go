@@ -9,8 +9,8 @@ import (
 
 	"github.com/taskiam/taskiam/internal/ci"
 	"github.com/taskiam/taskiam/internal/journal"
-	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/view"
 )
 
 // downWait is how long another process that is at work on the run is waited for.
@@ -85,35 +85,6 @@ func parseDown(c *cli.Context, getenv func(string) string) (downOptions, error) 
 	return o, nil
 }
 
-// receiptDocument is what `down --json` prints.
-type receiptDocument struct {
-	Schema string        `json:"schema"` // taskiam.receipt/v1
-	Runs   []receiptView `json:"runs"`
-}
-
-// receiptView is what came of one teardown.
-type receiptView struct {
-	Run     string   `json:"run"`
-	Task    string   `json:"task"`
-	Account string   `json:"account"`
-	Already bool     `json:"already"` // it was down before
-	Clean   bool     `json:"clean"`   // checked: nothing is left
-	Left    []string `json:"left"`
-	// Dropped is what this teardown's writes left out of others' deleted members.
-	Dropped []droppedView `json:"dropped"`
-	Steps   []stepView    `json:"steps"`
-	Elapsed int64         `json:"elapsed_ms"`
-	Error   string        `json:"error"` // "" for none
-}
-
-// stepView is one step of a teardown.
-type stepView struct {
-	Step    string `json:"step"`
-	On      string `json:"on"`
-	Error   string `json:"error"` // "" for none
-	Elapsed int64  `json:"elapsed_ms"`
-}
-
 func runDown(ctx context.Context, e *Env, o downOptions) error {
 	switch {
 	case o.job != nil:
@@ -139,27 +110,18 @@ func runDown(ctx context.Context, e *Env, o downOptions) error {
 			return ambiguous(runs, "taskiam down")
 		}
 	}
-	doc := receiptDocument{Schema: "taskiam.receipt/v1", Runs: []receiptView{}}
 	errs := []error{unreadable}
 	if len(runs) == 0 && !o.json {
 		e.say("no run is up")
 		return unreadable
 	}
 	p := e.newProgress(o.quiet)
+	var receipts []view.Receipt
 	for _, run := range runs {
 		receipt, err := e.down(ctx, run, o.wait, p)
-		errs = append(errs, err)
-		if receipt == nil {
-			receipt = &lifecycle.Receipt{Run: run.ID(), Task: run.Opened.Task, Email: run.Opened.Email}
-		}
-		doc.Runs = append(doc.Runs, viewReceipt(receipt, err))
+		receipts, errs = append(receipts, receipt), append(errs, err)
 	}
-	if o.json {
-		errs = append(errs, e.printJSON(doc))
-	} else {
-		errs = append(errs, e.showReceipts(doc.Runs))
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, e.print(view.NewReceipts(receipts...), o.json))...)
 }
 
 // runDownAccount takes the run of one account down.
@@ -175,86 +137,22 @@ func runDownAccount(ctx context.Context, e *Env, o downOptions) error {
 	if receipt == nil {
 		return err
 	}
-	doc := receiptDocument{Schema: "taskiam.receipt/v1", Runs: []receiptView{viewReceipt(receipt, err)}}
-	if o.json {
-		return errors.Join(err, e.printJSON(doc))
-	}
-	return errors.Join(err, e.showReceipts(doc.Runs))
+	return errors.Join(err, e.print(view.NewReceipts(e.tornDown(nil, receipt, err)), o.json))
 }
 
 // down takes one run down. It does not stop at the first signal: a teardown that is
 // cut off leaves access behind.
-func (e *Env) down(ctx context.Context, run *journal.Run, wait time.Duration, p *progress) (*lifecycle.Receipt, error) {
+func (e *Env) down(ctx context.Context, run *journal.Run, wait time.Duration, p *view.Progress) (view.Receipt, error) {
 	if run.State() == journal.Ended {
-		return &lifecycle.Receipt{Run: run.ID(), Task: run.Opened.Task, Email: run.Opened.Email, Already: true}, nil
+		return view.NewReceipt(run), nil
 	}
 	engine, err := e.engine(ctx, cloudOptions{reason: run.Opened.Reason, progress: p})
 	if err != nil {
-		return nil, err
+		return view.NotTakenDown(run, err), err
 	}
 	e.interrupts.leaving(exitIncomplete, "the teardown goes on", "taskiam down "+string(run.ID()))
 	ctx, cancel := detached(ctx, wait+downWithin)
 	defer cancel()
-	return engine.Down(ctx, run.ID(), wait)
-}
-
-func viewReceipt(r *lifecycle.Receipt, err error) receiptView {
-	return receiptView{
-		Run: string(r.Run), Task: r.Task, Account: r.Email, Already: r.Already, Clean: err == nil && len(r.Left) == 0,
-		Left: append([]string{}, r.Left...), Dropped: viewDropped(r), Steps: viewSteps(r.Steps), Elapsed: r.Elapsed.Milliseconds(), Error: message(err),
-	}
-}
-
-func viewSteps(steps []lifecycle.Step) []stepView {
-	out := []stepView{}
-	for _, s := range steps {
-		out = append(out, stepView{Step: s.Name, On: shortName(s.On), Error: s.Err, Elapsed: s.Took.Milliseconds()})
-	}
-	return out
-}
-
-func (e *Env) showReceipts(views []receiptView) error {
-	r := newReport()
-	for i, v := range views {
-		if i > 0 {
-			r.line("")
-		}
-		v.show(r)
-	}
-	return e.print(r)
-}
-
-// name says which run it is; nothing may be left that knows its task.
-func (v receiptView) name() string {
-	if v.Task == "" {
-		return "run " + v.Run
-	}
-	return "run " + v.Run + " of " + v.Task
-}
-
-func (v receiptView) show(r *report) {
-	if v.Already {
-		r.line("%s is already down", v.name())
-		return
-	}
-	if v.Error != "" && len(v.Steps) == 0 {
-		r.line("%s: not taken down", v.name())
-		return
-	}
-	r.line("%s", v.name())
-	for _, s := range v.Steps {
-		outcome := "done"
-		if s.Error != "" {
-			outcome = "failed"
-		}
-		r.row("  "+s.Step, s.On, outcome, span(time.Duration(s.Elapsed)*time.Millisecond))
-	}
-	r.line("")
-	showDrops(r, v.Dropped)
-	for _, what := range v.Left {
-		r.line("left: %s", what)
-	}
-	if v.Clean {
-		r.line("down after %s; checked: nothing is left", span(time.Duration(v.Elapsed)*time.Millisecond))
-	}
+	receipt, err := engine.Down(ctx, run.ID(), wait)
+	return e.tornDown(run, receipt, err), err
 }

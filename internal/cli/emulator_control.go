@@ -16,6 +16,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/view"
 )
 
 func newEmulatorSnapshotCmd(e *Env) *cli.Command {
@@ -89,7 +90,7 @@ func runEmulatorAdvance(ctx context.Context, e *Env, o emulatorAdvanceOptions) e
 	if err := json.Unmarshal(answer, &clock); err != nil {
 		return fmt.Errorf("reading the emulator's answer: %w", err)
 	}
-	e.say("it is %s in the emulator now", moment(clock.Now))
+	e.say("it is %s in the emulator now", view.Moment(clock.Now))
 	return nil
 }
 

@@ -28,7 +28,7 @@ type Env struct {
 	// returns how to stop listening. nil is never interrupted.
 	Signals func() (<-chan os.Signal, func())
 
-	// talk is standard error behind the scrubber; it is what taskiam itself writes to.
+	// talk is standard error behind a [view.Writer]; it is what taskiam itself writes to.
 	talk       io.Writer
 	interrupts *interrupts
 }

@@ -8,13 +8,13 @@ import (
 	"io/fs"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/taskiam/taskiam/internal/credentials"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/view"
 )
 
 var envFormats = credentials.Formats
@@ -39,7 +39,7 @@ taskiam itself needs you, not the account, to take a run down on Google Cloud:
 --unset makes the shell yours again.`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "unset", Usage: "print what takes the environment of a run out of this shell"},
-			&cli.StringFlag{Name: flagFormat, Aliases: []string{"f"}, Usage: "`FORMAT`: " + list(envFormats), Value: envFormats[0], Action: oneOf(flagFormat, envFormats...)},
+			&cli.StringFlag{Name: flagFormat, Aliases: []string{"f"}, Usage: "`FORMAT`: " + view.OneOf(envFormats), Value: envFormats[0], Action: oneOf(flagFormat, envFormats...)},
 		},
 		Action: action(
 			func(c *cli.Context) (envOptions, error) { return parseEnv(c, e.Getenv) },
@@ -76,17 +76,6 @@ func oneRun(c *cli.Context) (string, error) {
 	}
 }
 
-// envDocument is what `env --format json` prints.
-type envDocument struct {
-	Schema  string            `json:"schema"` // taskiam.env/v1
-	Run     string            `json:"run"`
-	Task    string            `json:"task"`
-	Account string            `json:"account"`
-	Project string            `json:"project"`
-	Expires time.Time         `json:"expires"`
-	Env     map[string]string `json:"env"`
-}
-
 func runEnv(_ context.Context, e *Env, o envOptions) error {
 	if o.unset {
 		return e.printUnset(o.word)
@@ -97,7 +86,7 @@ func runEnv(_ context.Context, e *Env, o envOptions) error {
 	}
 	vars := credentials.Environment(e.delivery(run))
 	if o.format == "json" {
-		doc := envDocument{
+		doc := view.Environment{
 			Schema: "taskiam.env/v1", Run: string(run.ID()), Task: run.Opened.Task, Account: run.Opened.Email,
 			Project: run.Opened.Project, Expires: run.Expires().UTC(), Env: map[string]string{},
 		}
@@ -106,7 +95,7 @@ func runEnv(_ context.Context, e *Env, o envOptions) error {
 				doc.Env[v.Name] = v.Value
 			}
 		}
-		return e.printJSON(doc)
+		return view.JSON(e.Stdout, doc)
 	}
 	text, err := credentials.Format(vars, o.format)
 	if err != nil {
@@ -161,7 +150,7 @@ func (e *Env) deliveredRun(word, command string) (*journal.Run, error) {
 	case state != journal.Running && state != journal.RunningNotReady:
 		return nil, fault.WithHint(fault.New(fault.NotFound, "run %s of %s is not up, it is: %s", id, run.Opened.Task, state), "taskiam status "+id)
 	case run.Expired(e.Now()):
-		return nil, fault.WithHint(fault.New(fault.NotFound, "run %s of %s has ended, at %s", id, run.Opened.Task, moment(run.Expires())), "taskiam down "+id)
+		return nil, fault.WithHint(fault.New(fault.NotFound, "run %s of %s has ended, at %s", id, run.Opened.Task, view.Moment(run.Expires())), "taskiam down "+id)
 	}
 	if _, err := os.Stat(run.Opened.DeliveryDir); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {

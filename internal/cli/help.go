@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/view"
 )
 
 // newHelpCmd declares `help [COMMAND]`, which is what people try first.
@@ -46,53 +47,53 @@ func runHelp(_ context.Context, e *Env, app *cli.App, path []string) error {
 
 // showAppHelp prints the help of taskiam itself.
 func (e *Env) showAppHelp(app *cli.App) error {
-	r := newReport()
-	r.line("%s %s\n", app.Name, app.Usage)
-	r.line("Example:\n%s\n", indented(app.UsageText))
-	r.line("Usage: %s %s\n", app.Name, app.ArgsUsage)
-	r.line("%s\n", app.Description)
-	r.line("Commands:")
-	helpCommands(r, app.Commands)
-	r.line("\n%s COMMAND --help says more of a command.", app.Name)
-	r.line("\nEnvironment:")
+	var r view.Report
+	r.Line("%s %s\n", app.Name, app.Usage)
+	r.Text("Example:\n" + indented(app.UsageText) + "\n")
+	r.Line("Usage: %s %s\n", app.Name, app.ArgsUsage)
+	r.Text(app.Description + "\n")
+	r.Line("Commands:")
+	helpCommands(&r, app.Commands)
+	r.Line("\n%s COMMAND --help says more of a command.", app.Name)
+	r.Line("\nEnvironment:")
 	for _, v := range environment {
-		r.row("  "+v.name, v.usage)
+		r.Row("  "+v.name, v.usage)
 	}
-	return e.print(r)
+	return r.Print(e.Stdout)
 }
 
 // showHelp prints the help of one command, its example first.
 func (e *Env) showHelp(cmd *cli.Command) error {
-	r := newReport()
-	r.line("%s: %s\n", cmd.HelpName, cmd.Usage)
+	var r view.Report
+	r.Line("%s: %s\n", cmd.HelpName, cmd.Usage)
 	if cmd.UsageText != "" {
-		r.line("Example:\n%s\n", indented(cmd.UsageText))
+		r.Text("Example:\n" + indented(cmd.UsageText) + "\n")
 	}
-	r.line("Usage: %s", strings.TrimSpace(cmd.HelpName+" [flags] "+cmd.ArgsUsage))
+	r.Line("Usage: %s", strings.TrimSpace(cmd.HelpName+" [flags] "+cmd.ArgsUsage))
 	if len(cmd.Aliases) > 0 {
-		r.line("Also: %s", strings.Join(cmd.Aliases, ", "))
+		r.Line("Also: %s", strings.Join(cmd.Aliases, ", "))
 	}
 	if cmd.Description != "" {
-		r.line("\n%s", strings.TrimSpace(cmd.Description))
+		r.Text("\n" + strings.TrimSpace(cmd.Description))
 	}
 	if len(cmd.Subcommands) > 0 {
-		r.line("\nCommands:")
-		helpCommands(r, cmd.Subcommands)
+		r.Line("\nCommands:")
+		helpCommands(&r, cmd.Subcommands)
 	}
-	r.line("\nFlags:")
-	helpFlags(r, cmd.Flags)
-	return e.print(r)
+	r.Line("\nFlags:")
+	helpFlags(&r, cmd.Flags)
+	return r.Print(e.Stdout)
 }
 
-func helpCommands(r *report, commands []*cli.Command) {
+func helpCommands(r *view.Report, commands []*cli.Command) {
 	for _, c := range visible(commands) {
-		r.row("  "+strings.Join(c.Names(), ", "), c.Usage)
+		r.Row("  "+strings.Join(c.Names(), ", "), c.Usage)
 	}
 }
 
 // helpFlags adds a line for each flag. Values are called what the usage text has in
 // backticks, as in package flag.
-func helpFlags(r *report, flags []cli.Flag) {
+func helpFlags(r *view.Report, flags []cli.Flag) {
 	for _, f := range flags {
 		doc, ok := f.(cli.DocGenerationFlag)
 		if !ok {
@@ -116,9 +117,9 @@ func helpFlags(r *report, flags []cli.Flag) {
 		if text := doc.GetDefaultText(); doc.TakesValue() && text != "" && text != "0s" {
 			usage += fmt.Sprintf(" (default %s)", text)
 		}
-		r.row("  "+strings.Join(names, ", ")+value, usage)
+		r.Row("  "+strings.Join(names, ", ")+value, usage)
 	}
-	r.row("  --help, -h", "show this help")
+	r.Row("  --help, -h", "show this help")
 }
 
 func indented(text string) string {

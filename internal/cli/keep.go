@@ -23,6 +23,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/metadata"
+	"github.com/taskiam/taskiam/internal/view"
 )
 
 const (
@@ -189,7 +190,7 @@ func (k *keeper) extend(expires time.Time) {
 	close(k.moved)
 	k.moved = make(chan struct{})
 	k.mu.Unlock()
-	k.say("run %s was renewed, and ends at %s", k.run.ID(), moment(expires))
+	k.say("run %s was renewed, and ends at %s", k.run.ID(), view.Moment(expires))
 }
 
 // follow ends the work at the run's end. The journal tells if the run was renewed.
@@ -317,7 +318,7 @@ func (k *keeper) logEvent(ev metadata.Event) {
 	case ev.Audience != "":
 		fmt.Fprintf(&b, "identity token for %q to %s", ev.Audience, ev.Remote)
 	default:
-		fmt.Fprintf(&b, "access token for %s to %s, said to end in %s", strings.Join(ev.Scopes, " "), ev.Remote, span(ev.ExpiresIn))
+		fmt.Fprintf(&b, "access token for %s to %s, said to end in %s", strings.Join(ev.Scopes, " "), ev.Remote, view.Span(ev.ExpiresIn))
 	}
 	if ev.Unlogged > 0 {
 		fmt.Fprintf(&b, " (and %d more before it)", ev.Unlogged)
@@ -362,7 +363,7 @@ func (k *keeper) refreshUntil(ctx context.Context, ends *time.Time, expires time
 			}
 			if err == nil {
 				*ends = token.Expires
-				k.say("access token for the file, which ends at %s", moment(token.Expires))
+				k.say("access token for the file, which ends at %s", view.Moment(token.Expires))
 			}
 			return token, err
 		},

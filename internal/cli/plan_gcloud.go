@@ -10,6 +10,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/view"
 )
 
 // script is a shell script in the making.
@@ -74,7 +75,7 @@ func gcloudScript(p *lifecycle.Preview) string {
 	}
 	s.line("\n# A credential, for one who may mint tokens of the account:")
 	s.comment("gcloud auth print-access-token --impersonate-service-account=%s", plan.Email)
-	s.line("# or with a key of your own making, whose certificate should end at %s:", moment(plan.Expires))
+	s.line("# or with a key of your own making, whose certificate should end at %s:", view.Moment(plan.Expires))
 	s.comment("gcloud iam service-accounts keys upload CERTIFICATE.pem --iam-account=%s --project=%s", plan.Email, project)
 	s.line("\n# To take it away again, the account first, since that ends its tokens:")
 	s.comment("gcloud iam service-accounts disable %s --project=%s", plan.Email, project)

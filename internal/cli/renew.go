@@ -15,6 +15,7 @@ import (
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/manifest"
+	"github.com/taskiam/taskiam/internal/view"
 )
 
 const flagTTL = "ttl"
@@ -73,15 +74,6 @@ func parseRenew(c *cli.Context, getenv func(string) string) (renewOptions, error
 	return o, nil
 }
 
-// renewalDocument is what `renew --json` prints.
-type renewalDocument struct {
-	Schema string `json:"schema"` // taskiam.renewal/v1
-	// Was is when the run would have ended; expires is when it ends now.
-	Was     time.Time `json:"was"`
-	Elapsed int64     `json:"elapsed_ms"`
-	runView
-}
-
 func runRenew(ctx context.Context, e *Env, o renewOptions) error {
 	if err := protect(); err != nil {
 		return err
@@ -99,15 +91,7 @@ func runRenew(ctx context.Context, e *Env, o renewOptions) error {
 	if renewal == nil {
 		return err
 	}
-	v := viewRun(renewal.Run, e.Now())
-	if o.json {
-		return errors.Join(err, e.printJSON(renewalDocument{
-			Schema: "taskiam.renewal/v1", Was: renewal.Was.UTC(), Elapsed: renewal.Elapsed.Milliseconds(), runView: v,
-		}))
-	}
-	r := newReport()
-	r.line("run %s of %s ends at %s, and not at %s%s", v.Run, v.Task, moment(v.Expires), moment(renewal.Was), v.left())
-	return errors.Join(err, e.print(r))
+	return errors.Join(err, e.print(view.NewRenewal(e.viewRun(renewal.Run), renewal.Was, renewal.Elapsed), o.json))
 }
 
 // keepOn starts what keeps the delivery of a run good, if nothing does. A server that is

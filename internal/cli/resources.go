@@ -9,6 +9,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/view"
 )
 
 type resourcesOptions struct {
@@ -46,27 +47,6 @@ func parseResourcesOptions(c *cli.Context) (resourcesOptions, error) {
 	return o, nil
 }
 
-// resourcesDocument is what `resources --json` prints.
-type resourcesDocument struct {
-	Schema string             `json:"schema"` // taskiam.resources/v1
-	Types  []resourceTypeView `json:"types"`
-}
-
-type resourceTypeView struct {
-	ID             string `json:"id"` // Google's, of the methods without the verb
-	Kind           string `json:"kind"`
-	API            string `json:"api"` // what the project must have enabled
-	FullName       string `json:"full_name"`
-	Example        string `json:"example"`
-	Bindable       bool   `json:"bindable"`          // whether it has a policy of its own that can be written
-	Conditions     bool   `json:"conditions"`        // whether that takes conditions
-	SuppliesName   bool   `json:"resource_name"`     // whether conditions see resource.name
-	NumbersProject bool   `json:"by_number"`         // whether the project in that is its number
-	ConditionType  string `json:"resource_type"`     // as conditions see it; "" if they do not
-	Provable       bool   `json:"provable"`          // whether Google can be asked, as the account, if a grant is usable
-	Version        string `json:"policy_version_in"` // where a read asks for policy version 3; "" where it cannot
-}
-
 func runResources(_ context.Context, e *Env, o resourcesOptions) error {
 	var types []*resource.Type
 	for _, t := range resource.Types() {
@@ -78,30 +58,7 @@ func runResources(_ context.Context, e *Env, o resourcesOptions) error {
 		return fault.WithHint(fault.New(fault.Usage, "no type of resource has %q in its kind or in its name", o.filter),
 			"taskiam resources")
 	}
-	if o.json {
-		doc := resourcesDocument{Schema: "taskiam.resources/v1"}
-		for _, t := range types {
-			doc.Types = append(doc.Types, resourceTypeView{
-				ID: t.ID, Kind: t.Kind, API: t.Service, FullName: "//" + t.Service + "/" + t.Pattern, Example: t.Example,
-				Bindable: t.Bindable(), Conditions: t.Conditions, SuppliesName: t.SuppliesName, NumbersProject: t.NumbersProject,
-				ConditionType: t.ConditionType, Provable: t.API.TestPath != "", Version: string(t.API.VersionIn),
-			})
-		}
-		return e.printJSON(doc)
-	}
-	r := newReport()
-	r.row("KIND", "CONDITIONS", "EXAMPLE")
-	for _, t := range types {
-		conditions := "no"
-		switch {
-		case !t.Bindable():
-			conditions = "none"
-		case t.Conditions:
-			conditions = "yes"
-		}
-		r.row(t.Kind, conditions, t.Example)
-	}
-	return e.print(r)
+	return e.print(view.NewResources(types), o.json)
 }
 
 // matches reports whether a part of what the type is called is the filter.

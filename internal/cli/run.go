@@ -15,6 +15,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/view"
 )
 
 const (
@@ -175,7 +176,7 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 		}
 		if !o.quiet {
 			where.warn(e)
-			e.say("run %s is up on %s as %s; it ends by %s", result.Plan.Run, result.Run.Opened.Cloud, result.Plan.Email, moment(result.Plan.Expires))
+			e.say("run %s is up on %s as %s; it ends by %s", result.Plan.Run, result.Run.Opened.Cloud, result.Plan.Email, view.Moment(result.Plan.Expires))
 		}
 		code, err = e.runKept(ctx, result.Run, place, where, o)
 	}
@@ -283,7 +284,7 @@ func (e *Env) downAfter(ctx context.Context, engine *lifecycle.Engine, run *jour
 		return fault.WithHint(err, "taskiam down "+string(run.ID()))
 	}
 	if !quiet {
-		e.say("run %s is down after %s; checked: nothing is left", run.ID(), span(receipt.Elapsed))
+		e.say("run %s is down after %s; checked: nothing is left", run.ID(), view.Span(receipt.Elapsed))
 	}
 	return nil
 }

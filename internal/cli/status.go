@@ -2,11 +2,11 @@ package cli
 
 import (
 	"context"
-	"slices"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/view"
 )
 
 type statusOptions struct {
@@ -37,12 +37,6 @@ func parseStatus(c *cli.Context) (statusOptions, error) {
 	return statusOptions{words: words(c), all: c.Bool("all"), json: c.Bool(flagJSON)}, nil
 }
 
-// statusDocument is what `status --json` prints.
-type statusDocument struct {
-	Schema string    `json:"schema"` // taskiam.status/v1
-	Runs   []runView `json:"runs"`
-}
-
 func runStatus(_ context.Context, e *Env, o statusOptions) error {
 	dir, err := e.journals()
 	if err != nil {
@@ -64,47 +58,18 @@ func runStatus(_ context.Context, e *Env, o statusOptions) error {
 }
 
 func (e *Env) showRuns(runs []*journal.Run, o statusOptions) error {
-	doc := statusDocument{Schema: "taskiam.status/v1", Runs: []runView{}}
-	for _, r := range runs {
-		doc.Runs = append(doc.Runs, viewRun(r, e.Now()))
-	}
-	// What a teardown left behind comes first: nobody may overlook it.
-	slices.SortStableFunc(doc.Runs, func(a, b runView) int { return a.rank() - b.rank() })
-	r := newReport()
-	switch {
-	case o.json:
-		return e.printJSON(doc)
-	case len(runs) == 0:
+	if len(runs) == 0 && !o.json {
 		e.say("no run is up")
 		return nil
-	case len(o.words) > 0:
-		for i, v := range doc.Runs {
-			if i > 0 {
-				r.line("")
-			}
-			v.show(r)
-		}
-	default:
-		for _, v := range doc.Runs {
-			v.alarm(r)
-		}
-		r.row("RUN", "TASK", "STATE", "LEFT", "READY", "ACCOUNT")
-		over := false
-		for _, v := range doc.Runs {
-			r.row(v.row()...)
-			over = over || v.Seconds == 0 && v.State != string(journal.Ended)
-		}
-		if over {
-			defer e.say("what is over still has its account and bindings until: taskiam down RUN")
-		}
 	}
-	return e.print(r)
-}
-
-// rank sorts runs: what was not all taken away comes first.
-func (v runView) rank() int {
-	if v.State == string(journal.Incomplete) {
-		return 0
+	var views []view.Run
+	for _, r := range runs {
+		views = append(views, e.viewRun(r))
 	}
-	return 1
+	doc := view.NewStatus(views)
+	doc.InFull = len(o.words) > 0
+	if !o.json && !doc.InFull && doc.SomeOver() {
+		defer e.say("what is over still has its account and bindings until: taskiam down RUN")
+	}
+	return e.print(doc, o.json)
 }

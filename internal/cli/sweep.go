@@ -13,6 +13,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/view"
 )
 
 // defaultGrace is how long a run must have been over for a sweep to take it away: past
@@ -99,42 +100,6 @@ func parseSweep(c *cli.Context) (sweepOptions, error) {
 	return o, nil
 }
 
-// sweepDocument is what `sweep --json` prints.
-type sweepDocument struct {
-	Schema   string             `json:"schema"` // taskiam.sweep/v1
-	DryRun   bool               `json:"dry_run"`
-	Projects []sweptProjectView `json:"projects"`
-	Elapsed  int64              `json:"elapsed_ms"`
-}
-
-// sweptProjectView is what was found of one project's runs.
-type sweptProjectView struct {
-	Project  string         `json:"project"`
-	Accounts int            `json:"accounts"` // how many the project has
-	Searched string         `json:"searched"` // "" for nothing
-	Short    string         `json:"short"`    // why that is not everything; "" if it is
-	Unread   []string       `json:"unread"`
-	Error    string         `json:"error"` // "" for none
-	Runs     []sweptRunView `json:"runs"`
-}
-
-// sweptRunView is what came of one run.
-type sweptRunView struct {
-	Run     string     `json:"run"`
-	Task    string     `json:"task"`    // "" if nothing says
-	Account string     `json:"account"` // its email
-	Expires *time.Time `json:"expires"` // null if nothing says
-	Kind    string     `json:"kind"`    // "account", "journal" or "tombstone"
-	State   string     `json:"state"`   // "not over", "in other hands", "found", "gone" or "left"
-	Bound   []string   `json:"bound"`   // what binds it, in a dry run
-	Looked  []string   `json:"looked"`  // where that was looked for
-	Left    []string   `json:"left"`
-	// Dropped is what the writes left out of others' deleted members.
-	Dropped []droppedView `json:"dropped"`
-	Steps   []stepView    `json:"steps"`
-	Error   string        `json:"error"` // "" for none
-}
-
 func runSweep(ctx context.Context, e *Env, o sweepOptions) error {
 	if err := e.fillSweep(&o); err != nil {
 		return err
@@ -153,19 +118,17 @@ func runSweep(ctx context.Context, e *Env, o sweepOptions) error {
 		Projects: o.projects, OlderThan: o.olderThan, DryRun: o.dryRun, Resources: o.resources,
 	}
 	if o.roles {
-		return e.sweepRoles(ctx, engine, options, o.json)
+		result, err := engine.SweepRoles(ctx, options)
+		if result == nil {
+			return err
+		}
+		return errors.Join(err, e.print(view.NewSweptRoles(result, o.dryRun), o.json))
 	}
 	result, err := engine.Sweep(ctx, options)
 	if result == nil {
 		return err
 	}
-	doc := viewSweep(result, o.dryRun)
-	if o.json {
-		return errors.Join(err, e.printJSON(doc))
-	}
-	r := newReport()
-	doc.show(r)
-	return errors.Join(err, e.print(r))
+	return errors.Join(err, e.print(view.NewSweep(result, o.dryRun), o.json))
 }
 
 // sweepWithin bounds a sweep that goes on after a signal.
@@ -208,94 +171,4 @@ func (e *Env) fillSweep(o *sweepOptions) error {
 		return fault.WithHint(fault.New(fault.Usage, "which project? no run is known here"), "taskiam sweep --project PROJECT")
 	}
 	return nil
-}
-
-func viewSweep(s *lifecycle.Sweep, dryRun bool) sweepDocument {
-	doc := sweepDocument{Schema: "taskiam.sweep/v1", DryRun: dryRun, Projects: []sweptProjectView{}, Elapsed: s.Elapsed.Milliseconds()}
-	for _, p := range s.Projects {
-		v := sweptProjectView{
-			Project: p.Project, Accounts: p.Looked, Searched: p.Searched,
-			Short: message(p.Short), Error: message(p.Err), Unread: append([]string{}, p.Unread...), Runs: []sweptRunView{},
-		}
-		for _, r := range p.Runs {
-			v.Runs = append(v.Runs, viewSwept(r))
-		}
-		doc.Projects = append(doc.Projects, v)
-	}
-	return doc
-}
-
-func viewSwept(r lifecycle.SweptRun) sweptRunView {
-	v := sweptRunView{
-		Run: string(r.Run), Task: r.Task, Account: r.Email, Kind: string(r.Kind), State: string(r.State),
-		Bound: append([]string{}, r.Bound...), Looked: []string{}, Left: []string{}, Dropped: []droppedView{}, Steps: []stepView{}, Error: message(r.Err),
-	}
-	if !r.Expires.IsZero() {
-		expires := r.Expires.UTC()
-		v.Expires = &expires
-	}
-	if r.Receipt != nil {
-		v.Looked, v.Left = append(v.Looked, r.Receipt.Looked...), append(v.Left, r.Receipt.Left...)
-		v.Dropped, v.Steps = viewDropped(r.Receipt), viewSteps(r.Receipt.Steps)
-	}
-	return v
-}
-
-// message returns what an error says; "" for none.
-func message(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
-}
-
-func (d sweepDocument) show(r *report) {
-	for i, p := range d.Projects {
-		if i > 0 {
-			r.line("")
-		}
-		p.show(r)
-	}
-}
-
-func (p sweptProjectView) show(r *report) {
-	where := "the project's own policy, journals and what was given"
-	if p.Searched != "" {
-		where = "everything in " + p.Searched
-	}
-	r.line("project %s: %d accounts; runs found: %d", p.Project, p.Accounts, len(p.Runs))
-	r.line("bindings were looked for in: %s", where)
-	if p.Short != "" {
-		r.line("and not further: %s", p.Short)
-	}
-	for _, name := range p.Unread {
-		r.line("names a deleted account, and was not looked at: %s", name)
-	}
-	if len(p.Runs) == 0 {
-		return
-	}
-	r.line("")
-	r.row("RUN", "TASK", "WHAT", "STATE", "OVER SINCE", "ACCOUNT")
-	for _, v := range p.Runs {
-		r.row(v.Run, orDash(v.Task), v.Kind, v.State, v.over(), v.Account)
-	}
-	for _, v := range p.Runs {
-		if len(v.Bound) > 0 {
-			r.line("%s is bound on %s", v.Account, strings.Join(v.Bound, ", "))
-		}
-		showDrops(r, v.Dropped)
-		for _, what := range v.Left {
-			r.line("left: %s", what)
-		}
-	}
-}
-
-// over says when the run ended, or that it has not.
-func (v sweptRunView) over() string {
-	switch {
-	case v.Expires == nil, v.State == string(lifecycle.SweptLive):
-		return "-"
-	default:
-		return moment(*v.Expires)
-	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/manifest"
+	"github.com/taskiam/taskiam/internal/view"
 )
 
 // taskOptions are what every command that reads a manifest is told.
@@ -94,7 +95,7 @@ func load(o taskOptions) (source, error) {
 }
 
 // prepare reads the manifest, and returns it with what carries out its plan.
-func (e *Env) prepare(ctx context.Context, o taskOptions, p *progress) (source, *lifecycle.Engine, error) {
+func (e *Env) prepare(ctx context.Context, o taskOptions, p *view.Progress) (source, *lifecycle.Engine, error) {
 	src, err := load(o)
 	if err != nil {
 		return source{}, nil, err

@@ -15,6 +15,7 @@ import (
 	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/view"
 )
 
 type tokenOptions struct {
@@ -44,15 +45,6 @@ func parseToken(c *cli.Context) (tokenOptions, error) {
 	return tokenOptions{word: word, show: c.Bool("show"), json: c.Bool(flagJSON)}, err
 }
 
-// tokenDocument is what `token --json` prints.
-type tokenDocument struct {
-	Schema  string    `json:"schema"` // taskiam.token/v1
-	Run     string    `json:"run"`
-	Account string    `json:"account"`
-	Token   string    `json:"token"`
-	Expires time.Time `json:"expires"`
-}
-
 func runToken(ctx context.Context, e *Env, o tokenOptions) error {
 	if err := protect(); err != nil {
 		return err
@@ -76,7 +68,7 @@ func runToken(ctx context.Context, e *Env, o tokenOptions) error {
 		return err
 	}
 	if o.json {
-		return e.printJSON(tokenDocument{
+		return view.JSON(e.Stdout, view.Token{
 			Schema: "taskiam.token/v1", Run: string(run.ID()), Account: run.Opened.Email,
 			Token: token.Value.Reveal(), Expires: token.Expires.UTC(),
 		})
@@ -114,7 +106,7 @@ func tokenUntil(ctx context.Context, client *gcp.Client, email string, ends, now
 	}
 	left := ends.Sub(client.Clock())
 	if left < time.Second {
-		return grants.Token{}, fault.New(fault.NotFound, "the run of %s has ended, at %s by the clock of the cloud", email, moment(ends))
+		return grants.Token{}, fault.New(fault.NotFound, "the run of %s has ended, at %s by the clock of the cloud", email, view.Moment(ends))
 	}
 	return client.AccessToken(ctx, email, min(grants.TokenLifetime, left))
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/view"
 )
 
 const defaultReadyTimeout = 10 * time.Minute
@@ -102,14 +103,6 @@ func parseUp(c *cli.Context, getenv func(string) string) (upOptions, error) {
 		return o, usage(c, "either --%s or --reuse: a run that is up is another job's", flagCI)
 	}
 	return o, nil
-}
-
-// runDocument is what `up --json` prints.
-type runDocument struct {
-	Schema  string `json:"schema"` // taskiam.run/v1
-	Reused  bool   `json:"reused"` // whether the run was already up
-	Elapsed int64  `json:"elapsed_ms"`
-	runView
 }
 
 func runUp(ctx context.Context, e *Env, o upOptions) error {
@@ -245,20 +238,5 @@ func workTree(dir string) string {
 
 // showUp reports a run that is up.
 func (e *Env) showUp(run *journal.Run, elapsed time.Duration, reused, asJSON bool) error {
-	v := viewRun(run, e.Now())
-	if asJSON {
-		return e.printJSON(runDocument{Schema: "taskiam.run/v1", Reused: reused, Elapsed: elapsed.Milliseconds(), runView: v})
-	}
-	r := newReport()
-	v.show(r)
-	r.line("")
-	if reused {
-		r.line("already up; next:")
-	} else {
-		r.line("up after %s; next:", span(elapsed))
-	}
-	r.row(`  eval "$(taskiam env `+v.Run+`)"`, "this shell acts as the account")
-	r.row(`  eval "$(taskiam env --unset)"`, "and as you again")
-	r.row("  taskiam down "+v.Run, "take it all away")
-	return e.print(r)
+	return e.print(view.NewUp(e.viewRun(run), elapsed, reused), asJSON)
 }

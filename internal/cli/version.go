@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/taskiam/taskiam/internal/view"
 )
 
 type versionOptions struct {
@@ -28,18 +30,8 @@ func parseVersion(c *cli.Context) (versionOptions, error) {
 	return versionOptions{json: c.Bool(flagJSON)}, noArguments(c)
 }
 
-// versionDocument is what `version --json` prints.
-type versionDocument struct {
-	Schema   string `json:"schema"` // taskiam.version/v1
-	Version  string `json:"version"`
-	Revision string `json:"revision"` // the commit; "" if it was not built from a checkout
-	Modified bool   `json:"modified"` // whether the checkout had changes of its own
-	Go       string `json:"go"`
-	Platform string `json:"platform"`
-}
-
 func runVersion(_ context.Context, e *Env, o versionOptions) error {
-	doc := versionDocument{
+	doc := view.Version{
 		Schema: "taskiam.version/v1", Version: "(devel)",
 		Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
 	}
@@ -56,12 +48,7 @@ func runVersion(_ context.Context, e *Env, o versionOptions) error {
 			}
 		}
 	}
-	if o.json {
-		return e.printJSON(doc)
-	}
-	r := newReport()
-	r.line("taskiam %s %s %s", doc.Version, doc.Go, doc.Platform)
-	return e.print(r)
+	return e.print(doc, o.json)
 }
 
 func newJSONFlag() cli.Flag {

@@ -15,6 +15,7 @@ import (
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/secret"
+	"github.com/taskiam/taskiam/internal/view"
 )
 
 var (
@@ -29,7 +30,7 @@ type cloudOptions struct {
 	reason   string // sent with every call
 	member   string // the operator; "" asks the cloud
 	owner    int    // the user whom deliveries are for; 0 is this user
-	progress *progress
+	progress *view.Progress
 	// nobody leaves the operator out: for calls that bring a credential of their own.
 	nobody bool
 	// anyway goes on without a login that works: there is something to do here too.
@@ -48,7 +49,7 @@ func (e *Env) client(ctx context.Context, o cloudOptions) (*gcp.Client, error) {
 		UserAgent:      userAgent(),
 		OperatorMember: o.member,
 		QuotaProject:   e.Getenv(envQuotaProject),
-		Progress:       o.progress.retry,
+		Progress:       func(ev gcp.Event) { o.progress.Retry(ev.Op, ev.Object, ev.Wait, ev.Err) },
 	}
 	if !o.nobody {
 		var err error
@@ -150,7 +151,7 @@ func (e *Env) engine(ctx context.Context, o cloudOptions) (*lifecycle.Engine, er
 		Now:       e.Now,
 		Random:    e.Random,
 		Delivered: e.delivered,
-		Progress:  o.progress.step,
+		Progress:  o.progress.Step,
 	}, nil
 }
 

@@ -1,4 +1,4 @@
-package cli
+package view
 
 import (
 	"encoding/json"
@@ -18,53 +18,53 @@ func TestDocumentsHaveExactlyTheseFields(t *testing.T) {
 	runs := func(fields string) string {
 		return "runs runs." + strings.Join(strings.Fields(fields), " runs.")
 	}
-	view := runView{Grants: []grantView{{}}, Server: &serverView{}}
-	binding := bindingView{Condition: &conditionView{}}
-	dropped := []droppedView{{bindingView: binding}}
+	aRun := Run{Grants: []Grant{{}}, Server: &Server{}}
+	binding := Binding{Condition: &Condition{}}
+	dropped := []Dropped{{Binding: binding}}
 	const drops = ` dropped dropped.resource dropped.role dropped.member dropped.condition dropped.condition.title dropped.condition.expression dropped.state`
 	for _, c := range []struct {
 		document any
 		want     string
 	}{
-		{versionDocument{Schema: "taskiam.version/v1"}, "schema version revision modified go platform"},
-		{resourcesDocument{Schema: "taskiam.resources/v1", Types: []resourceTypeView{{}}}, `schema types types.id types.kind types.api types.full_name types.example
+		{Version{Schema: "taskiam.version/v1"}, "schema version revision modified go platform"},
+		{Resources{Schema: "taskiam.resources/v1", Types: []ResourceType{{}}}, `schema types types.id types.kind types.api types.full_name types.example
 			types.bindable types.conditions types.resource_name types.by_number types.resource_type types.provable types.policy_version_in`},
-		{statusDocument{Schema: "taskiam.status/v1", Runs: []runView{view}}, "schema " + runs(run)},
-		{runDocument{Schema: "taskiam.run/v1", runView: view}, "schema reused elapsed_ms " + run},
-		{renewalDocument{Schema: "taskiam.renewal/v1", runView: view}, "schema was elapsed_ms " + run},
-		{envDocument{Schema: "taskiam.env/v1"}, "schema run task account project expires env"},
-		{tokenDocument{Schema: "taskiam.token/v1"}, "schema run account token expires"},
-		{receiptDocument{Schema: "taskiam.receipt/v1", Runs: []receiptView{{Steps: []stepView{{}}, Dropped: dropped}}}, "schema " + runs(
-			`run task account already clean left elapsed_ms error steps steps.step steps.on steps.error steps.elapsed_ms`+drops)},
-		{sweepDocument{Schema: "taskiam.sweep/v1", Projects: []sweptProjectView{{Runs: []sweptRunView{{Steps: []stepView{{}}, Dropped: dropped}}}}},
+		{Status{Schema: "taskiam.status/v1", Runs: []Run{aRun}}, "schema " + runs(run)},
+		{Up{Schema: "taskiam.run/v1", Run: aRun}, "schema reused elapsed_ms " + run},
+		{Renewal{Schema: "taskiam.renewal/v1", Run: aRun}, "schema was elapsed_ms " + run},
+		{Environment{Schema: "taskiam.env/v1"}, "schema run task account project expires env"},
+		{Token{Schema: "taskiam.token/v1"}, "schema run account token expires"},
+		{Sweep{Schema: "taskiam.sweep/v1", Projects: []SweptProject{{Runs: []SweptRun{{Steps: []Step{{}}, Dropped: dropped}}}}},
 			`schema dry_run elapsed_ms projects projects.project projects.accounts projects.searched projects.short projects.unread projects.error
 			projects.runs projects.runs.run projects.runs.task projects.runs.account projects.runs.expires projects.runs.kind projects.runs.state
 			projects.runs.bound projects.runs.looked projects.runs.left projects.runs.error projects.runs.steps projects.runs.steps.step
-			projects.runs.steps.on projects.runs.steps.error projects.runs.steps.elapsed_ms` + strings.ReplaceAll(drops, " ", " projects.runs.")},
-		{sweptRolesDocument{Schema: "taskiam.swept-roles/v1", Projects: []sweptRolesProjectView{{Roles: []sweptRoleView{{}}}}},
+			projects.runs.steps.at projects.runs.steps.on projects.runs.steps.error` + strings.ReplaceAll(drops, " ", " projects.runs.")},
+		{SweptRoles{Schema: "taskiam.swept-roles/v1", Projects: []SweptRolesProject{{Roles: []SweptRole{{}}}}},
 			`schema dry_run elapsed_ms projects projects.project projects.custom_roles projects.error
 			projects.roles projects.roles.role projects.roles.permissions projects.roles.state projects.roles.why projects.roles.bound projects.roles.error`},
-		{recordDocument{
-			Schema: "taskiam.record/v1", Renewals: []renewedView{{}}, Declared: []declaredView{{}}, CustomRoles: []sharedRoleView{{}}, Granted: []grantedView{{Condition: &conditionView{}}},
-			Dropped: dropped, Minted: mintedView{Keys: []keyView{{}}}, Steps: []pastStepView{{}}, Checks: []checkView{{}},
-		}, `schema run task state cloud endpoint operator project account unique_id manifest manifest_sha256 reason started up expires renewals renewals.at renewals.expires renewals.state clock_ahead_seconds down closed clean
-			declared declared.role declared.permissions declared.resource declared.prefix declared.condition declared.ends_by_itself declared.works_until declared.readiness declared.why declared.accepted declared.known_at
+		{NewReceipts(Receipt{
+			Renewals: []Renewed{{}}, Declared: []Declared{{}}, CustomRoles: []SharedRole{{}}, Granted: []Granted{{Condition: &Condition{}}},
+			Dropped: dropped, Minted: Minted{Keys: []Key{{}}}, Steps: []Step{{}}, Checks: []Check{{}},
+		}), "schema " + runs(`run task state cloud endpoint operator project account unique_id manifest manifest_sha256 reason started up expires
+			renewals renewals.at renewals.expires renewals.state clock_ahead_seconds down closed elapsed_ms already clean left error
+			declared declared.role declared.permissions declared.resource declared.prefix declared.condition declared.ends_by_itself
+			declared.works_until declared.readiness declared.why declared.accepted declared.known_at
 			custom_roles custom_roles.role custom_roles.permissions custom_roles.origin
 			granted granted.role granted.resource granted.condition granted.condition.title granted.condition.expression granted.read_back granted.state
 			minted minted.keys minted.keys.id minted.keys.until minted.keys.state minted.tokens minted.tokens_until
-			steps steps.at steps.step steps.on steps.error checks checks.what checks.ok checks.found` + drops},
-		{doctorDocument{Schema: "taskiam.doctor/v1", Findings: []examinedView{{}}},
+			steps steps.at steps.step steps.on steps.error checks checks.what checks.ok checks.found`+drops)},
+		{Doctor{Schema: "taskiam.doctor/v1", Findings: []Examined{{}}},
 			"schema ok cloud endpoint operator tasks findings findings.about findings.what findings.state findings.says findings.mend"},
-		{operatorDocument{Schema: "taskiam.operator/v1", Roles: []operatorRoleView{{}}, Bindings: []operatorBindingView{{Condition: &conditionView{}}}, Optional: []optionalView{{}}},
+		{Operator{Schema: "taskiam.operator/v1", Roles: []OperatorRole{{}}, Bindings: []OperatorBinding{{Condition: &Condition{}}}, Optional: []Optional{{}}},
 			`schema member tasks commands notes roles roles.parent roles.roleId roles.role roles.role.title roles.role.description roles.role.stage roles.role.includedPermissions
 			bindings bindings.resource bindings.full_resource bindings.role bindings.member bindings.condition bindings.condition.title bindings.condition.expression bindings.fence
 			optional optional.permission optional.for`},
-		{planDocument{
-			Schema: "taskiam.plan/v1", Edits: []editView{{Bindings: []editBindingView{{Condition: &conditionView{}, Offer: &offerView{}, CustomRole: &customRoleView{}}}, Dropped: []bindingView{binding}}},
-			Notes: []noteView{{}}, Ambient: []ambientView{{Bindings: []bindingView{binding}}}, Refusals: []refusalView{{}},
-			truthView: truthView{
-				Roles: []roleView{{}}, Findings: []findingView{{}}, Forecast: forecastView{Members: []roomView{{}}},
-				Effective: []effectiveView{{Sources: []sourceView{{Condition: &conditionView{}}}}},
+		{Plan{
+			Schema: "taskiam.plan/v1", Edits: []Edit{{Bindings: []EditBinding{{Condition: &Condition{}, Offer: &Offer{}, CustomRole: &CustomRole{}}}, Dropped: []Binding{binding}}},
+			Notes: []Note{{}}, Ambient: []Ambient{{Bindings: []Binding{binding}}}, Refusals: []Refusal{{}},
+			Outlook: Outlook{
+				Roles: []Role{{}}, Findings: []Finding{{}}, Forecast: Forecast{Members: []Room{{}}},
+				Effective: []Effective{{Sources: []Source{{Condition: &Condition{}}}}},
 			},
 		}, `schema task manifest cloud endpoint operator project account ttl_seconds expires deliver calls
 			edits edits.resource edits.bindings edits.bindings.grant edits.bindings.role edits.bindings.condition

@@ -1,4 +1,4 @@
-package cli
+package view
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ const (
 	sampleKey   = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBg\nkqhkiG9w0BAQEF\n-----END PRIVATE KEY-----"
 )
 
-func TestScrubber(t *testing.T) {
+func TestWriterRedacts(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, in, want string }{
 		{"nothing", "nothing here\n", "nothing here\n"},
@@ -33,7 +33,7 @@ func TestScrubber(t *testing.T) {
 			// However it is cut into two writes, the secret stays inside.
 			for cut := range len(c.in) + 1 {
 				var out bytes.Buffer
-				s := &scrubber{to: &out}
+				s := NewWriter(&out)
 				for _, part := range []string{c.in[:cut], c.in[cut:]} {
 					if n, err := s.Write([]byte(part)); n != len(part) || err != nil {
 						t.Fatalf("Write = %d, %v", n, err)
@@ -50,15 +50,29 @@ func TestScrubber(t *testing.T) {
 	}
 }
 
-// TestTalkIsScrubbed goes by the way that every message takes.
-func TestTalkIsScrubbed(t *testing.T) {
+// TestWriterEscapes: what others wrote cannot move the cursor, recolour, reorder or hide text.
+func TestWriterEscapes(t *testing.T) {
 	t.Parallel()
-	e, stdout, stderr := testEnv(map[string]string{envStateHome: "/nonexistent"})
-	code := Main(t.Context(), []string{"taskiam", "down", sampleToken}, e)
-	if code != int(exitFailure) {
-		t.Errorf("exit code %d", code)
-	}
-	if stdout.Len() > 0 || !strings.Contains(stderr.String(), "[redacted]") || strings.Contains(stderr.String(), "ya29.c") {
-		t.Errorf("stdout %q\nstderr %q", stdout, stderr)
+	for in, want := range map[string]string{
+		"plain\ttext, déjà vu, 日本\n": "plain\ttext, déjà vu, 日本\n",
+		"\x1b[2J\x1b[31mred":         `\x1b[2J\x1b[31mred`,
+		"a\rb\x07\x00\x7f":           `a\rb\a\x00\x7f`,
+		"\u009b31m":                  `\u009b31m`,
+		"roles/\u202egpj.exe":        `roles/\u202egpj.exe`,
+		"zero\u200bwidth\ufeff":      `zero\u200bwidth\ufeff`,
+		"bad \xff\xc3":               `bad \xff\xc3`,
+		"a true \ufffd":              "a true \ufffd",
+	} {
+		var out bytes.Buffer
+		w := NewWriter(&out)
+		if _, err := w.Write([]byte(in)); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if out.String() != want {
+			t.Errorf("%q is written as %q, want %q", in, out.String(), want)
+		}
 	}
 }

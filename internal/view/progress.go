@@ -1,4 +1,4 @@
-package cli
+package view
 
 import (
 	"fmt"
@@ -6,24 +6,22 @@ import (
 	"sync"
 	"time"
 
-	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 )
 
-// patience is how long a step may take before it is spoken of. Most take a round
-// trip, and nobody needs to hear of those.
+// patience is how long a step may take before it is spoken of. Most take a round trip, and nobody needs
+// to hear of those.
 const patience = 2 * time.Second
 
-// progress tells a person what is being waited for. Lines are the same on a
-// terminal and in a log. A quiet one only warns, and a nil one is silent.
-type progress struct {
+// Progress tells a person what is being waited for. Lines are the same on a terminal and in a log. A nil
+// Progress is silent.
+type Progress struct {
 	say   func(format string, args ...any)
 	quiet bool
 
-	mu    sync.Mutex
-	steps map[string]*runningStep
-	// warned has what was warned of.
-	warned []string
+	mu     sync.Mutex
+	steps  map[string]*runningStep
+	warned []string // what was warned of
 }
 
 // runningStep is a step that has begun and not ended.
@@ -34,13 +32,13 @@ type runningStep struct {
 	why   string // the last reason for waiting that was told
 }
 
-// newProgress returns a progress that speaks through e.
-func (e *Env) newProgress(quiet bool) *progress {
-	return &progress{say: e.say, quiet: quiet, steps: map[string]*runningStep{}}
+// NewProgress returns a Progress that speaks through say. A quiet one only warns.
+func NewProgress(say func(format string, args ...any), quiet bool) *Progress {
+	return &Progress{say: say, quiet: quiet, steps: map[string]*runningStep{}}
 }
 
-// step hears of a step of a run. It may be called from several goroutines.
-func (p *progress) step(event lifecycle.Event) {
+// Step hears of a step of a run. It may be called from several goroutines.
+func (p *Progress) Step(event lifecycle.Event) {
 	if p == nil {
 		return
 	}
@@ -76,15 +74,15 @@ func (p *progress) step(event lifecycle.Event) {
 		s.timer.Stop()
 		delete(p.steps, name)
 		if took := event.Time.Sub(s.began); s.told && event.State == lifecycle.Done {
-			p.say("%s: done after %s", name, span(took))
+			p.say("%s: done after %s", name, Span(took))
 		}
 	case lifecycle.Started, lifecycle.Known, lifecycle.Warned:
 	}
 }
 
-// warn says what must not be missed. A sweep of many projects finds the same thing in
-// each, and it is said once.
-func (p *progress) warn(what string) {
+// warn says what must not be missed. A sweep of many projects finds the same thing in each, and it is
+// said once.
+func (p *Progress) warn(what string) {
 	if !slices.Contains(p.warned, what) {
 		p.warned = append(p.warned, what)
 		p.say("warning: %s", what)
@@ -92,7 +90,7 @@ func (p *progress) warn(what string) {
 }
 
 // slow tells of a step that takes long.
-func (p *progress) slow(name string, s *runningStep) {
+func (p *Progress) slow(name string, s *runningStep) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.steps[name] == s && !s.told {
@@ -101,10 +99,10 @@ func (p *progress) slow(name string, s *runningStep) {
 	}
 }
 
-// retry hears of a call that is about to be tried again.
-func (p *progress) retry(event gcp.Event) {
-	if p == nil || p.quiet || event.Wait < patience {
+// Retry hears of a call on an object that is about to be tried again after a wait.
+func (p *Progress) Retry(op, object string, wait time.Duration, err error) {
+	if p == nil || p.quiet || wait < patience {
 		return
 	}
-	p.say("%s %s: trying again in %s: %v", event.Op, event.Object, span(event.Wait), event.Err)
+	p.say("%s %s: trying again in %s: %v", op, object, Span(wait), err)
 }

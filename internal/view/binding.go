@@ -1,0 +1,40 @@
+package view
+
+import (
+	"github.com/taskiam/taskiam/internal/policy"
+	"github.com/taskiam/taskiam/internal/resource"
+)
+
+// Condition is a condition in a document.
+type Condition struct {
+	Title      string `json:"title"`
+	Expression string `json:"expression"`
+}
+
+// newCondition returns a condition; null for none.
+func newCondition(c policy.Condition) *Condition {
+	if c.IsZero() {
+		return nil
+	}
+	return &Condition{Title: c.Title, Expression: c.Expression}
+}
+
+// Binding is a binding in a document.
+type Binding struct {
+	Role      string     `json:"role"`
+	Member    string     `json:"member"`
+	Condition *Condition `json:"condition"` // null for none
+}
+
+func newBinding(b policy.Binding) Binding {
+	return Binding{Role: b.Role, Member: b.Member, Condition: newCondition(b.Condition)}
+}
+
+// shortName returns a full resource name as people write it.
+func shortName(full string) string {
+	name, err := resource.ParseFull(full)
+	if err != nil {
+		return full
+	}
+	return name.String()
+}

@@ -1,0 +1,436 @@
+package view
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/taskiam/taskiam/internal/journal"
+)
+
+// Receipts is what `down --json` and `receipt --json` print.
+type Receipts struct {
+	Schema string    `json:"schema"` // taskiam.receipt/v1
+	Runs   []Receipt `json:"runs"`
+}
+
+// Receipt is what a run declared, was granted and minted, how that was taken away, and what the check
+// after it found.
+type Receipt struct {
+	Run      string     `json:"run"`
+	Task     string     `json:"task"` // "" if nothing is left that says
+	State    string     `json:"state"`
+	Cloud    string     `json:"cloud"`
+	Endpoint string     `json:"endpoint"`
+	Operator string     `json:"operator"`
+	Project  string     `json:"project"`
+	Account  string     `json:"account"`
+	UniqueID string     `json:"unique_id"` // "" if it was never seen
+	Manifest string     `json:"manifest"`
+	SHA256   string     `json:"manifest_sha256"`
+	Reason   string     `json:"reason"`
+	Started  time.Time  `json:"started"`
+	Up       *time.Time `json:"up"` // null if it never came up
+	Expires  time.Time  `json:"expires"`
+	// Renewals is each move of the end that was begun.
+	Renewals []Renewed `json:"renewals"`
+	// ClockAhead is by how many seconds the clock of the cloud, by which the run expires, was ahead of
+	// this machine's, by which all else is dated; 0 if the two agreed.
+	ClockAhead int64      `json:"clock_ahead_seconds"`
+	Down       *time.Time `json:"down"`       // when the last teardown began; null if none did
+	Closed     *time.Time `json:"closed"`     // when the last teardown ended; null if it did not
+	Elapsed    int64      `json:"elapsed_ms"` // how long the last teardown took; 0 if it did not end
+	Already    bool       `json:"already"`    // the run was down before the command
+	Clean      bool       `json:"clean"`      // every check of the last teardown passed: nothing is left
+	Left       []string   `json:"left"`       // what the last teardown could not take away
+	Error      string     `json:"error"`      // why the command failed; "" if it did not
+	Declared   []Declared `json:"declared"`
+	// CustomRoles are those that lists of permissions came to. They are shared, and stay.
+	CustomRoles []SharedRole `json:"custom_roles"`
+	Granted     []Granted    `json:"granted"`
+	Dropped     []Dropped    `json:"dropped"`
+	Minted      Minted       `json:"minted"`
+	Steps       []Step       `json:"steps"` // of every teardown, in the order of their end
+	Checks      []Check      `json:"checks"`
+
+	untouched bool // the command could not begin to take it down
+}
+
+// Renewed is a move of a run's end.
+type Renewed struct {
+	At      time.Time `json:"at"`
+	Expires time.Time `json:"expires"`
+	State   string    `json:"state"` // "maybe", "done" or "undone"
+}
+
+// Declared is a grant of the manifest, and what was found of its being usable.
+type Declared struct {
+	Grant
+	KnownAt *time.Time `json:"known_at"` // when readiness was known; null if it never was
+}
+
+// SharedRole is a custom role that the run shares with all that need the same permissions.
+type SharedRole struct {
+	Role        string   `json:"role"`
+	Permissions []string `json:"permissions"`
+	// Origin is "found", "made" or "undeleted"; "" if it is not known whether the run made it or took it
+	// back.
+	Origin string `json:"origin"`
+}
+
+// Granted is a binding that the run had, or may have had.
+type Granted struct {
+	Role      string     `json:"role"`
+	Resource  string     `json:"resource"`
+	Condition *Condition `json:"condition"` // null for none
+	ReadBack  bool       `json:"read_back"` // it was seen by a read after the write
+	State     string     `json:"state"`     // "maybe", "done" or "undone"
+}
+
+// Dropped is an entry of a deleted member of somebody else's, which a write of a dataset's access list
+// left out: BigQuery refuses a list that names one.
+type Dropped struct {
+	Resource string `json:"resource"`
+	Binding
+	State string `json:"state"` // "maybe" if the outcome of the write is not known, or "done"
+}
+
+// Minted is what credentials were made, and never what they are.
+type Minted struct {
+	Keys        []Key      `json:"keys"`
+	Tokens      int        `json:"tokens"`
+	TokensUntil *time.Time `json:"tokens_until"` // null if none was minted
+}
+
+// Key is a key that was made for the account.
+type Key struct {
+	ID    string     `json:"id"`    // "" if Google's answer was never seen
+	Until *time.Time `json:"until"` // null likewise
+	State string     `json:"state"` // "maybe", "done" or "undone"
+}
+
+// Step is one step of a teardown.
+type Step struct {
+	At    time.Time `json:"at"` // when it ended
+	Step  string    `json:"step"`
+	On    string    `json:"on"`
+	Error string    `json:"error"` // "" if it succeeded
+}
+
+// Check is what was looked at after a teardown.
+type Check struct {
+	What  string `json:"what"`
+	OK    bool   `json:"ok"`
+	Found string `json:"found"`
+}
+
+// NewReceipts returns the document of receipts.
+func NewReceipts(runs ...Receipt) Receipts {
+	return Receipts{Schema: "taskiam.receipt/v1", Runs: append([]Receipt{}, runs...)}
+}
+
+// NewReceipt returns the receipt of a run that nothing was done to.
+func NewReceipt(r *journal.Run) Receipt {
+	v := newReceipt(r)
+	v.Already = v.Clean
+	return v
+}
+
+// NewTeardown returns the receipt of a run that was taken down just now, or found to be down already.
+// err is why that failed.
+func NewTeardown(r *journal.Run, already bool, err error) Receipt {
+	v := newReceipt(r)
+	v.Already, v.Error = already, message(err)
+	return v
+}
+
+// NotTakenDown returns the receipt of a run whose teardown could not be begun, and why.
+func NotTakenDown(r *journal.Run, err error) Receipt {
+	v := newReceipt(r)
+	v.Error, v.untouched = message(err), true
+	return v
+}
+
+func newReceipt(r *journal.Run) Receipt {
+	o := r.Opened
+	v := Receipt{
+		Run: string(o.Run), Task: o.Task, State: string(r.State()),
+		Cloud: o.Cloud, Endpoint: o.Endpoint, Operator: o.Operator, Project: o.Project,
+		Account: o.Email, UniqueID: r.Account.UniqueID,
+		Manifest: o.ManifestPath, SHA256: o.ManifestSHA256, Reason: o.Reason,
+		Started: r.At.UTC(), Up: at(r.Up), Expires: r.Expires().UTC(), Renewals: []Renewed{},
+		ClockAhead: int64(r.ClockAhead() / time.Second),
+		Down:       at(r.Down), Clean: r.State() == journal.Ended, Left: left(r),
+		Declared: []Declared{}, CustomRoles: []SharedRole{}, Granted: []Granted{}, Dropped: newDropped(r.Drops),
+		Minted: newMinted(r), Steps: newSteps(r), Checks: []Check{},
+	}
+	for _, n := range r.Renewals {
+		v.Renewals = append(v.Renewals, Renewed{At: n.At.UTC(), Expires: n.Expires.UTC(), State: string(n.Effect)})
+	}
+	for i, g := range newGrants(r) {
+		v.Declared = append(v.Declared, Declared{Grant: g, KnownAt: at(r.Grants[i].At)})
+	}
+	for _, c := range r.Roles {
+		v.CustomRoles = append(v.CustomRoles, SharedRole{c.Name, c.Permissions, string(c.Origin)})
+	}
+	slices.SortFunc(v.CustomRoles, func(a, b SharedRole) int { return strings.Compare(a.Role, b.Role) })
+	for _, b := range r.Bindings {
+		binding := newBinding(b.Binding.Grants())
+		v.Granted = append(v.Granted, Granted{
+			Role: binding.Role, Resource: shortName(b.Resource), Condition: binding.Condition,
+			ReadBack: b.ReadBack, State: string(b.Effect),
+		})
+	}
+	if r.Receipt != nil {
+		v.Closed, v.Elapsed = at(r.Receipt.At), r.Receipt.At.Sub(r.Down).Milliseconds()
+		for _, c := range r.Receipt.Checks {
+			v.Checks = append(v.Checks, Check{What: c.What, OK: c.OK, Found: c.Found})
+		}
+	}
+	return v
+}
+
+func newMinted(r *journal.Run) Minted {
+	m := Minted{Keys: []Key{}, Tokens: r.Tokens, TokensUntil: at(r.TokensUntil)}
+	for _, k := range r.Keys {
+		m.Keys = append(m.Keys, Key{ID: k.ID, Until: at(k.ValidBefore), State: string(k.Effect)})
+	}
+	return m
+}
+
+func newDropped(drops []journal.Drop) []Dropped {
+	out := []Dropped{}
+	for _, d := range drops {
+		out = append(out, Dropped{shortName(d.Resource), newBinding(d.Binding.Grants()), string(d.Effect)})
+	}
+	return out
+}
+
+func newSteps(r *journal.Run) []Step {
+	out := []Step{}
+	for _, s := range r.Steps {
+		out = append(out, Step{At: s.At.UTC(), Step: s.What, On: shortName(s.On), Error: s.Failure})
+	}
+	return out
+}
+
+// Show adds each teardown to a report: its last steps, and what they came to.
+func (d Receipts) Show(r *Report) {
+	for i, v := range d.Runs {
+		if i > 0 {
+			r.Line("")
+		}
+		v.showTeardown(r)
+	}
+}
+
+// name says which run it is; nothing may be left that knows its task.
+func (v Receipt) name() string {
+	if v.Task == "" {
+		return "run " + v.Run
+	}
+	return "run " + v.Run + " of " + v.Task
+}
+
+// lastTeardown returns the steps of the last teardown.
+func (v Receipt) lastTeardown() []Step {
+	if v.Down == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(v.Steps), func(s Step) bool { return s.At.Before(*v.Down) })
+}
+
+func (v Receipt) showTeardown(r *Report) {
+	if v.Already {
+		r.Line("%s is already down", v.name())
+		return
+	}
+	if v.untouched {
+		r.Line("%s: not taken down", v.name())
+		return
+	}
+	r.Line("%s", v.name())
+	for _, s := range v.lastTeardown() {
+		outcome := "done"
+		if s.Error != "" {
+			outcome = "failed"
+		}
+		r.Row("  "+s.Step, s.On, outcome, "after "+Span(s.At.Sub(*v.Down)))
+	}
+	r.Line("")
+	showDrops(r, v.Dropped)
+	for _, what := range v.Left {
+		r.Line("left: %s", what)
+	}
+	if v.Clean {
+		r.Line("down after %s; checked: nothing is left", Span(time.Duration(v.Elapsed)*time.Millisecond))
+	}
+}
+
+// Outcome says in one line what came of a teardown.
+func (v Receipt) Outcome() string {
+	took := Span(time.Duration(v.Elapsed) * time.Millisecond)
+	switch {
+	case v.untouched:
+		return v.name() + ": not taken down"
+	case v.Already:
+		return v.name() + " is already down"
+	case len(v.Left) > 0:
+		return v.name() + " is not all gone after " + took + "; left: " + strings.Join(v.Left, "; ")
+	default:
+		return v.name() + " is down after " + took + "; checked: nothing is left"
+	}
+}
+
+// History is one receipt as `receipt` shows it: from what the run declared to what was checked.
+type History struct{ Receipts }
+
+// Show adds the receipts to a report.
+func (d History) Show(r *Report) {
+	for i, v := range d.Runs {
+		if i > 0 {
+			r.Line("")
+		}
+		v.showRun(r)
+		v.showDeclared(r)
+		v.showGranted(r)
+		v.showEnd(r)
+	}
+}
+
+func (v Receipt) showRun(r *Report) {
+	r.Row("run", v.Run)
+	r.Row("task", v.Task)
+	r.Row("state", v.State)
+	r.Row("cloud", v.Cloud+" ("+v.Endpoint+")")
+	r.Row("operator", v.Operator)
+	r.Row("account", v.Account+" (unique id "+orDash(v.UniqueID)+")")
+	r.Row("manifest", v.Manifest+" (sha256 "+v.SHA256+")")
+	r.Row("started", Moment(v.Started))
+	r.Row("up", momentOr(v.Up, "never"))
+	r.Row("expires", Moment(v.Expires))
+	if v.ClockAhead != 0 {
+		r.Row("clock", "this machine's, by which all but the end is dated, was "+clock(v.ClockAhead))
+	}
+	r.Row("closed", momentOr(v.Closed, "not yet"))
+	for _, n := range v.Renewals {
+		r.Row("renewed", Moment(n.At), "to "+Moment(n.Expires)+n.outcome())
+	}
+}
+
+func (v Receipt) showDeclared(r *Report) {
+	r.Line("\ndeclared:")
+	for _, g := range v.Declared {
+		r.Row("  "+g.Gives(), g.On(), orDash(g.Readiness), momentOr(g.KnownAt, "-"))
+	}
+	if len(v.CustomRoles) > 0 {
+		r.Line("custom roles, which all runs share that need the same permissions, and which stay:")
+		for _, c := range v.CustomRoles {
+			r.Line("  %s (%s): %s", c.Role, c.origin(), strings.Join(c.Permissions, ", "))
+		}
+	}
+	for _, g := range v.Declared {
+		for _, a := range g.Accepted {
+			r.Line("  %s on %s: accepted %s", g.Role, g.On(), a)
+		}
+	}
+}
+
+func (v Receipt) showGranted(r *Report) {
+	r.Line("granted:")
+	for _, g := range v.Granted {
+		r.Row("  "+g.Role, g.Resource, g.seen(), standing(g.State))
+	}
+	showDrops(r, v.Dropped)
+	r.Line("minted:")
+	for _, k := range v.Minted.Keys {
+		r.Row("  key "+orDash(k.ID), "until "+momentOr(k.Until, "-"), standing(k.State))
+	}
+	if n := v.Minted.Tokens; n > 0 {
+		r.Row(fmt.Sprintf("  tokens: %d", n), "until "+momentOr(v.Minted.TokensUntil, "-"))
+	}
+}
+
+func (v Receipt) showEnd(r *Report) {
+	r.Line("taken away:")
+	for _, s := range v.Steps {
+		outcome := "done"
+		if s.Error != "" {
+			outcome = "failed: " + s.Error
+		}
+		r.Row("  "+Moment(s.At), strings.TrimSpace(s.Step+" "+s.On), outcome)
+	}
+	r.Line("checked:")
+	for _, c := range v.Checks {
+		found := "nothing is left"
+		if !c.OK {
+			found = "left: " + c.Found
+		}
+		r.Row("  "+c.What, found)
+	}
+}
+
+// outcome says what came of a move, if not what was meant to.
+func (n Renewed) outcome() string {
+	switch journal.Effect(n.State) {
+	case journal.Undone:
+		return ", which was undone"
+	case journal.Maybe:
+		return ", which was not finished"
+	case journal.None, journal.Done:
+	}
+	return ""
+}
+
+// origin says how the run came by the role.
+func (c SharedRole) origin() string {
+	switch journal.RoleOrigin(c.Origin) {
+	case journal.RoleFound:
+		return "was there"
+	case journal.RoleMade:
+		return "made by this run"
+	case journal.RoleUndeleted:
+		return "undeleted by this run"
+	}
+	return "perhaps made by this run"
+}
+
+func (g Granted) seen() string {
+	if g.ReadBack {
+		return "read back"
+	}
+	return "not read back"
+}
+
+// standing says whether something that a run made is there.
+func standing(effect string) string {
+	switch journal.Effect(effect) {
+	case journal.Undone:
+		return "gone"
+	case journal.Done:
+		return "there"
+	case journal.Maybe:
+		return "perhaps there"
+	case journal.None:
+	}
+	return "-"
+}
+
+// showDrops adds what was dropped to a report, if anything was.
+func showDrops(r *Report, drops []Dropped) {
+	if len(drops) == 0 {
+		return
+	}
+	r.Line("dropped from datasets, since BigQuery refuses deleted members that are written back:")
+	for _, d := range drops {
+		state := "dropped"
+		if d.State != string(journal.Done) {
+			state = "perhaps dropped"
+		}
+		r.Row("  "+d.Role, d.Resource, d.Member, state)
+		if d.Condition != nil {
+			r.Line("    if %s", d.Condition.Expression)
+		}
+	}
+}

@@ -1,0 +1,140 @@
+package view
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// Report gathers what a command prints for people, columns aligned. The zero value is empty.
+type Report struct {
+	text strings.Builder
+	tab  *tabwriter.Writer
+}
+
+func (r *Report) table() *tabwriter.Writer {
+	if r.tab == nil {
+		r.tab = tabwriter.NewWriter(&r.text, 0, 0, 2, ' ', 0)
+	}
+	return r.tab
+}
+
+// Row adds one line of cells, aligned with the rows around it.
+func (r *Report) Row(cells ...string) {
+	for i, c := range cells {
+		cells[i] = oneLine(c)
+	}
+	_, _ = fmt.Fprintln(r.table(), strings.Join(cells, "\t")) // a strings.Builder takes everything
+}
+
+// Line adds one line, and ends the table before it. An argument cannot begin another line: it may
+// come from a policy, from Google or from a file.
+func (r *Report) Line(format string, args ...any) {
+	safe := make([]any, len(args))
+	for i, a := range args {
+		switch a := a.(type) {
+		case string:
+			safe[i] = oneLine(a)
+		case error:
+			safe[i] = oneLine(a.Error())
+		case fmt.Stringer:
+			safe[i] = oneLine(a.String())
+		default:
+			safe[i] = a
+		}
+	}
+	r.Text(fmt.Sprintf(format, safe...))
+}
+
+// Text adds lines of our own, and ends the table before them.
+func (r *Report) Text(text string) {
+	_ = r.table().Flush()
+	r.text.WriteString(text + "\n")
+}
+
+// String returns the text, without spaces at the ends of lines.
+func (r *Report) String() string {
+	_ = r.table().Flush()
+	var b strings.Builder
+	for line := range strings.Lines(r.text.String()) {
+		b.WriteString(strings.TrimRight(line, " \n") + "\n")
+	}
+	return b.String()
+}
+
+// Print writes the report through a [Writer].
+func (r *Report) Print(w io.Writer) error {
+	out := NewWriter(w)
+	_, err := io.WriteString(out, r.String())
+	if err == nil {
+		err = out.Flush()
+	}
+	if err != nil {
+		return fmt.Errorf("writing the report: %w", err)
+	}
+	return nil
+}
+
+// lineBreaks escapes what would begin another line or another cell.
+var lineBreaks = strings.NewReplacer("\n", `\n`, "\t", `\t`, "\v", `\v`, "\f", `\f`)
+
+func oneLine(s string) string { return lineBreaks.Replace(s) }
+
+// Span writes a length of time as people say it: 850ms, 2.4s, 1h30m.
+func Span(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "-" + Span(-d)
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < time.Minute:
+		return d.Round(100 * time.Millisecond).String()
+	}
+	text := d.Round(time.Second).String()
+	if d >= 10*time.Minute {
+		text = d.Round(time.Minute).String()
+	}
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
+// Moment writes a point in time.
+func Moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+func momentOr(t *time.Time, none string) string {
+	if t == nil {
+		return none
+	}
+	return Moment(*t)
+}
+
+// at returns a time for a document; null for none.
+func at(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// OneOf joins words as people do: a, b or c.
+func OneOf(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	return fmt.Sprintf("%s or %s", strings.Join(words[:len(words)-1], ", "), words[len(words)-1])
+}

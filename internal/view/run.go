@@ -1,0 +1,412 @@
+package view
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/journal"
+)
+
+// Run is a run as documents show it.
+type Run struct {
+	Run      string    `json:"run"`
+	Task     string    `json:"task"`
+	State    string    `json:"state"`
+	Cloud    string    `json:"cloud"` // "google" or "emulator"
+	Endpoint string    `json:"endpoint"`
+	Operator string    `json:"operator"`
+	Project  string    `json:"project"`
+	Account  string    `json:"account"`
+	Started  time.Time `json:"started"`
+	Expires  time.Time `json:"expires"`
+	Renewals int       `json:"renewals"` // how often the end was moved
+	// RenewingTo is the end of a renewal that was begun and whose outcome is not known: some of the
+	// access may last until then. It is null for none.
+	RenewingTo *time.Time `json:"renewing_to"`
+	// Seconds are told by this machine's clock, corrected by what is known of it: nobody is asked. They
+	// are 0 when the time is over.
+	Seconds int64 `json:"seconds_left"`
+	// ClockAhead is by how many seconds the clock of the cloud was ahead of this machine's when the run
+	// began; 0 if the two agreed.
+	ClockAhead int64  `json:"clock_ahead_seconds"`
+	Manifest   string `json:"manifest"`
+	Job        string `json:"job"`     // the label of the CI job that it is for; "" for none
+	Deliver    string `json:"deliver"` // "metadata", "key" or "token"; empty before there is one
+	Delivery   string `json:"delivery"`
+	// Server is what serves metadata or renews the token in the background; null if nothing does, or the
+	// command of run does.
+	Server *Server `json:"server"`
+	Grants []Grant `json:"grants"`
+	// Left is what the last teardown could not take away.
+	Left []string `json:"left"`
+
+	// unsure says that the time is over by one of the two: this machine's clock as it is, and as it would
+	// be if it were as wrong as it was.
+	unsure bool
+}
+
+// Server is the server of a run that is up.
+type Server struct {
+	PID     int  `json:"pid"`
+	Running bool `json:"running"` // false if it ended before its time
+}
+
+// Grant is one grant of a run, and how usable it is.
+type Grant struct {
+	Role string `json:"role"` // "" where the manifest lists permissions
+	// Permissions are those that the manifest lists; empty where it names a role.
+	Permissions []string `json:"permissions"`
+	Resource    string   `json:"resource"`
+	Prefix      string   `json:"prefix"`
+	Condition   string   `json:"condition"` // the manifest's own, "" for none
+	// EndsByItself is false for what ends with down alone.
+	EndsByItself bool      `json:"ends_by_itself"`
+	WorksUntil   time.Time `json:"works_until"` // if down never comes
+	Readiness    string    `json:"readiness"`   // "" while it is not known
+	Why          string    `json:"why"`         // why it is not proved
+	// Accepted are the findings that the manifest accepts, each with its reason.
+	Accepted []string `json:"accepted"`
+}
+
+// Liveness reports whether the process with this id and start time is there.
+type Liveness func(pid int, start string) bool
+
+// NewRun returns the view of a run at the time now by this machine's clock.
+func NewRun(r *journal.Run, now time.Time, alive Liveness) Run {
+	o := r.Opened
+	v := Run{
+		Run: string(o.Run), Task: o.Task, State: string(r.State()),
+		Cloud: o.Cloud, Endpoint: o.Endpoint, Operator: o.Operator,
+		Project: o.Project, Account: o.Email, Started: r.At.UTC(), Expires: r.Expires().UTC(),
+		Seconds:    max(0, int64(r.Expires().Sub(now.Add(r.ClockAhead()))/time.Second)),
+		ClockAhead: int64(r.ClockAhead() / time.Second), unsure: r.Expired(now) != r.MayBeExpired(now),
+		Manifest: o.ManifestPath, Job: o.Job, Deliver: string(r.Kind), Delivery: o.DeliveryDir,
+		Server: newServer(r, alive), Grants: newGrants(r), Left: left(r),
+	}
+	for _, n := range r.Renewals {
+		if n.Effect == journal.Done {
+			v.Renewals++
+		}
+	}
+	if r.Live() {
+		v.RenewingTo = at(r.Renewing())
+	}
+	return v
+}
+
+// newServer returns the latest server of the run, unless it has ended as it should.
+func newServer(r *journal.Run, alive Liveness) *Server {
+	if len(r.Processes) == 0 || !r.Down.IsZero() {
+		return nil
+	}
+	p := r.Processes[len(r.Processes)-1]
+	if !p.Effect.Standing() {
+		return nil
+	}
+	return &Server{PID: p.PID, Running: alive(p.PID, p.Start)}
+}
+
+func newGrants(r *journal.Run) []Grant {
+	out := []Grant{}
+	for i, g := range r.Opened.Grants {
+		v := Grant{
+			Role: g.Role, Permissions: append([]string{}, g.Permissions...), Resource: shortName(g.Resource), Prefix: g.Prefix,
+			Condition: g.Condition, EndsByItself: !g.Unbounded, WorksUntil: r.Expires().UTC(),
+			Accepted: append([]string{}, g.Accepted...),
+		}
+		if g.Unbounded {
+			v.WorksUntil = v.WorksUntil.Add(grants.TokenLifetime)
+		}
+		if i < len(r.Grants) {
+			v.Readiness, v.Why = string(r.Grants[i].State), r.Grants[i].Why
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// left returns what the last teardown could not take away.
+func left(r *journal.Run) []string {
+	out := []string{}
+	if r.Receipt == nil {
+		return out
+	}
+	for _, c := range r.Receipt.Checks {
+		if !c.OK && !slices.Contains(out, c.Found) {
+			out = append(out, c.Found)
+		}
+	}
+	return out
+}
+
+// On returns the resource with its prefix, as a manifest has it.
+func (g Grant) On() string {
+	if g.Prefix != "" {
+		return g.Resource + "/" + g.Prefix
+	}
+	return g.Resource
+}
+
+// Gives returns the role, or the permissions as far as they fit.
+func (g Grant) Gives() string {
+	return grants.Grant{Role: g.Role, Permissions: g.Permissions}.Gives()
+}
+
+func (g Grant) ends() string { return ends(g.EndsByItself) }
+
+func ends(byItself bool) string {
+	if byItself {
+		return "by itself"
+	}
+	return "with down only"
+}
+
+// ready counts the grants that are usable, as far as that can be known.
+func (v Run) ready() int {
+	n := 0
+	for _, g := range v.Grants {
+		if g.Readiness == string(journal.Proved) || g.Readiness == string(journal.NotProvable) {
+			n++
+		}
+	}
+	return n
+}
+
+// Unbounded counts the grants that end with down alone.
+func (v Run) Unbounded() int {
+	n := 0
+	for _, g := range v.Grants {
+		if !g.EndsByItself {
+			n++
+		}
+	}
+	return n
+}
+
+// Show adds a run to a report: what it is, what it may do, and what of that ends by itself.
+func (v Run) Show(r *Report) {
+	v.alarm(r)
+	r.Row("run", v.Run)
+	r.Row("task", v.Task)
+	r.Row("state", v.State)
+	r.Row("cloud", v.Cloud+" ("+v.Endpoint+")")
+	r.Row("operator", v.Operator)
+	r.Row("account", v.Account)
+	if v.Job != "" {
+		r.Row("job", v.Job)
+	}
+	r.Row("expires", Moment(v.Expires)+v.TimeLeft()+v.renewed())
+	if v.ClockAhead != 0 {
+		r.Row("clock", "this machine's was "+clock(v.ClockAhead)+" when the run began; what is left is told as if it still were")
+	}
+	r.Row("delivery", v.Deliver+" in "+v.Delivery)
+	if v.Server != nil && v.Server.Running {
+		r.Row("server", fmt.Sprintf("process %d", v.Server.PID))
+	}
+	v.showGrants(r)
+}
+
+func (v Run) showGrants(r *Report) {
+	r.Line("")
+	r.Row("ROLE", "ON", "READY", "ENDS")
+	for _, g := range v.Grants {
+		r.Row(g.Gives(), g.On(), orDash(g.Readiness), g.ends())
+	}
+	r.Line("")
+	for _, g := range v.Grants {
+		if g.Why != "" {
+			r.Line("%s on %s: %s", g.Gives(), g.On(), g.Why)
+		}
+		for _, a := range g.Accepted {
+			r.Line("%s on %s: accepted %s", g.Role, g.On(), a)
+		}
+	}
+	forever := v.Unbounded()
+	if forever == 0 {
+		r.Line("everything ends by itself at %s, if down never comes", Moment(v.Expires))
+		return
+	}
+	r.Line("without down, %d of %d grants would not end by themselves; with a token made just", forever, len(v.Grants))
+	r.Line("before the end, these would work until %s", Moment(v.Expires.Add(grants.TokenLifetime)))
+	for _, g := range v.Grants {
+		if !g.EndsByItself {
+			r.Line("  %s on %s", g.Gives(), g.On())
+		}
+	}
+}
+
+// alarm says what must not be overlooked: what a teardown left behind, a renewal that was cut off, and a
+// server that has crashed.
+func (v Run) alarm(r *Report) {
+	if v.RenewingTo != nil {
+		r.Line("NOT ALL RENEWED: run %s of %s ends at %s, but some of its access may last until %s:",
+			v.Run, v.Task, Moment(v.Expires), Moment(*v.RenewingTo))
+		r.Line("a renewal was begun and not finished; finish it: taskiam renew %s --ttl DURATION; or end the run: taskiam down %s",
+			v.Run, v.Run)
+		r.Line("")
+	}
+	if v.Server != nil && !v.Server.Running {
+		again := "taskiam serve " + v.Run
+		if v.Deliver == string(grants.DeliverToken) {
+			again = "taskiam serve --refresh " + v.Run
+		}
+		r.Line("NO SERVER: run %s of %s gets no more tokens, since process %d has ended; start another: %s",
+			v.Run, v.Task, v.Server.PID, again)
+		r.Line("")
+	}
+	if v.State != string(journal.Incomplete) {
+		return
+	}
+	r.Line("NOT ALL GONE: run %s of %s; finish it with: taskiam down %s", v.Run, v.Task, v.Run)
+	for _, what := range v.Left {
+		r.Line("  left: %s", what)
+	}
+	r.Line("")
+}
+
+// TimeLeft says how much time is left, or that none is, as what follows a moment.
+func (v Run) TimeLeft() string {
+	switch {
+	case v.State == string(journal.Ended):
+		return ""
+	case v.unsure:
+		return " (perhaps over)"
+	case v.Seconds == 0:
+		return " (over, by this machine's clock)"
+	default:
+		return fmt.Sprintf(" (in %s)", Span(time.Duration(v.Seconds)*time.Second))
+	}
+}
+
+// renewed says how often the end was moved.
+func (v Run) renewed() string {
+	switch v.Renewals {
+	case 0:
+		return ""
+	case 1:
+		return ", renewed once"
+	default:
+		return fmt.Sprintf(", renewed %d times", v.Renewals)
+	}
+}
+
+// clock says how wrong this machine's clock was.
+func clock(cloudAhead int64) string {
+	off := time.Duration(cloudAhead) * time.Second
+	if off < 0 {
+		return Span(-off) + " ahead of the cloud's"
+	}
+	return Span(off) + " behind the cloud's"
+}
+
+// Status is what `status --json` prints.
+type Status struct {
+	Schema string `json:"schema"` // taskiam.status/v1
+	Runs   []Run  `json:"runs"`
+
+	// InFull says that people see each run in full, and not a table.
+	InFull bool `json:"-"`
+}
+
+// NewStatus returns the document of runs. What a teardown left behind comes first: it must not be
+// overlooked.
+func NewStatus(runs []Run) Status {
+	doc := Status{Schema: "taskiam.status/v1", Runs: append([]Run{}, runs...)}
+	slices.SortStableFunc(doc.Runs, func(a, b Run) int { return a.rank() - b.rank() })
+	return doc
+}
+
+func (v Run) rank() int {
+	if v.State == string(journal.Incomplete) {
+		return 0
+	}
+	return 1
+}
+
+// SomeOver reports whether a run is over and was not taken down.
+func (d Status) SomeOver() bool {
+	return slices.ContainsFunc(d.Runs, func(v Run) bool { return v.Seconds == 0 && v.State != string(journal.Ended) })
+}
+
+// Show adds the runs to a report.
+func (d Status) Show(r *Report) {
+	if d.InFull {
+		for i, v := range d.Runs {
+			if i > 0 {
+				r.Line("")
+			}
+			v.Show(r)
+		}
+		return
+	}
+	for _, v := range d.Runs {
+		v.alarm(r)
+	}
+	r.Row("RUN", "TASK", "STATE", "LEFT", "READY", "ACCOUNT")
+	for _, v := range d.Runs {
+		r.Row(v.Run, v.Task, v.State, v.span(), strconv.Itoa(v.ready())+"/"+strconv.Itoa(len(v.Grants)), v.Account)
+	}
+}
+
+// span is how much time is left, in a table.
+func (v Run) span() string {
+	switch {
+	case v.State == string(journal.Ended):
+		return "-"
+	case v.unsure:
+		return "over?"
+	case v.Seconds > 0:
+		return Span(time.Duration(v.Seconds) * time.Second)
+	}
+	return "over"
+}
+
+// Up is what `up --json` prints.
+type Up struct {
+	Schema  string `json:"schema"` // taskiam.run/v1
+	Reused  bool   `json:"reused"` // whether the run was already up
+	Elapsed int64  `json:"elapsed_ms"`
+	Run
+}
+
+// NewUp returns the document of a run that is up.
+func NewUp(run Run, elapsed time.Duration, reused bool) Up {
+	return Up{Schema: "taskiam.run/v1", Reused: reused, Elapsed: elapsed.Milliseconds(), Run: run}
+}
+
+// Show adds the run to a report, and what to do next.
+func (d Up) Show(r *Report) {
+	d.Run.Show(r)
+	r.Line("")
+	if d.Reused {
+		r.Line("already up; next:")
+	} else {
+		r.Line("up after %s; next:", Span(time.Duration(d.Elapsed)*time.Millisecond))
+	}
+	r.Row(`  eval "$(taskiam env `+d.Run.Run+`)"`, "this shell acts as the account")
+	r.Row(`  eval "$(taskiam env --unset)"`, "and as you again")
+	r.Row("  taskiam down "+d.Run.Run, "take it all away")
+}
+
+// Renewal is what `renew --json` prints.
+type Renewal struct {
+	Schema string `json:"schema"` // taskiam.renewal/v1
+	// Was is when the run would have ended; expires is when it ends now.
+	Was     time.Time `json:"was"`
+	Elapsed int64     `json:"elapsed_ms"`
+	Run
+}
+
+// NewRenewal returns the document of a run whose end was moved.
+func NewRenewal(run Run, was time.Time, elapsed time.Duration) Renewal {
+	return Renewal{Schema: "taskiam.renewal/v1", Was: was.UTC(), Elapsed: elapsed.Milliseconds(), Run: run}
+}
+
+// Show adds the old end and the new one to a report.
+func (d Renewal) Show(r *Report) {
+	r.Line("run %s of %s ends at %s, and not at %s%s",
+		d.Run.Run, d.Task, Moment(d.Expires), Moment(d.Was), d.TimeLeft())
+}

@@ -1,0 +1,36 @@
+package view
+
+import "time"
+
+// Version is what `version --json` prints.
+type Version struct {
+	Schema   string `json:"schema"` // taskiam.version/v1
+	Version  string `json:"version"`
+	Revision string `json:"revision"` // the commit; "" if it was not built from a checkout
+	Modified bool   `json:"modified"` // whether the checkout had changes of its own
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+}
+
+// Show adds the version to a report.
+func (d Version) Show(r *Report) { r.Line("taskiam %s %s %s", d.Version, d.Go, d.Platform) }
+
+// Environment is what `env --format json` prints.
+type Environment struct {
+	Schema  string            `json:"schema"` // taskiam.env/v1
+	Run     string            `json:"run"`
+	Task    string            `json:"task"`
+	Account string            `json:"account"`
+	Project string            `json:"project"`
+	Expires time.Time         `json:"expires"`
+	Env     map[string]string `json:"env"`
+}
+
+// Token is what `token --json` prints. It has no form for people: a Writer would redact it.
+type Token struct {
+	Schema  string    `json:"schema"` // taskiam.token/v1
+	Run     string    `json:"run"`
+	Account string    `json:"account"`
+	Token   string    `json:"token"`
+	Expires time.Time `json:"expires"`
+}

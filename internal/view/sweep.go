@@ -1,0 +1,208 @@
+package view
+
+import (
+	"strings"
+	"time"
+
+	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/lifecycle"
+)
+
+// Sweep is what `sweep --json` prints.
+type Sweep struct {
+	Schema   string         `json:"schema"` // taskiam.sweep/v1
+	DryRun   bool           `json:"dry_run"`
+	Projects []SweptProject `json:"projects"`
+	Elapsed  int64          `json:"elapsed_ms"`
+}
+
+// SweptProject is what was found of one project's runs.
+type SweptProject struct {
+	Project  string     `json:"project"`
+	Accounts int        `json:"accounts"` // how many the project has
+	Searched string     `json:"searched"` // "" for nothing
+	Short    string     `json:"short"`    // why that is not everything; "" if it is
+	Unread   []string   `json:"unread"`
+	Error    string     `json:"error"` // "" for none
+	Runs     []SweptRun `json:"runs"`
+}
+
+// SweptRun is what came of one run.
+type SweptRun struct {
+	Run     string     `json:"run"`
+	Task    string     `json:"task"`    // "" if nothing says
+	Account string     `json:"account"` // its email
+	Expires *time.Time `json:"expires"` // null if nothing says
+	Kind    string     `json:"kind"`    // "account", "journal" or "tombstone"
+	State   string     `json:"state"`   // "not over", "in other hands", "found", "gone" or "left"
+	Bound   []string   `json:"bound"`   // what binds it, in a dry run
+	Looked  []string   `json:"looked"`  // where that was looked for
+	Left    []string   `json:"left"`
+	// Dropped is what the writes left out of others' deleted members.
+	Dropped []Dropped `json:"dropped"`
+	Steps   []Step    `json:"steps"`
+	Error   string    `json:"error"` // "" for none
+}
+
+// NewSweep returns the document of a sweep.
+func NewSweep(s *lifecycle.Sweep, dryRun bool) Sweep {
+	doc := Sweep{Schema: "taskiam.sweep/v1", DryRun: dryRun, Projects: []SweptProject{}, Elapsed: s.Elapsed.Milliseconds()}
+	for _, p := range s.Projects {
+		v := SweptProject{
+			Project: p.Project, Accounts: p.Looked, Searched: p.Searched,
+			Short: message(p.Short), Error: message(p.Err), Unread: append([]string{}, p.Unread...), Runs: []SweptRun{},
+		}
+		for _, r := range p.Runs {
+			v.Runs = append(v.Runs, newSweptRun(r))
+		}
+		doc.Projects = append(doc.Projects, v)
+	}
+	return doc
+}
+
+func newSweptRun(r lifecycle.SweptRun) SweptRun {
+	v := SweptRun{
+		Run: string(r.Run), Task: r.Task, Account: r.Email, Expires: at(r.Expires), Kind: string(r.Kind), State: string(r.State),
+		Bound: append([]string{}, r.Bound...), Looked: []string{}, Left: []string{}, Dropped: []Dropped{}, Steps: []Step{},
+		Error: message(r.Err),
+	}
+	if r.Receipt != nil {
+		v.Looked, v.Left = append(v.Looked, r.Receipt.Looked...), append(v.Left, r.Receipt.Left...)
+		v.Dropped, v.Steps = droppedBy(r.Receipt), stepsOf(r.Receipt)
+	}
+	return v
+}
+
+// Show adds the projects to a report.
+func (d Sweep) Show(r *Report) {
+	for i, p := range d.Projects {
+		if i > 0 {
+			r.Line("")
+		}
+		p.show(r)
+	}
+}
+
+func (p SweptProject) show(r *Report) {
+	where := "the project's own policy, journals and what was given"
+	if p.Searched != "" {
+		where = "everything in " + p.Searched
+	}
+	r.Line("project %s: %d accounts; runs found: %d", p.Project, p.Accounts, len(p.Runs))
+	r.Line("bindings were looked for in: %s", where)
+	if p.Short != "" {
+		r.Line("and not further: %s", p.Short)
+	}
+	for _, name := range p.Unread {
+		r.Line("names a deleted account, and was not looked at: %s", name)
+	}
+	if len(p.Runs) == 0 {
+		return
+	}
+	r.Line("")
+	r.Row("RUN", "TASK", "WHAT", "STATE", "OVER SINCE", "ACCOUNT")
+	for _, v := range p.Runs {
+		r.Row(v.Run, orDash(v.Task), v.Kind, v.State, v.over(), v.Account)
+	}
+	for _, v := range p.Runs {
+		if len(v.Bound) > 0 {
+			r.Line("%s is bound on %s", v.Account, strings.Join(v.Bound, ", "))
+		}
+		showDrops(r, v.Dropped)
+		for _, what := range v.Left {
+			r.Line("left: %s", what)
+		}
+	}
+}
+
+// over says when the run ended, or that it has not.
+func (v SweptRun) over() string {
+	switch {
+	case v.Expires == nil, v.State == string(lifecycle.SweptLive):
+		return "-"
+	default:
+		return Moment(*v.Expires)
+	}
+}
+
+// SweptRoles is what `sweep --roles --json` prints.
+type SweptRoles struct {
+	Schema   string              `json:"schema"` // taskiam.swept-roles/v1
+	DryRun   bool                `json:"dry_run"`
+	Projects []SweptRolesProject `json:"projects"`
+	Elapsed  int64               `json:"elapsed_ms"`
+}
+
+// SweptRolesProject is what was found of one project's custom roles.
+type SweptRolesProject struct {
+	Project string      `json:"project"`
+	Count   int         `json:"custom_roles"` // how many it has, whoever made them, those deleted of late included
+	Error   string      `json:"error"`        // "" for none
+	Roles   []SweptRole `json:"roles"`        // those that taskiam made
+}
+
+// SweptRole is what came of one custom role.
+type SweptRole struct {
+	Role        string   `json:"role"`
+	Permissions []string `json:"permissions"`
+	State       string   `json:"state"` // "in use", "changed", "unused" (a dry run), "retired" or "left"
+	Why         string   `json:"why"`   // what keeps it; "" for nothing
+	Bound       []string `json:"bound"` // what binds it
+	Error       string   `json:"error"` // "" for none
+}
+
+// NewSweptRoles returns the document of a sweep of custom roles.
+func NewSweptRoles(s *lifecycle.SweptRoles, dryRun bool) SweptRoles {
+	doc := SweptRoles{
+		Schema: "taskiam.swept-roles/v1", DryRun: dryRun, Projects: []SweptRolesProject{}, Elapsed: s.Elapsed.Milliseconds(),
+	}
+	for _, p := range s.Projects {
+		v := SweptRolesProject{Project: p.Project, Count: p.Count, Error: message(p.Err), Roles: []SweptRole{}}
+		for _, r := range p.Roles {
+			v.Roles = append(v.Roles, SweptRole{
+				Role: r.Name, Permissions: append([]string{}, r.Permissions...), State: string(r.State), Why: r.Why,
+				Bound: append([]string{}, r.Bound...), Error: message(r.Err),
+			})
+		}
+		doc.Projects = append(doc.Projects, v)
+	}
+	return doc
+}
+
+// Show adds the projects to a report.
+func (d SweptRoles) Show(r *Report) {
+	for i, p := range d.Projects {
+		if i > 0 {
+			r.Line("")
+		}
+		if p.Error != "" {
+			r.Line("project %s: not all of its custom roles could be looked at", p.Project)
+			continue
+		}
+		r.Line("project %s: custom roles: %d; made by taskiam: %d", p.Project, p.Count, len(p.Roles))
+		if len(p.Roles) == 0 {
+			continue
+		}
+		r.Line("")
+		r.Row("ROLE", "STATE", "WHY", "PERMISSIONS")
+		for _, v := range p.Roles {
+			r.Row(v.Role, v.State, orDash(v.Why), Grant{Permissions: v.Permissions}.Gives())
+		}
+	}
+}
+
+func droppedBy(r *lifecycle.Receipt) []Dropped {
+	out := []Dropped{}
+	for _, d := range r.Dropped {
+		out = append(out, Dropped{shortName(d.Resource), newBinding(d.Binding), string(journal.Done)})
+	}
+	return out
+}
+
+func stepsOf(r *lifecycle.Receipt) []Step {
+	out := []Step{}
+	for _, s := range r.Steps {
+		out = append(out, Step{Step: s.Name, On: shortName(s.On), Error: s.Err})
+	}
+	return out
+}

@@ -1,0 +1,151 @@
+package view
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unicode"
+
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/manifest"
+)
+
+func TestSpan(t *testing.T) {
+	t.Parallel()
+	for d, want := range map[time.Duration]string{
+		0: "0s", 1500 * time.Microsecond: "2ms", 850 * time.Millisecond: "850ms", 2440 * time.Millisecond: "2.4s",
+		59 * time.Second: "59s", 61 * time.Second: "1m1s", 2 * time.Minute: "2m", 30 * time.Minute: "30m",
+		90 * time.Minute: "1h30m", 2 * time.Hour: "2h", 7199 * time.Second: "2h", 12 * time.Hour: "12h", -3 * time.Second: "-3s",
+	} {
+		if got := Span(d); got != want {
+			t.Errorf("Span(%d) = %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestError(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"plain", errors.New("reading x: no"), "taskiam: error: reading x: no\n"},
+		{"hints", fault.WithHint(fault.WithHint(errors.New("x"), "inner"), "outer", "inner"), "taskiam: error: x\ntaskiam: hint: outer\ntaskiam: hint: inner\n"},
+		{"joined", errors.Join(errors.New("a"), errors.Join(nil, fault.WithHint(errors.New("b"), "h"))), "taskiam: error: a\ntaskiam: error: b\ntaskiam: hint: h\n"},
+		{"joined, under a hint and a code", fmt.Errorf("%w", fault.WithHint(errors.Join(errors.New("a"), errors.New("b")), "h")), "taskiam: error: a\ntaskiam: error: b\ntaskiam: hint: h\n"},
+		{"joined twice", errors.Join(errors.New("a"), errors.New("a"), errors.New("b")), "taskiam: error: a\ntaskiam: error: b\n"},
+		{"several lines", errors.New("a\nb"), "taskiam: error: a\ntaskiam: b\n"},
+		{"a manifest", fmt.Errorf("x: %w", &fault.Error{Kind: fault.Usage, Err: manifest.Problems{
+			{File: "t.toml", Line: 1, Column: 2, Message: "m", Fix: "f"}, {File: "t.toml", Line: 3, Column: 4, Message: "n"},
+		}}), "taskiam: error: t.toml:1:2: m\ntaskiam: hint: f\ntaskiam: error: t.toml:3:4: n\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var got strings.Builder
+			Error(&got, c.err)
+			if got.String() != c.want {
+				t.Errorf("got %q, want %q", got.String(), c.want)
+			}
+		})
+	}
+}
+
+func TestReportAligns(t *testing.T) {
+	t.Parallel()
+	var r Report
+	r.Row("A", "LONG", "C")
+	r.Row("aaa", "b", "")
+	r.Line("")
+	r.Row("x", "y")
+	want := "A    LONG  C\naaa  b\n\nx  y\n"
+	if got := r.String(); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestProgressSpeaksOfWhatTakesLong: steps of a round trip are not worth a line.
+func TestProgressSpeaksOfWhatTakesLong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var said []string
+		p := NewProgress(func(format string, args ...any) {
+			mu.Lock()
+			defer mu.Unlock()
+			said = append(said, fmt.Sprintf(format, args...))
+		}, false)
+		event := func(step string, state lifecycle.EventState, err error) {
+			p.Step(lifecycle.Event{Time: time.Now(), Step: step, On: "x", State: state, Err: err})
+		}
+		event("quick", lifecycle.Started, nil)
+		event("slow", lifecycle.Started, nil)
+		event("waits", lifecycle.Started, nil)
+		time.Sleep(patience / 2)
+		event("quick", lifecycle.Done, nil)
+		event("waits", lifecycle.Waiting, errors.New("not yet"))
+		event("waits", lifecycle.Waiting, errors.New("not yet"))
+		time.Sleep(patience)
+		event("slow", lifecycle.Done, nil)
+		event("waits", lifecycle.Failed, errors.New("not yet"))
+		time.Sleep(2 * patience)
+		synctest.Wait()
+		mu.Lock()
+		want := "waits on x: waiting: not yet\nslow on x: at work\nslow on x: done after 3s"
+		if got := strings.Join(said, "\n"); got != want {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
+		}
+		said = nil
+		mu.Unlock()
+		var silent *Progress
+		silent.Step(lifecycle.Event{}) // nobody hears it
+
+		// What must not be missed is said by a quiet one too, and once.
+		p.quiet = true
+		for _, state := range []lifecycle.EventState{lifecycle.Known, lifecycle.Started, lifecycle.Waiting, lifecycle.Warned, lifecycle.Warned, lifecycle.Failed} {
+			p.Step(lifecycle.Event{Time: time.Now(), Step: "the clock is wrong", State: state, Err: errors.New("not yet")})
+		}
+		if want := []string{"warning: the clock is wrong"}; !slices.Equal(said, want) {
+			t.Errorf("a quiet one said %q, want %q", said, want)
+		}
+	})
+}
+
+// TestOthersTextStaysInItsPlace: what comes from a policy begins no line and no cell of its own, and
+// cannot speak to the terminal, neither in a report nor in a document.
+func TestOthersTextStaysInItsPlace(t *testing.T) {
+	t.Parallel()
+	const evil = "x\n  on gs://a: nothing\x1b[1A\tb\u202e"
+	var r Report
+	r.Line("if %s", evil)
+	r.Row("a", evil)
+	r.Line("%v", errors.New(evil))
+	var out strings.Builder
+	if err := r.Print(&out); err != nil {
+		t.Fatal(err)
+	}
+	const safe = `x\n  on gs://a: nothing\x1b[1A\tb\u202e`
+	if want := "if " + safe + "\na  " + safe + "\n" + safe + "\n"; out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+	out.Reset()
+	if err := JSON(&out, map[string]string{"text": evil + "\u009b\U000e0041"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range out.String() {
+		if r != '\n' && !unicode.IsPrint(r) {
+			t.Errorf("a document has a raw %q", r)
+		}
+	}
+	var back map[string]string
+	if err := json.Unmarshal([]byte(out.String()), &back); err != nil || back["text"] != evil+"\u009b\U000e0041" {
+		t.Errorf("read back %q, %v", back["text"], err)
+	}
+}
