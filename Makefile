@@ -69,15 +69,17 @@ soak: ## check the model with 100,000 random histories
 mutants: ## build defects in, one at a time, and expect the tests to notice
 	@$(GO) run ./internal/tools/mutants
 
-# Making an input smaller that only reaches new code would take all of the minute.
-FUZZ := $(GO) test -run '^$$' -fuzztime 60s -fuzzminimizetime 10x
+# How long each fuzzer looks.
+FUZZTIME ?= 60s
 
-fuzz: ## let the fuzzers look for a minute each
-	$(FUZZ) -fuzz '^FuzzParse$$' ./internal/manifest
-	$(FUZZ) -fuzz '^FuzzServer$$' ./internal/metadata
-	$(FUZZ) -fuzz '^FuzzParse$$' ./internal/resource
-	$(FUZZ) -fuzz '^FuzzDocument$$' ./internal/policy
-	$(FUZZ) -fuzz '^FuzzPolicySurvives$$' ./internal/policy
-	$(FUZZ) -fuzz '^FuzzAccessSurvives$$' ./internal/policy
+# Making an input smaller that only reaches new code would take all of the time: ten tries.
+fuzz: ## let every fuzzer look for FUZZTIME, a minute if nothing else is said
+	@$(MAKE) -s fuzzers | while read -r package fuzzer; do \
+		echo "$$package $$fuzzer"; \
+		$(GO) test -run '^$$' -fuzz "^$$fuzzer\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$package" || exit 1; \
+	done
 
-.PHONY: help build demo test check fidelity clients ci-hooks bench faults model soak mutants fuzz
+fuzzers: ## list the fuzzers that there are
+	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sed 's,/[^/]*:func , ,' | sort
+
+.PHONY: help build demo test check fidelity clients ci-hooks bench faults model soak mutants fuzz fuzzers

@@ -9,7 +9,6 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -201,47 +200,5 @@ func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
 		if documented != 1 {
 			t.Errorf("%s has %d package comments, want one", name, documented)
 		}
-	}
-}
-
-func TestEveryDependencyHasItsReason(t *testing.T) {
-	t.Parallel()
-	out, err := exec.Command("go", "mod", "edit", "-json").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var mod struct {
-		Require []struct {
-			Path     string
-			Indirect bool
-		}
-		Tool []struct{ Path string }
-	}
-	if err := json.Unmarshal(out, &mod); err != nil {
-		t.Fatal(err)
-	}
-	doc, err := os.ReadFile(filepath.Join("..", "..", "docs", "dependencies.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	given := map[string]bool{}
-	for line := range strings.Lines(string(doc)) {
-		if cells := strings.Split(line, "|"); len(cells) == 4 {
-			given[strings.TrimSpace(cells[1])] = true
-		}
-	}
-	tool := func(path string) bool {
-		return slices.ContainsFunc(mod.Tool, func(t struct{ Path string }) bool { return strings.HasPrefix(t.Path, path+"/") })
-	}
-	for _, r := range mod.Require {
-		if (!r.Indirect || tool(r.Path)) && !given[r.Path] {
-			t.Errorf("docs/dependencies.md does not say why %s is needed", r.Path)
-		}
-		delete(given, r.Path)
-	}
-	delete(given, "module")
-	delete(given, "---")
-	for path := range given {
-		t.Errorf("docs/dependencies.md names %s, which is not needed", path)
 	}
 }
