@@ -44,7 +44,7 @@ var seeded = map[string]string{
 func TestEveryType(t *testing.T) {
 	t.Parallel()
 	roles := predefinedRoles(t)
-	world, err := os.ReadFile(filepath.Join("..", "emulator", "seed", "acme.toml"))
+	world, err := os.ReadFile(filepath.Join("..", "..", "emulator", "seed", "acme.toml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ type granting struct{ permission, role string }
 // gives it and can be bound anywhere.
 func predefinedRoles(t *testing.T) []granting {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join("..", "emulator", "roles.txt"))
+	data, err := os.ReadFile(filepath.Join("..", "..", "emulator", "roles.txt"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,7 +37,8 @@ const MaxRoleTries = 5
 
 // permissionPattern is SERVICE.RESOURCE.VERB, or HOST/RESOURCE.VERB where the service is
 // not Google's own (iam/docs/permissions-reference).
-var permissionPattern = regexp.MustCompile(`^([a-z][a-zA-Z0-9-]*\.|[a-z0-9-]+(\.[a-z0-9-]+)+/)[a-zA-Z][a-zA-Z0-9_]*\.[a-zA-Z][a-zA-Z0-9]*$`)
+var permissionPattern = regexp.MustCompile(
+	`^([a-z][a-zA-Z0-9-]*\.|[a-z0-9-]+(\.[a-z0-9-]+)+/)[a-zA-Z][a-zA-Z0-9_]*\.[a-zA-Z][a-zA-Z0-9]*$`)
 
 // IsPermission reports whether s has the form of a permission.
 func IsPermission(s string) bool { return permissionPattern.MatchString(s) }
@@ -53,7 +54,8 @@ func permissionSet(permissions []string) []string {
 // apart from those of a later version, whose roles may be made otherwise.
 func roleHash(permissions []string) string {
 	h := sha256.New()
-	_, _ = io.WriteString(h, "taskiam custom role 1\n"+strings.Join(permissionSet(permissions), "\n")) // a hash takes everything
+	// a hash takes everything
+	_, _ = io.WriteString(h, "taskiam custom role 1\n"+strings.Join(permissionSet(permissions), "\n"))
 	return hex.EncodeToString(h.Sum(nil))
 }
 
@@ -133,8 +135,12 @@ func (r Role) mark() (m roleMark) {
 
 // Beside returns which permissions the role has beside a set, and which of the set it lacks.
 func (r Role) Beside(permissions []string) (more, lacking []string) {
-	more = slices.DeleteFunc(permissionSet(r.Permissions), func(p string) bool { return slices.Contains(permissions, p) })
-	lacking = slices.DeleteFunc(permissionSet(permissions), func(p string) bool { return slices.Contains(r.Permissions, p) })
+	more = slices.DeleteFunc(permissionSet(r.Permissions), func(p string) bool {
+		return slices.Contains(permissions, p)
+	})
+	lacking = slices.DeleteFunc(permissionSet(permissions), func(p string) bool {
+		return slices.Contains(r.Permissions, p)
+	})
 	return more, lacking
 }
 

@@ -43,7 +43,7 @@ func NewPlan(task Task, run RunID) Plan { return newPlan(task, run, run.Started(
 // the clock by which the id was made was wrong.
 func (p Plan) BeginAt(t time.Time) Plan { return p.again(p.Task, t.UTC().Truncate(time.Second)) }
 
-// again returns the plan for the same run of a task that is changed or begins elsewhen.
+// again returns the plan for the same run, with another task or another beginning.
 func (p Plan) again(task Task, began time.Time) Plan {
 	next := newPlan(task, p.Run, began)
 	next.Job = p.Job
@@ -66,7 +66,8 @@ func newPlan(task Task, run RunID, began time.Time) Plan {
 			p.Edits = append(p.Edits, Edit{Resource: g.Resource})
 		}
 		e := &p.Edits[at]
-		e.Bindings = append(e.Bindings, policy.Binding{Role: g.Role, Member: policy.Member(p.Email), Condition: p.condition(g)})
+		e.Bindings = append(e.Bindings, policy.Binding{Role: g.Role, Member: policy.Member(p.Email),
+			Condition: p.condition(g)})
 		e.Grants = append(e.Grants, i)
 	}
 	return p
@@ -118,9 +119,9 @@ func (p Plan) Mark() Mark {
 	return m
 }
 
-// WorksUntil returns when a grant of the task is of no use any more, if the run is never
-// taken down. What does not end by itself is of use to the last token, which can be
-// minted just before the run's key, or the operator's leave to mint, ends.
+// WorksUntil returns when a grant stops working if the run is never taken down. A grant
+// that does not end by itself works as long as the last token, which can be minted just
+// before the run's key, or the operator's permission to mint, ends.
 func (p Plan) WorksUntil(g Grant) time.Time {
 	if g.Bounded() {
 		return p.Expires
@@ -128,7 +129,7 @@ func (p Plan) WorksUntil(g Grant) time.Time {
 	return p.Expires.Add(TokenLifetime)
 }
 
-// Note is something about a grant that its owner should know before it is made.
+// Note is something that the owner of a grant should know before it is made.
 type Note struct {
 	Grant int // index in the task
 	Text  string
@@ -145,7 +146,8 @@ func (p Plan) Notes() []Note {
 				p.WorksUntil(g).Format(time.RFC3339)})
 		}
 		if g.Prefix != "" {
-			notes = append(notes, Note{i, "listing is decided on the bucket, and so not covered by the prefix: objects under it can be read by name but not listed"})
+			notes = append(notes, Note{i, "listing is decided on the bucket, and so not covered by the prefix: " +
+				"objects under it can be read by name but not listed"})
 		}
 		if Basic(g.Role) {
 			notes = append(notes, Note{i, "a basic role reaches over every service of the project"})

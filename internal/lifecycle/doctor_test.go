@@ -41,7 +41,7 @@ deliver = %s
 // sickWorld is the company with lines added to one of its projects.
 func sickWorld(t *testing.T, project, lines string) *world {
 	t.Helper()
-	acme, err := os.ReadFile(filepath.Join("..", "emulator", "seed", "acme.toml"))
+	acme, err := os.ReadFile(filepath.Join("..", "..", "emulator", "seed", "acme.toml"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -64,7 +64,7 @@ func newCrowd(t *testing.T, rtt time.Duration, quotas emulator.Quotas) *crowd {
 	t.Helper()
 	// A project has room for 100 accounts, and one is there: the last run would have to wait
 	// for another to end.
-	acme, err := os.ReadFile("../emulator/seed/acme.toml")
+	acme, err := os.ReadFile("../../emulator/seed/acme.toml")
 	if err != nil {
 		t.Fatal(err)
 	}

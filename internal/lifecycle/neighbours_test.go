@@ -85,7 +85,7 @@ func neighboursManifest(t *testing.T, of []special) string {
 // the organization.
 func newSeededWorld(t *testing.T, more string) *world {
 	t.Helper()
-	acme, err := os.ReadFile("../emulator/seed/acme.toml")
+	acme, err := os.ReadFile("../../emulator/seed/acme.toml")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -80,7 +80,7 @@ deliver = %s
 // newFreshWorld is the company with somebody in it who has no access at all.
 func newFreshWorld(t *testing.T, log io.Writer) *world {
 	t.Helper()
-	acme, err := os.ReadFile(filepath.Join("..", "emulator", "seed", "acme.toml"))
+	acme, err := os.ReadFile(filepath.Join("..", "..", "emulator", "seed", "acme.toml"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -225,7 +225,8 @@ func (a *Access) Dropped() []Binding {
 // [Access.Dropped].
 func (a *Access) Encode() ([]byte, error) {
 	if a.etag == "" {
-		return nil, errors.New("encoding access list: it was read without an etag, and a write without one replaces whatever is there")
+		return nil, errors.New("encoding access list: it was read without an etag, and a write without one replaces " +
+			"whatever is there")
 	}
 	var raw []json.RawMessage
 	for _, e := range a.entries {

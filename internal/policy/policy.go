@@ -62,7 +62,8 @@ func decodePolicy(data []byte) (*Policy, error) {
 	var audit []struct {
 		AuditLogConfigs []struct{ ExemptedMembers []string }
 	}
-	if err := errors.Join(o.read("etag", &p.etag), o.read("version", &p.version), o.read("bindings", &raw), o.read("auditConfigs", &audit)); err != nil {
+	if err := errors.Join(o.read("etag", &p.etag), o.read("version", &p.version), o.read("bindings", &raw),
+		o.read("auditConfigs", &audit)); err != nil {
 		return nil, err
 	}
 	for _, a := range audit {
@@ -87,7 +88,8 @@ func decodeBinding(raw json.RawMessage) (*binding, error) {
 	}
 	b := &binding{object: o, raw: raw}
 	var members []json.RawMessage
-	if err := errors.Join(o.read("role", &b.role), o.read("condition", &b.condition), o.read("members", &members)); err != nil {
+	if err := errors.Join(o.read("role", &b.role), o.read("condition", &b.condition),
+		o.read("members", &members)); err != nil {
 		return nil, err
 	}
 	if hidden.MatchString(b.role) {
@@ -150,7 +152,9 @@ func (p *Policy) Bindings() []Binding {
 
 // Has reports whether b is in.
 func (p *Policy) Has(b Binding) bool {
-	return slices.ContainsFunc(p.bindings, func(x *binding) bool { return x.is(b.Role, b.Condition) && x.has(b.Member) })
+	return slices.ContainsFunc(p.bindings, func(x *binding) bool {
+		return x.is(b.Role, b.Condition) && x.has(b.Member)
+	})
 }
 
 // Add puts b into the binding of its role and condition, or into a new one behind the
@@ -181,7 +185,9 @@ func (p *Policy) Add(b Binding) bool {
 // Remove takes b's member out of the binding of b's role and condition, and the
 // binding with its last member. It reports whether that changed anything.
 func (p *Policy) Remove(b Binding) bool {
-	return p.drop(func(x *binding) bool { return x.is(b.Role, b.Condition) }, func(name string) bool { return name == b.Member })
+	return p.drop(func(x *binding) bool { return x.is(b.Role, b.Condition) }, func(name string) bool {
+		return name == b.Member
+	})
 }
 
 // RemoveAccount takes every appearance of a service account out of the bindings: as a
@@ -222,7 +228,8 @@ func (p *Policy) Room(add []Binding) error {
 	all := p.Bindings()
 	fresh := missing(all, add)
 	if n := len(all) + p.exempted + len(fresh); len(fresh) > 0 && n > maxMembers {
-		return fault.New(fault.Precondition, "the policy would name %d principals, and Google allows %d, counting every appearance", n, maxMembers)
+		return fault.New(fault.Precondition, "the policy would name %d principals, and Google allows %d, counting "+
+			"every appearance", n, maxMembers)
 	}
 	return conditionRoom(all, fresh)
 }
@@ -236,7 +243,8 @@ func (p *Policy) Dropped() []Binding { return nil }
 // silently replace somebody else's.
 func (p *Policy) Encode() ([]byte, error) {
 	if p.etag == "" {
-		return nil, errors.New("encoding policy: it was read without an etag, and a write without one replaces whatever is there")
+		return nil, errors.New("encoding policy: it was read without an etag, and a write without one replaces " +
+			"whatever is there")
 	}
 	o := object{slices.Clone(p.object.fields)}
 	conditional := false

@@ -37,7 +37,8 @@ func conditionRoom(have, fresh []Binding) error {
 	for _, b := range fresh {
 		k := held{b.Role, b.Member}
 		if count[k]++; count[k] > maxConditions {
-			return fault.New(fault.Precondition, "%s would hold %s under %d different conditions, and Google allows %d", b.Member, b.Role, count[k], maxConditions)
+			return fault.New(fault.Precondition, "%s would hold %s under %d different conditions, and Google allows %d",
+				b.Member, b.Role, count[k], maxConditions)
 		}
 	}
 	return nil

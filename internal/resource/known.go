@@ -175,7 +175,8 @@ var examples = map[string]string{
 // roles on it are bound on its project.
 func byHand() []*Type {
 	types := []*Type{{
-		ID: "bigquery.datasets", Kind: "dataset", Service: "bigquery.googleapis.com", Pattern: "projects/{project}/datasets/{dataset}",
+		ID: "bigquery.datasets", Kind: "dataset", Service: "bigquery.googleapis.com",
+		Pattern: "projects/{project}/datasets/{dataset}",
 		// bigquery/docs/reference/rest/v2/datasets
 		API: PolicyAPI{
 			Dialect: Dataset, VersionIn: VersionInAccessQuery,
@@ -184,14 +185,20 @@ func byHand() []*Type {
 		},
 	}}
 	for _, t := range []struct{ id, kind, pattern string }{
-		{"cloudscheduler.projects.locations.jobs", "Cloud Scheduler job", "projects/{project}/locations/{location}/jobs/{job}"},
-		{"container.projects.locations.clusters", "GKE cluster", "projects/{project}/locations/{location}/clusters/{cluster}"},
-		{"container.projects.zones.clusters", "zonal GKE cluster", "projects/{project}/zones/{zone}/clusters/{cluster}"},
+		{"cloudscheduler.projects.locations.jobs", "Cloud Scheduler job",
+			"projects/{project}/locations/{location}/jobs/{job}"},
+		{"container.projects.locations.clusters", "GKE cluster",
+			"projects/{project}/locations/{location}/clusters/{cluster}"},
+		{"container.projects.zones.clusters", "zonal GKE cluster",
+			"projects/{project}/zones/{zone}/clusters/{cluster}"},
 		{"firestore.projects.databases", "Firestore database", "projects/{project}/databases/{database}"},
-		{"managedkafka.projects.locations.clusters", "Managed Kafka cluster", "projects/{project}/locations/{location}/clusters/{cluster}"},
-		{"parametermanager.projects.locations.parameters", "Parameter Manager parameter", "projects/{project}/locations/{location}/parameters/{parameter}"},
+		{"managedkafka.projects.locations.clusters", "Managed Kafka cluster",
+			"projects/{project}/locations/{location}/clusters/{cluster}"},
+		{"parametermanager.projects.locations.parameters", "Parameter Manager parameter",
+			"projects/{project}/locations/{location}/parameters/{parameter}"},
 		{"sqladmin.projects.instances", "Cloud SQL instance", "projects/{project}/instances/{instance}"},
-		{"workflows.projects.locations.workflows", "workflow", "projects/{project}/locations/{location}/workflows/{workflow}"},
+		{"workflows.projects.locations.workflows", "workflow",
+			"projects/{project}/locations/{location}/workflows/{workflow}"},
 	} {
 		service, _, _ := strings.Cut(t.id, ".")
 		types = append(types, &Type{ID: t.id, Kind: t.kind, Service: service + ".googleapis.com", Pattern: t.pattern})
@@ -255,8 +262,9 @@ func (t *Type) permissions() string {
 // example makes a name up. It is the relative name where that is of one type only.
 func (t *Type) example() string {
 	values := map[string]string{
-		"project": "acme-agents", "folder": "345678901234", "organization": "123456789012", "billingAccount": "01A2B3-C4D5E6-F7A8B9",
-		"location": "europe-west3", "region": "europe-west3", "zone": "europe-west3-a",
+		"project": "acme-agents", "folder": "345678901234", "organization": "123456789012",
+		"billingAccount": "01A2B3-C4D5E6-F7A8B9",
+		"location":       "europe-west3", "region": "europe-west3", "zone": "europe-west3-a",
 	}
 	parts := make([]string, len(t.segments))
 	for i, s := range t.segments {

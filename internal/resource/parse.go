@@ -65,7 +65,8 @@ func parse(s string) (name Name, prefix string, err error) {
 func ParseFull(s string) (Name, error) {
 	service, path, ok := strings.Cut(strings.TrimPrefix(s, "//"), "/")
 	if !ok || !strings.HasPrefix(s, "//") {
-		return Name{}, fmt.Errorf("%q is not a full resource name, such as //storage.googleapis.com/projects/_/buckets/b", s)
+		return Name{}, fmt.Errorf("%q is not a full resource name, such as "+
+			"//storage.googleapis.com/projects/_/buckets/b", s)
 	}
 	candidates := ofService(service)
 	if len(candidates) == 0 {
@@ -269,7 +270,8 @@ func (t *Type) path(values []value) string {
 func checkPrefix(t *Type, text, prefix string) error {
 	short, _, _ := strings.Cut(t.Short[0], "://")
 	if i := strings.IndexAny(prefix, "*?["); i >= 0 && strings.Trim(prefix[i:], "*?[]/") == "" {
-		return fmt.Errorf("a prefix takes no wildcard, it covers every name that begins so; write \"%s://%s/%s\"", short, text, prefix[:i])
+		return fmt.Errorf("a prefix takes no wildcard, it covers every name that begins so; write \"%s://%s/%s\"",
+			short, text, prefix[:i])
 	}
 	if len(prefix) > maxPrefix {
 		return fmt.Errorf("a prefix has at most %d bytes, as object names do", maxPrefix)

@@ -9,7 +9,8 @@ import (
 // used, and where to find the others. For a name that has the word of a collection it says
 // what resources of that kind are called.
 func accepted(s string) string {
-	const some = "accepted are projects/{project}, gs://{bucket}, bq://{project}.{dataset}, projects/{project}/secrets/{secret}, "
+	const some = "accepted are projects/{project}, gs://{bucket}, bq://{project}.{dataset}, " +
+		"projects/{project}/secrets/{secret}, "
 	if word := collectionIn(s); word != "" {
 		return some + "full names //service/... and others: see taskiam resources " + word
 	}
@@ -24,7 +25,9 @@ func collectionIn(s string) string {
 			continue
 		}
 		for _, t := range table() {
-			if slices.ContainsFunc(t.segments, func(s segment) bool { return s.variable == "" && s.text == part && part != "_" }) {
+			if slices.ContainsFunc(t.segments, func(s segment) bool {
+				return s.variable == "" && s.text == part && part != "_"
+			}) {
 				return part
 			}
 		}
@@ -63,10 +66,42 @@ func guess(s string) string {
 func nearest(path string, types []*Type) string {
 	// Something inside a bucket, which takes no binding of its own.
 	if rest, ok := strings.CutPrefix(path, "projects/_/buckets/"); ok {
-		if bucket, object, ok := strings.Cut(rest, "/"); ok && valid("storage/bucket", bucket) && !strings.HasPrefix(object, "managedFolders/") {
+		if bucket, object, ok := strings.Cut(rest, "/"); ok && valid("storage/bucket", bucket) &&
+			!strings.HasPrefix(object, "managedFolders/") {
 			return "gs://" + bucket + "/" + object
 		}
 	}
+	if best := nearestPattern(path, types); best != "" {
+		if name, err := ParseFull(best); err == nil && len(name.typ.Short) == 0 {
+			return name.String()
+		}
+		_, relative, _ := strings.Cut(strings.TrimPrefix(best, "//"), "/")
+		return relative
+	}
+	if !strings.Contains(path, "/") {
+		return byForm(path)
+	}
+	return ""
+}
+
+// byForm returns the resource that a name without a path looks like: a service account's
+// email or a bucket; "" for neither.
+func byForm(s string) string {
+	switch {
+	case valid("iam/serviceAccount", s) && strings.Contains(s, "@"):
+		_, host, _ := strings.Cut(s, "@")
+		if project, ok := strings.CutSuffix(host, ".iam.gserviceaccount.com"); ok && CheckProject(project) == nil {
+			return "projects/" + project + "/serviceAccounts/" + s
+		}
+	case valid("storage/bucket", s):
+		return "gs://" + s
+	}
+	return ""
+}
+
+// nearestPattern returns the full name that path would be if its fixed parts were spelled as
+// the nearest of the types has them; "" if none is near, or two are equally near.
+func nearestPattern(path string, types []*Type) string {
 	segments := strings.Split(strings.Trim(path, "/"), "/")
 	best, cost := "", 3 // at most two letters wrong in each of the fixed parts
 	for _, t := range types {
@@ -95,23 +130,5 @@ func nearest(path string, types []*Type) string {
 			best = "" // two are as near
 		}
 	}
-	if best != "" {
-		if name, err := ParseFull(best); err == nil && len(name.typ.Short) == 0 {
-			return name.String()
-		}
-		_, relative, _ := strings.Cut(strings.TrimPrefix(best, "//"), "/")
-		return relative
-	}
-	if !strings.Contains(path, "/") {
-		switch s := path; {
-		case valid("iam/serviceAccount", s) && strings.Contains(s, "@"):
-			_, host, _ := strings.Cut(s, "@")
-			if project, ok := strings.CutSuffix(host, ".iam.gserviceaccount.com"); ok && CheckProject(project) == nil {
-				return "projects/" + project + "/serviceAccounts/" + s
-			}
-		case valid("storage/bucket", s):
-			return "gs://" + s
-		}
-	}
-	return ""
+	return best
 }

@@ -77,7 +77,8 @@ func CheckCondition(g grants.Grant) []ConditionError {
 		added++
 	}
 	if c.operators+added > MaxOperators {
-		c.add(0, "the condition has %d logical operators; with the %d that a run adds it would have %d, and Google allows %d",
+		c.add(0, "the condition has %d logical operators; with the %d that a run adds it would have %d, and Google "+
+			"allows %d",
 			c.operators, added, c.operators+added, MaxOperators)
 	}
 	return c.sorted()
@@ -260,7 +261,10 @@ func (c *checker) numbers(call ast.CallExpr) {
 	if call.IsMemberFunction() {
 		operands = append([]ast.Expr{call.Target()}, operands...)
 	}
-	if !slices.ContainsFunc(operands, func(e ast.Expr) bool { name, _, ok := dotted(e); return ok && name == "resource.name" }) {
+	if !slices.ContainsFunc(operands, func(e ast.Expr) bool {
+		name, _, ok := dotted(e)
+		return ok && name == "resource.name"
+	}) {
 		return
 	}
 	for _, e := range operands {
@@ -269,7 +273,8 @@ func (c *checker) numbers(call ast.CallExpr) {
 		}
 		text, _ := e.AsLiteral().Value().(string)
 		if m := projectByID.FindStringSubmatch(text); m != nil {
-			c.add(c.start(e), "in the resource.name of %s a project is its number, so %q never fits", t.A(), "projects/"+m[1])
+			c.add(c.start(e), "in the resource.name of %s a project is its number, so %q never fits", t.A(),
+				"projects/"+m[1])
 		}
 	}
 }

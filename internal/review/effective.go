@@ -15,11 +15,11 @@ import (
 type Effective struct {
 	Resource resource.Name
 	// Permissions are those that it holds on the resource itself, sorted. What a binding
-	// gives only below the resource, or at another time, is not in it: see Sources.
+	// gives only below the resource, or at another time, is not included: see Sources.
 	Permissions []string
 	// Sources are the bindings that reach the account, on the resource and all above it.
 	Sources []Source
-	// Unknown says, in words, what there may be beside.
+	// Unknown lists, in words, what could not be read and may give more.
 	Unknown []string
 }
 
@@ -33,17 +33,17 @@ type Source struct {
 	Holds bool
 }
 
-// Surroundings is what is known of where a plan's resources are.
+// Surroundings is what is known about the ancestors of a plan's resources.
 type Surroundings struct {
-	// Above has, for each resource, what it inherits access from, the nearest first.
+	// Above lists, for each resource, the ancestors that it inherits access from, nearest first.
 	Above map[resource.Name][]resource.Name
-	// Same has the other name of a project that is named by its number.
+	// Same maps a project named by its number to its other name.
 	Same map[resource.Name]resource.Name
-	// Numbers has the numbers of projects by their ids, as far as they are known.
+	// Numbers are the known project numbers, by project id.
 	Numbers map[string]string
-	// Bindings has what each policy held before; a resource whose policy cannot be read is not in it.
+	// Bindings are those of each policy before the run; unreadable policies are missing.
 	Bindings map[resource.Name][]policy.Binding
-	// Unseen says, for a resource, what above it cannot be found.
+	// Unseen lists, for each resource, the ancestors that cannot be found.
 	Unseen map[resource.Name][]string
 }
 
@@ -61,13 +61,15 @@ func Containers(name resource.Name) []resource.Name {
 	return out
 }
 
-// EffectiveOn says what the account of the plan can do on a resource at now, if the plan is
-// carried out: by its grants, and by what reaches it without naming it.
-func EffectiveOn(p grants.Plan, name resource.Name, s Surroundings, roles map[string]grants.Role, now time.Time) Effective {
+// EffectiveOn returns what the plan's account can do on a resource at now once the plan is
+// carried out: through its grants, and through bindings that do not name it.
+func EffectiveOn(p grants.Plan, name resource.Name, s Surroundings, roles map[string]grants.Role,
+	now time.Time) Effective {
 	e := Effective{Resource: name, Permissions: []string{}, Unknown: slices.Clone(s.Unseen[name])}
 	held := map[string]bool{}
 	add := func(on resource.Name, grant int, b policy.Binding) {
-		source := Source{On: on, Grant: grant, Binding: b, Holds: b.Condition.IsZero() || holdsOn(b.Condition.Expression, name, s.Numbers, now)}
+		source := Source{On: on, Grant: grant, Binding: b, Holds: b.Condition.IsZero() ||
+			holdsOn(b.Condition.Expression, name, s.Numbers, now)}
 		e.Sources = append(e.Sources, source)
 		role, known := roles[b.Role]
 		if !known {
@@ -117,7 +119,9 @@ func reaches(p grants.Plan, member string, on resource.Name, s Surroundings) boo
 		}
 		host, _, err := resource.Parse("projects/" + p.Task.Project)
 		above, known := s.Above[host]
-		return err != nil || !known || slices.ContainsFunc(above, func(n resource.Name) bool { return n.Relative() == in })
+		return err != nil || !known || slices.ContainsFunc(above, func(n resource.Name) bool {
+			return n.Relative() == in
+		})
 	}
 	if policy.IsAmbient(member) {
 		return true

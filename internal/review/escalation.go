@@ -7,14 +7,15 @@ import (
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
-// What lets its holder climb: to become an identity that can do more, or to give itself
-// or others more than the manifest says. After what Google says of service accounts'
+// escalations are the permissions that let their holder become an identity that can do
+// more, or give itself or others more than the manifest says, each with what it does.
+// Sources: what Google says of service accounts'
 // permissions (iam/docs/best-practices-service-accounts), the published methods of
 // RhinoSecurityLabs (GCP-IAM-Privilege-Escalation) and HackTricks Cloud
 // (gcp-privilege-escalation), and the tags of iann0036/iam-dataset.
 //
 // actAs and the permissions of [runsCode] are not here: it takes both.
-var ladder = map[string]string{
+var escalations = map[string]string{
 	"iam.serviceAccounts.getAccessToken":     "mints tokens of a service account",
 	"iam.serviceAccounts.signBlob":           "signs as a service account, and so makes tokens of it",
 	"iam.serviceAccounts.signJwt":            "signs as a service account, and so makes tokens of it",
@@ -36,26 +37,28 @@ var ladder = map[string]string{
 
 const actAs = "iam.serviceAccounts.actAs"
 
-// objectACLs is the one setIamPolicy of everyday roles, such as storage.objectAdmin: it
+// objectACLs is the only setIamPolicy in common roles such as storage.objectAdmin. It
 // edits the ACLs of objects, and does nothing where access to the bucket is uniform
 // (storage/docs/uniform-bucket-level-access).
 const objectACLs = "storage.objects.setIamPolicy"
 
-// runsCode has Google run what one hands it. With [actAs] on a service account it runs as
-// that account; cloudbuild.builds.create has done without (cloud-build/docs/cloud-build-service-account).
+// runsCode are the permissions that make Google run code of the caller's. With [actAs] on a
+// service account the code runs as that account; cloudbuild.builds.create has done without
+// (cloud-build/docs/cloud-build-service-account).
 var runsCode = words(`aiplatform.customJobs.create aiplatform.pipelineJobs.create appengine.versions.create
 	batch.jobs.create cloudbuild.builds.create cloudfunctions.functions.create cloudfunctions.functions.update
 	cloudfunctions.functions.sourceCodeSet cloudscheduler.jobs.create cloudscheduler.jobs.update cloudtasks.tasks.create
 	composer.environments.create compute.instances.create compute.instances.osAdminLogin compute.instances.setMetadata
 	compute.instances.setServiceAccount compute.projects.setCommonInstanceMetadata container.pods.create
-	container.pods.exec container.deployments.create container.deployments.update container.jobs.create container.jobs.update
-	dataflow.jobs.create dataproc.clusters.create dataproc.jobs.create deploymentmanager.deployments.create
+	container.pods.exec container.deployments.create container.deployments.update
+	container.jobs.create container.jobs.update dataflow.jobs.create dataproc.clusters.create dataproc.jobs.create
+	deploymentmanager.deployments.create
 	notebooks.instances.create run.jobs.create run.jobs.run run.jobs.runWithOverrides run.services.create
 	run.services.update workflows.workflows.create`)
 
-// climbs says how a permission lets its holder climb, or returns "".
-func climbs(permission string) string {
-	if how := ladder[permission]; how != "" {
+// escalates says how a permission lets its holder escalate, or returns "".
+func escalates(permission string) string {
+	if how := escalations[permission]; how != "" {
 		return how
 	}
 	if strings.HasSuffix(permission, ".setIamPolicy") && permission != objectACLs {
@@ -86,7 +89,9 @@ func applies(permission string, name resource.Name) bool {
 	}
 	switch t.Service {
 	case "iam.googleapis.com":
-		return slices.ContainsFunc(t.Testable, func(prefix string) bool { return strings.HasPrefix(permission, prefix) })
+		return slices.ContainsFunc(t.Testable, func(prefix string) bool {
+			return strings.HasPrefix(permission, prefix)
+		})
 	case "cloudresourcemanager.googleapis.com":
 		return true
 	}

@@ -126,7 +126,7 @@ func Findings(task grants.Task, s Seen) []Finding {
 	var out []Finding
 	runs := slices.ContainsFunc(task.Grants, func(g grants.Grant) bool { return len(s.having(g, isRunsCode)) > 0 })
 	for i, g := range task.Grants {
-		j := judge{task: task, seen: s, grant: i, g: g}
+		j := grantReview{task: task, seen: s, grant: i, g: g}
 		j.all(runs)
 		slices.SortStableFunc(j.out, func(a, b Finding) int { return cmp.Compare(weight(a.Grade), weight(b.Grade)) })
 		out = append(out, j.out...)
@@ -150,8 +150,8 @@ func (s Seen) having(g grants.Grant, match func(string) bool) []string {
 	return out
 }
 
-// judge gathers the findings of one grant.
-type judge struct {
+// grantReview gathers the findings of one grant.
+type grantReview struct {
 	task  grants.Task
 	seen  Seen
 	grant int
@@ -160,9 +160,10 @@ type judge struct {
 }
 
 // add records a finding of a rule. why and instead stand in for the rule's own if they are not empty.
-func (j *judge) add(name string, grade Grade, why, instead string) {
+func (j *grantReview) add(name string, grade Grade, why, instead string) {
 	rule, _ := FindRule(name)
-	f := Finding{Name: name, Grade: cmp.Or(grade, rule.Grade), Grant: j.grant, Why: cmp.Or(why, rule.Why), Instead: cmp.Or(instead, rule.Instead)}
+	f := Finding{Name: name, Grade: cmp.Or(grade, rule.Grade), Grant: j.grant, Why: cmp.Or(why, rule.Why),
+		Instead: cmp.Or(instead, rule.Instead)}
 	for _, a := range j.task.Accept {
 		if a.Grant == j.grant && a.Finding == name {
 			f.Accepted = a.Reason
@@ -174,7 +175,7 @@ func (j *judge) add(name string, grade Grade, why, instead string) {
 	j.out = append(j.out, f)
 }
 
-func (j *judge) all(runs bool) {
+func (j *grantReview) all(runs bool) {
 	g, role := j.g, j.seen.Roles[j.g.Role]
 	if j.seen.Ungrantable[j.grant] {
 		j.add(NotGrantable, "", fmt.Sprintf("%s cannot be bound on a %s", g.Role, g.Resource.Type().Kind), "")
@@ -182,19 +183,20 @@ func (j *judge) all(runs bool) {
 	if j.seen.Unreadable[g.Role] {
 		j.add(RoleUnread, "", "", "")
 	}
-	ladders := j.seen.having(g, func(p string) bool { return climbs(p) != "" })
+	escalating := j.seen.having(g, func(p string) bool { return escalates(p) != "" })
 	acts := len(j.seen.having(g, func(p string) bool { return p == actAs })) > 0
 	switch {
 	case grants.Basic(g.Role):
 		// It holds most of what is below, and says so by its name.
 		why := ""
-		if len(ladders) > 0 {
-			why = fmt.Sprintf("a basic role reaches over every service of the project; of its permissions %d let its holder climb, such as %s", len(ladders), ladders[0])
+		if len(escalating) > 0 {
+			why = fmt.Sprintf("a basic role reaches over every service of the project; of its permissions %d let its "+
+				"holder gain more access, such as %s", len(escalating), escalating[0])
 		}
 		j.add(BasicRole, "", why, "")
 	default:
-		if len(ladders) > 0 {
-			j.add(Escalates, "", "it holds "+withHow(ladders), "")
+		if len(escalating) > 0 {
+			j.add(Escalates, "", "it holds "+withHow(escalating), "")
 		}
 		code := j.seen.having(g, isRunsCode)
 		switch {
@@ -203,9 +205,12 @@ func (j *judge) all(runs bool) {
 		case acts:
 			j.add(ActsAs, "", "", "")
 		case len(code) > 0:
-			j.add(RunsCodeAlone, "", fmt.Sprintf("it holds %s: %s", some(code), "Google runs what the task hands over, as a rule under an identity of its own"), "")
+			j.add(RunsCodeAlone, "", fmt.Sprintf("it holds %s: %s", some(code),
+				"Google runs what the task hands over, as a rule under an identity of its own"), "")
 		}
-		if out := j.seen.having(g, func(p string) bool { return GroupOf(p) == GrantsAccess && climbs(p) == "" && p != actAs }); len(out) > 0 {
+		if out := j.seen.having(g, func(p string) bool {
+			return GroupOf(p) == GrantsAccess && escalates(p) == "" && p != actAs
+		}); len(out) > 0 {
 			j.add(HandsOut, "", "it holds "+some(out)+", which gives access away by other means than policies", "")
 		}
 		j.objectACLs()
@@ -237,33 +242,39 @@ func orOffer(o Offer) string {
 	return instead + "; " + o.Widens
 }
 
-func (j *judge) objectACLs() {
+func (j *grantReview) objectACLs() {
 	if len(j.seen.having(j.g, func(p string) bool { return p == objectACLs })) == 0 {
 		return
 	}
 	if j.seen.Uniform[j.g.Resource] {
-		j.add(ObjectACLs, Inform, "it holds "+objectACLs+", which does nothing here: access to the bucket is uniform", "nothing, as long as access to the bucket stays uniform")
+		j.add(ObjectACLs, Inform, "it holds "+objectACLs+", which does nothing here: access to the bucket is uniform",
+			"nothing, as long as access to the bucket stays uniform")
 		return
 	}
-	j.add(ObjectACLs, "", "it holds "+objectACLs+": its holder can open objects to everybody where access is not uniform", "")
+	j.add(ObjectACLs, "", "it holds "+objectACLs+": its holder can open objects to everybody where access is not "+
+		"uniform", "")
 }
 
-// reach judges how far a grant on a container reaches.
-func (j *judge) reach(role grants.Role) {
+// reach reports how far a grant on a container reaches.
+func (j *grantReview) reach(role grants.Role) {
 	kind := j.g.Resource.Type().Kind
 	narrowed := strings.Contains(j.g.Condition, "resource.name") || strings.Contains(j.g.Condition, "resource.matchTag")
-	below := slices.ContainsFunc(role.Permissions, func(p string) bool { return !strings.HasPrefix(p, "resourcemanager.") })
+	below := slices.ContainsFunc(role.Permissions, func(p string) bool {
+		return !strings.HasPrefix(p, "resourcemanager.")
+	})
 	switch {
 	case kind == "folder" || kind == "organization":
-		j.add(ReachesBeyond, Warn, "the grant reaches every project in the "+kind+", those that are still to come included", "the grant on the project that is needed")
+		j.add(ReachesBeyond, Warn, "the grant reaches every project in the "+kind+
+			", those that are still to come included", "the grant on the project that is needed")
 	case kind == "project" && below && !narrowed:
-		j.add(ReachesBeyond, Inform, "the grant reaches all that the role is about in the whole project, what is still to come included", "")
+		j.add(ReachesBeyond, Inform, "the grant reaches all that the role is about in the whole project, what is "+
+			"still to come included", "")
 	}
 }
 
 // narrower looks for a predefined role with the same verbs over the resource's own service
 // and fewer permissions: one at most, the smallest.
-func (j *judge) narrower(role grants.Role) {
+func (j *grantReview) narrower(role grants.Role) {
 	if grants.Basic(role.Name) || j.g.Resource.Type().Service == "cloudresourcemanager.googleapis.com" {
 		return
 	}
@@ -273,23 +284,26 @@ func (j *judge) narrower(role grants.Role) {
 	for _, c := range j.seen.Candidates[j.g.Resource] {
 		theirs := j.own(c)
 		switch {
-		case !strings.HasPrefix(c.Name, "roles/") || strings.HasPrefix(c.Name, "roles/storage.legacy"), c.Stage != "GA" && c.Stage != "",
+		case !strings.HasPrefix(c.Name, "roles/") || strings.HasPrefix(c.Name, "roles/storage.legacy"),
+			c.Stage != "GA" && c.Stage != "",
 			len(theirs) == 0 || len(theirs) >= len(mine) || len(c.Permissions) >= len(role.Permissions),
 			slices.ContainsFunc(theirs, func(p string) bool { return !slices.Contains(mine, p) }),
 			!slices.Equal(verbsOf(theirs), want):
 			continue
 		}
-		if best == nil || len(c.Permissions) < len(best.Permissions) || len(c.Permissions) == len(best.Permissions) && c.Name < best.Name {
+		if best == nil || len(c.Permissions) < len(best.Permissions) || len(c.Permissions) == len(best.Permissions) &&
+			c.Name < best.Name {
 			best = &c
 		}
 	}
 	if best != nil {
-		j.add(NarrowerRole, "", fmt.Sprintf("%s has the same verbs with %d permissions instead of %d", best.Name, len(best.Permissions), len(role.Permissions)), "role = "+strconv.Quote(best.Name))
+		j.add(NarrowerRole, "", fmt.Sprintf("%s has the same verbs with %d permissions instead of %d", best.Name,
+			len(best.Permissions), len(role.Permissions)), "role = "+strconv.Quote(best.Name))
 	}
 }
 
 // own returns the permissions of a role that are of use on the grant's resource.
-func (j *judge) own(role grants.Role) []string {
+func (j *grantReview) own(role grants.Role) []string {
 	return slices.DeleteFunc(slices.Clone(role.Permissions), func(p string) bool { return !applies(p, j.g.Resource) })
 }
 
@@ -303,14 +317,15 @@ func verbsOf(permissions []string) []string {
 }
 
 // unused notes the acceptances that no finding of this grant needs.
-func (j *judge) unused() {
+func (j *grantReview) unused() {
 	for _, a := range j.task.Accept {
 		rule, known := FindRule(a.Finding)
 		if a.Grant != j.grant || known && rule.planned && !j.seen.Thorough {
 			continue
 		}
 		if !slices.ContainsFunc(j.out, func(f Finding) bool { return f.Name == a.Finding }) {
-			j.add(UnusedAcceptance, "", fmt.Sprintf("the manifest accepts %q, and this grant has no such finding", a.Finding), "")
+			j.add(UnusedAcceptance, "", fmt.Sprintf("the manifest accepts %q, and this grant has no such finding",
+				a.Finding), "")
 		}
 	}
 }
@@ -319,7 +334,7 @@ func (j *judge) unused() {
 func withHow(permissions []string) string {
 	var parts []string
 	for _, p := range permissions[:min(3, len(permissions))] {
-		parts = append(parts, p+", which "+climbs(p))
+		parts = append(parts, p+", which "+escalates(p))
 	}
 	return strings.Join(parts, "; ") + more(len(permissions)-3)
 }

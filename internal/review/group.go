@@ -51,7 +51,7 @@ func GroupOf(permission string) Group {
 		first = verb[:at]
 	}
 	switch {
-	case climbs(permission) != "" || handsOut(permission, verb, first):
+	case escalates(permission) != "" || handsOut(permission, verb, first):
 		return GrantsAccess
 	case runsCode[permission]:
 		return RunsCode
@@ -64,14 +64,15 @@ func GroupOf(permission string) Group {
 }
 
 // handsOut reports whether a permission gives access away without being enough, by itself,
-// to climb: to be somebody who is there, an identity token, tags on which conditions
+// to escalate: to be somebody who is there, an identity token, tags on which conditions
 // decide, and what Kubernetes has of the kind.
 func handsOut(permission, verb, first string) bool {
 	switch first {
 	case "bind", "escalate", "impersonate":
 		return strings.HasPrefix(permission, "container.")
 	}
-	return slices.Contains([]string{"actAs", "getOpenIdToken", "createTagBinding", "deleteTagBinding", "createToken"}, verb) ||
+	return slices.Contains([]string{"actAs", "getOpenIdToken", "createTagBinding", "deleteTagBinding", "createToken"},
+		verb) ||
 		permission == "apikeys.keys.create"
 }
 

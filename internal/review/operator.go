@@ -209,7 +209,8 @@ func FenceExpression(roles []string) string {
 	for i, r := range roles {
 		quoted[i] = `"` + r + `"`
 	}
-	return `api.getAttribute("iam.googleapis.com/modifiedGrantsByRole", []).hasOnly([` + strings.Join(quoted, ", ") + `])`
+	return `api.getAttribute("iam.googleapis.com/modifiedGrantsByRole", []).hasOnly([` + strings.Join(quoted, ", ") +
+		`])`
 }
 
 // FenceTitle is the title of the condition with the fence.
@@ -328,7 +329,8 @@ func roleFor(n Need, home func(resource.Name) string) OperatorRole {
 		r.Description = "Makes and ends the accounts of tasks and their credentials"
 	case ForRoles:
 		r.ID, r.Title = "taskiamRoles", "taskiam operator: roles"
-		r.Description = "Looks into the custom roles that tasks are granted, and makes those that lists of permissions come to"
+		r.Description = "Looks into the custom roles that tasks are granted, and makes those that lists of " +
+			"permissions come to"
 	case ForBinding:
 		kind := n.On.Type().Kind
 		r.ID, r.Title = "taskiamBind"+camel(kind), "taskiam operator: binding on a "+kind
