@@ -28,17 +28,18 @@ var allowed = map[string][]string{
 		"internal/isolate", "internal/journal", "internal/lifecycle", "internal/manifest", "internal/metadata",
 		"internal/policy", "internal/resource", "internal/review", "internal/secret", "internal/view", "tasks",
 	},
-	"internal/credentials": {"internal/fault", "internal/grants", "internal/secret"},
+	"internal/credentials": {"internal/fault", "internal/grants", "internal/secret", "internal/wait"},
 	"internal/fault":       {},
 	"internal/gcp": {
 		"internal/fault", "internal/grants", "internal/policy", "internal/resource", "internal/secret",
+		"internal/wait",
 	},
 	"internal/grants":  {"internal/policy", "internal/resource", "internal/secret"},
 	"internal/isolate": {"internal/fault"},
-	"internal/journal": {"internal/fault", "internal/grants", "internal/policy"},
+	"internal/journal": {"internal/fault", "internal/grants", "internal/policy", "internal/wait"},
 	"internal/lifecycle": {
 		"internal/fault", "internal/grants", "internal/journal", "internal/policy", "internal/resource",
-		"internal/review", "internal/secret",
+		"internal/review", "internal/secret", "internal/wait",
 	},
 	"internal/manifest": {"internal/fault", "internal/grants", "internal/resource", "internal/review"},
 	"internal/metadata": {"internal/fault", "internal/grants", "internal/secret"},
@@ -61,7 +62,8 @@ var allowed = map[string][]string{
 		"internal/fault", "internal/grants", "internal/journal", "internal/lifecycle", "internal/manifest",
 		"internal/policy", "internal/resource", "internal/review",
 	},
-	"tasks": {},
+	"internal/wait": {},
+	"tasks":         {},
 }
 
 // pure packages take bytes, values and a now: none of these.

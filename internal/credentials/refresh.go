@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/wait"
 )
 
 // Refresh keeps the token file of a run's delivery good until the run ends or ctx does.
@@ -34,7 +35,7 @@ const (
 func (r Refresh) Keep(ctx context.Context) error {
 	for ends := r.Ends; ends.Before(r.Expires); {
 		left := ends.Sub(r.Now())
-		if sleep(ctx, min(left/2, left-refreshLead)) != nil {
+		if wait.For(ctx, min(left/2, left-refreshLead)) != nil {
 			return nil
 		}
 		next, err := r.replace(ctx)
@@ -44,7 +45,7 @@ func (r Refresh) Keep(ctx context.Context) error {
 		ends = next
 	}
 	// The last one lasts to the end.
-	_ = sleep(ctx, r.Expires.Sub(r.Now()))
+	_ = wait.For(ctx, r.Expires.Sub(r.Now()))
 	return nil
 }
 
@@ -65,20 +66,8 @@ func (r Refresh) replace(ctx context.Context) (time.Time, error) {
 		if err := r.Refused(err); err != nil {
 			return time.Time{}, err
 		}
-		if sleep(ctx, refreshAgain) != nil {
+		if wait.For(ctx, refreshAgain) != nil {
 			return time.Time{}, nil
 		}
-	}
-}
-
-// sleep waits, unless ctx ends first.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/wait"
 )
 
 // The schedule is Google's advice (iam/docs/retry-strategy): wait up to 2^n seconds,
@@ -59,8 +60,8 @@ func call[T any](ctx context.Context, c *Client, t task, f func(ctx context.Cont
 			return zero, fmt.Errorf("%s %s: %w", t.doing, t.on, context.Cause(ctx))
 		}
 		err = c.classify(err)
-		wait, again := c.retry.wait(attempt, time.Since(begun), err)
-		if deadline, ok := ctx.Deadline(); ok && again && time.Until(deadline) <= wait {
+		delay, again := c.retry.wait(attempt, time.Since(begun), err)
+		if deadline, ok := ctx.Deadline(); ok && again && time.Until(deadline) <= delay {
 			again = false // better to say now what is wrong than to sleep into the deadline
 		}
 		if !again {
@@ -70,9 +71,9 @@ func call[T any](ctx context.Context, c *Client, t task, f func(ctx context.Cont
 			return zero, fmt.Errorf("%s %s: %w", t.doing, t.on, err)
 		}
 		if c.retry.progress != nil {
-			c.retry.progress(Event{Op: t.doing, Object: t.on, Attempt: attempt, Wait: wait, Err: err})
+			c.retry.progress(Event{Op: t.doing, Object: t.on, Attempt: attempt, Wait: delay, Err: err})
 		}
-		if cause := pause(ctx, wait); cause != nil {
+		if cause := wait.For(ctx, delay); cause != nil {
 			return zero, fmt.Errorf("%s %s: %w, after: %w", t.doing, t.on, cause, err)
 		}
 	}
@@ -120,16 +121,4 @@ func (r retry) wait(attempt int, since time.Duration, err error) (time.Duration,
 		wait += e.RetryAfter
 	}
 	return wait, true
-}
-
-// pause waits for d, or until ctx is done, and then returns why.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/wait"
 )
 
 // A lock that another process has is asked for again and again: the kernel's own
@@ -79,7 +80,7 @@ func (d *Dir) lockFile(ctx context.Context, name string) (unlock func() error, h
 		if err != nil || unlock != nil {
 			return unlock, holder, err
 		}
-		if !sleep(ctx, pause/2+rand.N(pause)) {
+		if wait.For(ctx, pause/2+rand.N(pause)) != nil {
 			return nil, holder, ctx.Err()
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/taskiam/taskiam/internal/wait"
 	"io/fs"
 	"math/rand/v2"
 	"path/filepath"
@@ -106,12 +107,12 @@ func (d *Dir) LockPolicy(ctx context.Context, key string, pace Pace) (*Turn, err
 			return t, nil
 		}
 		t.past, t.release = d.past(t.name), release
-		wait := t.past.due(pace, time.Now())
-		if wait <= 0 {
+		due := t.past.due(pace, time.Now())
+		if due <= 0 {
 			return t, nil
 		}
 		_ = release()
-		if !sleep(ctx, wait+rand.N(lastPause)) {
+		if wait.For(ctx, due+rand.N(lastPause)) != nil {
 			<-t.queue
 			return nil, fmt.Errorf("waiting until policy %s may be written: %w", key, context.Cause(ctx))
 		}
@@ -158,14 +159,14 @@ func (t *Turn) Accepted(roundTrip time.Duration) {
 	t.past.Done = time.Now()
 	t.past.Quota = max(0, t.past.Quota-1)
 	if t.past.Crowd = max(0, t.past.Crowd-1); t.past.Crowd > 0 {
-		t.hold(jitter(max(roundTrip, shortestRest), t.past.Crowd, longestRest))
+		t.hold(wait.Jitter(max(roundTrip, shortestRest), t.past.Crowd, longestRest))
 	}
 }
 
 // Lost notes that the write of this turn came too late, and returns how long to rest.
 func (t *Turn) Lost(roundTrip time.Duration) time.Duration {
 	t.past.Crowd++
-	return t.hold(jitter(max(roundTrip, shortestRest), t.past.Crowd-1, longestRest))
+	return t.hold(wait.Jitter(max(roundTrip, shortestRest), t.past.Crowd-1, longestRest))
 }
 
 // Throttled notes that the policy's quota is used up, and returns how long to rest: what
@@ -173,18 +174,13 @@ func (t *Turn) Lost(roundTrip time.Duration) time.Duration {
 func (t *Turn) Throttled(after time.Duration) time.Duration {
 	t.past.Quota++
 	t.past.Paced = time.Now().Add(pacedFor)
-	return t.hold(after + jitter(firstHold, t.past.Quota-1, longestHold))
+	return t.hold(after + wait.Jitter(firstHold, t.past.Quota-1, longestHold))
 }
 
 func (t *Turn) hold(d time.Duration) time.Duration {
 	t.past.Hold = time.Now().Add(d)
 	t.changed = true
 	return d
-}
-
-// jitter returns a random time up to first, doubled n times, and to most at the most.
-func jitter(first time.Duration, n int, most time.Duration) time.Duration {
-	return rand.N(max(1, min(first<<min(n, 20), most)))
 }
 
 // End frees the lock.
@@ -217,16 +213,4 @@ func (d *Dir) leave(name string, p past) error {
 		_, err = f.Write(b)
 	}
 	return errors.Join(err, f.Close())
-}
-
-// sleep waits for d; it reports false if ctx was done first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/wait"
 )
 
 const (
@@ -77,16 +77,16 @@ func (e *Engine) edit(ctx context.Context, p policyEdit) error {
 		if ctx.Err() != nil {
 			return errors.Join(context.Cause(ctx), err)
 		}
-		wait, again := t.rest, false
+		delay, again := t.rest, false
 		switch {
 		case fault.Is(err, fault.Conflict, fault.Throttled):
 			again = contest.lasted(e.Now(), t.moved) < contestWithin && retryAfter(err) <= 2*longestWait
 			contest.n++
 		case fault.Is(err, fault.Unavailable):
 			outage.n++
-			wait, again = jitter(firstWait, outage.n-1, longestWait)+retryAfter(err), outage.n < mostOutages && !fault.Lasts(err)
+			delay, again = wait.Jitter(firstWait, outage.n-1, longestWait)+retryAfter(err), outage.n < mostOutages && !fault.Lasts(err)
 		case fault.Is(err, p.passing...):
-			wait, again = jitter(firstLook, hidden.n, longestLook), hidden.lasted(e.Now(), time.Time{}) < visibleWithin
+			delay, again = wait.Jitter(firstLook, hidden.n, longestLook), hidden.lasted(e.Now(), time.Time{}) < visibleWithin
 			hidden.n++
 			if p.mend != nil {
 				if lasting := p.mend(ctx); lasting != nil {
@@ -100,7 +100,7 @@ func (e *Engine) edit(ctx context.Context, p policyEdit) error {
 			return fmt.Errorf("giving up after %s: %w", e.Now().Sub(begun).Round(time.Millisecond), err)
 		}
 		e.report(p.doing, p.name.String(), Waiting, err)
-		if cause := pause(ctx, wait); cause != nil {
+		if cause := wait.For(ctx, delay); cause != nil {
 			return errors.Join(cause, err)
 		}
 	}
@@ -122,11 +122,6 @@ func (s *streak) lasted(now, moved time.Time) time.Duration {
 		return now.Sub(moved)
 	}
 	return now.Sub(s.since)
-}
-
-// jitter returns a random wait of up to first, doubled n times, and most at the most.
-func jitter(first time.Duration, n int, most time.Duration) time.Duration {
-	return rand.N(max(1, min(first<<min(n, 20), most)))
 }
 
 // retryAfter is how long Google said to wait.

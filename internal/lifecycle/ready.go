@@ -14,6 +14,7 @@ import (
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/review"
+	"github.com/taskiam/taskiam/internal/wait"
 )
 
 // answersInARow is how many answers have to agree before a grant counts as proved.
@@ -102,7 +103,7 @@ func (u *ascent) provable(edit grants.Edit, b policy.Binding) (permissions []str
 // ask repeats the question until every answer is yes.
 func (u *ascent) ask(ctx context.Context, edit grants.Edit, permissions []string) (journal.Readiness, string) {
 	on := edit.Resource.String()
-	wait := backoff{first: 500 * time.Millisecond, most: 15 * time.Second}
+	looks := backoff{first: 500 * time.Millisecond, most: 15 * time.Second}
 	u.report("prove", on, Started, nil)
 	for {
 		missing, err := u.askOnce(ctx, edit, permissions)
@@ -117,7 +118,7 @@ func (u *ascent) ask(ctx context.Context, edit grants.Edit, permissions []string
 			err = fault.New(fault.NotReady, "not yet allowed: %s", strings.Join(missing, ", "))
 		}
 		u.report("prove", on, Waiting, err)
-		if pause(ctx, wait.next()) != nil {
+		if wait.For(ctx, looks.next()) != nil {
 			u.report("prove", on, Failed, err)
 			return journal.NotReady, err.Error()
 		}

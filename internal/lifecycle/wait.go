@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/wait"
 )
 
 // repeat calls f again while it fails with one of the kinds: ones that pass, such as
 // a conflict, or a thing just made that is not seen everywhere yet. It gives up after
 // the bound, with the last error.
 func (e *Engine) repeat(ctx context.Context, step, on string, bound time.Duration, f func() error, kinds ...fault.Kind) error {
-	wait := backoff{first: 500 * time.Millisecond, most: 10 * time.Second}
+	looks := backoff{first: 500 * time.Millisecond, most: 10 * time.Second}
 	deadline := e.Now().Add(bound)
 	for {
 		err := f()
@@ -25,7 +26,7 @@ func (e *Engine) repeat(ctx context.Context, step, on string, bound time.Duratio
 			return fmt.Errorf("giving up after %s: %w", bound, err)
 		}
 		e.report(step, on, Waiting, err)
-		if cause := pause(ctx, wait.next()); cause != nil {
+		if cause := wait.For(ctx, looks.next()); cause != nil {
 			return errors.Join(cause, err)
 		}
 	}
@@ -46,16 +47,4 @@ func (b *backoff) next() time.Duration {
 	}
 	b.tries++
 	return d/2 + rand.N(d/2+1)
-}
-
-// pause waits for d, or until ctx is done and then returns its error.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-t.C:
-		return nil
-	}
 }
