@@ -26,6 +26,7 @@ import (
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/manifest"
+	"github.com/taskiam/taskiam/internal/supervise"
 	"github.com/taskiam/taskiam/internal/view"
 	"github.com/taskiam/taskiam/tasks"
 )
@@ -81,7 +82,7 @@ type demo struct {
 }
 
 func runDemo(ctx context.Context, e *Env, asJSON bool) (err error) {
-	if err := protect(); err != nil {
+	if err := supervise.Protect(); err != nil {
 		return err
 	}
 	begun := e.Now()

@@ -19,6 +19,7 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/isolate"
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/supervise"
 )
 
 // isolateValue is the value of --isolate, which may be left out.
@@ -295,7 +296,7 @@ func (p *site) environ(e *Env) []string {
 // enter makes the sandbox of a run, and what has to listen for it outside. leave ends that.
 func (p *site) enter(ctx context.Context, run *journal.Run) (leave func(), err error) {
 	if run.Opened.Socket && p.options.uid != 0 {
-		if err := os.Chown(socketPath(run.Opened.DeliveryDir), p.options.uid, -1); err != nil {
+		if err := os.Chown(supervise.SocketPath(run.Opened.DeliveryDir), p.options.uid, -1); err != nil {
 			return nil, fmt.Errorf("giving the metadata server's socket away: %w", err)
 		}
 	}
@@ -330,7 +331,7 @@ func (p *site) enter(ctx context.Context, run *journal.Run) (leave func(), err e
 // own address and by a socket in the delivery, and nothing else.
 func (p *site) forward(ctx context.Context, run *journal.Run) error {
 	if run.Opened.Socket {
-		p.spec.Forwards = append(p.spec.Forwards, isolate.Forward{Address: run.Opened.Metadata, Socket: socketPath(p.spec.Delivery)})
+		p.spec.Forwards = append(p.spec.Forwards, isolate.Forward{Address: run.Opened.Metadata, Socket: supervise.SocketPath(p.spec.Delivery)})
 	}
 	if run.Opened.Cloud != cloudEmulator {
 		return nil
@@ -340,7 +341,8 @@ func (p *site) forward(ctx context.Context, run *journal.Run) error {
 	if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return fault.New(fault.Usage, "--%s=%s reaches an emulator on this machine's loopback, and not %s", flagIsolate, isolateNoNet, address)
 	}
-	l, path, err := listenIn(p.spec.Delivery, "emulator.sock", p.options.uid)
+	path := filepath.Join(p.spec.Delivery, "emulator.sock")
+	l, err := supervise.ListenUnix(path, p.options.uid)
 	if err != nil {
 		return err
 	}
@@ -354,41 +356,10 @@ func (p *site) forward(ctx context.Context, run *journal.Run) error {
 	return nil
 }
 
-// maxSocketPath is how long the path of a socket may be on every system.
-const maxSocketPath = 103
-
-// listenIn listens on a unix socket in a folder, whatever the length of its path, for
-// this user or the one with that number.
-func listenIn(dir, name string, uid int) (net.Listener, string, error) {
-	path := filepath.Join(dir, name)
-	folder, err := os.Open(dir)
-	if err != nil {
-		return nil, "", fmt.Errorf("listening for the sandbox: %w", err)
-	}
-	defer folder.Close()
-	address := path
-	if len(path) > maxSocketPath {
-		address = fmt.Sprintf("/proc/self/fd/%d/%s", folder.Fd(), name) // Linux only
-	}
-	l, err := net.Listen("unix", address)
-	if err != nil {
-		return nil, "", fmt.Errorf("listening for the sandbox: %w", err)
-	}
-	l.(*net.UnixListener).SetUnlinkOnClose(false) // it goes with the delivery
-	err = os.Chmod(path, 0o600)
-	if err == nil && uid != 0 {
-		err = os.Chown(path, uid, -1)
-	}
-	if err != nil {
-		return nil, "", fmt.Errorf("listening for the sandbox: %w", errors.Join(err, l.Close()))
-	}
-	return l, path, nil
-}
-
 // guard keeps a server on loopback for CMD, if CMD is in a sandbox: other sandboxes
 // share the loopback.
 func (p *site) guard(l net.Listener) net.Listener {
-	if p.options.how == isolateNot {
+	if p.options.how == isolateNot || l == nil {
 		return l
 	}
 	return isolate.OnlyFrom(l, func(process isolate.Process) bool {

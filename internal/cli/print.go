@@ -2,6 +2,7 @@ package cli
 
 import (
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/supervise"
 	"github.com/taskiam/taskiam/internal/view"
 )
 
@@ -12,7 +13,7 @@ func (e *Env) say(format string, args ...any) { view.Say(e.talk, format, args...
 func (e *Env) print(d view.Document, asJSON bool) error { return view.Write(e.Stdout, d, asJSON) }
 
 // viewRun returns the view of a run as it is now.
-func (e *Env) viewRun(run *journal.Run) view.Run { return view.NewRun(run, e.Now(), running) }
+func (e *Env) viewRun(run *journal.Run) view.Run { return view.NewRun(run, e.Now(), supervise.Running) }
 
 // newProgress returns a progress that speaks through e.
 func (e *Env) newProgress(quiet bool) *view.Progress { return view.NewProgress(e.say, quiet) }

@@ -3,18 +3,13 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
-	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/taskiam/taskiam/internal/fault"
-	"github.com/taskiam/taskiam/internal/grants"
-	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/manifest"
+	"github.com/taskiam/taskiam/internal/supervise"
 	"github.com/taskiam/taskiam/internal/view"
 )
 
@@ -75,7 +70,7 @@ func parseRenew(c *cli.Context, getenv func(string) string) (renewOptions, error
 }
 
 func runRenew(ctx context.Context, e *Env, o renewOptions) error {
-	if err := protect(); err != nil {
+	if err := supervise.Protect(); err != nil {
 		return err
 	}
 	run, err := e.deliveredRun(o.word, "taskiam renew --ttl "+o.ttl.String())
@@ -87,37 +82,9 @@ func runRenew(ctx context.Context, e *Env, o renewOptions) error {
 		return err
 	}
 	e.interrupts.leaving(exitIncomplete, "undoing what was done", "taskiam renew "+string(run.ID())+" --ttl "+o.ttl.String(), "taskiam down "+string(run.ID()))
-	renewal, err := engine.Renew(ctx, run.ID(), lifecycle.RenewOptions{TTL: o.ttl, MaxTTL: o.maxTTL, Wait: o.wait, Keep: e.keepOn})
+	renewal, err := engine.Renew(ctx, run.ID(), lifecycle.RenewOptions{TTL: o.ttl, MaxTTL: o.maxTTL, Wait: o.wait, Keep: e.startServerAgain})
 	if renewal == nil {
 		return err
 	}
 	return errors.Join(err, e.print(view.NewRenewal(e.viewRun(renewal.Run), renewal.Was, renewal.Elapsed), o.json))
-}
-
-// keepOn starts what keeps the delivery of a run good, if nothing does. A server that is
-// at work finds in the journal that the run was renewed.
-func (e *Env) keepOn(ctx context.Context, run *journal.Run, record func(pid int, start string) error) error {
-	if slices.ContainsFunc(run.Processes, func(p journal.Process) bool { return p.Effect.Standing() && running(p.PID, p.Start) }) {
-		return nil
-	}
-	journals, err := e.journals()
-	if err != nil {
-		return err
-	}
-	if held, err := tokenLogHeld(journals, run.ID()); held || err != nil {
-		return err
-	}
-	var l *net.TCPListener // which the server inherits; a socket it makes itself
-	if o := run.Opened; run.Kind == grants.DeliverMetadata && !o.Socket {
-		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp4", o.Metadata)
-		if err != nil {
-			return fmt.Errorf("listening for the metadata server: %w", err)
-		}
-		defer listener.Close()
-		var ok bool
-		if l, ok = listener.(*net.TCPListener); !ok {
-			return fault.New(fault.Other, "listening for the metadata server: %T has no descriptor to hand over", listener)
-		}
-	}
-	return e.spawner(l)(ctx, run.ID(), record)
 }

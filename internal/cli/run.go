@@ -15,6 +15,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/supervise"
 	"github.com/taskiam/taskiam/internal/view"
 )
 
@@ -131,7 +132,7 @@ func parseRun(c *cli.Context, getenv func(string) string) (runOptions, error) {
 }
 
 func runRun(ctx context.Context, e *Env, o runOptions) error {
-	if err := errors.Join(protect(), sealDescriptors()); err != nil {
+	if err := errors.Join(supervise.Protect(), sealDescriptors()); err != nil {
 		return err
 	}
 	to := deliverTo{dir: o.out, owner: o.owner}
@@ -155,12 +156,12 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 	}
 	// A sandbox without network has a loopback of its own, and reaches a socket.
 	o.socket = o.socket || o.isolate.how == isolateNoNet && slices.Contains(src.task.Deliver, grants.DeliverMetadata)
-	place, err := newServerPlace(src.task, o.socket)
+	at, err := reserve(ctx, src.task, o.socket)
 	if err != nil {
 		return err
 	}
-	defer place.close()
-	up := lifecycle.UpOptions{ReadyTimeout: o.readyTimeout, Metadata: place.address, Socket: o.socket}
+	defer at.Close()
+	up := lifecycle.UpOptions{ReadyTimeout: o.readyTimeout, Metadata: at.Listen, Socket: o.socket}
 	if o.job != nil {
 		up.Job, up.Login = o.job.Label, e.loginFile()
 	}
@@ -178,7 +179,7 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 			where.warn(e)
 			e.say("run %s is up on %s as %s; it ends by %s", result.Plan.Run, result.Run.Opened.Cloud, result.Plan.Email, view.Moment(result.Plan.Expires))
 		}
-		code, err = e.runKept(ctx, result.Run, place, where, o)
+		code, err = e.runKept(ctx, result.Run, at, where, o)
 	}
 	if downErr := e.downAfter(ctx, engine, result.Run, o.quiet); downErr != nil {
 		if err == nil {
@@ -193,7 +194,7 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 }
 
 // runKept runs CMD, and meanwhile keeps its delivery good.
-func (e *Env) runKept(ctx context.Context, run *journal.Run, place serverPlace, where *site, o runOptions) (exitCode, error) {
+func (e *Env) runKept(ctx context.Context, run *journal.Run, at supervise.Endpoint, where *site, o runOptions) (exitCode, error) {
 	if run.Kind == grants.DeliverKey {
 		return e.runChild(ctx, run, where, o)
 	}
@@ -201,29 +202,32 @@ func (e *Env) runKept(ctx context.Context, run *journal.Run, place serverPlace, 
 	if err != nil {
 		return 0, err
 	}
-	log, err := openTokenLog(journals, run.ID())
+	log, err := supervise.OpenTokenLog(journals, run.ID())
 	if err != nil {
 		return 0, err
 	}
 	defer log.Close()
-	if err := holdTokenLog(log); err != nil {
+	if err := supervise.HoldTokenLog(log); err != nil {
 		return 0, err
 	}
-	k, err := e.newKeeper(ctx, run, log)
+	keeper, err := e.tokenKeeper(ctx, run, log)
 	if err != nil {
 		return 0, err
 	}
-	l := where.guard(place.listener)
-	if run.Opened.Socket {
-		if l, err = listenSocket(run.Opened.DeliveryDir); err != nil {
-			return 0, err
-		}
+	serving := supervise.EndpointOf(run)
+	serving.Inherit = at.Inherit
+	l, err := serving.Open(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if serving.Path == "" {
+		l = where.guard(l)
 	}
 	// A signal is CMD's, which may need its access to end well.
 	keeping, stop := context.WithCancel(context.WithoutCancel(ctx))
 	kept := make(chan error, 1)
 	go func() {
-		err := k.keep(keeping, l)
+		err := keeper.Keep(keeping, l)
 		if err != nil {
 			e.say("warning: run %s gets no more tokens: %v", run.ID(), err)
 		}

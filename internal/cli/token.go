@@ -15,6 +15,7 @@ import (
 	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/supervise"
 	"github.com/taskiam/taskiam/internal/view"
 )
 
@@ -46,7 +47,7 @@ func parseToken(c *cli.Context) (tokenOptions, error) {
 }
 
 func runToken(ctx context.Context, e *Env, o tokenOptions) error {
-	if err := protect(); err != nil {
+	if err := supervise.Protect(); err != nil {
 		return err
 	}
 	if isTerminal(e.Stdout) && !o.show {
@@ -84,8 +85,8 @@ func runToken(ctx context.Context, e *Env, o tokenOptions) error {
 func freshToken(ctx context.Context, client *gcp.Client, run *journal.Run, now time.Time) (grants.Token, error) {
 	o := run.Opened
 	// A key or a login is shown to nobody but the cloud that it is for.
-	if cloud, endpoint := client.Cloud(); cloud != o.Cloud || endpoint != o.Endpoint {
-		return grants.Token{}, elsewhere(o, cloud, endpoint)
+	if err := o.CheckCloud(client.Cloud()); err != nil {
+		return grants.Token{}, err
 	}
 	if run.Kind == grants.DeliverKey {
 		key, err := credentials.ReadKey(o.DeliveryDir, o.Run)
@@ -109,16 +110,6 @@ func tokenUntil(ctx context.Context, client *gcp.Client, email string, ends, now
 		return grants.Token{}, fault.New(fault.NotFound, "the run of %s has ended, at %s by the clock of the cloud", email, view.Moment(ends))
 	}
 	return client.AccessToken(ctx, email, min(grants.TokenLifetime, left))
-}
-
-// elsewhere is the error for a run that lives on another cloud than this one.
-func elsewhere(o journal.Opened, cloud, endpoint string) error {
-	hint := "unset " + envEmulatorHost
-	if o.Cloud == cloudEmulator {
-		hint = "export " + envEmulatorHost + "=" + o.Endpoint
-	}
-	return fault.WithHint(fault.New(fault.Usage, "run %s lives on %s (%s), but this is %s (%s)",
-		o.Run, o.Cloud, o.Endpoint, cloud, endpoint), hint)
 }
 
 // isTerminal reports whether w is one.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -15,6 +16,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/supervise"
 	"github.com/taskiam/taskiam/internal/view"
 )
 
@@ -106,7 +108,7 @@ func parseUp(c *cli.Context, getenv func(string) string) (upOptions, error) {
 }
 
 func runUp(ctx context.Context, e *Env, o upOptions) error {
-	if err := protect(); err != nil {
+	if err := supervise.Protect(); err != nil {
 		return err
 	}
 	if o.job != nil {
@@ -144,14 +146,17 @@ func bringUp(ctx context.Context, e *Env, o upOptions, to deliverTo) error {
 			return e.showUp(run, 0, true, o.json)
 		}
 	}
-	place, err := newServerPlace(src.task, o.socket)
+	at, err := reserve(ctx, src.task, o.socket)
 	if err != nil {
 		return err
 	}
-	defer place.close()
+	defer at.Close()
 	up := lifecycle.UpOptions{
 		ReadyTimeout: o.readyTimeout, NoWait: o.noWait,
-		Metadata: place.address, Socket: o.socket, Keep: e.spawner(place.listener),
+		Metadata: at.Listen, Socket: o.socket,
+		Keep: func(ctx context.Context, run grants.RunID, record func(journal.ProcessStarted) error) error {
+			return e.startServer(ctx, run, at, record)
+		},
 	}
 	if o.job != nil {
 		up.Job, up.Login = o.job.Label, e.loginFile()
@@ -167,6 +172,29 @@ func bringUp(ctx context.Context, e *Env, o upOptions, to deliverTo) error {
 		return errors.Join(e.showUpCI(o.job, result.Run, result.Elapsed, o.dotenv, o.quiet), err)
 	}
 	return errors.Join(e.showUp(result.Run, result.Elapsed, false, o.json), err)
+}
+
+// reserve finds the port at which the metadata server of a task is going to answer. With
+// socket, it is a port of the sandbox's own loopback. A task that is not delivered by
+// metadata has no server.
+func reserve(ctx context.Context, task grants.Task, socket bool) (supervise.Endpoint, error) {
+	var at supervise.Endpoint
+	if !slices.Contains(task.Deliver, grants.DeliverMetadata) {
+		if socket {
+			return at, fault.WithHint(
+				fault.New(fault.Usage, "--%s is for a metadata server, and the manifest asks for none", flagSocket),
+				`put deliver = "metadata" under [credentials]`)
+		}
+		return at, nil
+	}
+	if err := at.Reserve(ctx); err != nil {
+		return at, err
+	}
+	if socket {
+		at.Close()
+		at.Inherit = nil
+	}
+	return at, nil
 }
 
 // up plans a run and brings it up, with the rest of the options as they are. An up that is abandoned ends with the code.

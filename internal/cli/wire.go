@@ -15,6 +15,7 @@ import (
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/secret"
+	"github.com/taskiam/taskiam/internal/supervise"
 	"github.com/taskiam/taskiam/internal/view"
 )
 
@@ -147,7 +148,7 @@ func (e *Env) engine(ctx context.Context, o cloudOptions) (*lifecycle.Engine, er
 		AsToken: func(token secret.String) (lifecycle.Tester, error) {
 			return client.As(gcp.StaticToken(token)), nil
 		},
-		Stop:      stopProcess,
+		Stop:      supervise.Stop,
 		Now:       e.Now,
 		Random:    e.Random,
 		Delivered: e.delivered,

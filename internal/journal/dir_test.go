@@ -705,6 +705,26 @@ func (f slowFile) Sync() error {
 	return f.File.Sync()
 }
 
+// A run may have several processes, each with a role. Journals from before there were
+// roles have none, and mean the one that keeps the delivery good.
+func TestProcessesGoByRole(t *testing.T) {
+	t.Parallel()
+	j := create(t, openDir(t, t.TempDir(), nil), opened(1))
+	process := func(role journal.ProcessRole) string {
+		p, standing := j.Run().Process(role)
+		return fmt.Sprint(p.PID, standing)
+	}
+	const proxy journal.ProcessRole = "proxy"
+	appendAll(t, j, journal.ProcessStarted{PID: 7, Start: "a"}, journal.ProcessStarted{Role: proxy, PID: 8, Start: "a"})
+	if server, other := process(journal.RoleServer), process(proxy); server != "7 true" || other != "8 true" {
+		t.Errorf("the server is %s, the proxy %s", server, other)
+	}
+	appendAll(t, j, journal.ProcessStopped{PID: 8, Start: "a"}, journal.ProcessStarted{Role: journal.RoleServer, PID: 9, Start: "b"})
+	if server, other := process(journal.RoleServer), process(proxy); server != "9 true" || other != "8 false" {
+		t.Errorf("the server is %s, the proxy %s", server, other)
+	}
+}
+
 func TestARunIsInOneProcessesHands(t *testing.T) {
 	t.Parallel()
 	d := openDir(t, t.TempDir(), nil)

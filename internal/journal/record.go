@@ -220,9 +220,17 @@ const (
 	NotReady Readiness = "not ready"
 )
 
+// ProcessRole is what a process in the background does for its run, which may have several.
+type ProcessRole string
+
+// RoleServer keeps the delivery good: as its metadata server, or by renewing its token.
+const RoleServer ProcessRole = "server"
+
 // ProcessStarted means that a process of the run is at work in the background.
 type ProcessStarted struct {
-	PID int `json:"pid"`
+	// Role is empty in journals from before there were several; then it is [RoleServer].
+	Role ProcessRole `json:"role,omitempty"`
+	PID  int         `json:"pid"`
 	// Start tells this process from a later one with the same PID. Its form is that
 	// of who writes it.
 	Start string `json:"start"`

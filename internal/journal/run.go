@@ -1,11 +1,13 @@
 package journal
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
 	"time"
 
+	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 )
 
@@ -129,6 +131,7 @@ type GrantState struct {
 
 // Process is a process of the run in the background.
 type Process struct {
+	Role   ProcessRole
 	PID    int
 	Start  string
 	Effect Effect
@@ -364,7 +367,8 @@ func (r *Run) add(e entry) {
 	case GrantReady:
 		r.Grants[rec.Grant] = GrantState{State: rec.State, Why: rec.Why, At: e.at}
 	case ProcessStarted:
-		r.process(rec.PID, rec.Start).Effect = Done
+		p := r.process(rec.PID, rec.Start)
+		p.Role, p.Effect = cmp.Or(rec.Role, RoleServer), Done
 	case ProcessStopped:
 		r.process(rec.PID, rec.Start).Effect = Undone
 		r.step(e.at, "stop process", strconv.Itoa(rec.PID))
@@ -465,6 +469,17 @@ func (r *Run) process(pid int, start string) *Process {
 	return &r.Processes[len(r.Processes)-1]
 }
 
+// Process returns the latest process of a role, unless it has ended as it should. That the
+// journal has it does not mean that it still runs: it may have crashed.
+func (r *Run) Process(role ProcessRole) (Process, bool) {
+	for _, p := range slices.Backward(r.Processes) {
+		if p.Role == role {
+			return p, p.Effect.Standing()
+		}
+	}
+	return Process{}, false
+}
+
 // clone returns a copy that shares nothing that add changes.
 func (r *Run) clone() *Run {
 	c := *r
@@ -479,6 +494,20 @@ func (r *Run) clone() *Run {
 	c.Failures = slices.Clone(r.Failures)
 	c.Steps = slices.Clone(r.Steps)
 	return &c
+}
+
+// CheckCloud refuses a cloud that is not the one on which the run was brought up: it is
+// taken down there and nowhere else, and no other one is shown its key or a login.
+func (o Opened) CheckCloud(cloud, endpoint string) error {
+	if o.Cloud == cloud && o.Endpoint == endpoint {
+		return nil
+	}
+	hint := "unset TASKIAM_EMULATOR_HOST"
+	if o.Cloud == "emulator" {
+		hint = "export TASKIAM_EMULATOR_HOST=" + o.Endpoint
+	}
+	return fault.WithHint(fault.New(fault.Usage, "run %s lives on %s (%s), but this is %s (%s)",
+		o.Run, o.Cloud, o.Endpoint, cloud, endpoint), hint)
 }
 
 // ID returns the run's id.

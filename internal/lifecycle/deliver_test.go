@@ -117,9 +117,9 @@ type processes struct {
 	stop    error          // what stopping ends with
 }
 
-func (p *processes) keep(pid int) func(context.Context, grants.RunID, func(int, string) error) error {
-	return func(_ context.Context, _ grants.RunID, record func(int, string) error) error {
-		if err := record(pid, "boot 1"); err != nil {
+func (p *processes) keep(pid int) func(context.Context, grants.RunID, func(journal.ProcessStarted) error) error {
+	return func(_ context.Context, _ grants.RunID, record func(journal.ProcessStarted) error) error {
+		if err := record(journal.ProcessStarted{Role: journal.RoleServer, PID: pid, Start: "boot 1"}); err != nil {
 			return err
 		}
 		p.running[pid] = "boot 1"
@@ -150,7 +150,7 @@ func TestTheServerIsRecordedBeforeItBeginsAndStoppedFirst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []journal.Process{{PID: 42, Start: "boot 1", Effect: journal.Done}}
+	want := []journal.Process{{Role: journal.RoleServer, PID: 42, Start: "boot 1", Effect: journal.Done}}
 	if diff := cmp.Diff(want, result.Run.Processes); diff != "" {
 		t.Error(diff)
 	}
@@ -179,7 +179,7 @@ func TestAServerThatDoesNotBeginIsUndone(t *testing.T) {
 	plan := w.plan(e, delivered("metadata"))
 	o := w.options(plan)
 	cause := errors.New("it did not begin its work")
-	o.Metadata, o.Keep = "127.0.0.1:4711", func(context.Context, grants.RunID, func(int, string) error) error { return cause }
+	o.Metadata, o.Keep = "127.0.0.1:4711", func(context.Context, grants.RunID, func(journal.ProcessStarted) error) error { return cause }
 	if _, err := e.Up(t.Context(), plan, o); !errors.Is(err, cause) {
 		t.Errorf("up: %v", err)
 	}

@@ -130,14 +130,8 @@ func (d *descent) end() (*Receipt, error) {
 // refuse returns why a journal cannot be followed at all. It is only a file: it
 // must name this cloud, and the account that its own run id makes.
 func (e *Engine) refuse(o journal.Opened) error {
-	cloud, endpoint := e.Cloud.Cloud()
-	if o.Cloud != cloud || o.Endpoint != endpoint {
-		hint := "unset TASKIAM_EMULATOR_HOST"
-		if o.Cloud == "emulator" {
-			hint = "export TASKIAM_EMULATOR_HOST=" + o.Endpoint
-		}
-		return fault.WithHint(fault.New(fault.Usage, "run %s lives on %s (%s), but this is %s (%s)",
-			o.Run, o.Cloud, o.Endpoint, cloud, endpoint), hint)
+	if err := o.CheckCloud(e.Cloud.Cloud()); err != nil {
+		return err
 	}
 	if want := grants.AccountEmail(grants.AccountID(o.Task, o.Run), o.Project); o.Email != want {
 		return fault.New(fault.Conflict, "the journal of run %s names the account %s, which is not that run's (%s): nothing was touched", o.Run, o.Email, want)

@@ -425,12 +425,12 @@ func (m *machine) changed() []string {
 
 // keep starts a process that works for a run in the background. It begins once it is
 // recorded, and outlives the one that has started it.
-func (m *machine) keep(_ context.Context, run grants.RunID, record func(int, string) error) error {
+func (m *machine) keep(_ context.Context, run grants.RunID, record func(journal.ProcessStarted) error) error {
 	m.mu.Lock()
 	m.started++
 	pid := 4000 + m.started
 	m.mu.Unlock()
-	if err := record(pid, startOf(pid)); err != nil {
+	if err := record(journal.ProcessStarted{Role: journal.RoleServer, PID: pid, Start: startOf(pid)}); err != nil {
 		return err
 	}
 	m.mu.Lock()

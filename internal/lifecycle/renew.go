@@ -35,7 +35,7 @@ type RenewOptions struct {
 	Wait time.Duration
 	// Keep makes sure that something keeps the delivery good until the new end, if nothing
 	// does yet. As in [UpOptions], it hands over a process that it starts, to be recorded.
-	Keep func(ctx context.Context, run *journal.Run, record func(pid int, start string) error) error
+	Keep func(ctx context.Context, run *journal.Run, record func(journal.ProcessStarted) error) error
 }
 
 // Renewal is a run that was given another end.
@@ -457,9 +457,7 @@ func (x *extension) keep(ctx context.Context, o RenewOptions) error {
 	if o.Keep == nil || run.Kind == grants.DeliverKey || run.Kind == grants.DeliverToken && !run.TokensUntil.Before(x.expires) {
 		return nil
 	}
-	err := o.Keep(ctx, run, func(pid int, start string) error {
-		return x.journal.Append(journal.ProcessStarted{PID: pid, Start: start})
-	})
+	err := o.Keep(ctx, run, func(p journal.ProcessStarted) error { return x.journal.Append(p) })
 	if err != nil {
 		again := "taskiam serve " + string(run.ID())
 		if run.Kind == grants.DeliverToken {

@@ -169,7 +169,7 @@ func TestRenewKeepsTheToken(t *testing.T) {
 		w := newWorld(t)
 		_, plan := w.up(byToken)
 		kept := 0
-		keep := func(_ context.Context, run *journal.Run, record func(int, string) error) error {
+		keep := func(_ context.Context, run *journal.Run, record func(journal.ProcessStarted) error) error {
 			kept++
 			if !run.Expires().After(plan.Expires) {
 				t.Errorf("who keeps the delivery is told of the end %s", run.Expires())
@@ -177,7 +177,7 @@ func TestRenewKeepsTheToken(t *testing.T) {
 			if kept == 2 {
 				return errors.New("out of processes")
 			}
-			return record(4711, "then")
+			return record(journal.ProcessStarted{Role: journal.RoleServer, PID: 4711, Start: "then"})
 		}
 		renewal, err := w.engine().Renew(t.Context(), plan.Run, lifecycle.RenewOptions{TTL: 3 * time.Hour, Keep: keep})
 		if err != nil || len(renewal.Run.Processes) != 1 {

@@ -43,9 +43,9 @@ type UpOptions struct {
 	// Socket says that it is to answer on a socket in the delivery, and on no port.
 	Socket bool
 	// Keep starts what keeps a delivery good in the background: what serves metadata, or
-	// renews the token before it ends. It hands the process to record, and lets it begin
+	// renews the token before it ends. It hands each process to record, and lets it begin
 	// only when that has come off. Nil leaves it to the caller.
-	Keep func(ctx context.Context, run grants.RunID, record func(pid int, start string) error) error
+	Keep func(ctx context.Context, run grants.RunID, record func(journal.ProcessStarted) error) error
 	// Job and Login are those of [journal.Opened].
 	Job, Login string
 	// NoWait returns as soon as everything is bound and delivered. Nobody has asked
@@ -506,8 +506,6 @@ func (u *ascent) deliver(ctx context.Context, d Delivery, kept bool) error {
 		return err
 	}
 	return u.step("start server", d.Metadata, func() error {
-		return u.options.Keep(ctx, u.plan.Run, func(pid int, start string) error {
-			return u.journal.Append(journal.ProcessStarted{PID: pid, Start: start})
-		})
+		return u.options.Keep(ctx, u.plan.Run, func(p journal.ProcessStarted) error { return u.journal.Append(p) })
 	})
 }

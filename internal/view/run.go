@@ -99,11 +99,8 @@ func NewRun(r *journal.Run, now time.Time, alive Liveness) Run {
 
 // newServer returns the latest server of the run, unless it has ended as it should.
 func newServer(r *journal.Run, alive Liveness) *Server {
-	if len(r.Processes) == 0 || !r.Down.IsZero() {
-		return nil
-	}
-	p := r.Processes[len(r.Processes)-1]
-	if !p.Effect.Standing() {
+	p, standing := r.Process(journal.RoleServer)
+	if !standing || !r.Down.IsZero() {
 		return nil
 	}
 	return &Server{PID: p.PID, Running: alive(p.PID, p.Start)}

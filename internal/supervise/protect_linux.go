@@ -1,4 +1,4 @@
-package cli
+package supervise
 
 import (
 	"fmt"
@@ -6,10 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// protect keeps other processes of the same user, CMD among them, from reading this
+// Protect keeps other processes of the same user, CMD among them, from reading this
 // process's memory, environment and descriptors, which hold the operator's login.
 // Programs that it starts are as readable as ever.
-func protect() error {
+func Protect() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("keeping other processes out of this one's memory: %w", err)
 	}

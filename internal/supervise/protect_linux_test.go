@@ -1,4 +1,4 @@
-package cli
+package supervise
 
 import (
 	"testing"
@@ -8,7 +8,7 @@ import (
 
 func TestProtectedProcessIsNotDumpable(t *testing.T) {
 	t.Parallel()
-	if err := protect(); err != nil {
+	if err := Protect(); err != nil {
 		t.Fatal(err)
 	}
 	got, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)

@@ -1,4 +1,4 @@
-package cli
+package supervise
 
 import (
 	"context"
@@ -24,12 +24,12 @@ func isGone(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) || errors.Is(err, os.ErrProcessDone)
 }
 
-// stopProcess ends the process with this number that was started then, and returns once
+// Stop ends the process with this number that was started then, and returns once
 // it is gone. If there is none, or another one has the number by now, there is nothing
 // to do.
-func stopProcess(ctx context.Context, pid int, start string) error {
+func Stop(ctx context.Context, pid int, start string) error {
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
-		is, err := processStart(pid)
+		is, err := StartOf(pid)
 		if err != nil {
 			return err
 		}
@@ -53,7 +53,7 @@ func waitGone(ctx context.Context, pid int, start string) (bool, error) {
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
 	for {
-		if is, err := processStart(pid); err != nil || is != start {
+		if is, err := StartOf(pid); err != nil || is != start {
 			return err == nil, err
 		}
 		select {
@@ -64,8 +64,8 @@ func waitGone(ctx context.Context, pid int, start string) (bool, error) {
 	}
 }
 
-// running reports whether the process with this number is the one that was started then.
-func running(pid int, start string) bool {
-	is, err := processStart(pid)
+// Running reports whether the process with this number is the one that was started then.
+func Running(pid int, start string) bool {
+	is, err := StartOf(pid)
 	return err == nil && is == start
 }

@@ -1,4 +1,4 @@
-package cli
+package supervise
 
 import (
 	"bytes"
@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// processStart returns what tells a process from every other one that has had or will
+// StartOf returns what tells a process from every other one that has had or will
 // have its number: the boot it lives in, and the tick of that boot in which it was
 // started. It is empty if there is no such process, or only what its parent has not
 // yet asked about.
-func processStart(pid int) (string, error) {
+func StartOf(pid int) (string, error) {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return "", fmt.Errorf("reading the id of this boot: %w", err)

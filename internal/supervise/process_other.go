@@ -1,6 +1,6 @@
 //go:build !linux
 
-package cli
+package supervise
 
 import (
 	"errors"
@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// processStart returns what tells a process from every other one that has had or will
+// StartOf returns what tells a process from every other one that has had or will
 // have its number: when it was started. It is empty if there is no such process.
-func processStart(pid int) (string, error) {
+func StartOf(pid int) (string, error) {
 	out, err := exec.Command("ps", "-o", "state=,lstart=", "-p", strconv.Itoa(pid)).Output()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		return "", nil

@@ -1,4 +1,4 @@
-package cli
+package supervise
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 
 // What keeps a delivery good ends with the run, and learns from the journal that the end
 // was moved: also if that is done at the last moment.
-func TestKeeperFollowsTheEnd(t *testing.T) {
+func TestTokenKeeperFollowsTheEnd(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		records []journal.Record // written 5 s before the end
@@ -40,9 +40,7 @@ func TestKeeperFollowsTheEnd(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer j.Close()
-				k := &keeper{
-					run: j.Run(), journals: journals, now: time.Now, log: io.Discard, expires: j.Run().Expires(), moved: make(chan struct{}),
-				}
+				k := NewTokenKeeper(j.Run(), nil, journals, time.Now, io.Discard)
 				ctx, stop := context.WithCancelCause(t.Context())
 				defer stop(nil)
 				go k.follow(ctx, stop)

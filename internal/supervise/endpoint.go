@@ -1,0 +1,141 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/journal"
+)
+
+// Endpoint is where the server of a run listens: on a port of this machine's loopback, or
+// on a socket. The zero Endpoint is that of a run without a server.
+type Endpoint struct {
+	// Listen is the address that clients are told, HOST:PORT.
+	Listen string
+	// Inherit listens there already: clients are told of a port before it has a server,
+	// and nobody else may get it meanwhile. It is nil if nothing does.
+	Inherit net.Listener
+	// Path is the socket on which the server listens instead. What listens at Listen in the
+	// sandbox then leads to the socket. It is empty for a port.
+	Path string
+}
+
+// EndpointOf returns where the server of a run listens, by its journal.
+func EndpointOf(run *journal.Run) Endpoint {
+	o := run.Opened
+	switch {
+	case run.Kind != grants.DeliverMetadata:
+		return Endpoint{}
+	case o.Socket:
+		return Endpoint{Listen: o.Metadata, Path: SocketPath(o.DeliveryDir)}
+	default:
+		return Endpoint{Listen: o.Metadata}
+	}
+}
+
+// Reserve opens the port, so that a server can be started that inherits it. Without Listen
+// it is any free port of the loopback. A socket is left to its server.
+func (e *Endpoint) Reserve(ctx context.Context) error {
+	if e.Path != "" {
+		return nil
+	}
+	address := e.Listen
+	if address == "" {
+		address = "127.0.0.1:0"
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp4", address)
+	if err != nil {
+		return fmt.Errorf("listening for the metadata server: %w", err)
+	}
+	e.Inherit, e.Listen = l, l.Addr().String()
+	return nil
+}
+
+// Open returns what the server accepts connections on; nil for a run without a server.
+func (e Endpoint) Open(ctx context.Context) (net.Listener, error) {
+	switch {
+	case e.Path != "":
+		return listenSocket(e.Path)
+	case e.Inherit != nil:
+		return e.Inherit, nil
+	case e.Listen == "":
+		return nil, nil
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", e.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listening for the metadata server: %w", err)
+	}
+	return l, nil
+}
+
+// Close gives the reserved port up, in this process. A second time is no error.
+func (e Endpoint) Close() {
+	if e.Inherit != nil {
+		_ = e.Inherit.Close()
+	}
+}
+
+// file returns the descriptor of the reserved port, to be handed to another process; nil if
+// there is none.
+func (e Endpoint) file() (*os.File, error) {
+	if e.Inherit == nil {
+		return nil, nil
+	}
+	l, ok := e.Inherit.(interface{ File() (*os.File, error) })
+	if !ok {
+		return nil, fault.New(fault.Other, "listening for the metadata server: %T has no descriptor to hand over", e.Inherit)
+	}
+	return l.File()
+}
+
+// SocketPath returns the name of the metadata server's socket in a delivery.
+func SocketPath(dir string) string { return filepath.Join(dir, "metadata.sock") }
+
+// listenSocket makes the socket, for this user alone. It replaces a socket that an earlier
+// server left behind.
+func listenSocket(path string) (net.Listener, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("making the socket %s: %w", path, err)
+	}
+	l, err := ListenUnix(path, 0)
+	if err != nil {
+		return nil, fmt.Errorf("making the socket %s: %w", path, err)
+	}
+	return l, nil
+}
+
+// maxSocketPath is how long the path of a socket may be on every system.
+const maxSocketPath = 103
+
+// ListenUnix listens on a unix socket, whatever the length of its path, for this user or the
+// one with that number.
+func ListenUnix(path string, uid int) (net.Listener, error) {
+	folder, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return nil, fmt.Errorf("listening for the sandbox: %w", err)
+	}
+	defer folder.Close()
+	address := path
+	if len(path) > maxSocketPath {
+		address = fmt.Sprintf("/proc/self/fd/%d/%s", folder.Fd(), filepath.Base(path)) // Linux only
+	}
+	l, err := net.Listen("unix", address)
+	if err != nil {
+		return nil, fmt.Errorf("listening for the sandbox: %w", err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false) // it goes with the delivery
+	err = os.Chmod(path, 0o600)
+	if err == nil && uid != 0 {
+		err = os.Chown(path, uid, -1)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listening for the sandbox: %w", errors.Join(err, l.Close()))
+	}
+	return l, nil
+}
