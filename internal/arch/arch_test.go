@@ -26,7 +26,8 @@ var allowed = map[string][]string{
 	"internal/cli": {
 		"emulator", "internal/ci", "internal/credentials", "internal/fault", "internal/gcp", "internal/grants",
 		"internal/isolate", "internal/journal", "internal/lifecycle", "internal/manifest", "internal/metadata",
-		"internal/policy", "internal/resource", "internal/review", "internal/secret", "internal/view", "tasks",
+		"internal/policy", "internal/resource", "internal/review", "internal/secret", "internal/supervise",
+		"internal/view", "tasks",
 	},
 	"internal/credentials": {"internal/fault", "internal/grants", "internal/secret", "internal/wait"},
 	"internal/fault":       {},
@@ -47,6 +48,10 @@ var allowed = map[string][]string{
 	"internal/resource": {},
 	"internal/review":   {"internal/grants", "internal/policy", "internal/resource"},
 	"internal/secret":   {},
+	"internal/supervise": {
+		"internal/credentials", "internal/fault", "internal/grants", "internal/journal", "internal/metadata",
+		"internal/wait",
+	},
 	"internal/tools/bench": {
 		"emulator", "internal/credentials", "internal/fault", "internal/gcp", "internal/grants",
 		"internal/metadata", "internal/policy", "internal/resource", "internal/secret", "internal/tools/contest",
