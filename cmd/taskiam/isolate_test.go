@@ -131,7 +131,7 @@ echo err >&2; exit 7`
 	}
 	// Without it, what is not kept from the command is said.
 	o := s.taskiam("run", s.manifest("demo.toml", "key"), "--", "cat", s.path("home", ".ssh", "id_ed25519"))
-	if o.code != 0 || o.stdout != "the person's key" || !strings.Contains(o.stderr, "this is no sandbox") {
+	if o.code != 0 || o.stdout != "the person's key" || !strings.Contains(o.stderr, "not isolated") {
 		t.Errorf("without isolation: %d\n%s%s", o.code, o.stdout, o.stderr)
 	}
 }

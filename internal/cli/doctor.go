@@ -150,7 +150,7 @@ func (e *Env) examineDelivery() lifecycle.Finding {
 // examineSandbox tries what `run --isolate` begins with.
 func (e *Env) examineSandbox() lifecycle.Finding {
 	const what = "bubblewrap"
-	if _, err := e.site(isolateOptions{how: isolateNet}, "", []string{"true"}); err != nil {
+	if _, err := e.sandbox(isolateOptions{how: isolateNet}, "", []string{"true"}); err != nil {
 		f := lifecycle.Trouble(lifecycle.ThisMachine, what, err)
 		f.Health, f.Lacks = lifecycle.Doubtful, false // nothing else needs it
 		f.Says = "run --" + flagIsolate + " would refuse: " + f.Says

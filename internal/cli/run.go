@@ -75,14 +75,21 @@ CMD's own, or 125 if taskiam failed.`,
 	}
 }
 
-// runFailed makes an error that has no exit code of its own one of taskiam's under
-// run: every code below 125 is CMD's.
+// runFailed gives an error that has no exit code of its own one of taskiam's under run:
+// every code below 125 is CMD's.
 func runFailed(err error) error {
 	var exit *exitError
 	if err == nil || errors.As(err, &exit) {
 		return err
 	}
-	return &exitError{exitRunFailed, err}
+	code := exitRunFailed
+	if start, ok := errors.AsType[*supervise.StartError](err); ok {
+		code = exitNoExec
+		if start.NotFound {
+			code = exitNotFound
+		}
+	}
+	return &exitError{code, err}
 }
 
 func parseRun(c *cli.Context, getenv func(string) string) (runOptions, error) {
@@ -132,7 +139,7 @@ func parseRun(c *cli.Context, getenv func(string) string) (runOptions, error) {
 }
 
 func runRun(ctx context.Context, e *Env, o runOptions) error {
-	if err := errors.Join(supervise.Protect(), sealDescriptors()); err != nil {
+	if err := errors.Join(supervise.Protect(), supervise.SealDescriptors()); err != nil {
 		return err
 	}
 	to := deliverTo{dir: o.out, owner: o.owner}
@@ -147,7 +154,7 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	where, err := e.site(o.isolate, o.out, o.command)
+	sandbox, err := e.sandbox(o.isolate, o.out, o.command)
 	if err != nil {
 		return err
 	}
@@ -176,10 +183,12 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 			e.say("warning: %v", err)
 		}
 		if !o.quiet {
-			where.warn(e)
+			if sandbox.Bare() {
+				e.say("not isolated: the command runs as you and can read your files and logins (use --%s)", flagIsolate)
+			}
 			e.say("run %s is up on %s as %s; it ends by %s", result.Plan.Run, result.Run.Opened.Cloud, result.Plan.Email, view.Moment(result.Plan.Expires))
 		}
-		code, err = e.runKept(ctx, result.Run, at, where, o)
+		code, err = e.runKept(ctx, result.Run, at, sandbox, o)
 	}
 	if downErr := e.downAfter(ctx, engine, result.Run, o.quiet); downErr != nil {
 		if err == nil {
@@ -194,9 +203,9 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 }
 
 // runKept runs CMD, and meanwhile keeps its delivery good.
-func (e *Env) runKept(ctx context.Context, run *journal.Run, at supervise.Endpoint, where *site, o runOptions) (exitCode, error) {
+func (e *Env) runKept(ctx context.Context, run *journal.Run, at supervise.Endpoint, sandbox *supervise.Sandbox, o runOptions) (exitCode, error) {
 	if run.Kind == grants.DeliverKey {
-		return e.runChild(ctx, run, where, o)
+		return e.runChild(ctx, run, sandbox, o)
 	}
 	journals, err := e.journals()
 	if err != nil {
@@ -221,7 +230,7 @@ func (e *Env) runKept(ctx context.Context, run *journal.Run, at supervise.Endpoi
 		return 0, err
 	}
 	if serving.Path == "" {
-		l = where.guard(l)
+		l = sandbox.Guard(l)
 	}
 	// A signal is CMD's, which may need its access to end well.
 	keeping, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -233,20 +242,20 @@ func (e *Env) runKept(ctx context.Context, run *journal.Run, at supervise.Endpoi
 		}
 		kept <- err
 	}()
-	code, err := e.runChild(ctx, run, where, o)
+	code, err := e.runChild(ctx, run, sandbox, o)
 	stop()
 	<-kept
 	return code, err
 }
 
 // runChild runs CMD and returns its exit code. Meanwhile signals are CMD's.
-func (e *Env) runChild(ctx context.Context, run *journal.Run, where *site, o runOptions) (exitCode, error) {
+func (e *Env) runChild(ctx context.Context, run *journal.Run, sandbox *supervise.Sandbox, o runOptions) (exitCode, error) {
 	vars, err := credentials.Environ(credentials.Environment(e.delivery(run)))
 	if err != nil {
 		return 0, err
 	}
-	environ := append(where.environ(e), vars...)
-	leave, err := where.enter(ctx, run)
+	environ := append(sandbox.Environment(), vars...)
+	leave, err := sandbox.Enter(ctx, run)
 	if err != nil {
 		return 0, err
 	}
@@ -263,15 +272,21 @@ func (e *Env) runChild(ctx context.Context, run *journal.Run, where *site, o run
 	if ctx.Err() != nil { // it came while up was at its end
 		return 0, fmt.Errorf("starting %s: %w", o.command[0], context.Cause(ctx))
 	}
-	c, err := e.startChild(o.command, environ, where, o.killAfter)
+	child, err := sandbox.Start(supervise.Command{
+		Args: o.command, Environ: environ, KillAfter: o.killAfter,
+		Stdin: e.Stdin, Stdout: e.Stdout, Stderr: e.Stderr,
+	})
 	if err != nil {
 		return 0, err
 	}
-	code := c.wait(signals)
-	if c.box != nil && !c.box.Started() {
+	code := child.Wait(signals)
+	if code == supervise.Unknown {
+		code = int(exitRunFailed)
+	}
+	if child.WithoutSandbox() {
 		return 0, fmt.Errorf("starting %s: bubblewrap ended with %d and without a sandbox", o.command[0], code)
 	}
-	return code, nil
+	return exitCode(code), nil
 }
 
 // downAfter takes the run down after CMD.
@@ -291,4 +306,10 @@ func (e *Env) downAfter(ctx context.Context, engine *lifecycle.Engine, run *jour
 		e.say("run %s is down after %s; checked: nothing is left", run.ID(), view.Span(receipt.Elapsed))
 	}
 	return nil
+}
+
+// detached returns a context for a teardown: what cancels ctx does not reach it, and
+// it ends in its own time.
+func detached(ctx context.Context, bound time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), bound)
 }

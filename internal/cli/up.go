@@ -129,7 +129,7 @@ func upCI(ctx context.Context, e *Env, o upOptions) error {
 // bringUp brings a task up, and says so.
 func bringUp(ctx context.Context, e *Env, o upOptions, to deliverTo) error {
 	if o.owner != 0 {
-		if _, err := findLogin(o.owner); err != nil {
+		if _, err := supervise.FindUser(o.owner); err != nil {
 			return err
 		}
 	}

@@ -496,6 +496,9 @@ func (r *Run) clone() *Run {
 	return &c
 }
 
+// OnEmulator reports whether the run lives on an emulator.
+func (o Opened) OnEmulator() bool { return o.Cloud == "emulator" }
+
 // CheckCloud refuses a cloud that is not the one on which the run was brought up: it is
 // taken down there and nowhere else, and no other one is shown its key or a login.
 func (o Opened) CheckCloud(cloud, endpoint string) error {
@@ -503,7 +506,7 @@ func (o Opened) CheckCloud(cloud, endpoint string) error {
 		return nil
 	}
 	hint := "unset TASKIAM_EMULATOR_HOST"
-	if o.Cloud == "emulator" {
+	if o.OnEmulator() {
 		hint = "export TASKIAM_EMULATOR_HOST=" + o.Endpoint
 	}
 	return fault.WithHint(fault.New(fault.Usage, "run %s lives on %s (%s), but this is %s (%s)",

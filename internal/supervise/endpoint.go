@@ -103,7 +103,7 @@ func listenSocket(path string) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("making the socket %s: %w", path, err)
 	}
-	l, err := ListenUnix(path, 0)
+	l, err := listenUnix(path, 0)
 	if err != nil {
 		return nil, fmt.Errorf("making the socket %s: %w", path, err)
 	}
@@ -113,9 +113,9 @@ func listenSocket(path string) (net.Listener, error) {
 // maxSocketPath is how long the path of a socket may be on every system.
 const maxSocketPath = 103
 
-// ListenUnix listens on a unix socket, whatever the length of its path, for this user or the
+// listenUnix listens on a unix socket, whatever the length of its path, for this user or the
 // one with that number.
-func ListenUnix(path string, uid int) (net.Listener, error) {
+func listenUnix(path string, uid int) (net.Listener, error) {
 	folder, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return nil, fmt.Errorf("listening for the sandbox: %w", err)

@@ -141,8 +141,8 @@ func (k *TokenKeeper) Serve(ctx context.Context, at Endpoint) error {
 	if err != nil {
 		return err
 	}
-	err = Record(ctx, k.journals, k.run.ID(), journal.ProcessStarted{Role: journal.RoleServer, PID: os.Getpid(), Start: start})
-	if err != nil {
+	started := journal.ProcessStarted{Role: journal.RoleServer, PID: os.Getpid(), Start: start}
+	if err := Record(ctx, k.journals, k.run.ID(), started); err != nil {
 		return errors.Join(err, closeIf(l))
 	}
 	return errors.Join(k.Keep(ctx, l), RecordEnd(ctx, k.journals, k.run.ID(), start))

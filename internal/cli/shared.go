@@ -2,13 +2,9 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"syscall"
 
 	"github.com/taskiam/taskiam/internal/fault"
@@ -34,42 +30,6 @@ func leaveShared(dir string) error {
 		return nil
 	}
 	return err
-}
-
-// login is a user whom CMD runs as instead of this one.
-type login struct {
-	uid, gid   uint32
-	name, home string
-}
-
-// findLogin returns the user with this number, who need not have an entry anywhere.
-func findLogin(uid int) (*login, error) {
-	if os.Geteuid() != 0 {
-		return nil, fault.WithHint(
-			fault.New(fault.Usage, "--%s %d: only root can run a command as another user, and give files to one", flagUID, uid),
-			"to keep CMD from your files: --"+flagIsolate)
-	}
-	l := &login{uid: uint32(uid), gid: uint32(uid), name: strconv.Itoa(uid), home: "/"}
-	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
-		gid, err := strconv.ParseUint(u.Gid, 10, 32)
-		if err != nil {
-			return nil, fmt.Errorf("looking up user %d: %w", uid, err)
-		}
-		l.gid, l.name, l.home = uint32(gid), u.Username, u.HomeDir
-	}
-	return l, nil
-}
-
-// become makes the command run as the user.
-func (l *login) become(cmd *exec.Cmd) {
-	if l == nil {
-		return
-	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: l.uid, Gid: l.gid}}
-}
-
-func (l *login) environ() []string {
-	return []string{"USER=" + l.name, "LOGNAME=" + l.name, envHome + "=" + l.home}
 }
 
 // placeFor returns the place of a delivery for another user, and refuses one that they

@@ -1,0 +1,186 @@
+package supervise
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/isolate"
+)
+
+// Command is what a task runs.
+type Command struct {
+	Args    []string // the program's name first
+	Environ []string
+	Stdin   io.Reader
+	Stdout  io.Writer
+	Stderr  io.Writer
+	// KillAfter is how long it has to end after it was told to.
+	KillAfter time.Duration
+}
+
+// Child is a task's command while it runs.
+type Child struct {
+	cmd       *exec.Cmd
+	box       *isolate.Box // the sandbox that it is in; nil is none
+	killAfter time.Duration
+	ended     chan error
+}
+
+// Unknown is the exit code of a command of which it is not known how it ended, or that ended
+// well but whose output could not be passed on.
+const Unknown = -1
+
+// Start starts the command in the sandbox. Outside of bubblewrap it shares our process
+// group, so that the terminal's job control reaches it as it would without us.
+func (s *Sandbox) Start(c Command) (*Child, error) {
+	var cmd *exec.Cmd
+	start := func() error { return cmd.Start() }
+	if s.box != nil {
+		cmd, start = s.box.Cmd, s.box.Start
+	} else {
+		path, err := lookPath(c.Args[0])
+		if err != nil {
+			return nil, err
+		}
+		cmd = exec.Command(path, c.Args[1:]...)
+		cmd.Args[0] = c.Args[0] // as a shell would call it
+	}
+	cmd.Env = c.Environ
+	cmd.WaitDelay = c.KillAfter // for the copying of output, where it is not a file
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Stdin, c.Stdout, c.Stderr
+	s.user.become(cmd)
+	if err := start(); err != nil {
+		return nil, NotStarted(c.Args[0], err)
+	}
+	child := &Child{cmd: cmd, box: s.box, killAfter: c.KillAfter, ended: make(chan error, 1)}
+	go func() { child.ended <- cmd.Wait() }()
+	return child, nil
+}
+
+// lookPath finds the program. The command's PATH is ours.
+func lookPath(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", NotStarted(name, err)
+	}
+	return path, nil
+}
+
+// StartError is a command that could not be started.
+type StartError struct {
+	// NotFound tells a program that is not there from one that cannot be run.
+	NotFound bool
+	err      error
+}
+
+// NotStarted returns the [StartError] for a command.
+func NotStarted(name string, err error) error {
+	return &StartError{
+		NotFound: errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist),
+		err:      fault.New(fault.Usage, "starting %s: %w", name, err),
+	}
+}
+
+func (e *StartError) Error() string { return e.err.Error() }
+
+// Unwrap returns the error without the distinction.
+func (e *StartError) Unwrap() error { return e.err }
+
+// SealDescriptors keeps every descriptor but the standard three from the task's command: ours,
+// and those that we were started with ourselves.
+func SealDescriptors() error {
+	entries, err := os.ReadDir("/dev/fd")
+	if err != nil {
+		return fmt.Errorf("listing open descriptors: %w", err)
+	}
+	for _, entry := range entries {
+		if fd, err := strconv.Atoi(entry.Name()); err == nil && fd > 2 {
+			unix.CloseOnExec(fd)
+		}
+	}
+	return nil
+}
+
+// Wait hands signals on to the command until that has ended, and returns its exit code, or
+// what a shell would say of the signal that ended it. Once the command was told to end, it
+// has the time of [Command.KillAfter] to do so.
+func (c *Child) Wait(signals <-chan os.Signal) int {
+	var kill <-chan time.Time
+	for {
+		select {
+		case s := <-signals:
+			if fromTerminal(s) {
+				// The command has it already, unless its session is not the terminal's. It may
+				// understand it as something else than an order to end.
+				if c.box != nil {
+					c.signal(s, true)
+				}
+				continue
+			}
+			c.signal(s, false)
+			if kill == nil {
+				timer := time.NewTimer(c.killAfter)
+				defer timer.Stop()
+				kill = timer.C
+			}
+		case <-kill:
+			_ = c.cmd.Process.Kill()
+		case err := <-c.ended:
+			return codeOf(c.cmd.ProcessState, err)
+		}
+	}
+}
+
+// WithoutSandbox reports, after the end, whether bubblewrap ended before there was a sandbox.
+func (c *Child) WithoutSandbox() bool { return c.box != nil && !c.box.Started() }
+
+// signal gives the command a signal, or all of its group. One that has just ended, which
+// Wait is about to say, has no use for it.
+func (c *Child) signal(s os.Signal, group bool) {
+	number, ok := s.(syscall.Signal)
+	switch {
+	case c.box != nil && ok:
+		c.box.Signal(number, group)
+	case c.box == nil:
+		_ = c.cmd.Process.Signal(s)
+	}
+}
+
+// codeOf returns what a shell's $? would be, or [Unknown].
+func codeOf(state *os.ProcessState, err error) int {
+	if state == nil {
+		return Unknown
+	}
+	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return 128 + int(status.Signal())
+	}
+	if code := state.ExitCode(); code != 0 || err == nil {
+		return code
+	}
+	return Unknown
+}
+
+// fromTerminal reports whether the signal is one that the terminal has given to the command
+// too, because it and we are the terminal's foreground group.
+func fromTerminal(s os.Signal) bool {
+	if s != syscall.SIGINT && s != syscall.SIGQUIT {
+		return false
+	}
+	tty, err := os.OpenFile("/dev/tty", os.O_RDONLY|syscall.O_NOCTTY, 0)
+	if err != nil {
+		return false
+	}
+	defer tty.Close()
+	foreground, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP)
+	return err == nil && foreground == unix.Getpgrp()
+}

@@ -1,0 +1,284 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/taskiam/taskiam/internal/credentials"
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/isolate"
+	"github.com/taskiam/taskiam/internal/journal"
+)
+
+// SandboxConfig says where a task's command is to run.
+type SandboxConfig struct {
+	// Isolated puts it into bubblewrap's sandbox; NoNetwork gives that one a loopback of its
+	// own and nothing else. All but UID and Command is for that sandbox.
+	Isolated, NoNetwork bool
+	// UID is the user that it runs as; 0 is this one.
+	UID     int
+	Command []string
+	// ReadOnly and Writable are paths that it sees too, as they were given, and Pass names
+	// variables that it gets.
+	ReadOnly, Writable, Pass []string
+	// Home is the operator's, and Environ their environment, without their identities.
+	Home    string
+	Environ []string
+	// Delivery is where the delivery is going to be; "" if that is not known yet.
+	Delivery string
+	// Closed is what no sandbox may see.
+	Closed []isolate.Closed
+	// Quote writes a word as shells read it, for hints.
+	Quote func(string) string
+}
+
+// Sandbox is where a task's command runs: as this user, as another one, or isolated.
+type Sandbox struct {
+	SandboxConfig
+	user  *User // whom the command runs as; nil is this user
+	bwrap string
+	spec  isolate.Spec
+	// box is bubblewrap's sandbox once there is one; started is closed then.
+	box     *isolate.Box
+	started chan struct{}
+}
+
+// NewSandbox makes sure that the command can be run there: better to know that before an
+// account was made.
+func NewSandbox(c SandboxConfig) (*Sandbox, error) {
+	s := &Sandbox{SandboxConfig: c, started: make(chan struct{})}
+	var err error
+	if c.UID != 0 {
+		if s.user, err = FindUser(c.UID); err != nil {
+			return nil, err
+		}
+	}
+	if !c.Isolated {
+		_, err := lookPath(c.Command[0])
+		return s, err
+	}
+	if s.bwrap, err = isolate.Find(); err != nil {
+		return nil, err
+	}
+	if s.spec, err = s.describe(); err != nil {
+		return nil, err
+	}
+	if err := s.spec.Check(c.Closed); err != nil {
+		return nil, err
+	}
+	return s, s.try()
+}
+
+// try makes the sandbox once, without its delivery.
+func (s *Sandbox) try() error {
+	name := s.Command[0]
+	err := s.spec.Try(s.bwrap, func(cmd *exec.Cmd) {
+		cmd.Env = s.Environment()
+		s.user.become(cmd)
+	})
+	switch {
+	case errors.Is(err, exec.ErrNotFound):
+		return fault.WithHint(NotStarted(name, err), s.whereIs(name)...)
+	case errors.Is(err, os.ErrPermission):
+		return NotStarted(name, err)
+	case err != nil && s.user != nil:
+		return fault.WithHint(err, fmt.Sprintf(
+			"user %d makes the sandbox: they have to be able to get to %s, %s and what --ro and --rw name",
+			s.UID, s.spec.Program, s.spec.WorkTree))
+	}
+	return err
+}
+
+// whereIs says how to have a program in the sandbox that is outside of it.
+func (s *Sandbox) whereIs(name string) []string {
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return nil
+	}
+	if path, err = filepath.EvalSymlinks(path); err != nil {
+		return nil
+	}
+	return []string{"--ro " + s.Quote(path) + "   # and the same for what else it needs"}
+}
+
+// describe returns the sandbox without the delivery of a run.
+func (s *Sandbox) describe() (isolate.Spec, error) {
+	spec := isolate.Spec{Command: s.Command, System: isolate.System(), Home: s.Home}
+	if s.user != nil {
+		spec.Home = s.user.home
+	}
+	if !filepath.IsAbs(spec.Home) || filepath.Clean(spec.Home) == "/" {
+		spec.Home = "/home/taskiam"
+	}
+	spec.Home = filepath.Clean(spec.Home)
+	if s.Delivery != "" {
+		spec.Delivery = RealPath(s.Delivery)
+	}
+	if s.NoNetwork {
+		spec.Network = isolate.None
+	}
+	var err error
+	if spec.Program, err = os.Executable(); err == nil {
+		spec.Program, err = filepath.EvalSymlinks(spec.Program)
+	}
+	if err != nil {
+		return spec, fmt.Errorf("finding this program: %w", err)
+	}
+	tree, err := realPaths("", ".")
+	if err != nil {
+		return spec, fmt.Errorf("finding the work tree: %w", err)
+	}
+	spec.WorkTree = tree[0]
+	if spec.ReadOnly, err = realPaths("ro", s.ReadOnly...); err != nil {
+		return spec, err
+	}
+	spec.Writable, err = realPaths("rw", s.Writable...)
+	return spec, err
+}
+
+// realPaths returns the paths, absolute and without links.
+func realPaths(flag string, paths ...string) ([]string, error) {
+	var out []string
+	for _, path := range paths {
+		real, err := filepath.Abs(path)
+		if err == nil {
+			real, err = filepath.EvalSymlinks(real)
+		}
+		if err != nil {
+			return nil, fault.New(fault.Usage, "--%s: %w", flag, err)
+		}
+		out = append(out, real)
+	}
+	return out, nil
+}
+
+// RealPath returns the path, absolute and without links, as far as it is there.
+func RealPath(path string) string {
+	if absolute, err := filepath.Abs(path); err == nil {
+		path = absolute
+	}
+	if resolved, err := filepath.EvalSymlinks(path); err == nil {
+		return resolved
+	}
+	return filepath.Clean(path)
+}
+
+// Environment returns what the command gets of the operator's environment.
+func (s *Sandbox) Environment() []string {
+	environ := slices.Clone(s.Environ)
+	if s.Isolated {
+		environ = append(isolate.Keep(environ, s.Pass), "HOME="+s.spec.Home)
+	}
+	return append(environ, s.user.environ()...)
+}
+
+// Bare reports whether the command runs as this user and sees all that they do.
+func (s *Sandbox) Bare() bool { return !s.Isolated && s.user == nil }
+
+// Enter makes the sandbox of a run, and what has to listen for it outside. leave ends both.
+func (s *Sandbox) Enter(ctx context.Context, run *journal.Run) (leave func(), err error) {
+	if run.Opened.Socket && s.UID != 0 {
+		if err := os.Chown(SocketPath(run.Opened.DeliveryDir), s.UID, -1); err != nil {
+			return nil, fmt.Errorf("giving the metadata server's socket away: %w", err)
+		}
+	}
+	if !s.Isolated {
+		return func() {}, nil
+	}
+	s.spec.Delivery = RealPath(run.Opened.DeliveryDir)
+	s.spec.Private = []string{credentials.GcloudPath(s.spec.Delivery)}
+	ctx, cancel := context.WithCancel(ctx)
+	if s.NoNetwork {
+		if err := s.forward(ctx, run); err != nil {
+			cancel()
+			return nil, err
+		}
+	}
+	if s.box, err = s.spec.New(s.bwrap); err != nil {
+		cancel()
+		return nil, err
+	}
+	close(s.started)
+	stop := s.handOnWindow()
+	return func() {
+		stop()
+		cancel()
+		// An error means that it is closed.
+		_ = s.box.Close()
+	}, nil
+}
+
+// forward lets the sandbox reach the emulator and the run's metadata server, each at its
+// own address and by a socket in the delivery, and nothing else.
+func (s *Sandbox) forward(ctx context.Context, run *journal.Run) error {
+	o := run.Opened
+	if o.Socket {
+		socket := SocketPath(s.spec.Delivery)
+		s.spec.Forwards = append(s.spec.Forwards, isolate.Forward{Address: o.Metadata, Socket: socket})
+	}
+	if !o.OnEmulator() {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(o.Endpoint)
+	if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fault.New(fault.Usage, "--isolate=nonet reaches an emulator on this machine's loopback, and not %s", o.Endpoint)
+	}
+	path := filepath.Join(s.spec.Delivery, "emulator.sock")
+	l, err := listenUnix(path, s.UID)
+	if err != nil {
+		return err
+	}
+	s.spec.Forwards = append(s.spec.Forwards, isolate.Forward{Address: o.Endpoint, Socket: path})
+	go func() {
+		// What ends it before the sandbox does, the sandbox sees as a server that is gone.
+		_ = isolate.Relay(ctx, l, func(ctx context.Context) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "tcp", o.Endpoint)
+		})
+	}()
+	return nil
+}
+
+// Guard keeps a server on loopback for the command, if that is isolated: other sandboxes
+// share the loopback.
+func (s *Sandbox) Guard(l net.Listener) net.Listener {
+	if !s.Isolated || l == nil {
+		return l
+	}
+	return isolate.OnlyFrom(l, func(process isolate.Process) bool {
+		select {
+		case <-s.started:
+			return s.box.Belongs(process)
+		default:
+			return false
+		}
+	})
+}
+
+// handOnWindow tells the sandbox when the terminal's window has changed, until stop is
+// called: the sandbox is in a session without a terminal.
+func (s *Sandbox) handOnWindow() (stop func()) {
+	changes := make(chan os.Signal, 1)
+	signal.Notify(changes, unix.SIGWINCH)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-changes:
+				s.box.Signal(syscall.SIGWINCH, true)
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() { signal.Stop(changes); close(done) }
+}

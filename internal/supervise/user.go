@@ -1,0 +1,52 @@
+package supervise
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"strconv"
+	"syscall"
+
+	"github.com/taskiam/taskiam/internal/fault"
+)
+
+// User is whom a task's command runs as, if that is not this process's own user.
+type User struct {
+	uid, gid   uint32
+	name, home string
+}
+
+// FindUser returns the user with this number, who need not have an entry anywhere.
+func FindUser(uid int) (*User, error) {
+	if os.Geteuid() != 0 {
+		return nil, fault.WithHint(
+			fault.New(fault.Usage, "--uid %d: only root can run a command as another user, and give files to one", uid),
+			"to keep CMD from your files: --isolate")
+	}
+	u := &User{uid: uint32(uid), gid: uint32(uid), name: strconv.Itoa(uid), home: "/"}
+	if known, err := user.LookupId(strconv.Itoa(uid)); err == nil {
+		gid, err := strconv.ParseUint(known.Gid, 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("looking up user %d: %w", uid, err)
+		}
+		u.gid, u.name, u.home = uint32(gid), known.Username, known.HomeDir
+	}
+	return u, nil
+}
+
+// become makes the command run as the user; nil leaves it to this process's own.
+func (u *User) become(cmd *exec.Cmd) {
+	if u == nil {
+		return
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: u.uid, Gid: u.gid}}
+}
+
+// environ returns the variables that say who the user is.
+func (u *User) environ() []string {
+	if u == nil {
+		return nil
+	}
+	return []string{"USER=" + u.name, "LOGNAME=" + u.name, "HOME=" + u.home}
+}
