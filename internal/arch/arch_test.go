@@ -49,8 +49,8 @@ var allowed = map[string][]string{
 	"internal/review":   {"internal/grants", "internal/policy", "internal/resource"},
 	"internal/secret":   {},
 	"internal/supervise": {
-		"internal/credentials", "internal/fault", "internal/grants", "internal/journal", "internal/metadata",
-		"internal/wait",
+		"internal/credentials", "internal/fault", "internal/grants", "internal/isolate", "internal/journal",
+		"internal/metadata", "internal/wait",
 	},
 	"internal/tools/bench": {
 		"emulator", "internal/credentials", "internal/fault", "internal/gcp", "internal/grants",

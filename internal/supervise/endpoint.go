@@ -89,7 +89,8 @@ func (e Endpoint) file() (*os.File, error) {
 	}
 	l, ok := e.Inherit.(interface{ File() (*os.File, error) })
 	if !ok {
-		return nil, fault.New(fault.Other, "listening for the metadata server: %T has no descriptor to hand over", e.Inherit)
+		return nil, fault.New(fault.Other, "listening for the metadata server: %T has no descriptor to hand over",
+			e.Inherit)
 	}
 	return l.File()
 }

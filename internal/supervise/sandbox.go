@@ -231,7 +231,8 @@ func (s *Sandbox) forward(ctx context.Context, run *journal.Run) error {
 	}
 	host, _, err := net.SplitHostPort(o.Endpoint)
 	if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return fault.New(fault.Usage, "--isolate=nonet reaches an emulator on this machine's loopback, and not %s", o.Endpoint)
+		return fault.New(fault.Usage, "--isolate=nonet reaches an emulator on this machine's loopback, and not %s",
+			o.Endpoint)
 	}
 	path := filepath.Join(s.spec.Delivery, "emulator.sock")
 	l, err := listenUnix(path, s.UID)

@@ -39,7 +39,8 @@ var (
 // Tokens makes the tokens of a run's account.
 type Tokens interface {
 	AccessToken(ctx context.Context, account string, lifetime time.Duration) (grants.Token, error)
-	ScopedAccessToken(ctx context.Context, account string, lifetime time.Duration, scopes []string) (grants.Token, error)
+	ScopedAccessToken(ctx context.Context, account string, lifetime time.Duration, scopes []string,
+	) (grants.Token, error)
 	IDToken(ctx context.Context, account, audience string) (grants.Token, error)
 	// Account tells whether the account is still there: a [fault.NotFound] if it is not.
 	Account(ctx context.Context, project, id string) (grants.Account, error)
@@ -295,7 +296,8 @@ func (k *TokenKeeper) logEvent(ev metadata.Event) {
 	var b strings.Builder
 	switch {
 	case ev.Err != nil:
-		fmt.Fprintf(&b, "refused %s %q from %s with %d: %v", strconv.Quote(ev.Method), ev.Path, ev.Remote, ev.Code, ev.Err)
+		fmt.Fprintf(&b, "refused %s %q from %s with %d: %v", strconv.Quote(ev.Method), ev.Path, ev.Remote, ev.Code,
+			ev.Err)
 	case ev.Audience != "":
 		fmt.Fprintf(&b, "identity token for %q to %s", ev.Audience, ev.Remote)
 	default:
