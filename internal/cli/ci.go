@@ -429,14 +429,12 @@ func (e *Env) downCI(ctx context.Context, run *journal.Run, wait time.Duration, 
 	e.interrupts.leaving(exitIncomplete, "the teardown goes on", "taskiam down "+string(run.ID()))
 	ctx, cancel := detached(ctx, wait+downWithin)
 	defer cancel()
-	receipt, err := engine.Down(ctx, run.ID(), wait)
+	teardown, err := engine.Down(ctx, run.ID(), wait)
 	switch {
-	case receipt == nil || err != nil && len(receipt.Left) == 0:
-		return errors.Join(e.tell("%s: not taken down", name), err)
-	case loggedOut(err):
+	case teardown != nil && loggedOut(err):
 		return errors.Join(e.tell("%s", e.localOnly(run)), err)
 	default:
-		return errors.Join(e.tell("%s", e.tornDown(run, receipt, err).Outcome()), err)
+		return errors.Join(e.tell("%s", view.NewTeardown(run, teardown, err).Outcome()), err)
 	}
 }
 
@@ -480,16 +478,16 @@ func (e *Env) downElsewhere(ctx context.Context, run grants.RunID, o downOptions
 	e.interrupts.leaving(exitIncomplete, "the teardown goes on", again)
 	ctx, cancel := detached(ctx, downWithin)
 	defer cancel()
-	receipt, err := engine.DownAccount(ctx, project, account, o.resources)
+	teardown, err := engine.DownAccount(ctx, project, account, o.resources)
 	switch {
 	case fault.Is(err, fault.NotFound):
 		return e.tell("run %s: there is no account %s any more, and nothing that was looked at names it", run, account)
-	case receipt == nil:
+	case teardown == nil:
 		return errors.Join(e.tell("run %s: not taken down", run), fault.WithHint(&exitError{exitIncomplete, err}, again))
-	case receipt.Run != run:
-		return errors.Join(err, e.tell("run %s: the account %s is of run %s; that one is taken down", run, account, receipt.Run))
+	case teardown.Run.ID() != run:
+		return errors.Join(err, e.tell("run %s: the account %s is of run %s; that one is taken down", run, account, teardown.Run.ID()))
 	default:
-		return errors.Join(e.tell("%s", e.tornDown(nil, receipt, err).Outcome()), err)
+		return errors.Join(e.tell("%s", view.NewTeardown(nil, teardown, err).Outcome()), err)
 	}
 }
 

@@ -205,12 +205,12 @@ func (d *demo) play(ctx context.Context) error {
 		return err
 	}
 	if err := d.chapter("down", func(c *chapter) error {
-		receipt, err := engine.Down(ctx, result.Plan.Run, downWait)
+		down, err := engine.Down(ctx, result.Plan.Run, downWait)
 		if err != nil {
 			return err
 		}
-		c.Told = fmt.Sprintf("%d steps: disabled, unbound, deleted", len(receipt.Steps))
-		c.add("taskiam looks again at all that it touched", "clean", "clean", "nothing is left", receipt.Elapsed)
+		c.Told = fmt.Sprintf("%d steps: disabled, unbound, deleted", len(down.Run.Steps))
+		c.add("taskiam looks again at all that it touched", "clean", "clean", "nothing is left", down.Run.DownTook())
 		return nil
 	}); err != nil {
 		return err

@@ -133,11 +133,11 @@ func runDownAccount(ctx context.Context, e *Env, o downOptions) error {
 	e.interrupts.leaving(exitIncomplete, "the teardown goes on", "taskiam down --account "+o.account+" --project "+o.project)
 	ctx, cancel := detached(ctx, downWithin)
 	defer cancel()
-	receipt, err := engine.DownAccount(ctx, o.project, o.account, o.resources)
-	if receipt == nil {
+	teardown, err := engine.DownAccount(ctx, o.project, o.account, o.resources)
+	if teardown == nil {
 		return err
 	}
-	return errors.Join(err, e.print(view.NewReceipts(e.tornDown(nil, receipt, err)), o.json))
+	return errors.Join(err, e.print(view.NewReceipts(view.NewTeardown(nil, teardown, err)), o.json))
 }
 
 // down takes one run down. It does not stop at the first signal: a teardown that is
@@ -148,11 +148,11 @@ func (e *Env) down(ctx context.Context, run *journal.Run, wait time.Duration, p 
 	}
 	engine, err := e.engine(ctx, cloudOptions{reason: run.Opened.Reason, progress: p})
 	if err != nil {
-		return view.NotTakenDown(run, err), err
+		return view.NewTeardown(run, nil, err), err
 	}
 	e.interrupts.leaving(exitIncomplete, "the teardown goes on", "taskiam down "+string(run.ID()))
 	ctx, cancel := detached(ctx, wait+downWithin)
 	defer cancel()
-	receipt, err := engine.Down(ctx, run.ID(), wait)
-	return e.tornDown(run, receipt, err), err
+	teardown, err := engine.Down(ctx, run.ID(), wait)
+	return view.NewTeardown(run, teardown, err), err
 }

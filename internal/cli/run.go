@@ -293,17 +293,17 @@ func (e *Env) runChild(ctx context.Context, run *journal.Run, sandbox *supervise
 func (e *Env) downAfter(ctx context.Context, engine *lifecycle.Engine, run *journal.Run, quiet bool) error {
 	ctx, cancel := detached(ctx, downWithin)
 	defer cancel()
-	receipt, err := engine.Down(ctx, run.ID(), downWait)
+	down, err := engine.Down(ctx, run.ID(), downWait)
 	if err != nil {
-		if receipt != nil {
-			for _, what := range receipt.Left {
+		if down != nil {
+			for _, what := range down.Run.Left() {
 				e.say("left: %s", what)
 			}
 		}
 		return fault.WithHint(err, "taskiam down "+string(run.ID()))
 	}
 	if !quiet {
-		e.say("run %s is down after %s; checked: nothing is left", run.ID(), view.Span(receipt.Elapsed))
+		e.say("%s", view.NewTeardown(run, down, nil).Outcome())
 	}
 	return nil
 }

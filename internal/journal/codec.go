@@ -192,7 +192,7 @@ func extend(run *Run, e entry) (*Run, error) {
 	case run == nil && !ok:
 		return nil, fmt.Errorf("a journal begins with %q, not with %q", Opened{}.kind(), e.record.kind())
 	case run == nil:
-		return newRun(opened, e.at), nil
+		return NewRun(opened, e.at), nil
 	}
 	if err := run.accepts(e.record); err != nil {
 		return nil, err

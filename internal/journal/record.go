@@ -286,9 +286,10 @@ type Removed struct {
 	Path string `json:"path"`
 }
 
-// Failed is a step that did not come off, in words.
+// Failed is a step that failed, in words. On names what it was about; empty where Step does.
 type Failed struct {
 	Step    string `json:"step"`
+	On      string `json:"on,omitempty"`
 	Message string `json:"message"`
 }
 

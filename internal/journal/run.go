@@ -145,10 +145,10 @@ type Renewal struct {
 	Effect  Effect
 }
 
-// Failure is a step that did not come off.
+// Failure is a step that failed. On is empty where Step names the thing.
 type Failure struct {
-	At            time.Time
-	Step, Message string
+	At                time.Time
+	Step, On, Message string
 }
 
 // Step is one step of a teardown.
@@ -263,8 +263,49 @@ func (r *Run) Resources() []string {
 	return slices.Compact(out)
 }
 
-func newRun(o Opened, at time.Time) *Run {
+// Left names, each once, what the last teardown could not take away. It is empty for a run that is down,
+// and for one that no teardown has come to the end of.
+func (r *Run) Left() []string {
+	var out []string
+	if r.Receipt == nil {
+		return out
+	}
+	for _, c := range r.Receipt.Checks {
+		if !c.OK && !slices.Contains(out, c.Found) {
+			out = append(out, c.Found)
+		}
+	}
+	return out
+}
+
+// DownTook is how long the last teardown took; 0 if none has come to its end.
+func (r *Run) DownTook() time.Duration {
+	if r.Receipt == nil {
+		return 0
+	}
+	return r.Receipt.At.Sub(r.Down)
+}
+
+// NewRun returns a run of which only the opening is known.
+func NewRun(o Opened, at time.Time) *Run {
 	return &Run{Opened: o, At: at, Last: at, Grants: make([]GrantState, len(o.Grants))}
+}
+
+// Add folds records in, as if a journal had them: for what is done where there is no journal, or where it
+// cannot be written.
+func (r *Run) Add(at time.Time, records ...Record) error {
+	at = stamp(at)
+	for _, rec := range records {
+		if err := r.accepts(rec); err != nil {
+			return err
+		}
+		_, e, err := encode(at, rec) // as it would be read back: no secret in it
+		if err != nil {
+			return err
+		}
+		r.add(e)
+	}
+	return nil
 }
 
 // accepts returns an error for a record that cannot follow what is already there.
@@ -389,9 +430,9 @@ func (r *Run) add(e entry) {
 	case DownBegan:
 		r.Down, r.Receipt = e.at, nil
 	case Failed:
-		r.Failures = append(r.Failures, Failure{At: e.at, Step: rec.Step, Message: rec.Message})
+		r.Failures = append(r.Failures, Failure{At: e.at, Step: rec.Step, On: rec.On, Message: rec.Message})
 		if !r.Down.IsZero() {
-			r.Steps = append(r.Steps, Step{At: e.at, What: rec.Step, Failure: rec.Message})
+			r.Steps = append(r.Steps, Step{At: e.at, What: rec.Step, On: rec.On, Failure: rec.Message})
 		}
 	case Closed:
 		r.Receipt = &Receipt{At: e.at, Checks: rec.Checks}

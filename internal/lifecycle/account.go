@@ -19,7 +19,7 @@ const accountWait = 30 * time.Second
 // wherever the operator may search; if that cannot have been everything, the account
 // stays, disabled, and the error is [fault.Incomplete]. An account that does not carry
 // exactly the mark of its email is not touched.
-func (e *Engine) DownAccount(ctx context.Context, project, email string, more []resource.Name) (*Receipt, error) {
+func (e *Engine) DownAccount(ctx context.Context, project, email string, more []resource.Name) (*Teardown, error) {
 	if _, err := projectName(project); err != nil {
 		return nil, err
 	}
@@ -52,15 +52,15 @@ func (e *Engine) DownAccount(ctx context.Context, project, email string, more []
 	if err != nil {
 		return nil, err
 	}
-	receipt, err := e.descent(s.marked(account, mark, known), nil).descend(ctx)
+	teardown, err := e.descent(s.marked(account, mark, known), nil).descend(ctx)
 	if err == nil && known.damaged {
 		e.report("the journal "+e.Journals.JournalPath(run)+" cannot be read, and nothing needs it any more: remove it", "", Known, nil)
 	}
-	return receipt, err
+	return teardown, err
 }
 
 // downGraves takes away what a deleted account left in policies.
-func (e *Engine) downGraves(ctx context.Context, project, email string, more []resource.Name) (*Receipt, error) {
+func (e *Engine) downGraves(ctx context.Context, project, email string, more []resource.Name) (*Teardown, error) {
 	s, err := e.newSearcher(ctx, project, more)
 	if err != nil {
 		return nil, err

@@ -158,15 +158,15 @@ func TestTheServerIsRecordedBeforeItBeginsAndStoppedFirst(t *testing.T) {
 	// One that cannot be stopped is named, and everything else goes nevertheless.
 	p.stop = errors.New("it does not end")
 	receipt, err := e.Down(t.Context(), plan.Run, 0)
-	if !fault.Is(err, fault.Incomplete) || !slices.Equal(receipt.Left, []string{"the process 42"}) {
-		t.Errorf("down: %v, left %q", err, receipt.Left)
+	if !fault.Is(err, fault.Incomplete) || !slices.Equal(receipt.Run.Left(), []string{"the process 42"}) {
+		t.Errorf("down: %v, left %q", err, receipt.Run.Left())
 	}
 	p.stop = nil
 	receipt, err = e.Down(t.Context(), plan.Run, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if first := receipt.Steps[0]; first.Name != "stop process" || first.On != "42" || len(p.running) != 0 {
+	if first := receipt.Run.Steps[0]; first.What != "stop process" || first.On != "42" || len(p.running) != 0 {
 		t.Errorf("the first step was %+v, and at work is %v", first, p.running)
 	}
 	w.asBefore()

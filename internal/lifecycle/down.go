@@ -19,36 +19,22 @@ import (
 // goneWithin bounds the wait for reads to show that something is gone.
 const goneWithin = time.Minute
 
-// Receipt is what a teardown did and found.
-type Receipt struct {
-	Run   grants.RunID
-	Task  string
-	Email string
+// Teardown is what came of one attempt to take a run down.
+type Teardown struct {
+	// Run is the run at the end: as its journal has it, or would have it where there is none or it could
+	// not be written.
+	Run *journal.Run
 	// Already says that the run was down before and nothing was done.
 	Already bool
-	Steps   []Step
-	// Left names what could not be taken away. Empty means: checked, nothing is left.
-	Left []string
-	// Dropped is what of others' deleted members the writes left out.
-	Dropped []Drop
 	// Looked says, in words, where bindings were looked for beside the journal.
-	Looked  []string
-	Elapsed time.Duration
-}
-
-// Step is one step of a teardown.
-type Step struct {
-	Name string
-	On   string
-	Err  string // "" if it was done
-	Took time.Duration
+	Looked []string
 }
 
 // Down ends a run: its account is disabled, its bindings and keys removed, the
 // account deleted, and all of that checked. It works from the journal alone. If
 // another process is at work on the run, it waits for it as long as wait says. With
-// [fault.Incomplete] the receipt names what is left.
-func (e *Engine) Down(ctx context.Context, run grants.RunID, wait time.Duration) (*Receipt, error) {
+// [fault.Incomplete] the run names what is left. Where nothing could be begun there is no Teardown.
+func (e *Engine) Down(ctx context.Context, run grants.RunID, wait time.Duration) (*Teardown, error) {
 	e.prune()
 	j, err := e.Journals.Open(ctx, run, wait)
 	if err != nil {
@@ -58,36 +44,35 @@ func (e *Engine) Down(ctx context.Context, run grants.RunID, wait time.Duration)
 	return e.takeDown(ctx, j)
 }
 
-func (e *Engine) takeDown(ctx context.Context, j *journal.Journal) (*Receipt, error) {
+func (e *Engine) takeDown(ctx context.Context, j *journal.Journal) (*Teardown, error) {
 	run := j.Run()
-	d := e.descent(targetOf(run), j)
 	if run.State() == journal.Ended {
-		d.receipt.Already = true
-		return d.receipt, nil
+		return &Teardown{Run: run, Already: true}, nil
 	}
 	if err := e.refuse(run.Opened); err != nil {
-		return d.receipt, err
+		return nil, err
 	}
-	return d.descend(ctx)
+	return e.descent(targetOf(run), j).descend(ctx)
 }
 
 // descent is one teardown at work.
 type descent struct {
 	*Engine
 	target  target
-	journal *journal.Journal // nil where there is none; then nothing is recorded
-	begun   time.Time
+	journal *journal.Journal // nil where there is none; then records are only folded into run
 
 	account  grants.Account // as far as it is known
 	state    presence
 	disabled chan struct{} // closed once the account is disabled, or cannot be
 	off      bool          // whether it is, once disabled is closed
 
-	mu      sync.Mutex // guards what follows
-	receipt *Receipt
-	checks  []journal.Check
-	errs    []error
-	hints   []string
+	mu     sync.Mutex // guards what follows
+	run    *journal.Run
+	looked []string
+	left   []string
+	checks []journal.Check
+	errs   []error
+	hints  []string
 	// unrecorded is why the journal could not be written. That stops no teardown: what
 	// it takes away was announced when it was made.
 	unrecorded error
@@ -95,36 +80,44 @@ type descent struct {
 
 // descent returns the teardown of t, not begun yet.
 func (e *Engine) descent(t target, j *journal.Journal) *descent {
-	return &descent{
-		Engine: e, target: t, journal: j, begun: e.Now(), disabled: make(chan struct{}),
-		receipt: &Receipt{Run: t.run, Task: t.task, Email: t.email},
+	d := &descent{Engine: e, target: t, journal: j, disabled: make(chan struct{})}
+	if j != nil {
+		d.run = j.Run()
+		return d
 	}
+	cloud, endpoint := e.Cloud.Cloud()
+	d.run = journal.NewRun(journal.Opened{
+		Run: t.run, Task: t.task, Project: t.project, Email: t.email, Cloud: cloud, Endpoint: endpoint,
+		Expires: t.mark.Expires, Began: t.mark.Began, Job: t.mark.Job,
+	}, t.run.Started())
+	d.run.Account.UniqueID = t.uid
+	return d
 }
 
 // descend carries the teardown out.
-func (d *descent) descend(ctx context.Context) (*Receipt, error) {
+func (d *descent) descend(ctx context.Context) (*Teardown, error) {
 	if d.begin(ctx) {
 		d.finish(ctx)
 	}
 	return d.end()
 }
 
-// end closes the journal's account of the teardown and returns the receipt.
-func (d *descent) end() (*Receipt, error) {
+// end closes the journal's account of the teardown and returns what came of it.
+func (d *descent) end() (*Teardown, error) {
 	<-d.disabled
-	d.receipt.Elapsed = d.Now().Sub(d.begun)
 	// What is left keeps the run open, whatever was or was not checked.
-	for _, what := range d.receipt.Left {
+	for _, what := range d.left {
 		d.checks = append(d.checks, journal.Check{What: "nothing is left", Found: what})
 	}
 	d.record(journal.Closed{Checks: d.checks})
-	if len(d.receipt.Left) > 0 {
-		return d.receipt, d.incomplete()
+	t := &Teardown{Run: d.run, Looked: d.looked}
+	if len(d.left) > 0 {
+		return t, d.incomplete()
 	}
 	if d.unrecorded != nil {
-		return d.receipt, fmt.Errorf("run %s is down, but its journal does not say so: %w", d.target.run, d.unrecorded)
+		return t, fmt.Errorf("run %s is down, but its journal does not say so: %w", d.target.run, d.unrecorded)
 	}
-	return d.receipt, nil
+	return t, nil
 }
 
 // refuse returns why a journal cannot be followed at all. It is only a file: it
@@ -142,41 +135,39 @@ func (e *Engine) refuse(o journal.Opened) error {
 // try carries out one step and takes down its outcome; everything is tried, even
 // when one thing fails.
 func (d *descent) try(name, on string, f func() error) bool {
-	begun := d.Now()
 	err := d.step(name, on, f)
-	step := Step{Name: name, On: on, Took: d.Now().Sub(begun)}
-	if err != nil {
-		step.Err = err.Error()
-		d.record(journal.Failed{Step: name + " " + on, Message: err.Error()})
+	if err == nil {
+		return true
 	}
+	d.record(journal.Failed{Step: name, On: on, Message: err.Error()})
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err != nil {
-		d.errs = append(d.errs, err)
-	}
-	d.receipt.Steps = append(d.receipt.Steps, step)
-	return err == nil
+	d.errs = append(d.errs, err)
+	return false
 }
 
-// record takes down what was done, where there is a journal.
+// record notes what was done, in the journal too where there is one.
 func (d *descent) record(records ...journal.Record) {
-	if d.journal == nil {
-		return
+	d.mu.Lock()
+	err := d.run.Add(d.Now(), records...)
+	d.mu.Unlock()
+	if d.journal != nil {
+		err = errors.Join(err, d.journal.Append(records...))
 	}
-	if err := d.journal.Append(records...); err != nil {
+	if err != nil {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.unrecorded = err
 	}
 }
 
-// left records that something is still there.
-func (d *descent) left(format string, args ...any) {
+// remains records that something is still there.
+func (d *descent) remains(format string, args ...any) {
 	what := fmt.Sprintf(format, args...)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !slices.Contains(d.receipt.Left, what) {
-		d.receipt.Left = append(d.receipt.Left, what)
+	if !slices.Contains(d.left, what) {
+		d.left = append(d.left, what)
 	}
 }
 
@@ -186,7 +177,7 @@ func (d *descent) incomplete() error {
 		again = "taskiam down --account " + d.target.email + " --project " + d.target.project
 	}
 	return errors.Join(append([]error{fault.WithHint(
-		fault.New(fault.Incomplete, "run %s is not all gone: %d left", d.target.run, len(d.receipt.Left)),
+		fault.New(fault.Incomplete, "run %s is not all gone: %d left", d.target.run, len(d.left)),
 		append([]string{again}, d.hints...)...)}, d.errs...)...)
 }
 
@@ -205,7 +196,7 @@ func (d *descent) begin(ctx context.Context) bool {
 			d.record(journal.ProcessStopped{PID: p.PID, Start: p.Start})
 			return nil
 		}) {
-			d.left("the process %s", pid)
+			d.remains("the process %s", pid)
 		}
 	}
 	if t.dir != "" && !d.try("remove delivery", t.dir, func() error {
@@ -215,7 +206,7 @@ func (d *descent) begin(ctx context.Context) bool {
 		d.record(journal.Removed{Path: t.dir})
 		return nil
 	}) {
-		d.left("the delivery in %s", t.dir)
+		d.remains("the delivery in %s", t.dir)
 	}
 
 	d.account, d.state = d.lookUp(ctx)
@@ -228,7 +219,7 @@ func (d *descent) begin(ctx context.Context) bool {
 		}()
 	}
 	if d.state == foreign {
-		d.left("the account %s, which is not this run's and was not touched", t.email)
+		d.remains("the account %s, which is not this run's and was not touched", t.email)
 		return false
 	}
 	return true
@@ -254,7 +245,7 @@ func (d *descent) finish(ctx context.Context) {
 			clean = d.unbind(ctx, name)
 		default:
 			// Without it, nobody could tell any more whose the others are.
-			d.left("bindings of %s on %s, until those above are gone", d.target.email, name)
+			d.remains("bindings of %s on %s, until those above are gone", d.target.email, name)
 		}
 	}
 
@@ -266,7 +257,7 @@ func (d *descent) finish(ctx context.Context) {
 		d.leftOfAccount(deleted, clean, missing, kept)
 	} else if missing != nil {
 		// A deleted account stays in policies, those that were not seen among them.
-		d.left("perhaps bindings of %s, which is deleted, in places that could not be searched", d.target.email)
+		d.remains("perhaps bindings of %s, which is deleted, in places that could not be searched", d.target.email)
 	}
 	if clean && missing == nil {
 		d.check(ctx, names, deleted)
@@ -287,17 +278,17 @@ func (d *descent) leftOfAccount(deleted, clean bool, missing error, keys []strin
 	}
 	switch {
 	case !clean:
-		d.left("the account %s, %s, until the bindings above are gone", email, state)
+		d.remains("the account %s, %s, until the bindings above are gone", email, state)
 	case missing != nil:
-		d.left("the account %s, %s, because not every place that may bind it could be searched", email, state)
+		d.remains("the account %s, %s, because not every place that may bind it could be searched", email, state)
 	default:
-		d.left("the account %s, %s", email, state)
+		d.remains("the account %s, %s", email, state)
 	}
 	if missing != nil {
-		d.left("perhaps bindings of %s in places that could not be searched", email)
+		d.remains("perhaps bindings of %s in places that could not be searched", email)
 	}
 	for _, id := range keys {
-		d.left("key %s of %s", id, email)
+		d.remains("key %s of %s", id, email)
 	}
 }
 
@@ -342,7 +333,7 @@ func (d *descent) lookUp(ctx context.Context) (grants.Account, presence) {
 		return nil
 	})
 	if state == unknown {
-		d.left("perhaps the account %s, which could not be looked at", t.email)
+		d.remains("perhaps the account %s, which could not be looked at", t.email)
 	}
 	return found, state
 }
@@ -405,7 +396,7 @@ func (d *descent) resources(ctx context.Context) (names []resource.Name, readabl
 		d.try("find bindings", d.target.email, func() error {
 			found := d.target.find(ctx)
 			all = append(all, found.resources...)
-			d.receipt.Looked, missing = found.looked, found.missing
+			d.looked, missing = found.looked, found.missing
 			d.hints = append(d.hints, found.hints...)
 			return missing
 		})
@@ -416,7 +407,7 @@ func (d *descent) resources(ctx context.Context) (names []resource.Name, readabl
 		name, err := resource.ParseFull(full)
 		if err != nil {
 			d.try("unbind", full, func() error { return err })
-			d.left("perhaps bindings of %s on %s, which could not be read", d.target.email, full)
+			d.remains("perhaps bindings of %s on %s, which could not be read", d.target.email, full)
 			readable = false
 			continue
 		}
@@ -442,11 +433,13 @@ func (d *descent) unbindAll(ctx context.Context, names []resource.Name) func() b
 
 func (d *descent) unbind(ctx context.Context, name resource.Name) bool {
 	on := name.String()
-	seen := false // the account, when the policy was last read
+	seen := false                // the account, when the policy was last read
+	var removed []policy.Binding // what the write was to take away
 	ok := d.try("unbind", on, func() error {
 		err := d.edit(ctx, policyEdit{
 			doing: "unbind", name: name, ready: d.disabled,
 			change: func(doc policy.Document) bool {
+				removed = d.target.in(doc, d.account.UniqueID)
 				seen = d.target.removeFrom(doc, d.account.UniqueID)
 				return seen
 			},
@@ -455,22 +448,29 @@ func (d *descent) unbind(ctx context.Context, name resource.Name) bool {
 		if err != nil && !fault.Is(err, fault.NotFound) { // a resource that is gone binds nobody
 			return err
 		}
-		d.record(d.unbound(name.Full())...)
+		d.record(d.unbound(name.Full(), removed)...)
 		return nil
 	})
 	switch {
 	case ok:
 	case seen:
-		d.left("bindings of %s on %s", d.target.email, on)
+		d.remains("bindings of %s on %s", d.target.email, on)
 	default:
-		d.left("perhaps bindings of %s on %s, which could not be read", d.target.email, on)
+		d.remains("perhaps bindings of %s on %s, which could not be read", d.target.email, on)
 	}
 	return ok
 }
 
-// unbound returns the records that say that the run's bindings on a resource are gone.
-func (d *descent) unbound(full string) []journal.Record {
+// unbound returns the records that say that the run's bindings on a resource are gone: those that the
+// journal knows, or without one those that were removed.
+func (d *descent) unbound(full string, removed []policy.Binding) []journal.Record {
 	var out []journal.Record
+	if d.journal == nil {
+		for _, b := range removed {
+			out = append(out, journal.Unbound{Resource: full, Binding: journal.BindingOf(b)})
+		}
+		return out
+	}
 	for _, b := range d.target.bindings {
 		if b.Resource == full {
 			out = append(out, journal.Unbound{Resource: full, Binding: b.Binding})
@@ -587,7 +587,7 @@ func (d *descent) verify(ctx context.Context, name, on string, look func() (left
 		}, fault.Incomplete)
 	})
 	if !ok {
-		d.left("%s", left)
+		d.remains("%s", left)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

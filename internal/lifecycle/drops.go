@@ -8,14 +8,6 @@ import (
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
-// Drop is the entry of a deleted member of somebody else's that a write left out, since
-// the service answers it and refuses to have it back.
-type Drop struct {
-	// Resource is a full resource name.
-	Resource string
-	Binding  policy.Binding
-}
-
 // dropRecords says that the next write leaves entries out, or, with done, that it did.
 func dropRecords(name resource.Name, drops []policy.Binding, done bool) []journal.Record {
 	out := make([]journal.Record, len(drops))
@@ -52,14 +44,6 @@ func (t *try) drop(drops []policy.Binding, done bool) error {
 func (d *descent) dropped(name resource.Name) func([]policy.Binding, bool) error {
 	return func(drops []policy.Binding, done bool) error {
 		d.record(dropRecords(name, drops, done)...)
-		if !done {
-			return nil
-		}
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		for _, b := range drops {
-			d.receipt.Dropped = append(d.receipt.Dropped, Drop{name.Full(), b})
-		}
 		return nil
 	}
 }

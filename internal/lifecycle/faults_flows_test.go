@@ -228,8 +228,8 @@ func (m *machine) sweep() error {
 	for _, p := range result.Projects {
 		said.blind = p.Err != nil && strings.Contains(p.Err.Error(), p.Project)
 		for _, r := range p.Runs {
-			if r.Receipt != nil {
-				said.left = append(said.left, r.Receipt.Left...)
+			if r.Down != nil {
+				said.left = append(said.left, r.Down.Run.Left()...)
 			}
 		}
 	}
@@ -262,11 +262,11 @@ func (e *saidError) Error() string {
 }
 
 // withLeft adds to an error what the receipt says is left.
-func withLeft(err error, receipt *lifecycle.Receipt) error {
-	if err == nil || receipt == nil {
+func withLeft(err error, down *lifecycle.Teardown) error {
+	if err == nil || down == nil {
 		return err
 	}
-	return &saidError{error: err, left: receipt.Left}
+	return &saidError{error: err, left: down.Run.Left()}
 }
 
 func saysBlind(err error) bool {

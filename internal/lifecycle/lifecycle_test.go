@@ -76,7 +76,7 @@ func TestUpThenDownLeavesNothing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if receipt.Already || len(receipt.Left) != 0 || len(receipt.Steps) == 0 {
+			if receipt.Already || len(receipt.Run.Left()) != 0 || len(receipt.Run.Steps) == 0 {
 				t.Errorf("the receipt is %+v", receipt)
 			}
 			w.asBefore()
@@ -137,8 +137,8 @@ func TestAccountOutlastsItsBindings(t *testing.T) {
 	if !fault.Is(err, fault.Incomplete) {
 		t.Fatalf("down: %v", err)
 	}
-	if !slices.ContainsFunc(receipt.Left, func(s string) bool { return strings.Contains(s, "api-key") }) {
-		t.Errorf("left is %q", receipt.Left)
+	if !slices.ContainsFunc(receipt.Run.Left(), func(s string) bool { return strings.Contains(s, "api-key") }) {
+		t.Errorf("left is %q", receipt.Run.Left())
 	}
 	if account, err := e.Cloud.Account(t.Context(), "acme-agents", plan.Email); err != nil || !account.Disabled {
 		t.Errorf("the account is %+v, %v", account, err)

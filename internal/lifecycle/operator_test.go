@@ -187,7 +187,7 @@ func (w *world) tryRun(e *lifecycle.Engine, source string, want []journal.Readin
 		short = "not as ready (-want +got):\n" + d
 	}
 	receipt, err := e.Down(ctx, plan.Run, 0)
-	if err != nil || len(receipt.Left) > 0 {
+	if err != nil || len(receipt.Run.Left()) > 0 {
 		return fmt.Sprintf("%sdown: %v", short, err)
 	}
 	if d := cmp.Diff(string(w.before), string(w.snapshot())); d != "" {

@@ -65,9 +65,9 @@ type SweptRun struct {
 	State   SweptState
 	// Bound has the resources that bind the account, in a dry run.
 	Bound []string
-	// Receipt is that of the teardown, if there was one.
-	Receipt *Receipt
-	Err     error
+	// Down is what came of the teardown; nil if there was none.
+	Down *Teardown
+	Err  error
 }
 
 // SweptKind is what is known of a run.
@@ -338,7 +338,7 @@ func (s *sweeper) end(ctx context.Context, o *orphan) {
 	if o.on {
 		d.finish(ctx)
 	}
-	o.Receipt, o.Err = d.end()
+	o.Down, o.Err = d.end()
 	if o.journal != nil {
 		o.Err = errors.Join(o.Err, o.journal.Close())
 	}
@@ -402,7 +402,7 @@ func (s *sweeper) bury(ctx context.Context) {
 			s.add(r)
 			continue
 		}
-		r.Receipt, r.Err = s.descent(t, nil).descend(ctx)
+		r.Down, r.Err = s.descent(t, nil).descend(ctx)
 		r.State = SweptGone
 		if r.Err != nil {
 			r.State = SweptLeft

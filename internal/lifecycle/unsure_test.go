@@ -47,7 +47,7 @@ func TestDeletedAccountMayBeNamedElsewhere(t *testing.T) {
 		_, plan := w.up(byKey)
 		w.remove(plan.Email)
 		receipt, err := w.elsewhere().engine().DownAccount(t.Context(), hosting, plan.Email, nil)
-		if !fault.Is(err, fault.Incomplete) || receipt == nil || !strings.Contains(strings.Join(receipt.Left, "\n"), "perhaps bindings of "+plan.Email+", which is deleted") {
+		if !fault.Is(err, fault.Incomplete) || receipt == nil || !strings.Contains(strings.Join(receipt.Run.Left(), "\n"), "perhaps bindings of "+plan.Email+", which is deleted") {
 			t.Errorf("down: %v, left %+v", err, receipt)
 		}
 	})

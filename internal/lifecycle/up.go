@@ -190,14 +190,16 @@ func intended(plan grants.Plan) []journal.Edit {
 func (e *Engine) undo(ctx context.Context, j *journal.Journal, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoWithin)
 	defer cancel()
-	receipt, err := e.takeDown(ctx, j)
+	teardown, err := e.takeDown(ctx, j)
 	if err == nil {
 		return cause
 	}
 	// Incomplete comes first: it is what the exit code has to say.
 	errs := []error{err}
-	for _, what := range receipt.Left {
-		errs = append(errs, errors.New("left: "+what))
+	if teardown != nil {
+		for _, what := range teardown.Run.Left() {
+			errs = append(errs, errors.New("left: "+what))
+		}
 	}
 	return errors.Join(append(errs, cause)...)
 }

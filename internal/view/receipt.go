@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/lifecycle"
 )
 
 // Receipts is what `down --json` and `receipt --json` print.
@@ -31,8 +32,8 @@ type Receipt struct {
 	SHA256   string     `json:"manifest_sha256"`
 	Reason   string     `json:"reason"`
 	Started  time.Time  `json:"started"`
-	Up       *time.Time `json:"up"` // null if it never came up
-	Expires  time.Time  `json:"expires"`
+	Up       *time.Time `json:"up"`      // null if it never came up
+	Expires  *time.Time `json:"expires"` // null if nothing is left that says
 	// Renewals is each move of the end that was begun.
 	Renewals []Renewed `json:"renewals"`
 	// ClockAhead is by how many seconds the clock of the cloud, by which the run expires, was ahead of
@@ -137,18 +138,16 @@ func NewReceipt(r *journal.Run) Receipt {
 	return v
 }
 
-// NewTeardown returns the receipt of a run that was taken down just now, or found to be down already.
-// err is why that failed.
-func NewTeardown(r *journal.Run, already bool, err error) Receipt {
-	v := newReceipt(r)
-	v.Already, v.Error = already, message(err)
-	return v
-}
-
-// NotTakenDown returns the receipt of a run whose teardown could not be begun, and why.
-func NotTakenDown(r *journal.Run, err error) Receipt {
-	v := newReceipt(r)
-	v.Error, v.untouched = message(err), true
+// NewTeardown returns the receipt of a run that was just taken down, or found to be down already; err is
+// why that failed. If nothing could be begun, down is nil and the receipt is what was known before.
+func NewTeardown(before *journal.Run, down *lifecycle.Teardown, err error) Receipt {
+	if down == nil {
+		v := newReceipt(before)
+		v.Error, v.untouched = message(err), true
+		return v
+	}
+	v := newReceipt(down.Run)
+	v.Already, v.Error = down.Already, message(err)
 	return v
 }
 
@@ -159,9 +158,9 @@ func newReceipt(r *journal.Run) Receipt {
 		Cloud: o.Cloud, Endpoint: o.Endpoint, Operator: o.Operator, Project: o.Project,
 		Account: o.Email, UniqueID: r.Account.UniqueID,
 		Manifest: o.ManifestPath, SHA256: o.ManifestSHA256, Reason: o.Reason,
-		Started: r.At.UTC(), Up: at(r.Up), Expires: r.Expires().UTC(), Renewals: []Renewed{},
+		Started: r.At.UTC(), Up: at(r.Up), Expires: at(r.Expires()), Renewals: []Renewed{},
 		ClockAhead: int64(r.ClockAhead() / time.Second),
-		Down:       at(r.Down), Clean: r.State() == journal.Ended, Left: left(r),
+		Down:       at(r.Down), Clean: r.State() == journal.Ended, Left: append([]string{}, r.Left()...),
 		Declared: []Declared{}, CustomRoles: []SharedRole{}, Granted: []Granted{}, Dropped: newDropped(r.Drops),
 		Minted: newMinted(r), Steps: newSteps(r), Checks: []Check{},
 	}
@@ -183,7 +182,7 @@ func newReceipt(r *journal.Run) Receipt {
 		})
 	}
 	if r.Receipt != nil {
-		v.Closed, v.Elapsed = at(r.Receipt.At), r.Receipt.At.Sub(r.Down).Milliseconds()
+		v.Closed, v.Elapsed = at(r.Receipt.At), r.DownTook().Milliseconds()
 		for _, c := range r.Receipt.Checks {
 			v.Checks = append(v.Checks, Check{What: c.What, OK: c.OK, Found: c.Found})
 		}
@@ -309,7 +308,7 @@ func (v Receipt) showRun(r *Report) {
 	r.Row("manifest", v.Manifest+" (sha256 "+v.SHA256+")")
 	r.Row("started", Moment(v.Started))
 	r.Row("up", momentOr(v.Up, "never"))
-	r.Row("expires", Moment(v.Expires))
+	r.Row("expires", momentOr(v.Expires, "not known"))
 	if v.ClockAhead != 0 {
 		r.Row("clock", "this machine's, by which all but the end is dated, was "+clock(v.ClockAhead))
 	}

@@ -84,7 +84,7 @@ func NewRun(r *journal.Run, now time.Time, alive Liveness) Run {
 		Seconds:    max(0, int64(r.Expires().Sub(now.Add(r.ClockAhead()))/time.Second)),
 		ClockAhead: int64(r.ClockAhead() / time.Second), unsure: r.Expired(now) != r.MayBeExpired(now),
 		Manifest: o.ManifestPath, Job: o.Job, Deliver: string(r.Kind), Delivery: o.DeliveryDir,
-		Server: newServer(r, alive), Grants: newGrants(r), Left: left(r),
+		Server: newServer(r, alive), Grants: newGrants(r), Left: append([]string{}, r.Left()...),
 	}
 	for _, n := range r.Renewals {
 		if n.Effect == journal.Done {
@@ -121,20 +121,6 @@ func newGrants(r *journal.Run) []Grant {
 			v.Readiness, v.Why = string(r.Grants[i].State), r.Grants[i].Why
 		}
 		out = append(out, v)
-	}
-	return out
-}
-
-// left returns what the last teardown could not take away.
-func left(r *journal.Run) []string {
-	out := []string{}
-	if r.Receipt == nil {
-		return out
-	}
-	for _, c := range r.Receipt.Checks {
-		if !c.OK && !slices.Contains(out, c.Found) {
-			out = append(out, c.Found)
-		}
 	}
 	return out
 }

@@ -4,7 +4,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 )
 
@@ -66,9 +65,10 @@ func newSweptRun(r lifecycle.SweptRun) SweptRun {
 		Bound: append([]string{}, r.Bound...), Looked: []string{}, Left: []string{}, Dropped: []Dropped{}, Steps: []Step{},
 		Error: message(r.Err),
 	}
-	if r.Receipt != nil {
-		v.Looked, v.Left = append(v.Looked, r.Receipt.Looked...), append(v.Left, r.Receipt.Left...)
-		v.Dropped, v.Steps = droppedBy(r.Receipt), stepsOf(r.Receipt)
+	if r.Down != nil {
+		run := r.Down.Run
+		v.Looked, v.Left = append(v.Looked, r.Down.Looked...), append(v.Left, run.Left()...)
+		v.Dropped, v.Steps = newDropped(run.Drops), newSteps(run)
 	}
 	return v
 }
@@ -189,20 +189,4 @@ func (d SweptRoles) Show(r *Report) {
 			r.Row(v.Role, v.State, orDash(v.Why), Grant{Permissions: v.Permissions}.Gives())
 		}
 	}
-}
-
-func droppedBy(r *lifecycle.Receipt) []Dropped {
-	out := []Dropped{}
-	for _, d := range r.Dropped {
-		out = append(out, Dropped{shortName(d.Resource), newBinding(d.Binding), string(journal.Done)})
-	}
-	return out
-}
-
-func stepsOf(r *lifecycle.Receipt) []Step {
-	out := []Step{}
-	for _, s := range r.Steps {
-		out = append(out, Step{Step: s.Name, On: shortName(s.On), Error: s.Err})
-	}
-	return out
 }
