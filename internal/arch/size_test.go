@@ -25,10 +25,20 @@ const (
 
 // unfinished are packages that are still being cut into pieces.
 var unfinished = []string{
-	"emulator", "internal/ci", "internal/cli", "internal/credentials", "internal/gcp",
-	"internal/isolate", "internal/journal", "internal/lifecycle", "internal/manifest", "internal/metadata",
-	"internal/tools/bench", "internal/tools/contest",
-	"internal/tools/gen/emulator", "internal/tools/gen/resource", "internal/view",
+	"emulator",
+	"internal/ci",
+	"internal/cli",
+	"internal/credentials",
+	"internal/gcp",
+	"internal/isolate",
+	"internal/journal",
+	"internal/lifecycle",
+	"internal/manifest",
+	"internal/metadata",
+	"internal/tools/bench",
+	"internal/tools/contest",
+	"internal/tools/gen/emulator",
+	"internal/tools/gen/resource",
 }
 
 func TestFunctionsFitOnAScreen(t *testing.T) {

@@ -28,9 +28,10 @@ type Examined struct {
 
 // NewDoctor returns the document of an examination. Its cloud and operator are the caller's to set.
 func NewDoctor(tasks []string, findings []lifecycle.Finding) Doctor {
-	doc := Doctor{Schema: "taskiam.doctor/v1", Tasks: append([]string{}, tasks...), Findings: []Examined{}}
+	doc := Doctor{Schema: "taskiam.doctor/v1", Tasks: list(tasks), Findings: []Examined{}}
 	for _, f := range findings {
-		doc.Findings = append(doc.Findings, Examined{f.About, f.What, string(f.Health), f.Says, append([]string{}, f.Mend...)})
+		doc.Findings = append(doc.Findings, Examined{f.About, f.What, string(f.Health), f.Says,
+			list(f.Mend)})
 	}
 	doc.OK = doc.Problems() == 0
 	return doc

@@ -46,7 +46,8 @@ type OperatorBinding struct {
 	Role      string     `json:"role"`
 	Member    string     `json:"member"`
 	Condition *Condition `json:"condition"` // null for none
-	Fence     string     `json:"fence"`     // "holds", "ignored", "refused" or "not known"; "" if the role binds nothing
+	// "holds", "ignored", "refused" or "not known"; "" if the role binds nothing
+	Fence string `json:"fence"`
 }
 
 // Optional is a permission that a run does not need.
@@ -82,11 +83,13 @@ func NewOperator(a review.OperatorAccess, tasks []grants.Task, member string, co
 		doc.Tasks = append(doc.Tasks, t.Name)
 	}
 	for _, r := range a.Roles {
-		doc.Roles = append(doc.Roles, OperatorRole{r.Parent, r.ID, RoleBody{r.Title, r.Description, "GA", r.Permissions}})
+		doc.Roles = append(doc.Roles, OperatorRole{r.Parent, r.ID,
+			RoleBody{r.Title, r.Description, "GA", r.Permissions}})
 		doc.Commands = append(doc.Commands, commands.Role(r))
 		if r.Parent == "" {
 			doc.Notes = append(doc.Notes,
-				"in which project the resources are that "+r.ID+" is for could not be seen: put it in the place of PROJECT")
+				"in which project the resources are that "+r.ID+
+					" is for could not be seen: put it in the place of PROJECT")
 		}
 	}
 	for _, b := range a.Bindings {

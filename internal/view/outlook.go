@@ -91,13 +91,14 @@ type Room struct {
 
 func newOutlook(p *lifecycle.Preview) Outlook {
 	v := Outlook{
-		Roles: []Role{}, Findings: []Finding{}, Effective: []Effective{}, Forecast: newForecast(p), Propagation: propagation,
+		Roles: []Role{}, Findings: []Finding{}, Effective: []Effective{}, Forecast: newForecast(p),
+		Propagation: propagation,
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Roles)) {
 		groups := review.GroupPermissions(p.Roles[name].Permissions)
 		role := Role{Role: name}
 		for _, g := range review.Groups {
-			*role.group(g) = append([]string{}, groups[g]...)
+			*role.group(g) = list(groups[g])
 		}
 		v.Roles = append(v.Roles, role)
 	}
@@ -106,7 +107,7 @@ func newOutlook(p *lifecycle.Preview) Outlook {
 	}
 	for _, e := range p.Effective {
 		effective := Effective{
-			Resource: e.Resource.String(), Permissions: e.Permissions, Sources: []Source{}, Unknown: append([]string{}, e.Unknown...),
+			Resource: e.Resource.String(), Permissions: e.Permissions, Sources: []Source{}, Unknown: list(e.Unknown),
 		}
 		for _, s := range e.Sources {
 			source := Source{
@@ -167,7 +168,8 @@ func (v Outlook) showRole(r *Report, name string, verbose bool) {
 		}
 		const most = 8
 		if !verbose && len(names) > most {
-			r.Line("      what %s: %s and %d more (--verbose)", groupVerbs[g][0], strings.Join(names[:most], ", "), len(names)-most)
+			r.Line("      what %s: %s and %d more (--verbose)", groupVerbs[g][0], strings.Join(names[:most], ", "),
+				len(names)-most)
 		} else {
 			r.Line("      what %s: %s", groupVerbs[g][0], strings.Join(names, ", "))
 		}
@@ -230,7 +232,9 @@ func (v Outlook) showForecast(r *Report, verbose bool) {
 		roles = fmt.Sprintf("%d of %d custom roles", *f.CustomLeft, f.CustomOf)
 	}
 	r.Line("\nleft, once it is up\n  in the project: %s, %s", accounts, roles)
-	members := slices.SortedStableFunc(slices.Values(f.Members), func(a, b Room) int { return cmp.Compare(a.Left, b.Left) })
+	members := slices.SortedStableFunc(slices.Values(f.Members), func(a, b Room) int {
+		return cmp.Compare(a.Left, b.Left)
+	})
 	if !verbose {
 		members = members[:min(1, len(members))]
 	}

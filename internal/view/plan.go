@@ -103,7 +103,7 @@ func NewPlan(p *lifecycle.Preview, path, cloud, endpoint string) Plan {
 		Operator: p.Operator.Member, Project: task.Project, Account: plan.Email, TTL: int64(task.TTL / time.Second),
 		Expires: plan.Expires.UTC(), Deliver: []string{},
 		Edits: []Edit{}, Notes: []Note{}, Ambient: []Ambient{}, Refusals: []Refusal{},
-		Calls: p.Calls, Unseen: append([]string{}, p.Unseen...), Outlook: newOutlook(p),
+		Calls: p.Calls, Unseen: list(p.Unseen), Outlook: newOutlook(p),
 	}
 	for _, kind := range task.Deliver {
 		doc.Deliver = append(doc.Deliver, string(kind))
@@ -148,7 +148,7 @@ func newCustomRole(g grants.Grant, c lifecycle.CustomRole) *CustomRole {
 	if len(g.Permissions) == 0 {
 		return nil
 	}
-	return &CustomRole{State: string(c.State), Permissions: g.Permissions, Testing: append([]string{}, c.Testing...)}
+	return &CustomRole{State: string(c.State), Permissions: g.Permissions, Testing: list(c.Testing)}
 }
 
 func newOffer(g grants.Grant) *Offer {
@@ -235,7 +235,8 @@ func (c CustomRole) show(r *Report) {
 	case lifecycle.RoleDeleted:
 		r.Line("    custom role: was deleted; up takes it back, shared by all runs that need these permissions")
 	case lifecycle.RoleMissing:
-		r.Line("    custom role: not there; up makes it, shared by all runs that need these permissions, and down leaves it")
+		r.Line("    custom role: not there; up makes it, shared by all runs that need these permissions, and down " +
+			"leaves it")
 	}
 	r.Line("    holds: %s", strings.Join(c.Permissions, ", "))
 	if len(c.Testing) > 0 {

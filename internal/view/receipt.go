@@ -160,7 +160,7 @@ func newReceipt(r *journal.Run) Receipt {
 		Manifest: o.ManifestPath, SHA256: o.ManifestSHA256, Reason: o.Reason,
 		Started: r.At.UTC(), Up: at(r.Up), Expires: at(r.Expires()), Renewals: []Renewed{},
 		ClockAhead: int64(r.ClockAhead() / time.Second),
-		Down:       at(r.Down), Clean: r.State() == journal.Ended, Left: append([]string{}, r.Left()...),
+		Down:       at(r.Down), Clean: r.State() == journal.Ended, Left: list(r.Left()),
 		Declared: []Declared{}, CustomRoles: []SharedRole{}, Granted: []Granted{}, Dropped: newDropped(r.Drops),
 		Minted: newMinted(r), Steps: newSteps(r), Checks: []Check{},
 	}

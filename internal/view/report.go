@@ -124,6 +124,9 @@ func at(t time.Time) *time.Time {
 	return &t
 }
 
+// list returns words as a document has them: never null.
+func list(words []string) []string { return append([]string{}, words...) }
+
 func orDash(s string) string {
 	if s == "" {
 		return "-"

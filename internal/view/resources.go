@@ -22,7 +22,7 @@ type ResourceType struct {
 	SuppliesName   bool   `json:"resource_name"`     // whether conditions see resource.name
 	NumbersProject bool   `json:"by_number"`         // whether the project in that is its number
 	ConditionType  string `json:"resource_type"`     // as conditions see it; "" if they do not
-	Provable       bool   `json:"provable"`          // whether Google can be asked, as the account, if a grant is usable
+	Provable       bool   `json:"provable"`          // whether Google can be asked, as the account, if a grant works
 	Version        string `json:"policy_version_in"` // where a read asks for policy version 3; "" where it cannot
 }
 
@@ -32,7 +32,8 @@ func NewResources(types []*resource.Type) Resources {
 	for _, t := range types {
 		doc.Types = append(doc.Types, ResourceType{
 			ID: t.ID, Kind: t.Kind, API: t.Service, FullName: "//" + t.Service + "/" + t.Pattern, Example: t.Example,
-			Bindable: t.Bindable(), Conditions: t.Conditions, SuppliesName: t.SuppliesName, NumbersProject: t.NumbersProject,
+			Bindable: t.Bindable(), Conditions: t.Conditions,
+			SuppliesName: t.SuppliesName, NumbersProject: t.NumbersProject,
 			ConditionType: t.ConditionType, Provable: t.API.TestPath != "", Version: string(t.API.VersionIn),
 		})
 	}

@@ -84,7 +84,7 @@ func NewRun(r *journal.Run, now time.Time, alive Liveness) Run {
 		Seconds:    max(0, int64(r.Expires().Sub(now.Add(r.ClockAhead()))/time.Second)),
 		ClockAhead: int64(r.ClockAhead() / time.Second), unsure: r.Expired(now) != r.MayBeExpired(now),
 		Manifest: o.ManifestPath, Job: o.Job, Deliver: string(r.Kind), Delivery: o.DeliveryDir,
-		Server: newServer(r, alive), Grants: newGrants(r), Left: append([]string{}, r.Left()...),
+		Server: newServer(r, alive), Grants: newGrants(r), Left: list(r.Left()),
 	}
 	for _, n := range r.Renewals {
 		if n.Effect == journal.Done {
@@ -110,9 +110,9 @@ func newGrants(r *journal.Run) []Grant {
 	out := []Grant{}
 	for i, g := range r.Opened.Grants {
 		v := Grant{
-			Role: g.Role, Permissions: append([]string{}, g.Permissions...), Resource: shortName(g.Resource), Prefix: g.Prefix,
+			Role: g.Role, Permissions: list(g.Permissions), Resource: shortName(g.Resource), Prefix: g.Prefix,
 			Condition: g.Condition, EndsByItself: !g.Unbounded, WorksUntil: r.Expires().UTC(),
-			Accepted: append([]string{}, g.Accepted...),
+			Accepted: list(g.Accepted),
 		}
 		if g.Unbounded {
 			v.WorksUntil = v.WorksUntil.Add(grants.TokenLifetime)
@@ -183,7 +183,8 @@ func (v Run) Show(r *Report) {
 	}
 	r.Row("expires", Moment(v.Expires)+v.TimeLeft()+v.renewed())
 	if v.ClockAhead != 0 {
-		r.Row("clock", "this machine's was "+clock(v.ClockAhead)+" when the run began; what is left is told as if it still were")
+		r.Row("clock", "this machine's was "+clock(v.ClockAhead)+
+			" when the run began; what is left is told as if it still were")
 	}
 	r.Row("delivery", v.Deliver+" in "+v.Delivery)
 	if v.Server != nil && v.Server.Running {
@@ -227,8 +228,8 @@ func (v Run) alarm(r *Report) {
 	if v.RenewingTo != nil {
 		r.Line("NOT ALL RENEWED: run %s of %s ends at %s, but some of its access may last until %s:",
 			v.Run, v.Task, Moment(v.Expires), Moment(*v.RenewingTo))
-		r.Line("a renewal was begun and not finished; finish it: taskiam renew %s --ttl DURATION; or end the run: taskiam down %s",
-			v.Run, v.Run)
+		r.Line("a renewal was begun and not finished; finish it: taskiam renew %s --ttl DURATION; "+
+			"or end the run: taskiam down %s", v.Run, v.Run)
 		r.Line("")
 	}
 	if v.Server != nil && !v.Server.Running {

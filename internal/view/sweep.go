@@ -45,11 +45,12 @@ type SweptRun struct {
 
 // NewSweep returns the document of a sweep.
 func NewSweep(s *lifecycle.Sweep, dryRun bool) Sweep {
-	doc := Sweep{Schema: "taskiam.sweep/v1", DryRun: dryRun, Projects: []SweptProject{}, Elapsed: s.Elapsed.Milliseconds()}
+	doc := Sweep{Schema: "taskiam.sweep/v1", DryRun: dryRun, Projects: []SweptProject{},
+		Elapsed: s.Elapsed.Milliseconds()}
 	for _, p := range s.Projects {
 		v := SweptProject{
 			Project: p.Project, Accounts: p.Looked, Searched: p.Searched,
-			Short: message(p.Short), Error: message(p.Err), Unread: append([]string{}, p.Unread...), Runs: []SweptRun{},
+			Short: message(p.Short), Error: message(p.Err), Unread: list(p.Unread), Runs: []SweptRun{},
 		}
 		for _, r := range p.Runs {
 			v.Runs = append(v.Runs, newSweptRun(r))
@@ -61,8 +62,9 @@ func NewSweep(s *lifecycle.Sweep, dryRun bool) Sweep {
 
 func newSweptRun(r lifecycle.SweptRun) SweptRun {
 	v := SweptRun{
-		Run: string(r.Run), Task: r.Task, Account: r.Email, Expires: at(r.Expires), Kind: string(r.Kind), State: string(r.State),
-		Bound: append([]string{}, r.Bound...), Looked: []string{}, Left: []string{}, Dropped: []Dropped{}, Steps: []Step{},
+		Run: string(r.Run), Task: r.Task, Account: r.Email, Expires: at(r.Expires),
+		Kind: string(r.Kind), State: string(r.State),
+		Bound: list(r.Bound), Looked: []string{}, Left: []string{}, Dropped: []Dropped{}, Steps: []Step{},
 		Error: message(r.Err),
 	}
 	if r.Down != nil {
@@ -154,14 +156,15 @@ type SweptRole struct {
 // NewSweptRoles returns the document of a sweep of custom roles.
 func NewSweptRoles(s *lifecycle.SweptRoles, dryRun bool) SweptRoles {
 	doc := SweptRoles{
-		Schema: "taskiam.swept-roles/v1", DryRun: dryRun, Projects: []SweptRolesProject{}, Elapsed: s.Elapsed.Milliseconds(),
+		Schema: "taskiam.swept-roles/v1", DryRun: dryRun, Projects: []SweptRolesProject{},
+		Elapsed: s.Elapsed.Milliseconds(),
 	}
 	for _, p := range s.Projects {
 		v := SweptRolesProject{Project: p.Project, Count: p.Count, Error: message(p.Err), Roles: []SweptRole{}}
 		for _, r := range p.Roles {
 			v.Roles = append(v.Roles, SweptRole{
-				Role: r.Name, Permissions: append([]string{}, r.Permissions...), State: string(r.State), Why: r.Why,
-				Bound: append([]string{}, r.Bound...), Error: message(r.Err),
+				Role: r.Name, Permissions: list(r.Permissions), State: string(r.State), Why: r.Why,
+				Bound: list(r.Bound), Error: message(r.Err),
 			})
 		}
 		doc.Projects = append(doc.Projects, v)

@@ -37,8 +37,8 @@ var (
 	keyName    = []byte("PRIVATE KEY-----")
 )
 
-// Write writes p without its secrets and with its control characters escaped. It always takes all of p unless the writer
-// behind it fails.
+// Write writes p without its secrets and with its control characters escaped. It always takes all of p
+// unless the writer behind it fails.
 func (w *Writer) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
