@@ -86,13 +86,7 @@ func (r *reader) grant(t *table) (g grants.Grant, ok bool) {
 
 	g.AllowBasic = t.flag("allow_basic")
 	if roleOK {
-		at := t.place.child("role").value
-		switch basic := grants.Basic(g.Role); {
-		case basic && !g.AllowBasic:
-			r.add(at, basicFix, "%s is a basic role and reaches over every service of a project; if that is meant, say so", g.Role)
-		case !basic && g.AllowBasic:
-			r.add(t.place.child("allow_basic").key, "", "allow_basic is only for roles/owner, roles/editor and roles/viewer; leave the line out")
-		}
+		r.allowBasic(t, g)
 	}
 
 	g.Condition, _ = t.text("condition", `condition = 'request.time.getHours("Europe/Berlin") < 20'`)
@@ -102,27 +96,47 @@ func (r *reader) grant(t *table) (g grants.Grant, ok bool) {
 
 	unbounded, there := t.text("unbounded", unboundedFix)
 	g.AcceptUnbounded = unbounded == "accept"
-	wrong := there && !g.AcceptUnbounded
 	if !roleOK || !resourceOK {
-		if wrong {
+		if there && !g.AcceptUnbounded {
 			r.unknownUnbounded(t, unbounded)
 		}
 		return g, false
 	}
+	r.unbounded(t, g, unbounded, there)
+	return g, true
+}
+
+// allowBasic reports a basic role that is not allowed, and an allowance for no basic role.
+func (r *reader) allowBasic(t *table, g grants.Grant) {
+	switch basic := grants.Basic(g.Role); {
+	case basic && !g.AllowBasic:
+		r.add(t.place.child("role").value, basicFix,
+			"%s is a basic role and reaches over every service of a project; if that is meant, say so", g.Role)
+	case !basic && g.AllowBasic:
+		r.add(t.place.child("allow_basic").key, "",
+			"allow_basic is only for roles/owner, roles/editor and roles/viewer; leave the line out")
+	}
+}
+
+// unbounded reports a grant that cannot end by itself and does not say that it may, and
+// one that says so and does end by itself. said is the key's value, if it is there.
+func (r *reader) unbounded(t *table, g grants.Grant, said string, there bool) {
 	switch why := takesNoCondition(g); {
 	case why != "" && g.Prefix != "":
-		r.add(t.place.child("resource").value, "resource = "+strconv.Quote(g.Resource.String()), "a prefix becomes a condition, and %s", why)
-	case why != "" && wrong:
-		r.unknownUnbounded(t, unbounded)
+		r.add(t.place.child("resource").value, "resource = "+strconv.Quote(g.Resource.String()),
+			"a prefix becomes a condition, and %s", why)
+	case why != "" && there && !g.AcceptUnbounded:
+		r.unknownUnbounded(t, said)
 	case why != "" && !there && t.values["unbounded"] == nil:
-		r.add(t.place.key, unboundedFix, "this grant cannot end by itself, since %s; if it may end with down alone, say so", why)
+		r.add(t.place.key, unboundedFix,
+			"this grant cannot end by itself, since %s; if it may end with down alone, say so", why)
 		if o, ok := review.OfferFor(g); ok {
 			r.problems[len(r.problems)-1].Or = orOffer(o)
 		}
 	case why == "" && there:
-		r.add(t.place.child("unbounded").key, "", "this grant ends by itself, since %s takes conditions; leave unbounded out, so that it says something where it stands", g.Resource.Type().A())
+		r.add(t.place.child("unbounded").key, "", "this grant ends by itself, since %s takes conditions; "+
+			"leave unbounded out, so that it says something where it stands", g.Resource.Type().A())
 	}
-	return g, true
 }
 
 // orOffer says what to write for a grant that ends by itself, and what that widens.

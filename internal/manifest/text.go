@@ -38,52 +38,44 @@ func origins(raw, text string) ([]int, bool) {
 			i += n
 			continue
 		}
-		from := i
 		rest := strings.TrimLeft(raw[i+1:end], " \t")
 		if quotes == 3 && (strings.HasPrefix(rest, "\n") || strings.HasPrefix(rest, "\r\n")) {
 			// The backslash at a line's end takes all white space up to the next text.
 			i = end - len(strings.TrimLeft(rest, " \t\r\n"))
 			continue
 		}
-		if i+1 >= end {
+		r, n, ok := escape(raw[i:end])
+		if !ok {
 			return nil, false
 		}
-		i += 2
-		digits := 0
-		switch c := raw[i-1]; c {
-		case 'b':
-			r = '\b'
-		case 't':
-			r = '\t'
-		case 'n':
-			r = '\n'
-		case 'f':
-			r = '\f'
-		case 'r':
-			r = '\r'
-		case 'e':
-			r = '\x1b'
-		case 'x':
-			digits = 2
-		case 'u':
-			digits = 4
-		case 'U':
-			digits = 8
-		default:
-			r = rune(c)
-		}
-		if digits > 0 {
-			if i+digits > end {
-				return nil, false
-			}
-			code, err := strconv.ParseUint(raw[i:i+digits], 16, 32)
-			if err != nil {
-				return nil, false
-			}
-			r = rune(code)
-			i += digits
-		}
-		put(r, from)
+		put(r, i)
+		i += n
 	}
 	return append(at, end), read.String() == text
+}
+
+// The letters behind a backslash: what they stand for, or how many digits follow.
+var (
+	escapes      = map[byte]rune{'b': '\b', 't': '\t', 'n': '\n', 'f': '\f', 'r': '\r', 'e': '\x1b'}
+	escapeDigits = map[byte]int{'x': 2, 'u': 4, 'U': 8}
+)
+
+// escape reads the escape that s begins with, and says how many bytes it takes.
+func escape(s string) (r rune, n int, ok bool) {
+	if len(s) < 2 {
+		return 0, 0, false
+	}
+	letter := s[1]
+	if r, ok := escapes[letter]; ok {
+		return r, 2, true
+	}
+	digits := escapeDigits[letter]
+	if digits == 0 {
+		return rune(letter), 2, true
+	}
+	if len(s) < 2+digits {
+		return 0, 0, false
+	}
+	code, err := strconv.ParseUint(s[2:2+digits], 16, 32)
+	return rune(code), 2 + digits, err == nil
 }
