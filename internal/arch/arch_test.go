@@ -24,13 +24,16 @@ var allowed = map[string][]string{
 	"emulator":    {"internal/fault", "internal/secret"},
 	"internal/ci": {"internal/fault", "internal/secret"},
 	"internal/cli": {
-		"emulator", "internal/ci", "internal/credentials", "internal/fault", "internal/gcp", "internal/grants",
-		"internal/isolate", "internal/journal", "internal/lifecycle", "internal/manifest", "internal/metadata",
-		"internal/policy", "internal/resource", "internal/review", "internal/secret", "internal/supervise",
-		"internal/view", "tasks",
+		"emulator", "internal/ci", "internal/credentials", "internal/delivery", "internal/fault", "internal/gcp",
+		"internal/grants", "internal/isolate", "internal/journal", "internal/lifecycle", "internal/manifest",
+		"internal/metadata", "internal/policy", "internal/resource", "internal/review", "internal/secret",
+		"internal/supervise", "internal/view", "tasks",
 	},
-	"internal/credentials": {"internal/fault", "internal/grants", "internal/secret", "internal/wait"},
-	"internal/fault":       {},
+	"internal/credentials": {
+		"internal/delivery", "internal/fault", "internal/grants", "internal/secret", "internal/wait",
+	},
+	"internal/delivery": {"internal/grants", "internal/secret"},
+	"internal/fault":    {},
 	"internal/gcp": {
 		"internal/fault", "internal/grants", "internal/policy", "internal/resource", "internal/secret",
 		"internal/wait",
@@ -39,18 +42,22 @@ var allowed = map[string][]string{
 	"internal/isolate": {"internal/fault"},
 	"internal/journal": {"internal/fault", "internal/grants", "internal/policy", "internal/wait"},
 	"internal/lifecycle": {
-		"internal/fault", "internal/grants", "internal/journal", "internal/policy", "internal/resource",
-		"internal/review", "internal/secret", "internal/wait",
+		"internal/delivery", "internal/fault", "internal/grants", "internal/journal", "internal/policy",
+		"internal/resource", "internal/review", "internal/secret", "internal/wait",
 	},
-	"internal/manifest": {"internal/fault", "internal/grants", "internal/resource", "internal/review"},
+	"internal/manifest": {
+		"internal/delivery", "internal/fault", "internal/grants", "internal/resource", "internal/review",
+	},
 	"internal/metadata": {"internal/fault", "internal/grants", "internal/secret"},
 	"internal/policy":   {"internal/fault", "internal/resource"},
 	"internal/resource": {},
-	"internal/review":   {"internal/grants", "internal/policy", "internal/resource"},
-	"internal/secret":   {},
+	"internal/review": {
+		"internal/delivery", "internal/grants", "internal/policy", "internal/resource",
+	},
+	"internal/secret": {},
 	"internal/supervise": {
-		"internal/credentials", "internal/fault", "internal/grants", "internal/isolate", "internal/journal",
-		"internal/metadata", "internal/wait",
+		"internal/credentials", "internal/delivery", "internal/fault", "internal/grants", "internal/isolate",
+		"internal/journal", "internal/metadata", "internal/wait",
 	},
 	"internal/tools/bench": {
 		"emulator", "internal/credentials", "internal/fault", "internal/gcp", "internal/grants",
@@ -64,8 +71,8 @@ var allowed = map[string][]string{
 	"internal/tools/gen/resource": {"internal/resource", "internal/tools/gen"},
 	"internal/tools/mutants":      {},
 	"internal/view": {
-		"internal/fault", "internal/grants", "internal/journal", "internal/lifecycle", "internal/manifest",
-		"internal/policy", "internal/resource", "internal/review",
+		"internal/delivery", "internal/fault", "internal/grants", "internal/journal", "internal/lifecycle",
+		"internal/manifest", "internal/policy", "internal/resource", "internal/review",
 	},
 	"internal/wait": {},
 	"tasks":         {},
@@ -73,7 +80,10 @@ var allowed = map[string][]string{
 
 // pure packages take bytes, values and a now: none of these.
 var (
-	pure      = []string{"internal/manifest", "internal/review", "internal/grants", "internal/policy", "internal/resource"}
+	pure = []string{
+		"internal/manifest", "internal/review", "internal/delivery", "internal/grants", "internal/policy",
+		"internal/resource",
+	}
 	impureStd = []string{"os", "net", "net/http", "os/exec", "io/ioutil", "log", "log/slog", "crypto/rand", "math/rand", "math/rand/v2", "syscall"}
 )
 

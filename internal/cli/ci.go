@@ -17,6 +17,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/ci"
 	"github.com/taskiam/taskiam/internal/credentials"
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
@@ -193,7 +194,7 @@ func (e *Env) loginFile() string {
 // a run set and nobody changed since is touched.
 func (e *Env) leave(runs []*journal.Run) error {
 	for _, run := range runs {
-		for _, v := range credentials.Environment(e.delivery(run)) {
+		for _, v := range e.delivery(run).Environment() {
 			if v.File == "" && e.Getenv(v.Name) == v.Value {
 				if err := e.Setenv(v.Name, ""); err != nil {
 					return fmt.Errorf("leaving the environment of run %s: %w", run.ID(), err)
@@ -241,9 +242,9 @@ func ofJob(r *journal.Run, job *ci.Job, named grants.RunID) bool {
 
 // export hands the run over to later steps of the job.
 func (e *Env) export(job *ci.Job, run *journal.Run, dotenv string) error {
-	vars := credentials.Environment(e.delivery(run))
+	vars := e.delivery(run).Environment()
 	o := run.Opened
-	ids := []credentials.Var{
+	ids := []delivery.Var{
 		{Name: envCIRun, Value: string(o.Run)}, {Name: envCIAccount, Value: o.Email}, {Name: envCIProject, Value: o.Project},
 	}
 	if err := e.exportVars(job, append(vars, ids...)); err != nil {
@@ -268,7 +269,7 @@ func (e *Env) export(job *ci.Job, run *journal.Run, dotenv string) error {
 		return nil
 	}
 	// Systems keep such files, and show them to people: ids and paths alone.
-	text, err := credentials.Format(append(ids, credentials.Var{Name: envDelivery, Value: o.DeliveryDir}), "dotenv")
+	text, err := credentials.Format(append(ids, delivery.Var{Name: envDelivery, Value: o.DeliveryDir}), "dotenv")
 	if err == nil {
 		err = os.WriteFile(dotenv, []byte(text), 0o600)
 	}
@@ -278,7 +279,7 @@ func (e *Env) export(job *ci.Job, run *journal.Run, dotenv string) error {
 	return nil
 }
 
-func (e *Env) exportVars(job *ci.Job, vars []credentials.Var) error {
+func (e *Env) exportVars(job *ci.Job, vars []delivery.Var) error {
 	if job.System != ci.GitHub {
 		text, err := credentials.Format(vars, "shell")
 		switch {
@@ -330,7 +331,7 @@ func (e *Env) showUpCI(job *ci.Job, run *journal.Run, elapsed time.Duration, dot
 		// What nobody can find is of no use to anybody, and down --ci finds it by its label.
 		return fault.WithHint(err, "taskiam down "+string(run.ID()))
 	}
-	if !job.System.CanMask() && run.Kind != grants.DeliverMetadata {
+	if !job.System.CanMask() && delivery.Of(run.Kind).Secret() {
 		e.say("the credential is not masked in this job's log: print nothing that is in %s", run.Opened.DeliveryDir)
 	}
 	if quiet {

@@ -11,11 +11,13 @@ import (
 
 	"github.com/taskiam/taskiam/emulator"
 	"github.com/taskiam/taskiam/internal/credentials"
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/metadata"
 	"github.com/taskiam/taskiam/internal/secret"
+	"github.com/taskiam/taskiam/internal/supervise"
 )
 
 // courier hands over credentials to sandboxes. On the emulator it puts beside them
@@ -38,7 +40,7 @@ func (courier) NewKeyPair() (lifecycle.KeyPair, error) {
 }
 
 // Deliver writes the delivery of a run.
-func (c courier) Deliver(d lifecycle.Delivery) error {
+func (c courier) Deliver(d delivery.Delivery) error {
 	if c.mask != nil {
 		if err := c.mask(secretsIn(d)...); err != nil {
 			return err
@@ -48,16 +50,11 @@ func (c courier) Deliver(d lifecycle.Delivery) error {
 	if err != nil {
 		return err
 	}
-	out := credentials.Delivery{
-		Dir: d.Dir, Run: d.Plan.Run, Task: d.Plan.Task.Name,
-		Account: grants.Account{Email: d.Plan.Email, Project: d.Plan.Task.Project},
-		Expires: d.Plan.Expires, Kind: d.Kind, Key: d.Key, Token: d.Token.Value, Metadata: d.Metadata,
-		More: c.more(d.Dir), CA: ca, Owner: c.owner,
+	d.More, d.CA, d.Owner = c.more(d.Dir), ca, c.owner
+	if d.Metadata != "" {
+		d.External = string(metadata.CredentialsFile("http://"+d.Metadata, d.Account.Email))
 	}
-	if d.Kind == grants.DeliverMetadata {
-		out.External = string(metadata.CredentialsFile("http://"+d.Metadata, d.Plan.Email))
-	}
-	if err := credentials.Deliver(out); err != nil {
+	if err := credentials.Deliver(d); err != nil {
 		return err
 	}
 	if c.owner != 0 && filepath.Dir(d.Dir) == sharedDeliveries {
@@ -69,7 +66,7 @@ func (c courier) Deliver(d lifecycle.Delivery) error {
 
 // secretsIn returns what of a delivery nobody may see: the token, and of a key file the
 // key itself.
-func secretsIn(d lifecycle.Delivery) []secret.String {
+func secretsIn(d delivery.Delivery) []secret.String {
 	var file struct {
 		Key string `json:"private_key"`
 	}
@@ -114,13 +111,13 @@ func (c courier) Renew(run *journal.Run, expires time.Time, key secret.String) e
 }
 
 // more is what a sandbox needs to find the emulator, and nothing on Google Cloud.
-func (c courier) more(dir string) []credentials.Var {
+func (c courier) more(dir string) []delivery.Var {
 	if c.emulatorHost == "" {
 		return nil
 	}
-	var vars []credentials.Var
-	for _, v := range emulator.ClientEnv(c.emulatorHost, credentials.CAPath(dir)) {
-		vars = append(vars, credentials.Var{Name: v.Name, Value: v.Value})
+	var vars []delivery.Var
+	for _, v := range emulator.ClientEnv(c.emulatorHost, delivery.CAPath(dir)) {
+		vars = append(vars, delivery.Var{Name: v.Name, Value: v.Value})
 	}
 	return vars
 }
@@ -128,7 +125,7 @@ func (c courier) more(dir string) []credentials.Var {
 // delivery returns the delivery of a run as its journal describes it, without the
 // credential. It does not look into the folder: what is in there, the sandbox may
 // have changed, and a shell of the operator's is about to eval what comes of this.
-func (e *Env) delivery(r *journal.Run) credentials.Delivery {
+func (e *Env) delivery(r *journal.Run) delivery.Delivery {
 	c := courier{}
 	if r.Opened.Cloud == cloudEmulator {
 		c.emulatorHost = r.Opened.Endpoint
@@ -136,13 +133,10 @@ func (e *Env) delivery(r *journal.Run) credentials.Delivery {
 	return c.delivery(r)
 }
 
-func (c courier) delivery(r *journal.Run) credentials.Delivery {
-	o := r.Opened
-	return credentials.Delivery{
-		Dir: o.DeliveryDir, Run: o.Run, Task: o.Task,
-		Account: grants.Account{Email: o.Email, UniqueID: r.Account.UniqueID, Project: o.Project},
-		Expires: r.Expires(), Kind: r.Kind, Metadata: o.Metadata, More: c.more(o.DeliveryDir),
-	}
+func (c courier) delivery(r *journal.Run) delivery.Delivery {
+	d := supervise.DeliveryOf(r)
+	d.More = c.more(d.Dir)
+	return d
 }
 
 // cloudEmulator is what gcp and the journal call the emulator.

@@ -23,6 +23,7 @@ import (
 
 	"github.com/taskiam/taskiam/emulator"
 	"github.com/taskiam/taskiam/internal/credentials"
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/manifest"
@@ -188,7 +189,7 @@ func (d *demo) play(ctx context.Context) error {
 
 	if err := d.chapter("the agent", func(c *chapter) error {
 		c.Told = "Google's own Go client, in the environment that a task gets"
-		environ, err := credentials.Environ(credentials.Environment(d.env.delivery(result.Run)))
+		environ, err := credentials.Environ(d.env.delivery(result.Run).Environment())
 		if err != nil {
 			return err
 		}
@@ -337,9 +338,9 @@ func (d *demo) audit(ctx context.Context, c *chapter) error {
 type stolen struct{ withKey, withToken []string }
 
 func (d *demo) steal(ctx context.Context, result *lifecycle.Result) (stolen, error) {
-	delivery := d.env.delivery(result.Run)
+	given := d.env.delivery(result.Run)
 	loot := filepath.Join(d.dir, "loot")
-	if err := os.CopyFS(loot, os.DirFS(delivery.Dir)); err != nil {
+	if err := os.CopyFS(loot, os.DirFS(given.Dir)); err != nil {
 		return stolen{}, err
 	}
 	client, err := d.env.client(ctx, cloudOptions{})
@@ -356,7 +357,7 @@ func (d *demo) steal(ctx context.Context, result *lifecycle.Result) (stolen, err
 		base = append(base, v.Name+"="+v.Value)
 	}
 	return stolen{
-		withKey:   append(slices.Clone(base), "GOOGLE_APPLICATION_CREDENTIALS="+credentials.KeyPath(loot)),
+		withKey:   append(slices.Clone(base), "GOOGLE_APPLICATION_CREDENTIALS="+delivery.KeyPath(loot)),
 		withToken: append(slices.Clone(base), envThief+"="+token.Value.Reveal(), "GOOGLE_APPLICATION_CREDENTIALS="+os.DevNull),
 	}, nil
 }

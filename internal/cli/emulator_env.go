@@ -15,6 +15,7 @@ import (
 
 	"github.com/taskiam/taskiam/emulator"
 	"github.com/taskiam/taskiam/internal/credentials"
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 )
 
@@ -100,7 +101,7 @@ func (h emulatorHome) environment(address, client string) (string, error) {
 	case forSDK:
 		// What turns a library's login off, such as STORAGE_EMULATOR_HOST, is unset.
 		return credentials.Format(append(vars(emulator.ProxyEnv(address, h.caFile())),
-			credentials.Var{Name: "GOOGLE_APPLICATION_CREDENTIALS", Value: h.loginFile()}), "shell")
+			delivery.Var{Name: "GOOGLE_APPLICATION_CREDENTIALS", Value: h.loginFile()}), "shell")
 	case forProxy:
 		return exports(emulator.ProxyEnv(address, h.caFile())), nil
 	}
@@ -114,8 +115,8 @@ func (h emulatorHome) environment(address, client string) (string, error) {
 // gcloudLogin makes the operator whom gcloud, bq and gsutil act as. Their own
 // configuration is left alone: they get another, in which nothing is asked, sent or
 // logged (a log would have tokens in it, for everybody to read).
-func (h emulatorHome) gcloudLogin(operator string) []credentials.Var {
-	return []credentials.Var{
+func (h emulatorHome) gcloudLogin(operator string) []delivery.Var {
+	return []delivery.Var{
 		{Name: "CLOUDSDK_CONFIG", Value: filepath.Join(h.dir, "gcloud")},
 		{Name: "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", Value: h.tokenFile()},
 		{Name: "CLOUDSDK_CORE_ACCOUNT", Value: operator}, // without one, gsutil sends no login
@@ -146,10 +147,10 @@ func (h emulatorHome) operator() (string, error) {
 	return login.Account, nil
 }
 
-func vars(of []emulator.Var) []credentials.Var {
-	var out []credentials.Var
+func vars(of []emulator.Var) []delivery.Var {
+	var out []delivery.Var
 	for _, v := range of {
-		out = append(out, credentials.Var{Name: v.Name, Value: v.Value})
+		out = append(out, delivery.Var{Name: v.Name, Value: v.Value})
 	}
 	return out
 }

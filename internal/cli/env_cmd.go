@@ -84,7 +84,7 @@ func runEnv(_ context.Context, e *Env, o envOptions) error {
 	if err != nil {
 		return err
 	}
-	vars := credentials.Environment(e.delivery(run))
+	vars := e.delivery(run).Environment()
 	if o.format == "json" {
 		doc := view.Environment{
 			Schema: "taskiam.env/v1", Run: string(run.ID()), Task: run.Opened.Task, Account: run.Opened.Email,
@@ -115,7 +115,7 @@ func (e *Env) printUnset(word string) error {
 		return err
 	}
 	names := []string{"unset"}
-	for _, v := range credentials.Environment(e.delivery(run)) {
+	for _, v := range e.delivery(run).Environment() {
 		names = append(names, v.Name)
 	}
 	if _, err := io.WriteString(e.Stdout, strings.Join(names, " ")+"\n"); err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/taskiam/taskiam/internal/credentials"
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
-	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/supervise"
@@ -159,10 +159,10 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 		return err
 	}
 	if len(src.task.Deliver) == 0 {
-		src.task.Deliver = []grants.Delivery{grants.DeliverMetadata}
+		src.task.Deliver = slices.Clone(delivery.DefaultOfRun)
 	}
 	// A sandbox without network has a loopback of its own, and reaches a socket.
-	o.socket = o.socket || o.isolate.how == isolateNoNet && slices.Contains(src.task.Deliver, grants.DeliverMetadata)
+	o.socket = o.socket || o.isolate.how == isolateNoNet && delivery.NeedsServer(src.task)
 	at, err := reserve(ctx, src.task, o.socket)
 	if err != nil {
 		return err
@@ -204,7 +204,7 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 
 // runKept runs CMD, and meanwhile keeps its delivery good.
 func (e *Env) runKept(ctx context.Context, run *journal.Run, at supervise.Endpoint, sandbox *supervise.Sandbox, o runOptions) (exitCode, error) {
-	if run.Kind == grants.DeliverKey {
+	if delivery.Of(run.Kind).Upkeep == delivery.NoUpkeep {
 		return e.runChild(ctx, run, sandbox, o)
 	}
 	journals, err := e.journals()
@@ -250,7 +250,7 @@ func (e *Env) runKept(ctx context.Context, run *journal.Run, at supervise.Endpoi
 
 // runChild runs CMD and returns its exit code. Meanwhile signals are CMD's.
 func (e *Env) runChild(ctx context.Context, run *journal.Run, sandbox *supervise.Sandbox, o runOptions) (exitCode, error) {
-	vars, err := credentials.Environ(credentials.Environment(e.delivery(run)))
+	vars, err := credentials.Environ(e.delivery(run).Environment())
 	if err != nil {
 		return 0, err
 	}

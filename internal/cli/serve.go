@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
@@ -83,22 +84,18 @@ func runServe(ctx context.Context, e *Env, o serveOptions) error {
 
 // mayServe returns why there is nothing to serve for a run, or which process does already.
 func mayServe(run *journal.Run, refresh bool) error {
-	id := string(run.ID())
-	switch run.Kind {
-	case grants.DeliverKey:
-		return fault.New(fault.Usage, "run %s is delivered by key: there is nothing to serve", id)
-	case grants.DeliverToken:
-		if !refresh {
-			return fault.WithHint(
-				fault.New(fault.Usage, "run %s is delivered by token, and has no metadata server", id),
-				"taskiam serve --refresh "+id)
-		}
-	default:
-		if refresh {
-			return fault.WithHint(
-				fault.New(fault.Usage, "run %s is delivered by metadata, and has no token to renew", id),
-				"taskiam serve "+id)
-		}
+	id, kind := run.ID(), delivery.Of(run.Kind)
+	switch {
+	case kind.Upkeep == delivery.NoUpkeep:
+		return fault.New(fault.Usage, "run %s is delivered by %s: there is nothing to serve", id, kind.Name)
+	case kind.Upkeep == delivery.Refresh && !refresh:
+		return fault.WithHint(
+			fault.New(fault.Usage, "run %s is delivered by %s, and has no metadata server", id, kind.Name),
+			kind.ServeCommand(id))
+	case kind.Upkeep == delivery.Serve && refresh:
+		return fault.WithHint(
+			fault.New(fault.Usage, "run %s is delivered by %s, and has no token to renew", id, kind.Name),
+			kind.ServeCommand(id))
 	}
 	if p, at := supervise.AtWork(run, journal.RoleServer); at {
 		return fault.New(fault.Locked, "process %d serves run %s already", p.PID, id)

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/taskiam/taskiam/internal/credentials"
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/grants"
@@ -59,7 +60,7 @@ func runToken(ctx context.Context, e *Env, o tokenOptions) error {
 	}
 	client, err := e.client(ctx, cloudOptions{
 		reason: run.Opened.Reason,
-		nobody: run.Kind == grants.DeliverKey,
+		nobody: delivery.Of(run.Kind).MakesKey,
 	})
 	if err != nil {
 		return err
@@ -88,7 +89,7 @@ func freshToken(ctx context.Context, client *gcp.Client, run *journal.Run, now t
 	if err := o.CheckCloud(client.Cloud()); err != nil {
 		return grants.Token{}, err
 	}
-	if run.Kind == grants.DeliverKey {
+	if delivery.Of(run.Kind).MakesKey {
 		key, err := credentials.ReadKey(o.DeliveryDir, o.Run)
 		if err != nil {
 			return grants.Token{}, err

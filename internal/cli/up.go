@@ -7,11 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
@@ -179,7 +179,7 @@ func bringUp(ctx context.Context, e *Env, o upOptions, to deliverTo) error {
 // metadata has no server.
 func reserve(ctx context.Context, task grants.Task, socket bool) (supervise.Endpoint, error) {
 	var at supervise.Endpoint
-	if !slices.Contains(task.Deliver, grants.DeliverMetadata) {
+	if !delivery.NeedsServer(task) {
 		if socket {
 			return at, fault.WithHint(
 				fault.New(fault.Usage, "--%s is for a metadata server, and the manifest asks for none", flagSocket),

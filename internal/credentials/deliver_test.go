@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/taskiam/taskiam/internal/credentials"
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/secret"
@@ -26,30 +27,54 @@ const run = grants.RunID("0123456789abcde")
 
 var expires = time.Date(2026, 3, 1, 13, 0, 0, 0, time.UTC)
 
-func delivery(t *testing.T, dir string, kind grants.Delivery) credentials.Delivery {
+func newDelivery(t *testing.T, dir string, kind grants.DeliveryKind) delivery.Delivery {
 	t.Helper()
-	d := credentials.Delivery{Dir: dir, Run: run, Task: "nightly-report", Account: account, Expires: expires, Kind: kind}
-	switch kind {
-	case grants.DeliverMetadata:
+	d := delivery.Delivery{Dir: dir, Run: run, Task: "nightly-report", Account: account, Expires: expires, Kind: kind}
+	switch k := delivery.Of(kind); {
+	case k.Upkeep == delivery.Serve:
 		d.Metadata, d.External = "127.0.0.1:4711", `{"type":"external_account"}`
-	case grants.DeliverToken:
-		d.Token = secret.New("ya29.the-runs-token\n")
+	case !k.MakesKey:
+		d.Token.Value = secret.New("ya29.the-runs-token\n")
 	default:
 		d.Key = keyFile(t)
 	}
 	return d
 }
 
-func deliver(t *testing.T, dir string, kind grants.Delivery) credentials.Delivery {
+func deliver(t *testing.T, dir string, kind grants.DeliveryKind) delivery.Delivery {
 	t.Helper()
-	d := delivery(t, dir, kind)
+	d := newDelivery(t, dir, kind)
 	if err := credentials.Deliver(d); err != nil {
 		t.Fatal(err)
 	}
 	return d
 }
 
-var kinds = []grants.Delivery{grants.DeliverKey, grants.DeliverToken, grants.DeliverMetadata}
+// kinds are the names of all of them.
+var kinds = func() (names []grants.DeliveryKind) {
+	for _, k := range delivery.Kinds() {
+		names = append(names, k.Name)
+	}
+	return names
+}()
+
+// paths returns everything that a delivery consists of, the folder first.
+func paths(d delivery.Delivery) []string {
+	out := []string{d.Dir}
+	for _, name := range []string{"gcloud", "env.json", "README.txt", "env"} {
+		out = append(out, filepath.Join(d.Dir, name))
+	}
+	for _, f := range d.Files() {
+		out = append(out, filepath.Join(d.Dir, f.Name))
+	}
+	return out
+}
+
+// replaceToken puts a newer token into a delivery.
+func replaceToken(d delivery.Delivery, text string) error {
+	d.Token.Value = secret.New(text)
+	return credentials.ReplaceToken(d)
+}
 
 // tree returns what is under dir: for each file its text, for each folder "/", for
 // each link "-> target".
@@ -97,7 +122,7 @@ func TestDeliveryIsPrivateWhateverTheUmask(t *testing.T) {
 				}
 			}
 			old := syscall.Umask(umask)
-			err := credentials.Deliver(delivery(t, dir, kind))
+			err := credentials.Deliver(newDelivery(t, dir, kind))
 			syscall.Umask(old)
 			if err != nil {
 				t.Fatal(err)
@@ -131,21 +156,25 @@ func TestWhatIsDelivered(t *testing.T) {
 		for name := range got {
 			names = append(names, filepath.Join(d.Dir, name))
 		}
-		want = d.Paths()
+		want = paths(d)
 		slices.Sort(names)
 		slices.Sort(want)
 		if diff := cmp.Diff(want, names); diff != "" {
 			t.Errorf("%s: announced and delivered:\n%s", kind, diff)
 		}
-		if kind == grants.DeliverToken && got["token"] != "ya29.the-runs-token" {
+		if kind == delivery.Token && got["token"] != "ya29.the-runs-token" {
 			t.Errorf("token file: %q", got["token"])
 		}
-		if kind == grants.DeliverKey && got["key.json"] != keyFile(t).Reveal() {
+		if kind == delivery.Key && got["key.json"] != keyFile(t).Reveal() {
 			t.Error("the key file is not the one that was given")
 		}
-		// The credential stands in one file alone.
+		// The credential is in the files alone that are marked as secret.
+		secrets := map[string]bool{}
+		for _, f := range d.Files() {
+			secrets[f.Name] = f.Secret
+		}
 		for name, text := range got {
-			if name != "token" && name != "key.json" && (strings.Contains(text, "the-runs-token") || strings.Contains(text, "PRIVATE KEY")) {
+			if !secrets[name] && (strings.Contains(text, "the-runs-token") || strings.Contains(text, "PRIVATE KEY")) {
 				t.Errorf("%s: the credential is in %s too", kind, name)
 			}
 		}
@@ -195,7 +224,7 @@ func TestDeliverRefusesWhatIsNotAnEmptyFolderOfItsOwn(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := tree(t, parent)
-			err := credentials.Deliver(delivery(t, dir, kind))
+			err := credentials.Deliver(newDelivery(t, dir, kind))
 			if !fault.Is(err, fault.Usage) || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("%s: %v, want %q", test.name, err, test.want)
 			}
@@ -205,16 +234,16 @@ func TestDeliverRefusesWhatIsNotAnEmptyFolderOfItsOwn(t *testing.T) {
 		}
 	}
 
-	d := delivery(t, "relative", grants.DeliverKey)
+	d := newDelivery(t, "relative", delivery.Key)
 	if err := credentials.Deliver(d); !fault.Is(err, fault.Usage) || exists("relative") {
 		t.Errorf("a relative path: %v", err)
 	}
-	d = delivery(t, filepath.Join(t.TempDir(), "d"), grants.DeliverToken)
-	d.Token = secret.String{}
+	d = newDelivery(t, filepath.Join(t.TempDir(), "d"), delivery.Token)
+	d.Token = grants.Token{}
 	if err := credentials.Deliver(d); err == nil || exists(d.Dir) {
 		t.Errorf("no token: %v", err)
 	}
-	d = delivery(t, filepath.Join(t.TempDir(), "two\nlines"), grants.DeliverToken)
+	d = newDelivery(t, filepath.Join(t.TempDir(), "two\nlines"), delivery.Token)
 	if err := credentials.Deliver(d); !fault.Is(err, fault.Usage) || exists(d.Dir) {
 		t.Errorf("a path that env --format dotenv could not write: %v", err)
 	}
@@ -229,7 +258,7 @@ func TestDeliverTakesAnEmptyFolderAndClosesIt(t *testing.T) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	deliver(t, dir, grants.DeliverToken)
+	deliver(t, dir, delivery.Token)
 	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
@@ -245,7 +274,7 @@ func TestAFolderOfAnotherUsersIsNeitherFilledNorEmptied(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, err := range map[string]error{
-		"filled":  credentials.Deliver(delivery(t, dir, grants.DeliverToken)),
+		"filled":  credentials.Deliver(newDelivery(t, dir, delivery.Token)),
 		"emptied": credentials.Remove(dir, run),
 	} {
 		if err == nil || !strings.Contains(err.Error(), "it belongs to user 65534") {
@@ -265,7 +294,7 @@ func TestRemoveTakesNothingThatIsNotTheRuns(t *testing.T) {
 		make       func(t *testing.T, dir string)
 	}{
 		{"another run's delivery", "it is not the delivery of run", func(t *testing.T, dir string) {
-			d := delivery(t, dir, grants.DeliverKey)
+			d := newDelivery(t, dir, delivery.Key)
 			d.Run = other
 			if err := credentials.Deliver(d); err != nil {
 				t.Fatal(err)
@@ -278,12 +307,12 @@ func TestRemoveTakesNothingThatIsNotTheRuns(t *testing.T) {
 			must(t, os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, "env.json"), []byte(`{"run":"`+run+`"}`), 0o600))
 		}},
 		{"a link to the run's delivery", "it is a symbolic link", func(t *testing.T, dir string) {
-			deliver(t, dir+".real", grants.DeliverToken)
+			deliver(t, dir+".real", delivery.Token)
 			must(t, os.Symlink(dir+".real", dir))
 		}},
 		{"a file", "it is not a folder", func(t *testing.T, dir string) { must(t, os.WriteFile(dir, []byte("x"), 0o600)) }},
 		{"a folder whose marker is a link to the run's", "it is not the delivery of run", func(t *testing.T, dir string) {
-			deliver(t, dir+".real", grants.DeliverToken)
+			deliver(t, dir+".real", delivery.Token)
 			must(t, os.Mkdir(dir, 0o700), os.Symlink(dir+".real/env.json", filepath.Join(dir, "env.json")))
 		}},
 		{"a folder whose marker is a pipe", "it is not the delivery of run", func(t *testing.T, dir string) {
@@ -296,7 +325,7 @@ func TestRemoveTakesNothingThatIsNotTheRuns(t *testing.T) {
 		before := names(t, parent)
 		for verb, act := range map[string]func() error{
 			"removed":  func() error { return credentials.Remove(dir, run) },
-			"rewrote":  func() error { return credentials.ReplaceToken(dir, run, secret.New("x")) },
+			"rewrote":  func() error { return replaceToken(newDelivery(t, dir, delivery.Token), "x") },
 			"was read": func() error { _, err := credentials.ReadKey(dir, run); return err },
 		} {
 			if err := act(); err == nil || !strings.Contains(err.Error(), test.want) {
@@ -332,7 +361,7 @@ func TestRemoveDoesNotFollowLinksOut(t *testing.T) {
 	must(t, os.MkdirAll(filepath.Join(outside, "deep"), 0o700), os.WriteFile(filepath.Join(outside, "deep", "precious"), []byte("x"), 0o600))
 	before := tree(t, outside)
 
-	d := deliver(t, filepath.Join(t.TempDir(), "d"), grants.DeliverKey)
+	d := deliver(t, filepath.Join(t.TempDir(), "d"), delivery.Key)
 	in := func(name string) string { return filepath.Join(d.Dir, name) }
 	must(t,
 		os.RemoveAll(in("gcloud")), os.Symlink(outside, in("gcloud")),
@@ -352,10 +381,10 @@ func TestReplaceTokenDoesNotWriteThroughALink(t *testing.T) {
 	t.Parallel()
 	outside := filepath.Join(t.TempDir(), "precious")
 	must(t, os.WriteFile(outside, []byte("x"), 0o600))
-	d := deliver(t, filepath.Join(t.TempDir(), "d"), grants.DeliverToken)
-	must(t, os.Remove(credentials.TokenPath(d.Dir)), os.Symlink(outside, credentials.TokenPath(d.Dir)),
+	d := deliver(t, filepath.Join(t.TempDir(), "d"), delivery.Token)
+	must(t, os.Remove(delivery.TokenPath(d.Dir)), os.Symlink(outside, delivery.TokenPath(d.Dir)),
 		os.Symlink(outside, filepath.Join(d.Dir, "."+string(run)+".token")))
-	must(t, credentials.ReplaceToken(d.Dir, run, secret.New("second")))
+	must(t, replaceToken(d, "second"))
 	if b, err := os.ReadFile(outside); err != nil || string(b) != "x" {
 		t.Errorf("the token went through the link: %q, %v", b, err)
 	}
@@ -375,9 +404,9 @@ func TestRenew(t *testing.T) {
 		must(t, os.WriteFile(outside, []byte("x"), 0o600), os.Remove(filepath.Join(d.Dir, "README.txt")),
 			os.Symlink(outside, filepath.Join(d.Dir, "README.txt")))
 		d.Expires = d.Expires.Add(3 * time.Hour)
-		d.Token = secret.String{}
+		d.Token = grants.Token{}
 		want := d.Key.Reveal()
-		if kind == grants.DeliverKey {
+		if kind == delivery.Key {
 			want = `{"private_key_id":"second"}`
 			d.Key = secret.New(want)
 		}
@@ -418,12 +447,12 @@ func TestRenew(t *testing.T) {
 func TestRemoveFinishesWhatWasBegun(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {
-		paths := delivery(t, "/d", kind).Paths()[1:]
-		for n := range len(paths) + 1 {
+		all := paths(newDelivery(t, "/d", kind))[1:]
+		for n := range len(all) + 1 {
 			d := deliver(t, filepath.Join(t.TempDir(), "d"), kind)
 			// The marker is written first and removed last: what is left has it, or is empty.
 			var rest []string
-			for _, p := range d.Paths()[1:] {
+			for _, p := range paths(d)[1:] {
 				if filepath.Base(p) != "env.json" {
 					rest = append(rest, p)
 				}
@@ -443,22 +472,22 @@ func TestRemoveFinishesWhatWasBegun(t *testing.T) {
 func TestACommandThatSpoilsOneMarkerDoesNotKeepTheDelivery(t *testing.T) {
 	t.Parallel()
 	for _, spoilt := range []string{"env.json", "README.txt"} {
-		d := deliver(t, filepath.Join(t.TempDir(), "d"), grants.DeliverKey)
+		d := deliver(t, filepath.Join(t.TempDir(), "d"), delivery.Key)
 		must(t, os.WriteFile(filepath.Join(d.Dir, spoilt), []byte("?"), 0o600))
 		if err := credentials.Remove(d.Dir, run); err != nil || exists(d.Dir) {
 			t.Errorf("without %s: %v", spoilt, err)
 		}
 	}
-	d := deliver(t, filepath.Join(t.TempDir(), "d"), grants.DeliverKey)
+	d := deliver(t, filepath.Join(t.TempDir(), "d"), delivery.Key)
 	must(t, os.Remove(filepath.Join(d.Dir, "env.json")), os.Remove(filepath.Join(d.Dir, "README.txt")))
-	if err := credentials.Remove(d.Dir, run); err == nil || !exists(credentials.KeyPath(d.Dir)) {
+	if err := credentials.Remove(d.Dir, run); err == nil || !exists(delivery.KeyPath(d.Dir)) {
 		t.Errorf("without any marker it could be anybody's: %v", err)
 	}
 }
 
 func TestATokenIsReplacedInOneStep(t *testing.T) {
 	t.Parallel()
-	d := deliver(t, filepath.Join(t.TempDir(), "d"), grants.DeliverToken)
+	d := deliver(t, filepath.Join(t.TempDir(), "d"), delivery.Token)
 	held, err := os.Open(d.Dir) // as a sandbox that mounted the folder has it
 	must(t, err)
 	defer held.Close()
@@ -477,7 +506,7 @@ func TestATokenIsReplacedInOneStep(t *testing.T) {
 				return
 			default:
 			}
-			b, err := os.ReadFile(credentials.TokenPath(d.Dir))
+			b, err := os.ReadFile(delivery.TokenPath(d.Dir))
 			if err != nil || !long[string(b)] {
 				t.Errorf("a reader saw %d bytes, %v", len(b), err)
 				return
@@ -485,11 +514,11 @@ func TestATokenIsReplacedInOneStep(t *testing.T) {
 		}
 	})
 	for _, token := range tokens {
-		must(t, credentials.ReplaceToken(d.Dir, run, secret.New(token+"\n")))
+		must(t, replaceToken(d, token+"\n"))
 	}
 	close(stop)
 	readers.Wait()
-	if info, err := os.Stat(credentials.TokenPath(d.Dir)); err != nil || info.Mode().Perm() != 0o600 || info.Size() != 4096 {
+	if info, err := os.Stat(delivery.TokenPath(d.Dir)); err != nil || info.Mode().Perm() != 0o600 || info.Size() != 4096 {
 		t.Errorf("%v, %v", info, err)
 	}
 	left, err := held.Readdirnames(-1)
@@ -501,17 +530,17 @@ func TestATokenIsReplacedInOneStep(t *testing.T) {
 
 func TestReadKey(t *testing.T) {
 	t.Parallel()
-	d := deliver(t, filepath.Join(t.TempDir(), "d"), grants.DeliverKey)
+	d := deliver(t, filepath.Join(t.TempDir(), "d"), delivery.Key)
 	key, err := credentials.ReadKey(d.Dir, run)
 	if err != nil || key.Reveal() != d.Key.Reveal() {
 		t.Errorf("%v", err)
 	}
 	outside := filepath.Join(t.TempDir(), "key.json")
-	must(t, os.Rename(credentials.KeyPath(d.Dir), outside), os.Symlink(outside, credentials.KeyPath(d.Dir)))
+	must(t, os.Rename(delivery.KeyPath(d.Dir), outside), os.Symlink(outside, delivery.KeyPath(d.Dir)))
 	if _, err := credentials.ReadKey(d.Dir, run); err == nil {
 		t.Error("it followed a link to another key")
 	}
-	token := deliver(t, filepath.Join(t.TempDir(), "d"), grants.DeliverToken)
+	token := deliver(t, filepath.Join(t.TempDir(), "d"), delivery.Token)
 	if _, err := credentials.ReadKey(token.Dir, run); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a delivery without a key: %v", err)
 	}
@@ -522,8 +551,8 @@ func TestReadKey(t *testing.T) {
 func TestADeliveryThatFailsHalfwayLeavesNothing(t *testing.T) {
 	t.Parallel()
 	if dir := os.Getenv("CREDENTIALS_TEST_DIR"); dir != "" {
-		d := delivery(t, dir, grants.DeliverToken)
-		d.Token = secret.New(strings.Repeat("x", 1<<20))
+		d := newDelivery(t, dir, delivery.Token)
+		d.Token.Value = secret.New(strings.Repeat("x", 1<<20))
 		if err := credentials.Deliver(d); !errors.Is(err, syscall.EFBIG) {
 			t.Fatalf("the token does not fit: %v", err)
 		}

@@ -47,11 +47,11 @@ var readers = map[string]string{
 // TestDocumentedEnvironment keeps docs/delivery.md in step with what is set and scrubbed.
 func TestDocumentedEnvironment(t *testing.T) {
 	t.Parallel()
-	values := map[string]map[grants.Delivery]string{}
+	values := map[string]map[grants.DeliveryKind]string{}
 	var names []string
 	for _, kind := range kinds {
-		d := delivery(t, "DIR", kind)
-		for _, v := range credentials.Environment(d) {
+		d := newDelivery(t, "DIR", kind)
+		for _, v := range d.Environment() {
 			value := v.Value
 			if v.File != "" {
 				value = "what is in " + v.File
@@ -62,7 +62,7 @@ func TestDocumentedEnvironment(t *testing.T) {
 				}
 			}
 			if values[v.Name] == nil {
-				values[v.Name] = map[grants.Delivery]string{}
+				values[v.Name] = map[grants.DeliveryKind]string{}
 				names = append(names, v.Name)
 			}
 			values[v.Name][kind] = "`" + value + "`"

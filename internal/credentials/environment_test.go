@@ -16,13 +16,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/taskiam/taskiam/internal/credentials"
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
-	"github.com/taskiam/taskiam/internal/grants"
 )
 
-func environment(t *testing.T, d credentials.Delivery) map[string]string {
+func environment(t *testing.T, d delivery.Delivery) map[string]string {
 	t.Helper()
-	list, err := credentials.Environ(credentials.Environment(d))
+	list, err := credentials.Environ(d.Environment())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestEnvironmentNamesTheRunsAccessAlone(t *testing.T) {
 			"CLOUDSDK_CORE_CHECK_GCE_METADATA": "false", "NO_GCE_CHECK": "true", "METADATA_SERVER_DETECTION": "none",
 		}
 	}
-	key := deliver(t, filepath.Join(t.TempDir(), "d"), grants.DeliverKey)
+	key := deliver(t, filepath.Join(t.TempDir(), "d"), delivery.Key)
 	want := common(key.Dir)
 	want["CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE"] = key.Dir + "/key.json"
 	want["GOOGLE_APPLICATION_CREDENTIALS"] = key.Dir + "/key.json"
@@ -55,8 +55,8 @@ func TestEnvironmentNamesTheRunsAccessAlone(t *testing.T) {
 		t.Errorf("with a key:\n%s", diff)
 	}
 
-	token := deliver(t, filepath.Join(t.TempDir(), "d"), grants.DeliverToken)
-	token.More = []credentials.Var{{Name: "NO_PROXY", Value: "127.0.0.1"}, {Name: "TASKIAM_TASK", Value: "later wins"}}
+	token := deliver(t, filepath.Join(t.TempDir(), "d"), delivery.Token)
+	token.More = []delivery.Var{{Name: "NO_PROXY", Value: "127.0.0.1"}, {Name: "TASKIAM_TASK", Value: "later wins"}}
 	want = common(token.Dir)
 	want["CLOUDSDK_AUTH_ACCESS_TOKEN_FILE"] = token.Dir + "/token"
 	want["GOOGLE_OAUTH_ACCESS_TOKEN"] = "ya29.the-runs-token"
@@ -66,7 +66,7 @@ func TestEnvironmentNamesTheRunsAccessAlone(t *testing.T) {
 		t.Errorf("with a token:\n%s", diff)
 	}
 
-	metadata := deliver(t, filepath.Join(t.TempDir(), "d"), grants.DeliverMetadata)
+	metadata := deliver(t, filepath.Join(t.TempDir(), "d"), delivery.Metadata)
 	want = common(metadata.Dir)
 	delete(want, "NO_GCE_CHECK")
 	for _, name := range []string{"GCE_METADATA_HOST", "GCE_METADATA_ROOT", "GCE_METADATA_IP"} {
@@ -78,8 +78,8 @@ func TestEnvironmentNamesTheRunsAccessAlone(t *testing.T) {
 		t.Errorf("with a metadata server:\n%s", diff)
 	}
 
-	must(t, os.Remove(credentials.TokenPath(token.Dir)))
-	if _, err := credentials.Environ(credentials.Environment(token)); !errors.Is(err, os.ErrNotExist) {
+	must(t, os.Remove(delivery.TokenPath(token.Dir)))
+	if _, err := credentials.Environ(token.Environment()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("without the token's file: %v", err)
 	}
 }
@@ -100,7 +100,7 @@ func personsLogin(t *testing.T) (home string) {
 // credentials fail with a reason, and do not go on to the person's.
 func TestClientsFailClosedWithoutACredential(t *testing.T) {
 	// Not parallel: the clients read the process's environment.
-	d := deliver(t, filepath.Join(t.TempDir(), "d"), grants.DeliverToken)
+	d := deliver(t, filepath.Join(t.TempDir(), "d"), delivery.Token)
 	t.Setenv("HOME", personsLogin(t))
 	detect := &auth.DetectOptions{Scopes: []string{"https://www.googleapis.com/auth/cloud-platform"}}
 
@@ -150,8 +150,8 @@ func TestGcloudActsAsTheRun(t *testing.T) {
 	if err != nil {
 		t.Skip("gcloud is not installed")
 	}
-	d := deliver(t, filepath.Join(t.TempDir(), "d"), grants.DeliverToken)
-	ours, err := credentials.Environ(credentials.Environment(d))
+	d := deliver(t, filepath.Join(t.TempDir(), "d"), delivery.Token)
+	ours, err := credentials.Environ(d.Environment())
 	must(t, err)
 	traps := append(os.Environ(), "HOME="+personsLogin(t), "CLOUDSDK_AUTH_ACCESS_TOKEN=ya29.person",
 		"CLOUDSDK_CONFIG="+t.TempDir(), "CLOUDSDK_CORE_ACCOUNT=person@example.com", "CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT=x@y")
@@ -167,7 +167,7 @@ func TestGcloudActsAsTheRun(t *testing.T) {
 }
 
 // hard are values that a careless writer would break or run.
-var hard = []credentials.Var{
+var hard = []delivery.Var{
 	{Name: "PLAIN", Value: "/run/user/1000/d"},
 	{Name: "EMPTY", Value: ""},
 	{Name: "SPACES", Value: " a  b "},
@@ -183,9 +183,9 @@ func TestShellFormatIsTakenByShells(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), `it's a "$(touch x)" folder`)
 	must(t, os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, "token"), []byte("ya29.x"), 0o600))
 	vars := append(slices.Clone(hard),
-		credentials.Var{Name: "QUOTE", Value: `it's '\''`},
-		credentials.Var{Name: "LINES", Value: "a\nb"},
-		credentials.Var{Name: "SECRET", File: filepath.Join(dir, "token")})
+		delivery.Var{Name: "QUOTE", Value: `it's '\''`},
+		delivery.Var{Name: "LINES", Value: "a\nb"},
+		delivery.Var{Name: "SECRET", File: filepath.Join(dir, "token")})
 	text, err := credentials.Format(vars, "shell")
 	must(t, err)
 	if strings.Contains(text, "ya29") {
@@ -229,7 +229,7 @@ func TestShellFormatIsTakenByShells(t *testing.T) {
 
 func TestDotenvAndJSON(t *testing.T) {
 	t.Parallel()
-	vars := append(slices.Clone(hard), credentials.Var{Name: "SECRET", File: "/d/token"})
+	vars := append(slices.Clone(hard), delivery.Var{Name: "SECRET", File: "/d/token"})
 	got, err := credentials.Format(vars, "dotenv")
 	must(t, err)
 	want := `PLAIN=/run/user/1000/d
@@ -258,19 +258,19 @@ UNICODE='größe'
 
 	for _, bad := range []struct {
 		format string
-		v      credentials.Var
+		v      delivery.Var
 	}{
-		{"dotenv", credentials.Var{Name: "A", Value: "it's"}},
-		{"dotenv", credentials.Var{Name: "A", Value: "a\nB=c"}},
-		{"shell", credentials.Var{Name: "A", Value: "a\x00"}},
-		{"yaml", credentials.Var{Name: "A"}},
+		{"dotenv", delivery.Var{Name: "A", Value: "it's"}},
+		{"dotenv", delivery.Var{Name: "A", Value: "a\nB=c"}},
+		{"shell", delivery.Var{Name: "A", Value: "a\x00"}},
+		{"yaml", delivery.Var{Name: "A"}},
 	} {
-		if text, err := credentials.Format([]credentials.Var{bad.v}, bad.format); !fault.Is(err, fault.Usage) {
+		if text, err := credentials.Format([]delivery.Var{bad.v}, bad.format); !fault.Is(err, fault.Usage) {
 			t.Errorf("%s of %q: %q, %v", bad.format, bad.v.Value, text, err)
 		}
 	}
 	for _, name := range []string{"", "1A", "A B", "A;id", "A="} {
-		if _, err := credentials.Format([]credentials.Var{{Name: name}}, "shell"); err == nil {
+		if _, err := credentials.Format([]delivery.Var{{Name: name}}, "shell"); err == nil {
 			t.Errorf("the name %q was taken", name)
 		}
 	}

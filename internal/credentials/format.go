@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 )
 
@@ -23,7 +24,7 @@ var Formats = []string{"shell", "dotenv", "json"}
 //   - json, one object of names and values; the same are left out.
 //
 // A value that the form cannot carry is a [fault.Usage].
-func Format(vars []Var, format string) (string, error) {
+func Format(vars []delivery.Var, format string) (string, error) {
 	for _, v := range vars {
 		if !namePattern.MatchString(v.Name) {
 			return "", fmt.Errorf("%q is not the name of a variable", v.Name)
@@ -46,11 +47,11 @@ func Format(vars []Var, format string) (string, error) {
 
 var namePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-func formatShell(vars []Var) string {
+func formatShell(vars []delivery.Var) string {
 	var b strings.Builder
 	var unset []string
 	for _, name := range competing() {
-		if !slices.ContainsFunc(vars, func(v Var) bool { return v.Name == name }) {
+		if !slices.ContainsFunc(vars, func(v delivery.Var) bool { return v.Name == name }) {
 			unset = append(unset, name)
 		}
 	}
@@ -73,7 +74,7 @@ func quoteShell(s string) string {
 // plain is what every reader of dotenv files takes for itself, without quotes.
 var plain = regexp.MustCompile(`^[A-Za-z0-9_./:@%+,=-]*$`)
 
-func formatDotenv(vars []Var) (string, error) {
+func formatDotenv(vars []delivery.Var) (string, error) {
 	var b strings.Builder
 	for _, v := range vars {
 		switch {
@@ -91,7 +92,7 @@ func formatDotenv(vars []Var) (string, error) {
 	return b.String(), nil
 }
 
-func formatJSON(vars []Var) (string, error) {
+func formatJSON(vars []delivery.Var) (string, error) {
 	m := map[string]string{}
 	for _, v := range vars {
 		if v.File == "" {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/secret"
@@ -41,8 +42,7 @@ type MinterConfig struct {
 	IDToken     func(ctx context.Context, audience string) (grants.Token, error)
 	// Scopes are those of a token that is asked for without any; nil is cloud-platform.
 	Scopes []string
-	// Lifetime is how long an access token lives; 0 is what [grants.Task.Lifetime] says of
-	// one that is asked for.
+	// Lifetime is how long an access token lives; 0 is what one of a metadata server does.
 	Lifetime time.Duration
 	// Expires is the end of the run: no access token is asked for that would outlive it,
 	// and from then on there are none. The zero time is no end.
@@ -114,7 +114,7 @@ type flight struct {
 // anybody to be served keeps the first client from waiting, and tells whether it works.
 func NewMinter(cfg MinterConfig) *Minter {
 	if cfg.Lifetime <= 0 {
-		cfg.Lifetime = grants.Task{}.Lifetime(grants.DeliverMetadata)
+		cfg.Lifetime = delivery.Of(delivery.Metadata).Lifetime(grants.Task{})
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

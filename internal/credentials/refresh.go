@@ -4,14 +4,15 @@ import (
 	"context"
 	"time"
 
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/wait"
 )
 
-// Refresh keeps the token file of a run's delivery good until the run ends or ctx does.
+// Refresh keeps the token in a run's delivery valid until the run ends.
 type Refresh struct {
-	Dir string
-	Run grants.RunID
+	// Delivery is the run's, without the token.
+	Delivery delivery.Delivery
 	// Mint makes a token that lives as long as it may, and not longer than the run.
 	Mint func(ctx context.Context) (grants.Token, error)
 	// Ends is when the token that lies there ends, and Expires when the run does.
@@ -55,7 +56,9 @@ func (r Refresh) replace(ctx context.Context) (time.Time, error) {
 	for {
 		token, err := r.Mint(ctx)
 		if err == nil {
-			err = ReplaceToken(r.Dir, r.Run, token.Value)
+			d := r.Delivery
+			d.Token = token
+			err = ReplaceToken(d)
 		}
 		if err == nil {
 			return token.Expires, nil

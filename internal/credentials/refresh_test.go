@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/taskiam/taskiam/internal/credentials"
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/secret"
@@ -29,10 +30,10 @@ type refreshing struct {
 }
 
 func newRefreshing(t *testing.T, lasts time.Duration) *refreshing {
-	d := deliver(t, filepath.Join(t.TempDir(), "d"), grants.DeliverToken)
+	d := deliver(t, filepath.Join(t.TempDir(), "d"), delivery.Token)
 	r := &refreshing{t: t, begun: time.Now(), fail: func() error { return nil }}
 	r.refresh = credentials.Refresh{
-		Dir: d.Dir, Run: d.Run, Ends: r.begun.Add(time.Hour), Expires: r.begun.Add(lasts), Now: time.Now,
+		Delivery: d, Ends: r.begun.Add(time.Hour), Expires: r.begun.Add(lasts), Now: time.Now,
 		Mint: func(context.Context) (grants.Token, error) {
 			if err := r.fail(); err != nil {
 				return grants.Token{}, err
@@ -48,7 +49,7 @@ func newRefreshing(t *testing.T, lasts time.Duration) *refreshing {
 
 func (r *refreshing) token() string {
 	r.t.Helper()
-	b, err := os.ReadFile(credentials.TokenPath(r.refresh.Dir))
+	b, err := os.ReadFile(delivery.TokenPath(r.refresh.Delivery.Dir))
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 )
@@ -104,7 +105,12 @@ func empty(root *os.Root) error {
 	if err != nil {
 		return err
 	}
-	errs := []error{root.RemoveAll(keyName), root.RemoveAll(tokenName)}
+	var errs []error
+	for _, kind := range delivery.Kinds() { // whatever the kind is: the sandbox may have changed the marker
+		for _, f := range secrets(delivery.Delivery{Kind: kind.Name}) {
+			errs = append(errs, root.RemoveAll(f.Name))
+		}
+	}
 	for _, name := range names {
 		if name != markerName {
 			errs = append(errs, removeAll(root, name))

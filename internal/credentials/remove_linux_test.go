@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/taskiam/taskiam/internal/credentials"
-	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/delivery"
 )
 
 // TestRemoveGoesIntoClosedFolders needs a user whom modes stop, and so drops root's
@@ -34,7 +34,7 @@ func TestRemoveGoesIntoClosedFolders(t *testing.T) {
 				return
 			}
 		}
-		d := delivery(t, filepath.Join(parent, "d"), grants.DeliverToken)
+		d := newDelivery(t, filepath.Join(parent, "d"), delivery.Token)
 		closed := filepath.Join(d.Dir, "gcloud", "cache", "mod")
 		done <- errors.Join(
 			credentials.Deliver(d),

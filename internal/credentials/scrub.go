@@ -7,6 +7,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/taskiam/taskiam/internal/delivery"
 )
 
 // Rule is one row of the table by which [Scrub] works.
@@ -19,7 +21,8 @@ type Rule struct {
 	Why      string
 }
 
-var rules = []Rule{
+// table is what is known of clients and of CI systems.
+var table = []Rule{
 	{[]string{"GOOGLE_APPLICATION_CREDENTIALS"}, true, "names the credential file that every client reads first; Node reads it in lower case too"},
 	{[]string{"GOOGLE_CREDENTIALS", "GOOGLE_BACKEND_CREDENTIALS", "GOOGLE_CLOUD_KEYFILE_JSON", "GCLOUD_KEYFILE_JSON"}, true,
 		"a credential, or the name of its file, for Terraform and its gcs backend"},
@@ -64,6 +67,28 @@ var rules = []Rule{
 	{[]string{"SEMAPHORE_OIDC_TOKEN"}, false, "Semaphore: the job's identity token"},
 	{[]string{"TFC_WORKLOAD_IDENTITY_TOKEN", "TFC_WORKLOAD_IDENTITY_TOKEN_*", "TFC_GCP_*", "SPACELIFT_OIDC_TOKEN"}, false, "HCP Terraform and Spacelift: the run's identity token"},
 	{[]string{"DRONE_NETRC_PASSWORD", "CI_NETRC_PASSWORD"}, false, "Drone and Woodpecker: the job's token for the repository"},
+}
+
+// rules is the table, and what a kind of delivery sets beside what is in it.
+var rules = slices.Concat(table, setByKinds())
+
+// setByKinds returns a rule for the variables that a kind of delivery sets and no row of
+// the table matches: in a run that is delivered by another kind, the operator's own value
+// would stay. It is empty if there are none.
+func setByKinds() []Rule {
+	r := Rule{Competes: true, Why: "set by a kind of delivery"}
+	for _, kind := range delivery.Kinds() {
+		for _, v := range (delivery.Delivery{Kind: kind.Name}).Environment() {
+			matches := func(r Rule) bool { return r.matches(v.Name) }
+			if !slices.ContainsFunc(table, matches) && !matches(r) {
+				r.Names = append(r.Names, v.Name)
+			}
+		}
+	}
+	if len(r.Names) == 0 {
+		return nil
+	}
+	return []Rule{r}
 }
 
 // kept are variables that a rule matches and that are no identity.

@@ -25,43 +25,15 @@ type Task struct {
 	Accept []Acceptance
 	// Deliver lists the kinds of credential that will do, the best one first. Empty
 	// leaves it to whoever brings the task up.
-	Deliver []Delivery
+	Deliver []DeliveryKind
 	// TokenLifetime is how long one access token may live; 0 leaves it to the delivery.
 	TokenLifetime time.Duration
 	// Audiences are whom identity tokens may be made out to; empty means to nobody.
 	Audiences []string
 }
 
-// DefaultDeliver is how a task is delivered whose manifest does not say: by key, and
-// by token where keys are forbidden.
-var DefaultDeliver = []Delivery{DeliverKey, DeliverToken}
-
-// Delivery is the kind of credential that the sandbox is given.
-type Delivery string
-
-const (
-	// DeliverKey is a service account key whose certificate ends with the run.
-	DeliverKey Delivery = "key"
-	// DeliverToken is an access token in a file, which is replaced before it ends.
-	DeliverToken Delivery = "token"
-	// DeliverMetadata is a metadata server that mints access tokens when it is asked:
-	// nothing that is worth stealing lies in a file.
-	DeliverMetadata Delivery = "metadata"
-)
-
-// Lifetime returns how long one access token of the task lives if it is delivered so:
-// what the manifest says, else an hour for a token that lies in a file, since whoever
-// read it once may not read it again, and a quarter of that for one that is asked for.
-func (t Task) Lifetime(d Delivery) time.Duration {
-	switch {
-	case t.TokenLifetime != 0:
-		return t.TokenLifetime
-	case d == DeliverMetadata:
-		return TokenLifetime / 4
-	default:
-		return TokenLifetime
-	}
-}
+// DeliveryKind is the kind of credential that the sandbox is given.
+type DeliveryKind string
 
 // Grant is one role, or one list of permissions, on one resource.
 type Grant struct {

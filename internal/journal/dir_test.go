@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
@@ -32,7 +33,7 @@ func opened(n byte) journal.Opened {
 		Run: run, Task: "nightly-report", Cloud: "google", Operator: "user:a@example.com",
 		Project: "p", AccountID: grants.AccountID("nightly-report", run),
 		Email:   grants.AccountEmail(grants.AccountID("nightly-report", run), "p"),
-		Expires: began.Add(2 * time.Hour), Deliver: []grants.Delivery{grants.DeliverKey}, DeliveryDir: "/run/d",
+		Expires: began.Add(2 * time.Hour), Deliver: []grants.DeliveryKind{delivery.Key}, DeliveryDir: "/run/d",
 		Grants: []journal.Grant{{Role: "roles/storage.objectViewer", Resource: "//storage.googleapis.com/projects/_/buckets/b"}},
 	}
 }
@@ -114,7 +115,7 @@ func TestTheFoldOfAWholeRun(t *testing.T) {
 		journal.KeyCreated{KeyID: "k1", ValidBefore: began.Add(time.Hour)},
 		journal.TokenMinted{Expires: began.Add(time.Hour)},
 		journal.TokenMinted{Expires: began.Add(time.Minute)},
-		journal.DeliverIntended{Kind: grants.DeliverKey, Paths: []string{"/run/d", "/run/d/key.json"}},
+		journal.DeliverIntended{Kind: delivery.Key, Paths: []string{"/run/d", "/run/d/key.json"}},
 		journal.Delivered{},
 		journal.ProcessStarted{PID: 7, Start: "a"},
 		journal.GrantReady{Grant: 0, State: journal.NotReady, Why: "403"},

@@ -36,8 +36,8 @@ type Opened struct {
 	ManifestPath   string `json:"manifest_path"`
 	ManifestSHA256 string `json:"manifest_sha256"`
 	// Deliver has the kinds of credential that will do, the best one first.
-	Deliver     []grants.Delivery `json:"deliver"`
-	DeliveryDir string            `json:"delivery_dir"`
+	Deliver     []grants.DeliveryKind `json:"deliver"`
+	DeliveryDir string                `json:"delivery_dir"`
 	// Metadata is the address of the run's metadata server, HOST:PORT; empty if it may
 	// not have one.
 	Metadata string `json:"metadata,omitempty"`
@@ -189,8 +189,8 @@ type TokenMinted struct {
 // DeliverIntended announces files and folders that are about to be written.
 type DeliverIntended struct {
 	// Kind is the kind of credential in them, one of those in Opened.
-	Kind  grants.Delivery `json:"kind"`
-	Paths []string        `json:"paths"`
+	Kind  grants.DeliveryKind `json:"kind"`
+	Paths []string            `json:"paths"`
 }
 
 // Delivered means that everything that DeliverIntended announced is there.

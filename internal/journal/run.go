@@ -30,7 +30,7 @@ type Run struct {
 	// TokensUntil is when the last access token that was recorded ends; zero if none was.
 	TokensUntil time.Time
 	// Kind is the kind of credential that the delivery has; empty before there is one.
-	Kind grants.Delivery
+	Kind grants.DeliveryKind
 	// Delivery has the paths that were or may have been written.
 	Delivery []Path
 	// Delivered reports whether the delivery was complete.

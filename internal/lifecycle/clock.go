@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 )
@@ -57,7 +58,7 @@ func (s *survey) leaveUnsigned(plan grants.Plan) error {
 	if s.ahead >= -signsEarly && s.ahead <= signsLate {
 		return nil
 	}
-	rest := slices.DeleteFunc(slices.Clone(s.deliver), func(d grants.Delivery) bool { return d == grants.DeliverKey })
+	rest := slices.DeleteFunc(slices.Clone(s.deliver), func(d grants.DeliveryKind) bool { return delivery.Of(d).MakesKey })
 	if len(rest) > 0 || len(s.deliver) == 0 {
 		s.deliver = rest
 		return nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
@@ -61,12 +62,12 @@ func TestTheFirstKindThatIsAllowedIsDelivered(t *testing.T) {
 	for name, tt := range map[string]struct {
 		kinds  []string
 		change func(*world)
-		want   grants.Delivery
+		want   grants.DeliveryKind
 	}{
-		"the first":                  {[]string{"token", "key"}, func(*world) {}, grants.DeliverToken},
-		"keys are forbidden":         {[]string{"key", "metadata"}, (*world).forbidKeys, grants.DeliverMetadata},
-		"the operator makes no keys": {[]string{"key", "token"}, func(w *world) { w.denyPermissions("iam.serviceAccountKeys.create") }, grants.DeliverToken},
-		"nor lets itself mint":       {[]string{"metadata", "key"}, func(w *world) { w.denyPermissions("iam.serviceAccounts.setIamPolicy") }, grants.DeliverKey},
+		"the first":                  {[]string{"token", "key"}, func(*world) {}, delivery.Token},
+		"keys are forbidden":         {[]string{"key", "metadata"}, (*world).forbidKeys, delivery.Metadata},
+		"the operator makes no keys": {[]string{"key", "token"}, func(w *world) { w.denyPermissions("iam.serviceAccountKeys.create") }, delivery.Token},
+		"nor lets itself mint":       {[]string{"metadata", "key"}, func(w *world) { w.denyPermissions("iam.serviceAccounts.setIamPolicy") }, delivery.Key},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -85,7 +86,7 @@ func TestTheFirstKindThatIsAllowedIsDelivered(t *testing.T) {
 				t.Errorf("delivered %q, and the journal says %q, want %q", d.Kind, result.Run.Kind, tt.want)
 			}
 			got := []bool{!d.Key.IsZero(), !d.Token.Value.IsZero(), d.Metadata != ""}
-			want := []bool{tt.want == grants.DeliverKey, tt.want == grants.DeliverToken, tt.want == grants.DeliverMetadata}
+			want := []bool{tt.want == delivery.Key, tt.want == delivery.Token, tt.want == delivery.Metadata}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("key, token, metadata:\n%s", diff)
 			}

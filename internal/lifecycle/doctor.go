@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
@@ -251,7 +252,7 @@ func (x *examination) examineDelivery(p Patient, s *survey, about string) Findin
 		kinds = append(kinds, string(kind))
 	}
 	f.Says = "by " + strings.Join(kinds, ", else by ")
-	byToken := slices.ContainsFunc(s.deliver, func(k grants.Delivery) bool { return k != grants.DeliverKey })
+	byToken := slices.ContainsFunc(s.deliver, func(k grants.DeliveryKind) bool { return !delivery.Of(k).MakesKey })
 	if byToken && !s.mints {
 		f.Health = Doubtful
 		f.Says += "; for a token the operator has to let itself mint on each account, which Google takes a minute or more to follow"
@@ -435,8 +436,8 @@ func (x *examination) examineConstraints(ctx context.Context, project string, ho
 
 // refusesKeys says what an organisation policy on keys means for a task.
 func refusesKeys(t grants.Task, name string, c grants.Constraint) (health Health, says string, mend []string) {
-	kinds := deliveries(t)
-	at := slices.Index(kinds, grants.DeliverKey)
+	kinds := delivery.For(t)
+	at := slices.IndexFunc(kinds, func(k delivery.Kind) bool { return k.MakesKey })
 	if at < 0 {
 		return Healthy, "", nil
 	}
@@ -454,7 +455,7 @@ func refusesKeys(t grants.Task, name string, c grants.Constraint) (health Health
 		says = "allows keys that last " + strings.Join(c.Allowed, " or ") + ", and no longer"
 	}
 	if at < len(kinds)-1 {
-		return Doubtful, fmt.Sprintf("%s: task %s is delivered by %s", says, t.Name, kinds[at+1]), nil
+		return Doubtful, fmt.Sprintf("%s: task %s is delivered by %s", says, t.Name, kinds[at+1].Name), nil
 	}
 	return Broken, fmt.Sprintf("%s: task %s takes nothing else", says, t.Name),
 		[]string{`put deliver = ["key", "token"] under [credentials] in the manifest`}

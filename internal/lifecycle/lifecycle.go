@@ -12,6 +12,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/policy"
@@ -125,22 +126,10 @@ type KeyPair interface {
 	File(account grants.Account, keyID string) (secret.String, error)
 }
 
-// Delivery is what the sandbox is given.
-type Delivery struct {
-	Plan grants.Plan
-	Dir  string
-	Kind grants.Delivery
-	// Key is the key file, or Token the access token, if that is its kind; else zero.
-	Key   secret.String
-	Token grants.Token
-	// Metadata is the address of the metadata server, HOST:PORT, if there is to be one.
-	Metadata string
-}
-
 // Credentials makes and hands over what the sandbox is given.
 type Credentials interface {
 	NewKeyPair() (KeyPair, error)
-	Deliver(d Delivery) error
+	Deliver(d delivery.Delivery) error
 	// Key returns the key file that is in a run's delivery.
 	Key(run *journal.Run) (secret.String, error)
 	// Renew says in a run's delivery that it ends at expires, and puts the key file in the

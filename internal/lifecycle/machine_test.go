@@ -20,6 +20,7 @@ import (
 
 	"github.com/taskiam/taskiam/emulator"
 	"github.com/taskiam/taskiam/internal/credentials"
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/grants"
@@ -479,7 +480,7 @@ func (c mortal) NewKeyPair() (lifecycle.KeyPair, error) {
 	return credentials.NewKeyPair(func(int) (*rsa.PrivateKey, error) { return c.m.key(), nil })
 }
 
-func (c mortal) Deliver(d lifecycle.Delivery) error {
+func (c mortal) Deliver(d delivery.Delivery) error {
 	if err := c.alive(); err != nil {
 		return err
 	}

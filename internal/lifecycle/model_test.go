@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/taskiam/taskiam/emulator"
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/grants"
@@ -489,7 +490,7 @@ func (h *history) up() action {
 }
 
 // arm keeps what was delivered, as a task does that ran away with it.
-func (h *history) arm(run *played, d lifecycle.Delivery) {
+func (h *history) arm(run *played, d delivery.Delivery) {
 	switch {
 	case !d.Key.IsZero():
 		source, err := gcp.KeySource(d.Key)

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/policy"
@@ -17,13 +18,10 @@ import (
 )
 
 // The permissions that an operator needs on the project that hosts the accounts.
-var (
-	hostPermissions = review.AccountPermissions
-	keyPermissions  = review.KeyPermissions
-)
+var hostPermissions = review.AccountPermissions
 
 const (
-	mintPermission    = review.MintPermission
+	mintPermission    = delivery.MintPermission
 	mintIDPermission  = review.MintIDPermission
 	letMintPermission = review.LetMintPermission
 )
@@ -39,7 +37,7 @@ type survey struct {
 	// mints says that the operator may mint tokens of every account in the host project.
 	mints bool
 	// deliver has those of the plan's deliveries that the operator may make.
-	deliver []grants.Delivery
+	deliver []grants.DeliveryKind
 	// ahead is by how much the cloud's clock is ahead of this machine's; 0 if they agree.
 	ahead time.Duration
 	// host has those of the permissions on the host project that matter here.
@@ -90,7 +88,12 @@ func (e *Engine) survey(ctx context.Context, plan grants.Plan) (*survey, error) 
 		if err != nil {
 			return err
 		}
-		want := slices.Concat(hostPermissions, keyPermissions, []string{mintPermission, mintIDPermission, letMintPermission})
+		want := slices.Concat(hostPermissions, []string{mintIDPermission, letMintPermission})
+		for _, kind := range delivery.Kinds() {
+			want = append(want, kind.Permissions...)
+		}
+		slices.Sort(want)
+		want = slices.Compact(want)
 		have, err := e.Cloud.TestPermissions(ctx, host, want)
 		if err != nil {
 			return err
@@ -183,19 +186,26 @@ func rolesOf(plan grants.Plan) map[string]resource.Name {
 // allowed returns the deliveries of a task that the operator may make, by the
 // permissions that it has on the host project. Without any, the error says what the
 // best one would need.
-func allowed(task grants.Task, mints bool, have []string) ([]grants.Delivery, error) {
-	lacking := func(kind grants.Delivery) []string {
+func allowed(task grants.Task, mints bool, have []string) ([]grants.DeliveryKind, error) {
+	lacking := func(kind delivery.Kind) []string {
 		want := slices.Clone(hostPermissions)
-		switch {
-		case kind == grants.DeliverKey:
-			want = append(want, keyPermissions...)
-		case !mints:
-			want = append(want, letMintPermission)
+		for _, p := range kind.Permissions {
+			switch {
+			case p != delivery.MintPermission:
+				want = append(want, p)
+			case !mints:
+				want = append(want, letMintPermission)
+			}
 		}
 		return slices.DeleteFunc(want, func(p string) bool { return slices.Contains(have, p) })
 	}
-	kinds := deliveries(task)
-	may := slices.DeleteFunc(slices.Clone(kinds), func(kind grants.Delivery) bool { return len(lacking(kind)) > 0 })
+	kinds := delivery.For(task)
+	var may []grants.DeliveryKind
+	for _, kind := range kinds {
+		if len(lacking(kind)) == 0 {
+			may = append(may, kind.Name)
+		}
+	}
 	if len(may) > 0 {
 		return may, nil
 	}

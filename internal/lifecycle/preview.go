@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
@@ -113,7 +114,7 @@ func calls(plan grants.Plan, s *survey) []string {
 		policies = fmt.Sprintf("%d policies", n)
 	}
 	credential := "upload a public key that ends with the run"
-	if kinds := s.deliver; len(kinds) > 0 && kinds[0] != grants.DeliverKey {
+	if kinds := s.deliver; len(kinds) > 0 && !delivery.Of(kinds[0]).MakesKey {
 		credential = "mint an access token"
 		if !s.mints {
 			credential = "let the operator mint tokens of the account (roles/iam.serviceAccountTokenCreator on it) and mint one"

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
@@ -219,7 +220,7 @@ func (x *extension) survey(ctx context.Context) error {
 			return nil
 		})
 	}
-	if x.run.Kind == grants.DeliverKey {
+	if delivery.Of(x.run.Kind).MakesKey {
 		g.Go(func() (err error) {
 			x.oldKey, err = x.Credentials.Key(x.run)
 			return err
@@ -282,8 +283,8 @@ func (x *extension) mayRenew(ctx context.Context) (mints bool, err error) {
 		return false, err
 	}
 	want := []string{describePermission}
-	if x.run.Kind == grants.DeliverKey {
-		want = append(want, keyPermissions...)
+	if kind := delivery.Of(x.run.Kind); kind.MakesKey {
+		want = append(want, kind.Permissions...)
 	}
 	have, err := x.Cloud.TestPermissions(ctx, host, slices.Concat(want, []string{mintPermission, mintIDPermission}))
 	if err != nil {
@@ -376,7 +377,7 @@ func (x *extension) extend(ctx context.Context) error {
 		g.Go(func() error { return x.move(gctx, m, x.expires) })
 	}
 	var key secret.String
-	if x.run.Kind == grants.DeliverKey {
+	if delivery.Of(x.run.Kind).MakesKey {
 		g.Go(func() (err error) {
 			key, err = x.makeKey(gctx)
 			return err
@@ -454,16 +455,13 @@ func (x *extension) movedRecords(m *move, to time.Time) []journal.Record {
 // keep sees to it that the delivery stays good until the new end.
 func (x *extension) keep(ctx context.Context, o RenewOptions) error {
 	run := x.journal.Run()
-	if o.Keep == nil || run.Kind == grants.DeliverKey || run.Kind == grants.DeliverToken && !run.TokensUntil.Before(x.expires) {
+	kind := delivery.Of(run.Kind)
+	if o.Keep == nil || kind.Upkeep == delivery.NoUpkeep || kind.Upkeep == delivery.Refresh && !run.TokensUntil.Before(x.expires) {
 		return nil
 	}
 	err := o.Keep(ctx, run, func(p journal.ProcessStarted) error { return x.journal.Append(p) })
 	if err != nil {
-		again := "taskiam serve " + string(run.ID())
-		if run.Kind == grants.DeliverToken {
-			again = "taskiam serve --refresh " + string(run.ID())
-		}
-		return fault.WithHint(fmt.Errorf("run %s is renewed, but nothing keeps its delivery good: %w", run.ID(), err), again)
+		return fault.WithHint(fmt.Errorf("run %s is renewed, but nothing keeps its delivery good: %w", run.ID(), err), kind.ServeCommand(run.ID()))
 	}
 	return nil
 }

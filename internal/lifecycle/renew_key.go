@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
@@ -133,7 +134,7 @@ func (x *extension) note(records ...journal.Record) { _ = x.journal.Append(recor
 // deleteOldKeys deletes the keys that were there before the new one. One that stays ends
 // by itself, when the run was to end.
 func (x *extension) deleteOldKeys(ctx context.Context) error {
-	if x.run.Kind != grants.DeliverKey {
+	if !delivery.Of(x.run.Kind).MakesKey {
 		return nil
 	}
 	o := x.run.Opened

@@ -53,8 +53,8 @@ func TestRenew(t *testing.T) {
 				}
 
 				d := w.safe.get(result.Dir)
-				if !d.Plan.Expires.Equal(ends) {
-					t.Errorf("the delivery says that it ends at %s", d.Plan.Expires)
+				if !d.Expires.Equal(ends) {
+					t.Errorf("the delivery says that it ends at %s", d.Expires)
 				}
 				operator := w.engine().Cloud
 				another := func() (grants.Token, error) {

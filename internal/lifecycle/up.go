@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
@@ -102,7 +103,7 @@ func (e *Engine) Up(ctx context.Context, plan grants.Plan, o UpOptions) (*Result
 	for _, edit := range plan.Edits {
 		u.bound[edit.Resource] = make(chan struct{})
 	}
-	if deliveries(plan.Task)[0] == grants.DeliverKey {
+	if delivery.For(plan.Task)[0].MakesKey {
 		u.makeKey()
 	}
 
@@ -318,22 +319,15 @@ func (u *ascent) createAccount(ctx context.Context) error {
 	})
 }
 
-// deliveries returns the kinds of credential that will do for a task, the best first.
-func deliveries(task grants.Task) []grants.Delivery {
-	if len(task.Deliver) == 0 {
-		return grants.DefaultDeliver
-	}
-	return task.Deliver
-}
-
 // arm hands over a credential of the first kind that is allowed.
 func (u *ascent) arm(ctx context.Context) error {
 	kinds := u.survey.deliver
-	for i, kind := range kinds {
-		if kind != grants.DeliverKey {
+	for i, name := range kinds {
+		kind := delivery.Of(name)
+		if !kind.MakesKey {
 			return u.deliverToken(ctx, kind)
 		}
-		err := u.deliverKey(ctx)
+		err := u.deliverKey(ctx, kind)
 		if !u.forbidden || i == len(kinds)-1 {
 			return err
 		}
@@ -342,7 +336,7 @@ func (u *ascent) arm(ctx context.Context) error {
 	return nil
 }
 
-func (u *ascent) deliverKey(ctx context.Context) error {
+func (u *ascent) deliverKey(ctx context.Context, kind delivery.Kind) error {
 	if u.pair == nil {
 		u.makeKey()
 	}
@@ -392,7 +386,7 @@ func (u *ascent) deliverKey(ctx context.Context) error {
 		return err
 	}
 	close(u.armed)
-	return u.deliver(ctx, Delivery{Kind: grants.DeliverKey, Key: file}, false)
+	return u.deliver(ctx, delivery.Delivery{Kind: kind.Name, Key: file}, false)
 }
 
 // onlyKey returns the key of the account, where an earlier try of the upload was
@@ -456,15 +450,15 @@ func (u *ascent) writeFirst(ctx context.Context, edit grants.Edit) error {
 
 // deliverToken mints a token, to be handed over or, where a metadata server is to
 // mint others, to prove with.
-func (u *ascent) deliverToken(ctx context.Context, kind grants.Delivery) error {
+func (u *ascent) deliverToken(ctx context.Context, kind delivery.Kind) error {
 	if err := after(ctx, u.created); err != nil {
 		return err
 	}
 	if err := u.letMint(ctx); err != nil {
 		return err
 	}
-	lifetime := u.plan.Task.Lifetime(kind)
-	if kind == grants.DeliverMetadata {
+	lifetime := kind.Lifetime(u.plan.Task)
+	if kind.Upkeep == delivery.Serve {
 		lifetime = min(max(lifetime, u.options.ReadyTimeout), grants.TokenLifetime)
 	}
 	var token grants.Token
@@ -486,15 +480,20 @@ func (u *ascent) deliverToken(ctx context.Context, kind grants.Delivery) error {
 		return err
 	}
 	close(u.armed)
-	if kind == grants.DeliverMetadata {
-		return u.deliver(ctx, Delivery{Kind: kind, Metadata: u.options.Metadata}, true)
+	switch kind.Upkeep {
+	case delivery.Serve:
+		return u.deliver(ctx, delivery.Delivery{Kind: kind.Name, Metadata: u.options.Metadata}, true)
+	case delivery.Refresh:
+		return u.deliver(ctx, delivery.Delivery{Kind: kind.Name, Token: token}, token.Expires.Before(u.plan.Expires.Add(-gap)))
+	default:
+		return u.deliver(ctx, delivery.Delivery{Kind: kind.Name, Token: token}, false)
 	}
-	return u.deliver(ctx, Delivery{Kind: kind, Token: token}, token.Expires.Before(u.plan.Expires.Add(-gap)))
 }
 
 // deliver hands the credential over; kept says that something has to keep it good.
-func (u *ascent) deliver(ctx context.Context, d Delivery, kept bool) error {
-	d.Plan, d.Dir = u.plan, u.options.Dir
+func (u *ascent) deliver(ctx context.Context, d delivery.Delivery, kept bool) error {
+	d.Dir, d.Run, d.Task, d.Expires = u.options.Dir, u.plan.Run, u.plan.Task.Name, u.plan.Expires
+	d.Account = grants.Account{Email: u.plan.Email, Project: u.plan.Task.Project}
 	err := u.step("deliver", d.Dir, func() error {
 		if err := u.journal.Append(journal.DeliverIntended{Kind: d.Kind, Paths: []string{d.Dir}}); err != nil {
 			return err

@@ -17,6 +17,7 @@ import (
 
 	"github.com/taskiam/taskiam/emulator"
 	"github.com/taskiam/taskiam/internal/credentials"
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
@@ -204,7 +205,7 @@ func (w *wire) step(before func(n int, r *http.Request) (*http.Response, error),
 // safe keeps deliveries in memory; its keys are real ones.
 type safe struct {
 	mu         sync.Mutex
-	deliveries map[string]lifecycle.Delivery
+	deliveries map[string]delivery.Delivery
 }
 
 var _ lifecycle.Credentials = (*safe)(nil)
@@ -213,11 +214,11 @@ func (s *safe) NewKeyPair() (lifecycle.KeyPair, error) {
 	return credentials.NewKeyPair(func(int) (*rsa.PrivateKey, error) { return testKey(), nil })
 }
 
-func (s *safe) Deliver(d lifecycle.Delivery) error {
+func (s *safe) Deliver(d delivery.Delivery) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.deliveries == nil {
-		s.deliveries = map[string]lifecycle.Delivery{}
+		s.deliveries = map[string]delivery.Delivery{}
 	}
 	s.deliveries[d.Dir] = d
 	return nil
@@ -226,7 +227,7 @@ func (s *safe) Deliver(d lifecycle.Delivery) error {
 func (s *safe) Remove(dir string, run grants.RunID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if d, ok := s.deliveries[dir]; ok && d.Plan.Run != run {
+	if d, ok := s.deliveries[dir]; ok && d.Run != run {
 		return errors.New("another run's delivery")
 	}
 	delete(s.deliveries, dir)
@@ -244,7 +245,7 @@ func (s *safe) Renew(run *journal.Run, expires time.Time, key secret.String) err
 	if !ok {
 		return errors.New("there is no delivery")
 	}
-	d.Plan.Expires = expires
+	d.Expires = expires
 	if !key.IsZero() {
 		d.Key = key
 	}
@@ -252,7 +253,7 @@ func (s *safe) Renew(run *journal.Run, expires time.Time, key secret.String) err
 	return nil
 }
 
-func (s *safe) get(dir string) lifecycle.Delivery {
+func (s *safe) get(dir string) delivery.Delivery {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.deliveries[dir]

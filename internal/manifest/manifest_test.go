@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/resource"
@@ -67,7 +68,7 @@ func TestParse(t *testing.T) {
 	want := grants.Task{
 		Name: "nightly-report", Project: "acme-agents", TTL: 2 * time.Hour,
 		Reason:  "Build the nightly sales report",
-		Deliver: []grants.Delivery{grants.DeliverMetadata, grants.DeliverToken}, TokenLifetime: 10 * time.Minute,
+		Deliver: []grants.DeliveryKind{delivery.Metadata, delivery.Token}, TokenLifetime: 10 * time.Minute,
 		Audiences: []string{"https://reports.example.com"},
 		Grants: []grants.Grant{
 			{Role: "roles/storage.objectViewer", Resource: name(t, "gs://acme-reports"), Prefix: "2026/"},
@@ -354,9 +355,9 @@ func refusals() []refusal {
 		}, []string{acceptExample}},
 		{"an empty accept", grant(bucketRole, bucket, "accept = {}"), []string{"f:8:10: accept is empty; leave the line out"}, []string{""}},
 
-		{"an unknown delivery", head + good + "[credentials]\ndeliver = \"mail\"\n", []string{`f:9:11: "mail" is no way to deliver; known are "metadata", "key" and "token"`}, []string{deliverExample}},
+		{"an unknown delivery", head + good + "[credentials]\ndeliver = \"mail\"\n", []string{`f:9:11: "mail" is no way to deliver; known are ` + known()}, []string{deliverExample}},
 		{"unknown and repeated deliveries in a list", head + good + "[credentials]\ndeliver = [\"key\", \"mail\", \"key\", 3]\n", []string{
-			`f:9:19: "mail" is no way to deliver; known are "metadata", "key" and "token"`,
+			`f:9:19: "mail" is no way to deliver; known are ` + known(),
 			`f:9:27: "key" is named twice`,
 			`f:9:34: deliver is a list of strings, and this element is an integer`,
 		}, []string{deliverExample, "", deliverExample}},
@@ -365,6 +366,15 @@ func refusals() []refusal {
 		{"token lifetimes", head + good + "[credentials]\ntoken_lifetime = \"2h\"\n", []string{"f:9:18: a token lives between 5m and 1h, not 2h"}, []string{`token_lifetime = "15m"`}},
 		{"an audience with a space", head + good + "[credentials]\naudiences = \"https://a b\"\n", []string{`f:9:13: "https://a b" cannot be an audience: it is empty, or has white space in it`}, []string{""}},
 	}
+}
+
+// known names the kinds of delivery as a message does.
+func known() string {
+	var names []string
+	for _, k := range delivery.Kinds() {
+		names = append(names, `"`+string(k.Name)+`"`)
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
 }
 
 func TestRefusals(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/resource"
 )
@@ -125,9 +126,9 @@ func short(d time.Duration) string {
 func (r *reader) credentials(t *table, task *grants.Task) {
 	t.only("deliver", "token_lifetime", "audiences")
 	for _, word := range t.texts("deliver", deliverExample) {
-		switch d := grants.Delivery(word.text); {
-		case !slices.Contains(deliveries, d):
-			r.add(word.place.value, deliverExample, `%q is no way to deliver; known are "metadata", "key" and "token"`, word.text)
+		switch d := grants.DeliveryKind(word.text); {
+		case delivery.Of(d).Name == "":
+			r.add(word.place.value, deliverExample, "%q is no way to deliver; known are %s", word.text, deliveries())
 		case slices.Contains(task.Deliver, d):
 			r.add(word.place.value, "", "%q is named twice", word.text)
 		default:
@@ -155,7 +156,15 @@ func (r *reader) credentials(t *table, task *grants.Task) {
 
 const deliverExample = `deliver = ["key", "token"]`
 
-var deliveries = []grants.Delivery{grants.DeliverMetadata, grants.DeliverKey, grants.DeliverToken}
+// deliveries lists the ways to deliver, for a person.
+func deliveries() string {
+	var names []string
+	for _, kind := range delivery.Kinds() {
+		names = append(names, strconv.Quote(string(kind.Name)))
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " and " + names[last]
+}
 
 // tokenLifetime reads how long one token lives, and says what is wrong with it.
 func tokenLifetime(text string) (lifetime time.Duration, message string) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
@@ -14,24 +15,17 @@ import (
 // What an operator needs on the project that hosts the accounts. A fresh account has no
 // policy of its own yet, so the project's decides.
 const (
-	MintPermission   = "iam.serviceAccounts.getAccessToken"
 	MintIDPermission = "iam.serviceAccounts.getOpenIdToken"
-	// LetMintPermission does in the place of MintPermission: the operator lets itself mint
-	// on each account, which takes Google a minute or more to follow.
+	// LetMintPermission is enough in place of [delivery.MintPermission]: the operator lets
+	// itself mint on each account, which takes Google a minute or more to follow.
 	LetMintPermission = "iam.serviceAccounts.setIamPolicy"
 )
 
-// AccountPermissions are needed for every run, and KeyPermissions for one that is
-// delivered by key: an upload takes create, and a teardown the other two.
-var (
-	AccountPermissions = []string{
-		"iam.serviceAccounts.create", "iam.serviceAccounts.get",
-		"iam.serviceAccounts.disable", "iam.serviceAccounts.delete",
-	}
-	KeyPermissions = []string{
-		"iam.serviceAccountKeys.create", "iam.serviceAccountKeys.list", "iam.serviceAccountKeys.delete",
-	}
-)
+// AccountPermissions are needed for every run; [delivery.Kind] adds its own.
+var AccountPermissions = []string{
+	"iam.serviceAccounts.create", "iam.serviceAccounts.get",
+	"iam.serviceAccounts.disable", "iam.serviceAccounts.delete",
+}
 
 // Purpose is what a permission of the operator's is for.
 type Purpose string
@@ -72,17 +66,13 @@ func OperatorNeeds(t grants.Task) []Need {
 	}
 	host := named("projects/" + t.Project)
 	need(host, ForAccounts, AccountPermissions...)
-	kinds := t.Deliver
-	if len(kinds) == 0 { // up takes the default, and run a metadata server
-		kinds = append(slices.Clone(grants.DefaultDeliver), grants.DeliverMetadata)
+	if len(t.Deliver) == 0 { // up and run have each their own default
+		t.Deliver = slices.Concat(delivery.Default, delivery.DefaultOfRun)
 	}
+	kinds := delivery.For(t)
 	for _, kind := range kinds {
-		if kind == grants.DeliverKey {
-			need(host, ForAccounts, KeyPermissions...)
-			continue
-		}
-		need(host, ForAccounts, MintPermission)
-		if len(t.Audiences) > 0 {
+		need(host, ForAccounts, kind.Permissions...)
+		if !kind.MakesKey && len(t.Audiences) > 0 {
 			need(host, ForAccounts, MintIDPermission)
 		}
 	}

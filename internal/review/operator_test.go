@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/resource"
 	"github.com/taskiam/taskiam/internal/review"
@@ -26,15 +27,15 @@ func onResource(t *testing.T, role, name string) grants.Grant {
 func TestOperatorNeedsFollowTheDelivery(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		deliver         []grants.Delivery
+		deliver         []grants.DeliveryKind
 		audiences       []string
 		keys, mint, ids bool
 	}{
 		{deliver: nil, keys: true, mint: true},
-		{deliver: []grants.Delivery{grants.DeliverKey}, keys: true},
-		{deliver: []grants.Delivery{grants.DeliverToken}, mint: true},
-		{deliver: []grants.Delivery{grants.DeliverMetadata}, audiences: []string{"https://x"}, mint: true, ids: true},
-		{deliver: []grants.Delivery{grants.DeliverKey, grants.DeliverToken}, keys: true, mint: true},
+		{deliver: []grants.DeliveryKind{delivery.Key}, keys: true},
+		{deliver: []grants.DeliveryKind{delivery.Token}, mint: true},
+		{deliver: []grants.DeliveryKind{delivery.Metadata}, audiences: []string{"https://x"}, mint: true, ids: true},
+		{deliver: []grants.DeliveryKind{delivery.Key, delivery.Token}, keys: true, mint: true},
 	} {
 		needs := review.OperatorNeeds(grants.Task{Project: "acme-agents", Deliver: c.deliver, Audiences: c.audiences})
 		if len(needs) != 1 || needs[0].On.String() != "projects/acme-agents" {
@@ -42,10 +43,10 @@ func TestOperatorNeedsFollowTheDelivery(t *testing.T) {
 		}
 		want := slices.Clone(review.AccountPermissions)
 		if c.keys {
-			want = append(want, review.KeyPermissions...)
+			want = append(want, delivery.Of(delivery.Key).Permissions...)
 		}
 		if c.mint {
-			want = append(want, review.MintPermission)
+			want = append(want, delivery.MintPermission)
 		}
 		if c.ids {
 			want = append(want, review.MintIDPermission)
@@ -60,7 +61,7 @@ func TestOperatorNeedsFollowTheDelivery(t *testing.T) {
 // resource, and a fence with the roles that the tasks bind on that very one.
 func TestOperatorAccess(t *testing.T) {
 	t.Parallel()
-	key := []grants.Delivery{grants.DeliverKey}
+	key := []grants.DeliveryKind{delivery.Key}
 	tasks := []grants.Task{
 		{Project: "acme-agents", Deliver: key, Grants: []grants.Grant{
 			onResource(t, "roles/storage.objectViewer", "gs://one-b"),
@@ -87,7 +88,7 @@ func TestOperatorAccess(t *testing.T) {
 		got = append(got, strings.TrimSpace(b.Role+" on "+b.Resource.String()+" "+strings.TrimPrefix(b.Condition.Expression, `api.getAttribute("iam.googleapis.com/modifiedGrantsByRole", [])`)))
 	}
 	want := []string{
-		"projects/acme-agents/roles/taskiamOperator: " + strings.Join(slices.Concat(review.AccountPermissions, review.KeyPermissions), " "),
+		"projects/acme-agents/roles/taskiamOperator: " + strings.Join(slices.Concat(review.AccountPermissions, delivery.Of(delivery.Key).Permissions), " "),
 		"projects/acme-data/roles/taskiamBindBucket: storage.buckets.getIamPolicy storage.buckets.setIamPolicy",
 		"projects/PROJECT/roles/taskiamBindBucket: storage.buckets.getIamPolicy storage.buckets.setIamPolicy",
 		"projects/acme-data/roles/taskiamBindProject: resourcemanager.projects.getIamPolicy resourcemanager.projects.setIamPolicy",

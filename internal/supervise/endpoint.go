@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
@@ -26,11 +27,21 @@ type Endpoint struct {
 	Path string
 }
 
+// DeliveryOf returns what the journal knows of a run's delivery.
+func DeliveryOf(run *journal.Run) delivery.Delivery {
+	o := run.Opened
+	return delivery.Delivery{
+		Dir: o.DeliveryDir, Run: o.Run, Task: o.Task,
+		Account: grants.Account{Email: o.Email, UniqueID: run.Account.UniqueID, Project: o.Project},
+		Expires: run.Expires(), Kind: run.Kind, Metadata: o.Metadata,
+	}
+}
+
 // EndpointOf returns where the server of a run listens, by its journal.
 func EndpointOf(run *journal.Run) Endpoint {
 	o := run.Opened
 	switch {
-	case run.Kind != grants.DeliverMetadata:
+	case delivery.Of(run.Kind).Upkeep != delivery.Serve:
 		return Endpoint{}
 	case o.Socket:
 		return Endpoint{Listen: o.Metadata, Path: SocketPath(o.DeliveryDir)}

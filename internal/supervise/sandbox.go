@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/taskiam/taskiam/internal/credentials"
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/isolate"
 	"github.com/taskiam/taskiam/internal/journal"
@@ -196,7 +196,7 @@ func (s *Sandbox) Enter(ctx context.Context, run *journal.Run) (leave func(), er
 		return func() {}, nil
 	}
 	s.spec.Delivery = RealPath(run.Opened.DeliveryDir)
-	s.spec.Private = []string{credentials.GcloudPath(s.spec.Delivery)}
+	s.spec.Private = []string{delivery.GcloudPath(s.spec.Delivery)}
 	ctx, cancel := context.WithCancel(ctx)
 	if s.NoNetwork {
 		if err := s.forward(ctx, run); err != nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/taskiam/taskiam/internal/credentials"
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
@@ -83,7 +84,8 @@ func (k *TokenKeeper) say(format string, args ...any) {
 // lifetime is how long one access token of the run may live.
 func (k *TokenKeeper) lifetime() time.Duration {
 	o := k.run.Opened
-	return grants.Task{TokenLifetime: time.Duration(o.TokenLifetime) * time.Second}.Lifetime(k.run.Kind)
+	task := grants.Task{TokenLifetime: time.Duration(o.TokenLifetime) * time.Second}
+	return delivery.Of(k.run.Kind).Lifetime(task)
 }
 
 // minter returns what makes the run's tokens.
@@ -120,7 +122,7 @@ func (k *TokenKeeper) Keep(ctx context.Context, l net.Listener) error {
 	watching.Go(func() { k.follow(ctx, stop) })
 
 	var err error
-	if k.run.Kind == grants.DeliverMetadata {
+	if delivery.Of(k.run.Kind).Upkeep == delivery.Serve {
 		err = k.serve(ctx, l)
 	} else {
 		err = k.refresh(ctx)
@@ -339,7 +341,7 @@ func (k *TokenKeeper) refresh(ctx context.Context) error {
 func (k *TokenKeeper) refreshUntil(ctx context.Context, ends *time.Time, expires time.Time) error {
 	o := k.run.Opened
 	return credentials.Refresh{
-		Dir: o.DeliveryDir, Run: o.Run,
+		Delivery: DeliveryOf(k.run),
 		Mint: func(ctx context.Context) (grants.Token, error) {
 			token, err := k.tokens.AccessToken(ctx, o.Email, min(k.lifetime(), expires.Sub(k.now())))
 			if err == nil {

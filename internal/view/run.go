@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 )
@@ -233,10 +234,7 @@ func (v Run) alarm(r *Report) {
 		r.Line("")
 	}
 	if v.Server != nil && !v.Server.Running {
-		again := "taskiam serve " + v.Run
-		if v.Deliver == string(grants.DeliverToken) {
-			again = "taskiam serve --refresh " + v.Run
-		}
+		again := delivery.Of(grants.DeliveryKind(v.Deliver)).ServeCommand(grants.RunID(v.Run))
 		r.Line("NO SERVER: run %s of %s gets no more tokens, since process %d has ended; start another: %s",
 			v.Run, v.Task, v.Server.PID, again)
 		r.Line("")
