@@ -299,7 +299,7 @@ func TestCIGitHub(t *testing.T) {
 	}
 	out = s.pairs(vars["GITHUB_OUTPUT"])
 	i.revoked.Store(true)
-	if o := half("post", s.post(vars)); o.code != 5 || strings.Count(o.stdout, "\n") != 1 || !strings.Contains(o.stdout, "the job's login does not work any more: what was delivered is gone") {
+	if o := half("post", s.post(vars)); o.code != 5 || strings.Count(o.stdout, "\n") != 1 || !strings.Contains(o.stdout, "the login of the job does not work any more: the delivery is gone") {
 		t.Errorf("post ended with %d\n%s%s", o.code, o.stdout, o.stderr)
 	}
 	i.revoked.Store(false)

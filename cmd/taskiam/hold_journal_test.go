@@ -147,7 +147,7 @@ func TestTamperedJournalIsRefused(t *testing.T) {
 		{name: "a copy under another name", word: elsewhere, code: 1, says: "it is the journal of run", how: func(a attack) {
 			must(a.t, os.WriteFile(a.stage.journal(elsewhere), []byte(a.text), 0o600))
 		}},
-		{name: "another name", code: 1, says: "is neither a run", how: func(a attack) {
+		{name: "another name", code: 1, says: "is not a run, and not", how: func(a attack) {
 			must(a.t, os.Rename(a.journal, a.stage.journal(elsewhere)))
 		}},
 		{name: "nothing in it", code: 1, says: "has no record", how: func(a attack) {

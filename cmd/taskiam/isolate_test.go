@@ -414,7 +414,7 @@ touch "$TASKIAM_DELIVERY/x" 2>/dev/null && echo "delivery writable"; cat "$1" 2>
 	}
 	// A place that they cannot get to is refused before anything is made.
 	o = s.taskiam("run", "--uid", nobody, "--out", s.path("home", "d"), s.manifest("demo.toml", "key"), "--", "true")
-	if o.code != 125 || !strings.Contains(o.stderr, "could not get to the delivery") {
+	if o.code != 125 || !strings.Contains(o.stderr, "cannot reach the delivery") {
 		t.Errorf("in a closed place: %d\n%s", o.code, o.stderr)
 	}
 }

@@ -15,16 +15,17 @@ import (
 func newApp(e *Env) *cli.App {
 	app := &cli.App{
 		Name:  "taskiam",
-		Usage: "gives each run of a task its own identity in Google Cloud, for as long as it runs",
+		Usage: "gives each run of a task its own, short-lived identity in Google Cloud",
 		UsageText: `taskiam init                              # write task.toml
 taskiam plan task.toml                    # what would be created and bound
-taskiam run task.toml -- ./my-agent       # up, my-agent with that access, down
+taskiam run task.toml -- ./my-agent       # run it with exactly that access
 
-taskiam emulator &                        # no cloud account? one that runs here
+taskiam emulator &                        # try it without a Google account
 eval "$(taskiam emulator env)"`,
-		Description: `A task is a piece of work handed to something unsupervised: a coding agent, a CI
-job. Its manifest declares the access it needs. A run gets a fresh service account
-with exactly that access, and loses it again when it ends.`,
+		Description: `A task is work that you give to something unsupervised, such as a coding agent or
+a CI job. Its manifest declares the access that it needs. Each run of the task gets
+a new service account with exactly that access. When the run ends, the account and
+its access are removed.`,
 		ArgsUsage: "COMMAND",
 		Writer:    e.Stdout,
 		ErrWriter: e.Stderr,
@@ -123,7 +124,7 @@ func helpLine(c *cli.Context) string {
 func unknownCommand(c *cli.Context) error {
 	word := c.Args().First()
 	if word == "" {
-		return usage(c, "which command?")
+		return usage(c, "the command is missing")
 	}
 	commands := c.App.Commands
 	if c.Command != nil && len(c.Command.Subcommands) > 0 {
@@ -192,7 +193,7 @@ func noArguments(c *cli.Context) error {
 func oneFile(c *cli.Context) (string, error) {
 	switch w := words(c); {
 	case len(w) == 0:
-		return "", usage(c, "which manifest?")
+		return "", usage(c, "the manifest is missing")
 	case len(w) > 1:
 		return "", usage(c, "%s takes one manifest, not %d", c.Command.HelpName, len(w))
 	case w[0] == "":

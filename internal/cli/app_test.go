@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/urfave/cli/v2"
@@ -120,7 +121,7 @@ func TestParseUp(t *testing.T) {
 		{line: "up t.toml --max-ttl 2h", vars: map[string]string{envMaxTTL: "24h"},
 			want: defaults(upOptions{taskOptions: taskOptions{file: "t.toml", maxTTL: 2 * time.Hour}})},
 		{line: "up --no-wait t.toml", want: defaults(upOptions{taskOptions: taskOptions{file: "t.toml"}, noWait: true})},
-		{line: "up --no-wait --ready-timeout 1m t.toml", err: "either --no-wait"},
+		{line: "up --no-wait --ready-timeout 1m t.toml", err: "--no-wait and --ready-timeout exclude"},
 		{line: "up t.toml --ci", vars: buildkiteJob, want: defaults(upOptions{taskOptions: taskOptions{file: "t.toml", job: &ci.Job{System: ci.Buildkite}}})},
 		{line: "up --ci t.toml", vars: buildkiteJob, want: defaults(upOptions{taskOptions: taskOptions{file: "t.toml", job: &ci.Job{System: ci.Buildkite}}})},
 		{line: "up --ci gitlab t.toml --dotenv d", want: defaults(upOptions{dotenv: "d", taskOptions: taskOptions{file: "t.toml", job: &ci.Job{System: ci.GitLab}}})},
@@ -128,10 +129,10 @@ func TestParseUp(t *testing.T) {
 		{line: "up --ci t.toml", err: "--ci=generic"},
 		{line: "up --ci=jenkins t.toml", err: `not "jenkins"`},
 		{line: "up --ci github t.toml", err: "$GITHUB_ENV"},
-		{line: "up --ci gitlab --json t.toml", err: "either --ci or --json"},
-		{line: "up --ci gitlab --reuse t.toml", err: "either --ci or --reuse"},
-		{line: "up --dotenv d t.toml", err: "--dotenv goes with --ci"},
-		{line: "up", err: "which manifest?"},
+		{line: "up --ci gitlab --json t.toml", err: "--ci and --json exclude"},
+		{line: "up --ci gitlab --reuse t.toml", err: "--ci and --reuse exclude"},
+		{line: "up --dotenv d t.toml", err: "--dotenv needs --ci"},
+		{line: "up", err: "the manifest is missing"},
 		{line: "up a b", err: "one manifest, not 2"},
 		{line: "up --nope t.toml", err: "there is no flag --nope"},
 		{line: "up t.toml -z", err: "there is no flag -z"},
@@ -167,14 +168,14 @@ func TestParseRun(t *testing.T) {
 		{line: "run t.toml --isolate --env KEY -- cmd", err: "not set"},
 		{line: "run t.toml --isolate --env GH_TOKEN -- cmd", vars: map[string]string{"GH_TOKEN": "x"}, err: "never gets"},
 		{line: "run t.toml --uid -1 -- cmd", err: "--uid"},
-		{line: "run t.toml", err: "behind --"},
-		{line: "run t.toml cmd", err: "behind --"},
-		{line: "run -- cmd", err: "which manifest?"},
-		{line: "run t.toml --", err: "no command behind --"},
+		{line: "run t.toml", err: "after --"},
+		{line: "run t.toml cmd", err: "after --"},
+		{line: "run -- cmd", err: "the manifest is missing"},
+		{line: "run t.toml --", err: "no command after --"},
 		{line: "run a b -- cmd", err: "one manifest, not 2"},
 		{line: "run --json t.toml -- cmd", err: "there is no flag --json"},
 		{line: "run --kill-after -1s t.toml -- cmd", err: "negative"},
-		{line: "run t.toml -- cmd", vars: map[string]string{envRun: "r"}, err: "inside run r already"},
+		{line: "run t.toml -- cmd", vars: map[string]string{envRun: "r"}, err: "inside run r,"},
 	})
 }
 
@@ -184,17 +185,17 @@ func TestParseOthers(t *testing.T) {
 		{line: "down", want: downOptions{words: []string{}, wait: downWait}},
 		{line: "down a b --json", want: downOptions{words: []string{"a", "b"}, wait: downWait, json: true}},
 		{line: "down --all --wait 0s", want: downOptions{words: []string{}, all: true}},
-		{line: "down --all a", err: "either --all"},
+		{line: "down --all a", err: "--all cannot"},
 		{line: "down --wait -1s", err: "negative"},
 		{line: "down --account e --project p", want: downOptions{words: []string{}, wait: downWait, account: "e", project: "p"}},
-		{line: "down --account e", err: "go together"},
-		{line: "down --account e --project p r", err: "either --account"},
-		{line: "down --resource gs://acme-reports", err: "goes with --account"},
+		{line: "down --account e", err: "need each other"},
+		{line: "down --account e --project p r", err: "--account cannot"},
+		{line: "down --resource gs://acme-reports", err: "is for --account"},
 		{line: "down --ci", vars: buildkiteJob, want: downOptions{words: []string{}, wait: downWait, job: &ci.Job{System: ci.Buildkite}}},
 		{line: "down --ci circleci", want: downOptions{words: []string{}, wait: downWait, job: &ci.Job{System: ci.CircleCI}}},
 		{line: "down --ci", err: "--ci=generic"},
-		{line: "down --ci r", vars: buildkiteJob, err: "finds its run by itself"},
-		{line: "down --ci --all", vars: buildkiteJob, err: "finds its run by itself"},
+		{line: "down --ci r", vars: buildkiteJob, err: "finds the run itself"},
+		{line: "down --ci --all", vars: buildkiteJob, err: "finds the run itself"},
 		{line: "down --account e --project p --resource x", err: "--resource"},
 	})
 	testParse(t, simply(parseSweep), []parseCase[sweepOptions]{
@@ -207,15 +208,15 @@ func TestParseOthers(t *testing.T) {
 	})
 	testParse(t, simply(parseReceipt), []parseCase[receiptOptions]{
 		{line: "receipt r --json", want: receiptOptions{word: "r", json: true}},
-		{line: "receipt", err: "which run?"},
+		{line: "receipt", err: "the run is missing"},
 		{line: "receipt a b", err: "one run, not 2"},
 	})
 	testParse(t, parseEnv, []parseCase[envOptions]{
 		{line: "env", want: envOptions{format: "shell"}},
 		{line: "env r -f json", want: envOptions{word: "r", format: "json"}},
 		{line: "env --unset", vars: map[string]string{envRun: "r"}, want: envOptions{word: "r", format: "shell", unset: true}},
-		{line: "env --unset", err: "not in a run"},
-		{line: "env --unset r -f json", err: "no format"},
+		{line: "env --unset", err: "not inside a run"},
+		{line: "env --unset r -f json", err: "no --format"},
 		{line: "env a b", err: "one run, not 2"},
 		{line: "env -f yaml", err: "shell, dotenv or json"},
 	})
@@ -223,8 +224,8 @@ func TestParseOthers(t *testing.T) {
 		{line: "emulator", want: emulatorOptions{addr: "127.0.0.1:8790"}},
 		{line: "emulator --addr [::1]:0 --rtt 50ms --log -", want: emulatorOptions{addr: "[::1]:0", rtt: 50 * time.Millisecond, log: "-"}},
 		{line: "emulator --addr localhost:1 --seed s --data d", want: emulatorOptions{addr: "localhost:1", seed: "s", data: "d"}},
-		{line: "emulator --addr :8790", err: "loopback only"},
-		{line: "emulator --addr 192.0.2.1:1", err: "loopback only"},
+		{line: "emulator --addr :8790", err: "only on loopback"},
+		{line: "emulator --addr 192.0.2.1:1", err: "only on loopback"},
 		{line: "emulator --addr 127.0.0.1", err: "HOST:PORT"},
 		{line: "emulator --rtt -1s", err: "negative"},
 		{line: "emulator --addr 0.0.0.0:1 --allow-remote", want: emulatorOptions{addr: "0.0.0.0:1", remote: true}},
@@ -243,9 +244,9 @@ func TestParseOthers(t *testing.T) {
 	})
 	testParse(t, simply(parseEmulatorAdvance), []parseCase[emulatorAdvanceOptions]{
 		{line: "emulator advance 90m", want: emulatorAdvanceOptions{by: 90 * time.Minute, wait: 3 * time.Second}},
-		{line: "emulator advance", err: "by how much"},
-		{line: "emulator advance soon", err: "no duration"},
-		{line: "emulator advance -- -5m", err: "no duration"},
+		{line: "emulator advance", err: "duration is missing"},
+		{line: "emulator advance soon", err: "not a duration"},
+		{line: "emulator advance -- -5m", err: "not a duration"},
 	})
 	testParse(t, simply(parseInit), []parseCase[initOptions]{
 		{line: "init", want: initOptions{file: "task.toml", project: "my-project"}},
@@ -255,7 +256,7 @@ func TestParseOthers(t *testing.T) {
 	})
 	testParse(t, parsePlan, []parseCase[planOptions]{
 		{line: "plan t.toml --json", want: planOptions{taskOptions: taskOptions{file: "t.toml"}, json: true}},
-		{line: "plan", err: "which manifest?"},
+		{line: "plan", err: "the manifest is missing"},
 	})
 	testParse(t, simply(parseStatus), []parseCase[statusOptions]{
 		{line: "ls -a", want: statusOptions{words: []string{}, all: true}},
@@ -345,6 +346,29 @@ func TestEveryCommandIsHardened(t *testing.T) {
 	if seen < 15 {
 		t.Errorf("only %d commands were found", seen)
 	}
+}
+
+// TestHelpFits: on a terminal of 80 columns no line of help is broken.
+func TestHelpFits(t *testing.T) {
+	t.Parallel()
+	e, _, _ := testEnv(nil)
+	var walk func(path []string, commands []*cli.Command)
+	walk = func(path []string, commands []*cli.Command) {
+		out := &strings.Builder{}
+		e.Stdout = out
+		if err := runHelp(t.Context(), e, newApp(e), path); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(out.String()) {
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
+				t.Errorf("help %s has a line of %d characters: %s", strings.Join(path, " "), n, line)
+			}
+		}
+		for _, c := range visible(commands) {
+			walk(append(slices.Clone(path), c.Name), c.Subcommands)
+		}
+	}
+	walk(nil, newApp(e).Commands)
 }
 
 func TestHelpPutsTheExampleFirst(t *testing.T) {

@@ -66,7 +66,7 @@ func (*ciValue) Follows(word string) bool { return slices.Contains(ciNames(), wo
 
 func newCIFlag(usage string) cli.Flag {
 	none := ciNot
-	return &cli.GenericFlag{Name: flagCI, Value: &none, DefaultText: "off", Usage: usage + "; `SYSTEM` is " + view.OneOf(ciNames()[1:]) + ", if it is not to be found out"}
+	return &cli.GenericFlag{Name: flagCI, Value: &none, DefaultText: "off", Usage: usage + "; the CI system is detected, or `SYSTEM` is " + view.OneOf(ciNames()[1:])}
 }
 
 // parseCI reads the flag of newCIFlag. It returns nil without it.
@@ -78,7 +78,7 @@ func parseCI(c *cli.Context, getenv func(string) string) (*ci.Job, error) {
 	system := ci.System(*v)
 	if *v == ciDetect {
 		if system, ok = ci.Detect(getenv); !ok {
-			return nil, usage(c, "this is no job of a CI system that is known: say which it is like: --%s=%s", flagCI, ci.Generic)
+			return nil, usage(c, "the CI system was not recognised; name it: --%s=%s", flagCI, ci.Generic)
 		}
 	}
 	job, err := ci.JobOf(system, getenv)
@@ -332,7 +332,7 @@ func (e *Env) showUpCI(job *ci.Job, run *journal.Run, elapsed time.Duration, dot
 		return fault.WithHint(err, "taskiam down "+string(run.ID()))
 	}
 	if !job.System.CanMask() && delivery.Of(run.Kind).Secret() {
-		e.say("the credential is not masked in this job's log: print nothing that is in %s", run.Opened.DeliveryDir)
+		e.say("the credential is not masked in the log of this job: do not print what is in %s", run.Opened.DeliveryDir)
 	}
 	if quiet {
 		return nil
@@ -340,7 +340,7 @@ func (e *Env) showUpCI(job *ci.Job, run *journal.Run, elapsed time.Duration, dot
 	var r view.Report
 	e.viewRun(run).Show(&r)
 	r.Line("")
-	r.Line("up after %s; the steps that follow act as the account", view.Span(elapsed))
+	r.Line("up after %s; later steps of the job act as the account", view.Span(elapsed))
 	if job.File == "" { // standard output is for the shell to eval
 		e.say("%s", r.String())
 		return nil
@@ -385,7 +385,7 @@ func runDownCI(ctx context.Context, e *Env, o downOptions) error {
 	case !known:
 		errs = append(errs, e.downElsewhere(ctx, named, o, p), unreadable)
 	case len(runs) == 0 && unreadable != nil:
-		errs = append(errs, fault.New(fault.Incomplete, "no run of this job is known here, but not every journal could be read"), unreadable)
+		errs = append(errs, fault.New(fault.Incomplete, "no run of this job was found here, but some journals could not be read"), unreadable)
 	case len(runs) == 0:
 		errs = append(errs, e.tell("no run of this job%s is here: there is nothing to take down", labelled(o.job)))
 	}
@@ -427,7 +427,7 @@ func (e *Env) downCI(ctx context.Context, run *journal.Run, wait time.Duration, 
 	if err != nil {
 		return err
 	}
-	e.interrupts.leaving(exitIncomplete, "the teardown goes on", "taskiam down "+string(run.ID()))
+	e.interrupts.leaving(exitIncomplete, "the teardown continues", "taskiam down "+string(run.ID()))
 	ctx, cancel := detached(ctx, wait+downWithin)
 	defer cancel()
 	teardown, err := engine.Down(ctx, run.ID(), wait)
@@ -443,16 +443,16 @@ func (e *Env) downCI(ctx context.Context, run *journal.Run, wait time.Duration, 
 // on this machine.
 func (e *Env) localOnly(run *journal.Run) string {
 	o := run.Opened
-	here := "what was delivered is gone from " + o.DeliveryDir
+	here := "the delivery is gone from " + o.DeliveryDir
 	if _, err := os.Lstat(o.DeliveryDir); !errors.Is(err, fs.ErrNotExist) {
-		here = "what was delivered is still in " + o.DeliveryDir
+		here = "the delivery is still in " + o.DeliveryDir
 	}
 	v := e.viewRun(run)
-	ends := "its access ends by itself at " + view.Moment(v.Expires)
+	ends := "its access expires at " + view.Moment(v.Expires)
 	if v.Unbounded() > 0 {
 		ends += fmt.Sprintf(", that of %d of its %d grants by %s", v.Unbounded(), len(v.Grants), view.Moment(v.Expires.Add(grants.TokenLifetime)))
 	}
-	return fmt.Sprintf("run %s of %s: the job's login does not work any more: %s; %s, and then taskiam sweep --project %s takes the rest away",
+	return fmt.Sprintf("run %s of %s: the login of the job does not work any more: %s; %s; after that, remove the rest: taskiam sweep --project %s",
 		o.Run, o.Task, here, ends, o.Project)
 }
 
@@ -476,17 +476,17 @@ func (e *Env) downElsewhere(ctx context.Context, run grants.RunID, o downOptions
 		return e.delivered(id)
 	}
 	again := "taskiam down --account " + account + " --project " + project
-	e.interrupts.leaving(exitIncomplete, "the teardown goes on", again)
+	e.interrupts.leaving(exitIncomplete, "the teardown continues", again)
 	ctx, cancel := detached(ctx, downWithin)
 	defer cancel()
 	teardown, err := engine.DownAccount(ctx, project, account, o.resources)
 	switch {
 	case fault.Is(err, fault.NotFound):
-		return e.tell("run %s: there is no account %s any more, and nothing that was looked at names it", run, account)
+		return e.tell("run %s: the account %s does not exist any more, and no policy that was read names it", run, account)
 	case teardown == nil:
 		return errors.Join(e.tell("run %s: not taken down", run), fault.WithHint(&exitError{exitIncomplete, err}, again))
 	case teardown.Run.ID() != run:
-		return errors.Join(err, e.tell("run %s: the account %s is of run %s; that one is taken down", run, account, teardown.Run.ID()))
+		return errors.Join(err, e.tell("run %s: the account %s belongs to run %s, which was taken down", run, account, teardown.Run.ID()))
 	default:
 		return errors.Join(e.tell("%s", view.NewTeardown(nil, teardown, err).Outcome()), err)
 	}

@@ -35,11 +35,11 @@ import (
 func newDemoCmd(e *Env) *cli.Command {
 	return &cli.Command{
 		Name:      "demo",
-		Usage:     "watch a task get its access, be refused the rest, and lose it all",
+		Usage:     "see a task get its access, be refused everything else, and lose it again",
 		UsageText: "taskiam demo",
-		Description: `Runs the whole story on an emulator inside this process: up, an agent that uses
-Google's own client with the delivered credential, down, and a thief with a copy.
-Nothing leaves this machine. It fails if any line of the story is not true.`,
+		Description: `Shows everything on an emulator in this process: up, an agent that uses Google's own
+client with the delivered credential, down, and a thief with a copy of the credential.
+Nothing leaves this machine. It fails if a line is not true.`,
 		Flags: []cli.Flag{newJSONFlag()},
 		Action: action(
 			func(c *cli.Context) (bool, error) { return c.Bool(flagJSON), noArguments(c) },
@@ -94,7 +94,7 @@ func runDemo(ctx context.Context, e *Env, asJSON bool) (err error) {
 	defer func() { err = errors.Join(err, strike()) }()
 	d.show = func(chapter) error { return nil }
 	if !asJSON {
-		if err := view.Tell(e.Stdout, "A task on a Google Cloud inside this process. Nothing leaves this machine."); err != nil {
+		if err := view.Tell(e.Stdout, "A task on an emulator of Google Cloud in this process. Nothing leaves this machine."); err != nil {
 			return err
 		}
 		d.show = func(c chapter) error { return e.print(c, false) }

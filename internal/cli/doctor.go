@@ -26,19 +26,20 @@ type doctorOptions struct {
 func newDoctorCmd(e *Env) *cli.Command {
 	return &cli.Command{
 		Name:  "doctor",
-		Usage: "find out whether you can run tasks here, and what mends it if not",
+		Usage: "check whether you can run tasks here, and say how to fix what is wrong",
 		UsageText: `taskiam doctor                          # this machine and the login
-taskiam doctor task.toml                # and what the task needs
-taskiam doctor --role task.toml         # the least role for who runs it`,
+taskiam doctor task.toml                # and what this task needs
+taskiam doctor --role task.toml         # the smallest role for its operator`,
 		ArgsUsage: "[FILE...]",
-		Description: `Asks whose the login is, which APIs are enabled, which permissions you have on each
-resource, what the organisation forbids, and looks at the clock, the folders and
-bubblewrap. Each line that is not ok says what mends it. Writes nothing.
+		Description: `Checks who you are logged in as, which APIs are enabled, which permissions you have
+on each resource, what the organisation forbids, and the clock, the folders and
+bubblewrap on this machine. Each line that is not ok says how to fix it. Nothing is
+changed.
 
-With --role it prints the custom roles that hold what the operator of these tasks
-needs and nothing else, as commands for somebody who may grant them.`,
+With --role it prints commands for an administrator: they create custom roles with
+exactly what the operator of these tasks needs, and bind them.`,
 		Flags: append([]cli.Flag{
-			&cli.BoolFlag{Name: "role", Usage: "print the least roles for the operator of the tasks; with --" + flagOperatorMember + " for somebody else"},
+			&cli.BoolFlag{Name: "role", Usage: "print the smallest roles for the operator of the tasks: you, or the member in --" + flagOperatorMember},
 			newJSONFlag(),
 			newQuietFlag(),
 		}, newTaskFlags()...),
@@ -60,7 +61,7 @@ func parseDoctor(c *cli.Context, getenv func(string) string) (doctorOptions, err
 		}
 	}
 	if o.role && len(o.files) == 0 {
-		return o, usage(c, "--role is for the tasks of some manifest: which?")
+		return o, usage(c, "--role needs a manifest")
 	}
 	return o, nil
 }

@@ -31,24 +31,23 @@ type downOptions struct {
 func newDownCmd(e *Env) *cli.Command {
 	return &cli.Command{
 		Name:  "down",
-		Usage: "take a run's access and account away, and check that nothing is left",
+		Usage: "remove the access and the account of a run, and check that nothing is left",
 		UsageText: `taskiam down
 taskiam down nightly-report
 taskiam down --account EMAIL --project acme-agents    # from any machine`,
 		ArgsUsage: "[RUN|TASK|FILE ...]",
-		Description: `Without arguments, the only run that is up. It works from the journal: the manifest
-may have been edited or deleted since. It can be repeated.
+		Description: `Without arguments, it takes down the only run that is up. The manifest is not needed;
+it may have been changed or deleted. The command can be repeated.
 
-With --account it goes by the mark that the account itself carries, on a machine that
-has no journal of the run, or one that cannot be read. It looks for what binds the
-account as sweep does.`,
+With --account it needs no journal: it uses the mark in the description of the
+account, and searches for its bindings as sweep does. This works on any machine.`,
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "every run that is not down"},
-			&cli.DurationFlag{Name: "wait", Usage: "`DURATION` to wait for another taskiam that is at work on the run", Value: downWait},
-			&cli.StringFlag{Name: "account", Usage: "`EMAIL` of the account of the run"},
-			&cli.StringFlag{Name: flagProject, Usage: "`PROJECT` that hosts the account"},
+			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "take down every run that is not down"},
+			&cli.DurationFlag{Name: "wait", Usage: "`DURATION`: how long to wait for another taskiam that is working on the run", Value: downWait},
+			&cli.StringFlag{Name: "account", Usage: "`EMAIL`: account of the run"},
+			&cli.StringFlag{Name: flagProject, Usage: "`PROJECT`: project of the account"},
 			newResourcesFlag(),
-			newCIFlag("what up --ci brought up in this CI job, found by its label or by what was exported; a line says what came of it"),
+			newCIFlag("take down what up --ci brought up in this CI job, and print one line for each run"),
 			newJSONFlag(),
 			newQuietFlag(),
 		},
@@ -70,15 +69,15 @@ func parseDown(c *cli.Context, getenv func(string) string) (downOptions, error) 
 	}
 	switch {
 	case o.job != nil && (o.all || len(o.words) > 0 || o.account != "" || o.json):
-		return o, usage(c, "--%s finds its run by itself, and says one line", flagCI)
+		return o, usage(c, "--%s finds the run itself: it takes no run, --all, --account or --json", flagCI)
 	case (o.account == "") != (o.project == ""):
-		return o, usage(c, "--account and --%s go together", flagProject)
+		return o, usage(c, "--account and --%s need each other", flagProject)
 	case o.account != "" && (o.all || len(o.words) > 0):
-		return o, usage(c, "either --account, or the names of runs")
+		return o, usage(c, "--account cannot be combined with --all or the names of runs")
 	case o.account == "" && o.job == nil && len(o.resources) > 0:
-		return o, usage(c, "--%s goes with --account: a journal knows all that its run was bound on", flagResource)
+		return o, usage(c, "--%s is for --account: a journal knows every resource of its run", flagResource)
 	case o.all && len(o.words) > 0:
-		return o, usage(c, "either --all, or the names of runs")
+		return o, usage(c, "--all cannot be combined with the names of runs")
 	case o.wait < 0:
 		return o, usage(c, "--wait is negative")
 	}
@@ -130,7 +129,7 @@ func runDownAccount(ctx context.Context, e *Env, o downOptions) error {
 	if err != nil {
 		return err
 	}
-	e.interrupts.leaving(exitIncomplete, "the teardown goes on", "taskiam down --account "+o.account+" --project "+o.project)
+	e.interrupts.leaving(exitIncomplete, "the teardown continues", "taskiam down --account "+o.account+" --project "+o.project)
 	ctx, cancel := detached(ctx, downWithin)
 	defer cancel()
 	teardown, err := engine.DownAccount(ctx, o.project, o.account, o.resources)
@@ -150,7 +149,7 @@ func (e *Env) down(ctx context.Context, run *journal.Run, wait time.Duration, p 
 	if err != nil {
 		return view.NewTeardown(run, nil, err), err
 	}
-	e.interrupts.leaving(exitIncomplete, "the teardown goes on", "taskiam down "+string(run.ID()))
+	e.interrupts.leaving(exitIncomplete, "the teardown continues", "taskiam down "+string(run.ID()))
 	ctx, cancel := detached(ctx, wait+downWithin)
 	defer cancel()
 	teardown, err := engine.Down(ctx, run.ID(), wait)

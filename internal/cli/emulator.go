@@ -33,21 +33,20 @@ type emulatorOptions struct {
 func newEmulatorCmd(e *Env) *cli.Command {
 	return &cli.Command{
 		Name:  "emulator",
-		Usage: "run a Google Cloud on this machine that enforces IAM",
+		Usage: "run an emulator of Google Cloud that enforces IAM on this machine",
 		UsageText: `taskiam emulator &
 eval "$(taskiam emulator env)"
 taskiam up task.toml`,
 		ArgsUsage: "[COMMAND]",
-		Description: `Serves a small seeded company until it is interrupted. Everything that taskiam and
-Google's clients call is decided by IAM, conditions included; nothing is ever
-forwarded to Google.`,
+		Description: `Serves a small example company until it is interrupted. IAM decides every call of
+taskiam and of Google's clients, conditions included. Nothing is sent to Google.`,
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "addr", Usage: "loopback `HOST:PORT` to listen on; port 0 is any free one", Value: "127.0.0.1:8790"},
-			&cli.BoolFlag{Name: "allow-remote", Usage: "let --addr be reachable from other machines, over plain HTTP"},
-			&cli.StringFlag{Name: "seed", Usage: "TOML `FILE` that describes another company", TakesFile: true},
-			&cli.StringFlag{Name: "data", Usage: "`FILE` to keep the state in; in memory if it is not given", TakesFile: true},
-			&cli.DurationFlag{Name: "rtt", Usage: "`DURATION` to wait before each call, as a network would"},
-			&cli.StringFlag{Name: "log", Usage: "`FILE` to append the request log to, as JSON lines; - is standard error", TakesFile: true},
+			&cli.StringFlag{Name: "addr", Usage: "`HOST:PORT`: loopback address to listen on; port 0 is any free port", Value: "127.0.0.1:8790"},
+			&cli.BoolFlag{Name: "allow-remote", Usage: "let other machines reach --addr, over plain HTTP"},
+			&cli.StringFlag{Name: "seed", Usage: "`FILE`: TOML file that describes another company", TakesFile: true},
+			&cli.StringFlag{Name: "data", Usage: "`FILE`: keep the state there (default: in memory)", TakesFile: true},
+			&cli.DurationFlag{Name: "rtt", Usage: "`DURATION`: delay of each call, as in a network"},
+			&cli.StringFlag{Name: "log", Usage: "`FILE`: append a log of the requests there, as JSON lines; - is standard error", TakesFile: true},
 		}, newEmulatorTroubleFlags()...),
 		Subcommands: []*cli.Command{
 			newEmulatorEnvCmd(e),
@@ -78,7 +77,7 @@ func parseEmulator(c *cli.Context) (emulatorOptions, error) {
 		return o, usage(c, "--addr is HOST:PORT, not %q", o.addr)
 	case !loopback(host) && !o.remote:
 		// Whoever reaches it can make accounts, and CMD's tokens pass over plain HTTP.
-		return o, usage(c, "without --allow-remote the emulator listens on this machine's loopback only, not on %q", host)
+		return o, usage(c, "without --allow-remote the emulator listens only on loopback, not on %q", host)
 	case o.rtt < 0:
 		return o, usage(c, "--rtt is negative")
 	}
@@ -139,7 +138,7 @@ func runEmulator(ctx context.Context, e *Env, o emulatorOptions) (err error) {
 	}
 	operator, _ := server.Operator()
 	if host, _, err := net.SplitHostPort(address); err == nil && !loopback(host) {
-		e.say("warning: other machines can reach %s; tokens pass over plain HTTP, and whoever has one can use it", address)
+		e.say("warning: other machines can reach %s; tokens are sent over plain HTTP, and anybody who reads one can use it", address)
 	}
 	e.say("emulator of Google Cloud on http://%s; you are %s there", address, operator)
 	e.say(`in another shell: eval "$(taskiam emulator env)"`)
@@ -180,9 +179,9 @@ func (h emulatorHome) claim(ctx context.Context) (release func() error, err erro
 	}
 	if !locked {
 		return nil, fault.WithHint(
-			fault.New(fault.Locked, "an emulator is already at work from %s", h.dir),
+			fault.New(fault.Locked, "an emulator is already running with the state folder %s", h.dir),
 			`eval "$(taskiam emulator env)"`,
-			"another one beside it needs a state folder of its own: "+envStateHome+"=DIR taskiam emulator --addr 127.0.0.1:0")
+			"a second one needs its own state folder: "+envStateHome+"=DIR taskiam emulator --addr 127.0.0.1:0")
 	}
 	// Whatever address is there is of one that is gone.
 	if err := os.Remove(h.addressFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -219,7 +218,7 @@ func (h emulatorHome) find(ctx context.Context, wait time.Duration) (string, err
 		}
 		select {
 		case <-ctx.Done():
-			return "", fault.WithHint(fault.New(fault.Unavailable, "no emulator is at work from %s", h.dir), "taskiam emulator &")
+			return "", fault.WithHint(fault.New(fault.Unavailable, "no emulator is running with the state folder %s", h.dir), "taskiam emulator &")
 		case <-tick.C:
 		}
 	}

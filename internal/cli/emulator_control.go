@@ -22,11 +22,11 @@ import (
 func newEmulatorSnapshotCmd(e *Env) *cli.Command {
 	return &cli.Command{
 		Name:  "snapshot",
-		Usage: "print the state of the emulator that is at work, in a canonical form",
+		Usage: "print the state of the running emulator in a canonical form",
 		UsageText: `taskiam emulator snapshot > before.json
 taskiam run task.toml -- true
 taskiam emulator snapshot | diff before.json -`,
-		Description: "Two snapshots are equal if the state is: etags, update times and deleted accounts\nare left out.",
+		Description: "Two snapshots are equal if the state is equal: etags, update times and deleted\naccounts are left out.",
 		Flags:       []cli.Flag{newWaitFlag()},
 		Action: action(parseEmulatorEnv, func(ctx context.Context, o emulatorEnvOptions) error {
 			return runEmulatorSnapshot(ctx, e, o)
@@ -53,10 +53,10 @@ type emulatorAdvanceOptions struct {
 func newEmulatorAdvanceCmd(e *Env) *cli.Command {
 	return &cli.Command{
 		Name:        "advance",
-		Usage:       "move the clock of the emulator that is at work forward",
+		Usage:       "move the clock of the running emulator forward",
 		UsageText:   "taskiam emulator advance 3h",
 		ArgsUsage:   "DURATION",
-		Description: "To see access end by itself: conditions, keys and tokens are judged by that clock.",
+		Description: "Use it to see access expire: conditions, keys and tokens depend on that clock.",
 		Flags:       []cli.Flag{newWaitFlag()},
 		Action:      action(parseEmulatorAdvance, func(ctx context.Context, o emulatorAdvanceOptions) error { return runEmulatorAdvance(ctx, e, o) }),
 	}
@@ -66,11 +66,11 @@ func parseEmulatorAdvance(c *cli.Context) (emulatorAdvanceOptions, error) {
 	o := emulatorAdvanceOptions{wait: c.Duration("wait")}
 	w := words(c)
 	if len(w) != 1 {
-		return o, usage(c, "by how much?")
+		return o, usage(c, "the duration is missing")
 	}
 	var err error
 	if o.by, err = time.ParseDuration(w[0]); err != nil || o.by < 0 {
-		return o, usage(c, "%q is no duration such as 90m", w[0])
+		return o, usage(c, "%q is not a duration such as 90m", w[0])
 	}
 	return o, nil
 }

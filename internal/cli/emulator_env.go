@@ -35,24 +35,24 @@ type emulatorEnvOptions struct {
 func newEmulatorEnvCmd(e *Env) *cli.Command {
 	return &cli.Command{
 		Name:  "env",
-		Usage: "print what points a client at the emulator that is at work",
+		Usage: "print the environment that makes a client use the emulator",
 		UsageText: `eval "$(taskiam emulator env)"
 eval "$(taskiam emulator env --for gcloud)"
 gcloud iam service-accounts list --project acme-agents`,
-		Description: `--for says which client, and as whom:
+		Description: `--for says which client, and who it acts as:
 
-  taskiam  taskiam itself, as the operator
-  gcloud   gcloud, bq and gsutil alone, as the operator, by endpoint overrides and
-           a proxy of their own; with a configuration of its own
-  sdk      every program that uses Google's libraries or Terraform, as the operator:
-           a proxy, its CA and application default credentials
-  proxy    the same without a login: for one that you have
+  taskiam  taskiam, as the operator
+  gcloud   only gcloud, bq and gsutil, as the operator, with their own
+           configuration, endpoints and proxy
+  sdk      every program that uses Google's libraries or Terraform, as the
+           operator: a proxy, its CA and application default credentials
+  proxy    the same without a login: use your own
 
-With sdk and proxy nothing that runs in that shell gets to the world outside by
-HTTPS: open another shell for that.`,
+With sdk and proxy, no program in that shell can reach other hosts by HTTPS: use
+another shell for that.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{
-				Name: "for", Usage: "`CLIENT`: taskiam, gcloud, sdk, proxy", Value: forTaskiam,
+				Name: "for", Usage: "`CLIENT`: taskiam, gcloud, sdk or proxy", Value: forTaskiam,
 				Action: oneOf("for", forTaskiam, forGcloud, forSDK, forProxy),
 			},
 			newWaitFlag(),
@@ -62,7 +62,7 @@ HTTPS: open another shell for that.`,
 }
 
 func newWaitFlag() cli.Flag {
-	return &cli.DurationFlag{Name: "wait", Usage: "`DURATION` to wait for an emulator that is still starting", Value: 3 * time.Second}
+	return &cli.DurationFlag{Name: "wait", Usage: "`DURATION`: how long to wait for an emulator that is starting", Value: 3 * time.Second}
 }
 
 func parseEmulatorEnv(c *cli.Context) (emulatorEnvOptions, error) {

@@ -19,9 +19,9 @@ type emulatorTrouble struct {
 
 func newEmulatorTroubleFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "lag", Usage: "`NAME=DURATION` or NAME=FROM..TO until a change is seen: account_read, account_bind, account_mint, key, grant, revoke, disable, role, search; or seed=N"},
-		&cli.StringSliceFlag{Name: "quota", Usage: "`NAME=N` calls at most: iam_writes, account_creations, bucket_updates, dataset_updates; or google, for Google's own"},
-		&cli.StringSliceFlag{Name: "fault", Usage: "`JSON` of a fault, as the control API takes it"},
+		&cli.StringSliceFlag{Name: "lag", Usage: "`NAME=DURATION`: delay until a change is visible, or NAME=FROM..TO; names: account_read, account_bind, account_mint, key, grant, revoke, disable, role, search; also seed=N"},
+		&cli.StringSliceFlag{Name: "quota", Usage: "`NAME=N`: limit of calls; names: iam_writes, account_creations, bucket_updates, dataset_updates; or only google, for Google's own limits"},
+		&cli.StringSliceFlag{Name: "fault", Usage: "`JSON`: a fault, as in the control API"},
 	}
 }
 

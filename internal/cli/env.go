@@ -79,7 +79,7 @@ func (e *Env) stateDir() (string, error) {
 		return filepath.Join(home, ".local", "state", "taskiam"), nil
 	}
 	return "", fault.WithHint(
-		fault.New(fault.Usage, "there is no folder to keep state in: neither $%s nor $%s is an absolute path", envStateHome, envHome),
+		fault.New(fault.Usage, "there is no folder for the state: neither $%s nor $%s is an absolute path", envStateHome, envHome),
 		"export "+envStateHome+"=/path/to/a/folder/of/yours")
 }
 

@@ -28,17 +28,17 @@ type envOptions struct {
 func newEnvCmd(e *Env) *cli.Command {
 	return &cli.Command{
 		Name:  "env",
-		Usage: "print the environment in which clients act as the run's account",
+		Usage: "print the environment with which clients act as the account of a run",
 		UsageText: `eval "$(taskiam env)"
 docker run --env-file <(taskiam env --format dotenv) ...`,
 		ArgsUsage: "[RUN|TASK|FILE]",
-		Description: `Without arguments, of the only run that is up. In the shell format it also unsets
-what would make a client act as somebody else.
+		Description: `Without arguments, it is the only run that is up. The shell format also unsets the
+variables that would make a client act as somebody else.
 
-taskiam itself needs you, not the account, to take a run down on Google Cloud:
---unset makes the shell yours again.`,
+To take a run down on Google Cloud, taskiam must act as you and not as the account:
+use --unset first.`,
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "unset", Usage: "print what takes the environment of a run out of this shell"},
+			&cli.BoolFlag{Name: "unset", Usage: "print a command that removes the environment of a run from this shell"},
 			&cli.StringFlag{Name: flagFormat, Aliases: []string{"f"}, Usage: "`FORMAT`: " + view.OneOf(envFormats), Value: envFormats[0], Action: oneOf(flagFormat, envFormats...)},
 		},
 		Action: action(
@@ -55,9 +55,9 @@ func parseEnv(c *cli.Context, getenv func(string) string) (envOptions, error) {
 	}
 	switch {
 	case c.IsSet(flagFormat):
-		return o, usage(c, "--unset has no format but the shell's")
+		return o, usage(c, "--unset is for shells: it takes no --format")
 	case o.word == "" && getenv(envRun) == "":
-		return o, usage(c, "this shell is not in a run: $%s is not set", envRun)
+		return o, usage(c, "this shell is not inside a run: $%s is not set", envRun)
 	case o.word == "":
 		o.word = getenv(envRun)
 	}

@@ -48,24 +48,25 @@ func runHelp(_ context.Context, e *Env, app *cli.App, path []string) error {
 // showAppHelp prints the help of taskiam itself.
 func (e *Env) showAppHelp(app *cli.App) error {
 	var r view.Report
-	r.Line("%s %s\n", app.Name, app.Usage)
+	r.Prose(app.Name + " " + app.Usage)
+	r.Line("")
 	r.Text("Example:\n" + indented(app.UsageText) + "\n")
 	r.Line("Usage: %s %s\n", app.Name, app.ArgsUsage)
-	r.Text(app.Description + "\n")
+	r.Prose(app.Description)
+	r.Line("")
 	r.Line("Commands:")
 	helpCommands(&r, app.Commands)
-	r.Line("\n%s COMMAND --help says more of a command.", app.Name)
+	r.Line("\nFor the help of one command: %s COMMAND --help", app.Name)
 	r.Line("\nEnvironment:")
-	for _, v := range environment {
-		r.Row("  "+v.name, v.usage)
-	}
+	r.Terms(environment)
 	return r.Print(e.Stdout)
 }
 
 // showHelp prints the help of one command, its example first.
 func (e *Env) showHelp(cmd *cli.Command) error {
 	var r view.Report
-	r.Line("%s: %s\n", cmd.HelpName, cmd.Usage)
+	r.Prose(cmd.HelpName + ": " + cmd.Usage)
+	r.Line("")
 	if cmd.UsageText != "" {
 		r.Text("Example:\n" + indented(cmd.UsageText) + "\n")
 	}
@@ -74,7 +75,8 @@ func (e *Env) showHelp(cmd *cli.Command) error {
 		r.Line("Also: %s", strings.Join(cmd.Aliases, ", "))
 	}
 	if cmd.Description != "" {
-		r.Text("\n" + strings.TrimSpace(cmd.Description))
+		r.Line("")
+		r.Prose(cmd.Description)
 	}
 	if len(cmd.Subcommands) > 0 {
 		r.Line("\nCommands:")
@@ -86,14 +88,17 @@ func (e *Env) showHelp(cmd *cli.Command) error {
 }
 
 func helpCommands(r *view.Report, commands []*cli.Command) {
+	var terms [][2]string
 	for _, c := range visible(commands) {
-		r.Row("  "+strings.Join(c.Names(), ", "), c.Usage)
+		terms = append(terms, [2]string{strings.Join(c.Names(), ", "), c.Usage})
 	}
+	r.Terms(terms)
 }
 
-// helpFlags adds a line for each flag. Values are called what the usage text has in
-// backticks, as in package flag.
+// helpFlags explains each flag. Values are called what the usage text has in
+// backticks, as in package flag. A usage text "`NAME`: what it is" is shown without the name.
 func helpFlags(r *view.Report, flags []cli.Flag) {
+	var terms [][2]string
 	for _, f := range flags {
 		doc, ok := f.(cli.DocGenerationFlag)
 		if !ok {
@@ -110,16 +115,16 @@ func helpFlags(r *view.Report, flags []cli.Flag) {
 		value, usage := "", doc.GetUsage()
 		if before, rest, ok := strings.Cut(usage, "`"); ok {
 			name, after, _ := strings.Cut(rest, "`")
-			value, usage = " "+name, before+name+after
+			value, usage = " "+name, strings.TrimPrefix(before+name+after, name+": ")
 		} else if doc.TakesValue() {
 			value = " VALUE"
 		}
 		if text := doc.GetDefaultText(); doc.TakesValue() && text != "" && text != "0s" {
 			usage += fmt.Sprintf(" (default %s)", text)
 		}
-		r.Row("  "+strings.Join(names, ", ")+value, usage)
+		terms = append(terms, [2]string{strings.Join(names, ", ") + value, usage})
 	}
-	r.Row("  --help, -h", "show this help")
+	r.Terms(append(terms, [2]string{"--help, -h", "show this help"}))
 }
 
 func indented(text string) string {

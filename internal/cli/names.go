@@ -28,15 +28,15 @@ const (
 )
 
 // environment is what help says of them.
-var environment = []struct{ name, usage string }{
-	{envEmulatorHost, "host:port of an emulator; every call goes there instead of to Google"},
-	{envEmulatorToken, "file with the operator's token on the emulator"},
+var environment = [][2]string{
+	{envEmulatorHost, "HOST:PORT of an emulator; all calls go there and not to Google"},
+	{envEmulatorToken, "file with the operator's token for the emulator"},
 	{envEmulatorCA, "file with the certificate of the emulator's CA"},
-	{envMaxTTL, "longest ttl that a manifest may ask for (default 12h)"},
-	{envOperatorMember, "you, as policies name you; for federated logins, whose tokens do not say"},
-	{envStateHome, "journals and other state are kept in taskiam/ below it (default ~/.local/state)"},
-	{envCacheHome, "what predefined roles hold is kept in taskiam/roles below it, for a day (default ~/.cache)"},
-	{envRuntimeDir, "deliveries go to taskiam/RUN below it, if it is there"},
+	{envMaxTTL, "longest ttl that a manifest may have (default 12h)"},
+	{envOperatorMember, "your member name in IAM policies; needed for federated logins, whose tokens do not contain it"},
+	{envStateHome, "journals and other state are in its folder taskiam (default ~/.local/state)"},
+	{envCacheHome, "the permissions of predefined roles are cached in its folder taskiam/roles for a day (default ~/.cache)"},
+	{envRuntimeDir, "deliveries are in its folder taskiam/RUN, if it exists"},
 }
 
 // Flags that more than one command has.

@@ -19,15 +19,15 @@ type planOptions struct {
 func newPlanCmd(e *Env) *cli.Command {
 	return &cli.Command{
 		Name:      "plan",
-		Usage:     "show what up would create and bind; writes nothing",
+		Usage:     "show what up would create and bind; change nothing",
 		UsageText: "taskiam plan task.toml",
 		ArgsUsage: "FILE",
-		Description: `Checks the manifest, then asks the cloud what it would refuse, and what the account
-would be able to do without being named anywhere.`,
+		Description: `Checks the manifest. Then asks the cloud what it would refuse, and what access the
+account would have in addition, because everybody has it.`,
 		Flags: append([]cli.Flag{
 			newJSONFlag(), newQuietFlag(),
-			&cli.BoolFlag{Name: flagGcloud, Usage: "print what up would do as gcloud commands, to be run by hand"},
-			&cli.BoolFlag{Name: flagVerbose, Usage: "print every permission by its name, and all that there is room for"},
+			&cli.BoolFlag{Name: flagGcloud, Usage: "print what up would do as a script of gcloud commands"},
+			&cli.BoolFlag{Name: flagVerbose, Usage: "print the name of every permission, and the room that is left in every policy"},
 		}, newTaskFlags()...),
 		Action: action(
 			func(c *cli.Context) (planOptions, error) { return parsePlan(c, e.Getenv) },

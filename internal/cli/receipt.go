@@ -16,12 +16,13 @@ type receiptOptions struct {
 func newReceiptCmd(e *Env) *cli.Command {
 	return &cli.Command{
 		Name:  "receipt",
-		Usage: "show what a run declared, was granted, and how it was taken away",
+		Usage: "show what a run was granted, and how that was removed",
 		UsageText: `taskiam receipt nightly-report
 taskiam receipt --json 0s6qsieqib30dbn`,
 		ArgsUsage: "RUN|TASK|FILE",
-		Description: `Reads the run's journal and asks nobody. Journals of runs that are down are kept for
-90 days; of a run whose check did not pass, until it has.`,
+		Description: `Reads the journal of the run and calls no service. The journal of a run that is down
+is kept for 90 days. If something is left of a run, its journal is kept until a later
+teardown has removed it.`,
 		Flags:  []cli.Flag{newJSONFlag()},
 		Action: action(parseReceipt, func(ctx context.Context, o receiptOptions) error { return runReceipt(ctx, e, o) }),
 	}
@@ -33,7 +34,7 @@ func parseReceipt(c *cli.Context) (receiptOptions, error) {
 	case 1:
 		o.word = w[0]
 	case 0:
-		return o, usage(c, "which run?")
+		return o, usage(c, "the run is missing")
 	default:
 		return o, usage(c, "%s takes one run, not %d", c.Command.HelpName, len(w))
 	}

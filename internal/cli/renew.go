@@ -25,18 +25,18 @@ type renewOptions struct {
 func newRenewCmd(e *Env) *cli.Command {
 	return &cli.Command{
 		Name:  "renew",
-		Usage: "let a run that is up last longer",
+		Usage: "extend a run that is up",
 		UsageText: `taskiam renew --ttl 2h
 taskiam renew nightly-report --ttl 30m`,
 		ArgsUsage: "[RUN|TASK|FILE]",
-		Description: `Moves the end of the run to --ttl from now: that of every grant that ends by itself, and
-of the credential. A key cannot be extended, so that there is a new one in the place of
-the old one in the delivery; a command that has read the old one has to read it again.
-It works from the journal: the manifest may have been edited or deleted since.`,
+		Description: `The run then expires --ttl from now, and with it its credential and every grant that
+can expire. A key cannot be extended: a new key replaces the old one in the delivery,
+and a command that has read the old key must read the file again. The manifest is
+not needed; it may have been changed or deleted.`,
 		Flags: []cli.Flag{
-			&cli.DurationFlag{Name: flagTTL, Usage: "`DURATION` from now to the new end"},
-			&cli.DurationFlag{Name: flagMaxTTL, Usage: "longest `TTL` from the beginning of the run to its end; 12h, or what $" + envMaxTTL + " says"},
-			&cli.DurationFlag{Name: "wait", Usage: "`DURATION` to wait for another taskiam that is at work on the run", Value: downWait},
+			&cli.DurationFlag{Name: flagTTL, Usage: "`DURATION`: time from now until the run expires"},
+			&cli.DurationFlag{Name: flagMaxTTL, Usage: "`TTL`: longest time from the start of the run until it expires (default $" + envMaxTTL + ", or 12h)"},
+			&cli.DurationFlag{Name: "wait", Usage: "`DURATION`: how long to wait for another taskiam that is working on the run", Value: downWait},
 			newJSONFlag(),
 			newQuietFlag(),
 		},
@@ -60,7 +60,7 @@ func parseRenew(c *cli.Context, getenv func(string) string) (renewOptions, error
 	}
 	switch {
 	case !c.IsSet(flagTTL):
-		return o, usage(c, "how long is the run to last from now on? Say --%s DURATION", flagTTL)
+		return o, usage(c, "--%s is missing: the time from now until the run expires", flagTTL)
 	case o.ttl < manifest.MinTTL:
 		return o, usage(c, "--%s is %s: the shortest is %s", flagTTL, o.ttl, manifest.MinTTL)
 	case o.wait < 0:

@@ -20,16 +20,16 @@ type resourcesOptions struct {
 func newResourcesCmd(e *Env) *cli.Command {
 	return &cli.Command{
 		Name:  "resources",
-		Usage: "list what roles can be granted on, and how it is named",
+		Usage: "list the types of resources that roles can be granted on, and their names",
 		UsageText: `taskiam resources                 # every type of resource
-taskiam resources spanner         # those with spanner in a name or in their kind
+taskiam resources spanner         # with "spanner" in their name or kind
 taskiam resources keyRings --json`,
 		ArgsUsage: "[FILTER]",
-		Description: `Each line has one type with an example of a name, as a manifest takes it. Where a
-relative name is of several services, it is the full one. Asks nobody.
+		Description: `Each line has one type and an example of a name for the manifest. It calls no service.
 
-CONDITIONS says whether the resource's own policy takes conditions, so that a grant on it
-ends by itself. A type with "none" has no policy of its own: the role goes on the project.`,
+CONDITIONS says whether the policy of the resource can have conditions: only then can
+a grant on it expire. A type with "none" has no policy of its own: grant the role on
+its project instead.`,
 		Flags:  []cli.Flag{newJSONFlag()},
 		Action: action(parseResourcesOptions, func(ctx context.Context, o resourcesOptions) error { return runResources(ctx, e, o) }),
 	}
@@ -55,7 +55,7 @@ func runResources(_ context.Context, e *Env, o resourcesOptions) error {
 		}
 	}
 	if len(types) == 0 {
-		return fault.WithHint(fault.New(fault.Usage, "no type of resource has %q in its kind or in its name", o.filter),
+		return fault.WithHint(fault.New(fault.Usage, "no type of resource has %q in its kind or its name", o.filter),
 			"taskiam resources")
 	}
 	return e.print(view.NewResources(types), o.json)

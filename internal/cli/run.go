@@ -41,25 +41,25 @@ type runOptions struct {
 func newRunCmd(e *Env) *cli.Command {
 	return &cli.Command{
 		Name:  "run",
-		Usage: "up, run a command with that access, and down whatever happened",
+		Usage: "bring a task up, run a command with its access, and take it down in any case",
 		UsageText: `taskiam run task.toml -- ./my-agent --fast
-taskiam run task.toml -- sh -c 'gcloud storage cat gs://acme-reports/2026/q1.csv'`,
+taskiam run task.toml -- gcloud storage cat gs://acme-reports/q1.csv`,
 		ArgsUsage: "FILE -- CMD [ARG ...]",
-		Description: `CMD's environment holds the run's access and nothing of yours. By itself that is no
-sandbox: CMD runs as you and can read your files. With --isolate it cannot: it gets a
-HOME of its own, the folder that it is started in, and no other file, process or
-variable of yours but what --ro, --rw and --env name.
+		Description: `CMD gets the access of the run, and none of your credentials in its environment.
+Without --isolate this is not a sandbox: CMD runs as you and can read your files.
+With --isolate it has its own HOME, the folder in which it is started, and none of
+your other files, processes and variables, except those in --ro, --rw and --env.
 
-Signals are handed on to CMD. The run is taken down when CMD has ended, however it
-ended; a second signal during that leaves the rest to taskiam down. The exit code is
-CMD's own, or 125 if taskiam failed.`,
+Signals go to CMD. When CMD ends, for whatever reason, the run is taken down; a
+second signal during the teardown stops it, and "taskiam down" does the rest.
+The exit code is that of CMD, or 125 if taskiam failed.`,
 		Flags: slices.Concat([]cli.Flag{
-			&cli.StringFlag{Name: flagOut, Usage: "new or empty `DIR` for the delivery; outside of the work tree if it is not given", TakesFile: true},
+			&cli.StringFlag{Name: flagOut, Usage: "`DIR`: new or empty folder for the delivery (default: a folder outside of the work tree)", TakesFile: true},
 			newReadyTimeoutFlag(),
-			&cli.BoolFlag{Name: "start-unready", Usage: "start CMD even if not all of the access is usable after --" + flagReadyTimeout},
-			&cli.DurationFlag{Name: "kill-after", Usage: "`DURATION` that CMD has to end after it was signalled", Value: defaultKillAfter},
+			&cli.BoolFlag{Name: "start-unready", Usage: "start CMD after --" + flagReadyTimeout + " even if some access does not work yet"},
+			&cli.DurationFlag{Name: "kill-after", Usage: "`DURATION`: how long CMD may take to end after a signal", Value: defaultKillAfter},
 			newSocketFlag(),
-			newCIFlag("in a CI job: mask the credential in its log, and label the run, so that down --ci finds what a run that was cut off has left"),
+			newCIFlag("for a CI job: mask the credential in the log, and label the run so that down --ci finds it if the job is killed"),
 			newQuietFlag(),
 		}, newIsolateFlags(), newTaskFlags()),
 		OnUsageError: func(c *cli.Context, err error, sub bool) error {
@@ -109,22 +109,22 @@ func parseRun(c *cli.Context, getenv func(string) string) (runOptions, error) {
 	dashes := slices.Index(args, "--")
 	switch {
 	case dashes < 0:
-		return o, usage(c, "what is to be run? Put it behind --: taskiam run FILE -- CMD")
+		return o, usage(c, "the command is missing; it goes after --: taskiam run FILE -- CMD")
 	case dashes == 0:
-		return o, usage(c, "which manifest? It goes before --: taskiam run FILE -- CMD")
+		return o, usage(c, "the manifest is missing; it goes before --: taskiam run FILE -- CMD")
 	case dashes > 1:
 		return o, usage(c, "run takes one manifest, not %d", dashes)
 	case args[0] == "":
 		return o, usage(c, "the manifest's name is empty")
 	case len(args) == dashes+1 || args[dashes+1] == "":
-		return o, usage(c, "there is no command behind --")
+		return o, usage(c, "there is no command after --")
 	case o.readyTimeout < 0:
 		return o, usage(c, "--%s is negative", flagReadyTimeout)
 	case o.killAfter < 0:
 		return o, usage(c, "--kill-after is negative")
 	case o.socket && o.isolate.how == isolateNet:
 		// Whoever is first to listen at the address would be taken for the run's server.
-		return o, usage(c, "--%s is for a sandbox without network: --%s=%s; with one, CMD alone reaches the port of its server", flagSocket, flagIsolate, isolateNoNet)
+		return o, usage(c, "--%s is for a sandbox without network (--%s=%s); in this one only CMD can reach the port of its server", flagSocket, flagIsolate, isolateNoNet)
 	}
 	o.file, o.command = args[0], args[dashes+1:]
 	if o.job, err = parseCI(c, getenv); err != nil {
@@ -132,8 +132,8 @@ func parseRun(c *cli.Context, getenv func(string) string) (runOptions, error) {
 	}
 	if run := getenv(envRun); run != "" {
 		return o, fault.WithHint(
-			fault.New(fault.Usage, "this is inside run %s already; a run cannot start another", run),
-			"start both from outside; if you are: unset "+envRun)
+			fault.New(fault.Usage, "this shell is inside run %s, and a run cannot start another run", run),
+			"start it from a shell outside of the run; if this is one: unset "+envRun)
 	}
 	return o, nil
 }
@@ -176,7 +176,7 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 	if result == nil {
 		return err
 	}
-	e.interrupts.leaving(exitRunFailed, "the teardown goes on", "taskiam down "+string(result.Plan.Run))
+	e.interrupts.leaving(exitRunFailed, "the teardown continues", "taskiam down "+string(result.Plan.Run))
 	var code exitCode
 	if err == nil || o.startUnready && fault.Is(err, fault.NotReady) {
 		if err != nil {
@@ -186,7 +186,7 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 			if sandbox.Bare() {
 				e.say("not isolated: the command runs as you and can read your files and logins (use --%s)", flagIsolate)
 			}
-			e.say("run %s is up on %s as %s; it ends by %s", result.Plan.Run, result.Run.Opened.Cloud, result.Plan.Email, view.Moment(result.Plan.Expires))
+			e.say("run %s is up on %s as %s; it expires at %s", result.Plan.Run, result.Run.Opened.Cloud, result.Plan.Email, view.Moment(result.Plan.Expires))
 		}
 		code, err = e.runKept(ctx, result.Run, at, sandbox, o)
 	}

@@ -54,7 +54,7 @@ func choose(runs []*journal.Run, words []string) ([]*journal.Run, error) {
 		}
 		if len(matches) == 0 {
 			return nil, fault.WithHint(
-				fault.New(fault.NotFound, "%q is neither a run, nor the task or manifest of one", word),
+				fault.New(fault.NotFound, "%q is not a run, and not the task or the manifest of a run", word),
 				"taskiam status --all")
 		}
 		up := live(matches)
@@ -115,7 +115,7 @@ func ambiguous(runs []*journal.Run, command string) error {
 		lines = append(lines, string(r.ID())+" of "+r.Opened.Task)
 		hints = append(hints, command+" "+string(r.ID()))
 	}
-	return fault.WithHint(fault.New(fault.Usage, "which run? %d are up: %s", len(runs), strings.Join(lines, ", ")), hints...)
+	return fault.WithHint(fault.New(fault.Usage, "%d runs are up, name one of them: %s", len(runs), strings.Join(lines, ", ")), hints...)
 }
 
 // completionRuns returns the ids of the live runs; none if the journals cannot be

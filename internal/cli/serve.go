@@ -27,16 +27,16 @@ type serveOptions struct {
 func newServeCmd(e *Env) *cli.Command {
 	return &cli.Command{
 		Name:  "serve",
-		Usage: "serve the metadata of a run that is up, or renew its token",
-		UsageText: `taskiam serve                    # again, after its server has crashed
-taskiam serve --refresh RUN      # for a run that is delivered by token`,
+		Usage: "serve metadata for a run that is up, or keep its token fresh",
+		UsageText: `taskiam serve                    # after the server of a run has crashed
+taskiam serve --refresh RUN      # for a run that is delivered as a token`,
 		ArgsUsage: "[RUN|TASK|FILE]",
-		Description: `taskiam up starts it in the background where the delivery needs it, and taskiam down
-stops it. It ends by itself with the run, or when the run's account is gone. In the
-foreground it prints a line for every token that it hands out, and never a token.`,
+		Description: `"taskiam up" starts it in the background if the delivery needs it, and "taskiam
+down" stops it. It also stops when the run has expired or its account is gone. In
+the foreground it prints a line for each token that it gives out, but no token.`,
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "refresh", Usage: "renew the token in the delivery before it ends, again and again"},
-			&cli.BoolFlag{Name: flagSpawned, Hidden: true, Usage: "be the server that up has started"},
+			&cli.BoolFlag{Name: "refresh", Usage: "replace the token in the delivery each time before it expires"},
+			&cli.BoolFlag{Name: flagSpawned, Hidden: true, Usage: "for taskiam itself: be the server that up has started"},
 			newQuietFlag(),
 		},
 		Action: action(parseServe, func(ctx context.Context, o serveOptions) error { return runServe(ctx, e, o) }),
@@ -69,7 +69,7 @@ func runServe(ctx context.Context, e *Env, o serveOptions) error {
 	if held, err := supervise.TokenLogHeld(journals, run.ID()); err != nil {
 		return err
 	} else if held {
-		return fault.New(fault.Locked, "run %s is one of taskiam run, which serves it itself", run.ID())
+		return fault.New(fault.Locked, "run %s was started by \"taskiam run\", which serves it itself", run.ID())
 	}
 	log := e.talk
 	if o.quiet {
@@ -98,7 +98,7 @@ func mayServe(run *journal.Run, refresh bool) error {
 			kind.ServeCommand(id))
 	}
 	if p, at := supervise.AtWork(run, journal.RoleServer); at {
-		return fault.New(fault.Locked, "process %d serves run %s already", p.PID, id)
+		return fault.New(fault.Locked, "process %d already serves run %s", p.PID, id)
 	}
 	return nil
 }

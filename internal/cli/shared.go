@@ -52,8 +52,8 @@ func placeFor(to deliverTo, dir, run string) (string, error) {
 		}
 		if err != nil || !mayPass(info, uid) {
 			return "", fault.WithHint(
-				fault.New(fault.Usage, "user %d could not get to the delivery %s: %s is closed to them, or not there", uid, dir, parent),
-				"--"+flagOut+" with a folder in one that everybody can pass")
+				fault.New(fault.Usage, "user %d cannot reach the delivery %s: the folder %s is closed to that user, or does not exist", uid, dir, parent),
+				"--"+flagOut+" with a folder that every user can reach")
 		}
 		if parent == filepath.Dir(parent) {
 			return dir, nil

@@ -68,7 +68,7 @@ func (i *interrupts) take(s os.Signal) {
 	}
 	switch i.count {
 	case 1:
-		i.env.say("%s: %s; once more to leave things as they are", s, i.first)
+		i.env.say("%s: %s; send the signal again to stop at once", s, i.first)
 		i.cancel(errInterrupted)
 	case 2:
 		close(i.abandoned)
@@ -100,5 +100,5 @@ func (i *interrupts) leaving(code exitCode, first string, hints ...string) {
 func (i *interrupts) abandonment() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return &exitError{i.code, fault.WithHint(errors.New("interrupted twice; the work is unfinished"), i.hints...)}
+	return &exitError{i.code, fault.WithHint(errors.New("interrupted twice: the work is not finished"), i.hints...)}
 }

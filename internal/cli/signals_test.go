@@ -37,7 +37,7 @@ func TestTheFirstSignalCancelsAndTheSecondAbandons(t *testing.T) {
 	if !errors.Is(context.Cause(ctx), errInterrupted) || abandoned(i) {
 		t.Fatalf("after one signal: cause %v, abandoned %v", context.Cause(ctx), abandoned(i))
 	}
-	if !strings.Contains(said(), "terminated: undoing; once more") {
+	if !strings.Contains(said(), "terminated: undoing; send the signal again") {
 		t.Errorf("said %q", said())
 	}
 	i.take(syscall.SIGINT)

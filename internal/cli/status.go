@@ -19,14 +19,14 @@ func newStatusCmd(e *Env) *cli.Command {
 	return &cli.Command{
 		Name:    "status",
 		Aliases: []string{"ls"},
-		Usage:   "show the runs, what they may do and when they end",
+		Usage:   "list the runs, or show what a run may do and when it expires",
 		UsageText: `taskiam status
-taskiam status nightly-report            # in full`,
+taskiam status nightly-report            # everything about it`,
 		ArgsUsage: "[RUN|TASK|FILE ...]",
-		Description: `Without arguments, a line for every run of which something may still stand. It
-reads the journals on this machine and asks nobody.`,
+		Description: `Without arguments, it prints one line for each run that is not completely removed.
+It reads the journals on this machine and calls no service.`,
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "show the runs that are down, too"},
+			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "list the runs that are down too"},
 			newJSONFlag(),
 		},
 		Action: action(parseStatus, func(ctx context.Context, o statusOptions) error { return runStatus(ctx, e, o) }),
@@ -69,7 +69,7 @@ func (e *Env) showRuns(runs []*journal.Run, o statusOptions) error {
 	doc := view.NewStatus(views)
 	doc.InFull = len(o.words) > 0
 	if !o.json && !doc.InFull && doc.SomeOver() {
-		defer e.say("what is over still has its account and bindings until: taskiam down RUN")
+		defer e.say("a run that has expired keeps its account and bindings until you run: taskiam down RUN")
 	}
 	return e.print(doc, o.json)
 }

@@ -33,26 +33,28 @@ type sweepOptions struct {
 func newSweepCmd(e *Env) *cli.Command {
 	return &cli.Command{
 		Name:  "sweep",
-		Usage: "take away what runs left behind whose time is over, whoever began them",
+		Usage: "remove what expired runs have left behind, whoever started them",
 		UsageText: `taskiam sweep --project acme-agents --dry-run
-taskiam sweep --project acme-agents      # from cron, on as many machines as you like
+taskiam sweep --project acme-agents    # for cron, on any number of machines
 taskiam sweep --roles --project acme-agents`,
 		ArgsUsage: "[FILE ...]",
-		Description: `Finds accounts by the mark that taskiam gives them, and disables those at once whose
-time is over. Then it looks for what binds them, takes that away, and deletes them; and
-it takes away what policies still say of accounts that were deleted by hand. It looks
-in the project, in this machine's journals, at the resources given or in the
-manifests FILE, and in everything that you may search (roles/cloudasset.viewer).
-Where that cannot have been everything, the account stays, disabled, and the exit code
-is 5: deleted too early, it would stay in policies as a deleted: member.
+		Description: `Finds accounts by the mark that taskiam has put on them, and disables those whose run
+has expired. Then it finds their bindings, removes them, and deletes the accounts. It
+also removes bindings of accounts of runs that somebody deleted by hand.
 
-With --roles it retires, instead, the custom roles that lists of permissions came to and
-that nothing in the project binds any more. An up that needs one takes it back.`,
+It looks at the policy of the project, at this machine's journals, at the resources
+in --resource and in the manifests FILE, and at everything that you may search
+(roles/cloudasset.viewer). If that may not be everything, the account is kept,
+disabled, and the exit code is 5: if it were deleted too early, its bindings would
+stay in policies as deleted: members.
+
+With --roles it deletes custom roles that taskiam made for lists of permissions and
+that no run needs. Google keeps them for some days; an up that needs one restores it.`,
 		Flags: []cli.Flag{
-			newProjectsFlag("`PROJECT` that hosts accounts; may be repeated. Without any: those of FILE and of the runs known here"),
-			&cli.BoolFlag{Name: "roles", Usage: "retire custom roles that no run needs, and touch nothing else"},
-			&cli.DurationFlag{Name: "older-than", Usage: "`DURATION` for which a run must have been over", Value: defaultGrace},
-			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "say what would be taken away, and write nothing"},
+			newProjectsFlag("`PROJECT`: project with accounts of runs; repeatable (default: the projects of FILE and of the runs known here)"),
+			&cli.BoolFlag{Name: "roles", Usage: "delete custom roles that no run needs, and nothing else"},
+			&cli.DurationFlag{Name: "older-than", Usage: "`DURATION`: how long ago a run must have expired", Value: defaultGrace},
+			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "show what would be removed, and change nothing"},
 			newResourcesFlag(),
 			newJSONFlag(),
 			newQuietFlag(),
@@ -66,7 +68,7 @@ func newProjectsFlag(usage string) cli.Flag {
 }
 
 func newResourcesFlag() cli.Flag {
-	return &cli.StringSliceFlag{Name: flagResource, Usage: "`RESOURCE` to look at, too; where a search is not allowed, those given are taken for all there are"}
+	return &cli.StringSliceFlag{Name: flagResource, Usage: "`RESOURCE`: also look at this resource; repeatable. If you may not search, the resources given here are taken to be all"}
 }
 
 // parseResources reads the flag of newResourcesFlag. A prefix narrows nothing here.
@@ -78,7 +80,7 @@ func parseResources(c *cli.Context) ([]resource.Name, error) {
 			return nil, usage(c, "--%s: %v", flagResource, err)
 		}
 		if !name.Type().Bindable() {
-			return nil, usage(c, "--%s: nothing is bound on %s: %s has no allow policy of its own", flagResource, name, name.Type().A())
+			return nil, usage(c, "--%s: nothing can be bound on %s: %s has no allow policy", flagResource, name, name.Type().A())
 		}
 		out = append(out, name)
 	}
@@ -109,7 +111,7 @@ func runSweep(ctx context.Context, e *Env, o sweepOptions) error {
 		return err
 	}
 	if !o.dryRun {
-		e.interrupts.leaving(exitIncomplete, "the sweep goes on", "taskiam sweep")
+		e.interrupts.leaving(exitIncomplete, "the sweep continues", "taskiam sweep")
 		var cancel context.CancelFunc
 		ctx, cancel = detached(ctx, sweepWithin)
 		defer cancel()
@@ -168,7 +170,7 @@ func (e *Env) fillSweep(o *sweepOptions) error {
 	slices.Sort(o.projects)
 	o.projects = slices.Compact(o.projects)
 	if len(o.projects) == 0 {
-		return fault.WithHint(fault.New(fault.Usage, "which project? no run is known here"), "taskiam sweep --project PROJECT")
+		return fault.WithHint(fault.New(fault.Usage, "--project is missing, and no run is known here"), "taskiam sweep --project PROJECT")
 	}
 	return nil
 }

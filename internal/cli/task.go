@@ -31,8 +31,8 @@ type taskOptions struct {
 
 func newTaskFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.DurationFlag{Name: flagMaxTTL, Usage: "longest `TTL` that the manifest may ask for; 12h, or what $" + envMaxTTL + " says"},
-		&cli.StringFlag{Name: flagOperatorMember, Usage: "`MEMBER` that you are, where your login's token does not say; or $" + envOperatorMember},
+		&cli.DurationFlag{Name: flagMaxTTL, Usage: "`TTL`: longest ttl that the manifest may have (default $" + envMaxTTL + ", or 12h)"},
+		&cli.StringFlag{Name: flagOperatorMember, Usage: "`MEMBER`: your member name in IAM policies, if the token of your login does not contain it (default $" + envOperatorMember + ")"},
 	}
 }
 

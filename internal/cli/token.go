@@ -29,13 +29,13 @@ type tokenOptions struct {
 func newTokenCmd(e *Env) *cli.Command {
 	return &cli.Command{
 		Name:      "token",
-		Usage:     "print a fresh access token of the run's account",
-		UsageText: `curl -H "Authorization: Bearer $(taskiam token)" https://storage.googleapis.com/...`,
+		Usage:     "print a new access token of the run's account",
+		UsageText: `curl -H "Authorization: Bearer $(taskiam token)" https://HOST/...`,
 		ArgsUsage: "[RUN|TASK|FILE]",
-		Description: `For credential helpers on this side of a sandbox. The token is made from the run's
-key, or by impersonation where the run has none. Down ends it with the rest.`,
+		Description: `For credential helpers outside of a sandbox. The token is made with the run's key,
+or by impersonation if the run has no key. "taskiam down" also ends this token.`,
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "show", Usage: "print it even if standard output is a terminal"},
+			&cli.BoolFlag{Name: "show", Usage: "print the token even if standard output is a terminal"},
 			newJSONFlag(),
 		},
 		Action: action(parseToken, func(ctx context.Context, o tokenOptions) error { return runToken(ctx, e, o) }),
@@ -52,7 +52,7 @@ func runToken(ctx context.Context, e *Env, o tokenOptions) error {
 		return err
 	}
 	if isTerminal(e.Stdout) && !o.show {
-		return fault.WithHint(fault.New(fault.Usage, "standard output is a terminal, and a token does not belong there"), "taskiam token --show")
+		return fault.WithHint(fault.New(fault.Usage, "standard output is a terminal, and a token should not be shown there"), "taskiam token --show")
 	}
 	run, err := e.deliveredRun(o.word, "taskiam token")
 	if err != nil {
@@ -108,7 +108,7 @@ func tokenUntil(ctx context.Context, client *gcp.Client, email string, ends, now
 	}
 	left := ends.Sub(client.Clock())
 	if left < time.Second {
-		return grants.Token{}, fault.New(fault.NotFound, "the run of %s has ended, at %s by the clock of the cloud", email, view.Moment(ends))
+		return grants.Token{}, fault.New(fault.NotFound, "the run of %s has expired, at %s by the clock of the cloud", email, view.Moment(ends))
 	}
 	return client.AccessToken(ctx, email, min(grants.TokenLifetime, left))
 }

@@ -36,22 +36,22 @@ type upOptions struct {
 func newUpCmd(e *Env) *cli.Command {
 	return &cli.Command{
 		Name:  "up",
-		Usage: "give a task its own identity, with the access that its manifest declares",
+		Usage: "give a task an account of its own with the access that its manifest declares",
 		UsageText: `taskiam up task.toml
 (eval "$(taskiam env)"; ./my-agent)
 taskiam down`,
 		ArgsUsage: "FILE",
-		Description: `Makes a service account, binds what the manifest declares, hands over a credential,
-and waits until the access is proved to work. If a step fails, what was done is undone.`,
+		Description: `Creates a service account, binds what the manifest declares, delivers a credential,
+and waits until the access works. If a step fails, everything is undone.`,
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: flagOut, Usage: "new or empty `DIR` for the delivery; outside of the work tree if it is not given", TakesFile: true},
-			&cli.BoolFlag{Name: "reuse", Usage: "return the run that is already up for this very manifest, if there is one"},
+			&cli.StringFlag{Name: flagOut, Usage: "`DIR`: new or empty folder for the delivery (default: a folder outside of the work tree)", TakesFile: true},
+			&cli.BoolFlag{Name: "reuse", Usage: "if a run is up for exactly this manifest, return it and start no other"},
 			newReadyTimeoutFlag(),
-			&cli.BoolFlag{Name: "no-wait", Usage: "return as soon as everything is bound and delivered, without asking whether it works"},
+			&cli.BoolFlag{Name: "no-wait", Usage: "return when everything is bound and delivered; do not wait until the access works"},
 			newSocketFlag(),
-			newCIFlag("for a CI job: mask the credential in its log, export the environment to its later steps, and label the run, so that down --ci finds it"),
-			&cli.StringFlag{Name: flagDotenv, Usage: "with --" + flagCI + ", `FILE` for what another job has to know: ids and paths, and no secret", TakesFile: true},
-			newUIDFlag("give the delivery to the user with this `NUMBER`"),
+			newCIFlag("for a CI job: mask the credential in the log, export the environment to later steps, and label the run so that down --ci finds it"),
+			&cli.StringFlag{Name: flagDotenv, Usage: "`FILE`: with --" + flagCI + ", write ids and paths for other jobs there; it holds no secret", TakesFile: true},
+			newUIDFlag("`NUMBER`: id of the user who gets the delivery"),
 			newJSONFlag(),
 			newQuietFlag(),
 		}, newTaskFlags()...),
@@ -62,11 +62,11 @@ and waits until the access is proved to work. If a step fails, what was done is 
 }
 
 func newReadyTimeoutFlag() cli.Flag {
-	return &cli.DurationFlag{Name: flagReadyTimeout, Usage: "`DURATION` to wait until all of the access is usable", Value: defaultReadyTimeout}
+	return &cli.DurationFlag{Name: flagReadyTimeout, Usage: "`DURATION`: how long to wait until all access works", Value: defaultReadyTimeout}
 }
 
 func newSocketFlag() cli.Flag {
-	return &cli.BoolFlag{Name: flagSocket, Usage: "serve metadata on a socket in the delivery, metadata.sock, and on no port: for sandboxes without network"}
+	return &cli.BoolFlag{Name: flagSocket, Usage: "serve metadata on a socket in the delivery (metadata.sock) and not on a port: for sandboxes without network"}
 }
 
 func parseUp(c *cli.Context, getenv func(string) string) (upOptions, error) {
@@ -88,9 +88,9 @@ func parseUp(c *cli.Context, getenv func(string) string) (upOptions, error) {
 	case o.readyTimeout < 0:
 		return o, usage(c, "--%s is negative", flagReadyTimeout)
 	case o.noWait && c.IsSet(flagReadyTimeout):
-		return o, usage(c, "either --no-wait or --%s", flagReadyTimeout)
+		return o, usage(c, "--no-wait and --%s exclude each other", flagReadyTimeout)
 	case o.dotenv != "" && c.Generic(flagCI).(*ciValue).String() == "":
-		return o, usage(c, "--%s goes with --%s", flagDotenv, flagCI)
+		return o, usage(c, "--%s needs --%s", flagDotenv, flagCI)
 	}
 	if o.job, err = parseCI(c, getenv); err != nil || o.job == nil {
 		return o, err
@@ -100,9 +100,9 @@ func parseUp(c *cli.Context, getenv func(string) string) (upOptions, error) {
 	}
 	switch {
 	case o.json:
-		return o, usage(c, "either --%s or --%s: standard output is the job's", flagCI, flagJSON)
+		return o, usage(c, "--%s and --%s exclude each other: standard output belongs to the job", flagCI, flagJSON)
 	case o.reuse:
-		return o, usage(c, "either --%s or --reuse: a run that is up is another job's", flagCI)
+		return o, usage(c, "--%s and --reuse exclude each other: a run that is up belongs to another job", flagCI)
 	}
 	return o, nil
 }
@@ -166,7 +166,7 @@ func bringUp(ctx context.Context, e *Env, o upOptions, to deliverTo) error {
 		return err
 	}
 	if o.noWait {
-		e.say("nobody has asked yet whether the access works; it may take Google some minutes")
+		e.say("it was not checked whether the access works; Google may need some minutes")
 	}
 	if o.job != nil {
 		return errors.Join(e.showUpCI(o.job, result.Run, result.Elapsed, o.dotenv, o.quiet), err)
@@ -245,7 +245,7 @@ func (e *Env) placeDelivery(out string, run grants.RunID) (string, error) {
 		return "", fault.New(fault.Usage, "--%s: %s is not empty", flagOut, dir)
 	}
 	if tree := workTree(dir); tree != "" {
-		e.say("warning: %s is inside the git work tree %s: do not commit what will be in it", dir, tree)
+		e.say("warning: %s is in the git work tree %s: do not commit the credential in it", dir, tree)
 	}
 	return dir, nil
 }

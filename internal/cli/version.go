@@ -56,5 +56,5 @@ func newJSONFlag() cli.Flag {
 }
 
 func newQuietFlag() cli.Flag {
-	return &cli.BoolFlag{Name: flagQuiet, Aliases: []string{"q"}, Usage: "say nothing of progress"}
+	return &cli.BoolFlag{Name: flagQuiet, Aliases: []string{"q"}, Usage: "do not report progress"}
 }

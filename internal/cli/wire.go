@@ -73,8 +73,8 @@ func (e *Env) login(ctx context.Context, cfg gcp.Config) (gcp.TokenSource, error
 	// run's account; and going around it to the person's would let CMD be the person.
 	if run := e.Getenv(envRun); run != "" {
 		return nil, fault.WithHint(
-			fault.New(fault.Unauthenticated, "here you act as the account of run %s, and not as yourself", run),
-			`in a shell of yours: eval "$(taskiam env --unset)"`)
+			fault.New(fault.Unauthenticated, "this shell acts as the account of run %s and not as you", run),
+			`to act as you again: eval "$(taskiam env --unset)"`)
 	}
 	return gcp.DefaultLogin(ctx, cfg)
 }

@@ -21,8 +21,9 @@ type User struct {
 func FindUser(uid int) (*User, error) {
 	if os.Geteuid() != 0 {
 		return nil, fault.WithHint(
-			fault.New(fault.Usage, "--uid %d: only root can run a command as another user, and give files to one", uid),
-			"to keep CMD from your files: --isolate")
+			fault.New(fault.Usage, "--uid %d: only root can run a command as another user and give files to that user",
+				uid),
+			"to protect your files from CMD: --isolate")
 	}
 	u := &User{uid: uint32(uid), gid: uint32(uid), name: strconv.Itoa(uid), home: "/"}
 	if known, err := user.LookupId(strconv.Itoa(uid)); err == nil {

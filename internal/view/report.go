@@ -54,6 +54,72 @@ func (r *Report) Text(text string) {
 	r.text.WriteString(text + "\n")
 }
 
+// What help fits in, and where its second column begins at the latest.
+const (
+	pageWidth = 80
+	maxIndent = 30
+)
+
+// Terms adds names and what they mean in two columns, wrapped so that a line has at most 80 characters.
+func (r *Report) Terms(terms [][2]string) {
+	indent := 0
+	for _, t := range terms {
+		if n := len("  " + t[0] + "  "); n <= maxIndent {
+			indent = max(indent, n)
+		}
+	}
+	for _, t := range terms {
+		line := "  " + t[0]
+		if len(line)+2 > indent {
+			r.Text(line)
+			line = ""
+		}
+		for _, text := range wrap(t[1], pageWidth-indent) {
+			r.Text(fmt.Sprintf("%-*s%s", indent, line, text))
+			line = ""
+		}
+	}
+}
+
+// Prose adds paragraphs of our own, each wrapped so that a line has at most 80 characters. A line that begins
+// with a space stays as it is.
+func (r *Report) Prose(text string) {
+	var paragraph []string
+	flush := func() {
+		if len(paragraph) > 0 {
+			r.Text(strings.Join(wrap(strings.Join(paragraph, " "), pageWidth), "\n"))
+		}
+		paragraph = nil
+	}
+	for line := range strings.SplitSeq(strings.TrimSpace(text), "\n") {
+		if line == "" || line[0] == ' ' {
+			flush()
+			r.Text(line)
+		} else {
+			paragraph = append(paragraph, line)
+		}
+	}
+	flush()
+}
+
+// wrap breaks text at spaces into lines of at most width characters, where words allow that.
+func wrap(text string, width int) []string {
+	var lines []string
+	line := ""
+	for word := range strings.FieldsSeq(text) {
+		switch {
+		case line == "":
+			line = word
+		case len(line)+1+len(word) > width:
+			lines = append(lines, line)
+			line = word
+		default:
+			line += " " + word
+		}
+	}
+	return append(lines, line)
+}
+
 // String returns the text, without spaces at the ends of lines.
 func (r *Report) String() string {
 	_ = r.table().Flush()

@@ -88,7 +88,7 @@ func Say(w io.Writer, format string, args ...any) {
 	text := strings.TrimRight(fmt.Sprintf(format, args...), "\n")
 	var b strings.Builder
 	for line := range strings.SplitSeq(text, "\n") {
-		b.WriteString(prefix + line + "\n")
+		b.WriteString(strings.TrimRight(prefix+line, " ") + "\n")
 	}
 	// If standard error is gone, there is nobody left to tell.
 	_, _ = io.WriteString(w, b.String())
