@@ -35,8 +35,8 @@ var allowed = map[string][]string{
 	"internal/delivery": {"internal/grants", "internal/secret"},
 	"internal/fault":    {},
 	"internal/gcp": {
-		"internal/fault", "internal/grants", "internal/policy", "internal/resource", "internal/secret",
-		"internal/wait",
+		"internal/fault", "internal/gcloud", "internal/grants", "internal/policy", "internal/resource",
+		"internal/secret", "internal/wait",
 	},
 	"internal/grants":  {"internal/policy", "internal/resource", "internal/secret"},
 	"internal/isolate": {"internal/fault"},

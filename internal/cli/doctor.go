@@ -13,6 +13,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/shell"
 	"github.com/taskiam/taskiam/internal/view"
 )
 
@@ -74,7 +75,7 @@ func runDoctor(ctx context.Context, e *Env, o doctorOptions) error {
 		if err != nil {
 			return err
 		}
-		patients = append(patients, lifecycle.Patient{Task: src.task, File: quoteShell(file)})
+		patients = append(patients, lifecycle.Patient{Task: src.task, File: shell.Quote(file)})
 	}
 	if o.role {
 		return runDoctorRole(ctx, e, o, patients)

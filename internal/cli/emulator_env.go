@@ -17,6 +17,7 @@ import (
 	"github.com/taskiam/taskiam/internal/credentials"
 	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/shell"
 )
 
 // Who the environment of `emulator env` is for.
@@ -159,7 +160,7 @@ func vars(of []emulator.Var) []delivery.Var {
 func exports(of []emulator.Var) string {
 	text := ""
 	for _, v := range of {
-		text += "export " + v.Name + "=" + quoteShell(v.Value) + "\n"
+		text += "export " + v.Name + "=" + shell.Quote(v.Value) + "\n"
 	}
 	return text
 }

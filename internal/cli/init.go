@@ -13,6 +13,7 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/manifest"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/shell"
 )
 
 type initOptions struct {
@@ -64,7 +65,7 @@ func runInit(_ context.Context, e *Env, o initOptions) error {
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if errors.Is(err, fs.ErrExist) {
-		return fault.WithHint(fault.New(fault.Exists, "%s is already there, and is left as it is", o.file), "taskiam plan "+quoteShell(o.file))
+		return fault.WithHint(fault.New(fault.Exists, "%s is already there, and is left as it is", o.file), "taskiam plan "+shell.Quote(o.file))
 	}
 	if err != nil {
 		return fmt.Errorf("creating the manifest: %w", err)
@@ -75,6 +76,6 @@ func runInit(_ context.Context, e *Env, o initOptions) error {
 		return errors.Join(fmt.Errorf("writing %s: %w", o.file, err), os.Remove(path))
 	}
 	e.say("wrote %s", o.file)
-	e.say("next: edit it, then taskiam plan %s", quoteShell(o.file))
+	e.say("next: edit it, then taskiam plan %s", shell.Quote(o.file))
 	return nil
 }

@@ -113,7 +113,7 @@ func (e *Env) sandbox(o isolateOptions, out string, command []string) (*supervis
 	c := supervise.SandboxConfig{
 		Isolated: o.how != isolateNot, NoNetwork: o.how == isolateNoNet,
 		UID: o.uid, Command: command, ReadOnly: o.ro, Writable: o.rw, Pass: o.pass,
-		Home: e.Getenv(envHome), Environ: credentials.Scrub(e.Environ()), Delivery: out, Quote: quoteShell,
+		Home: e.Getenv(envHome), Environ: credentials.Scrub(e.Environ()), Delivery: out,
 	}
 	if c.Isolated {
 		var err error

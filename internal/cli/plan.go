@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/taskiam/taskiam/internal/shell"
 	"github.com/taskiam/taskiam/internal/view"
 )
 
@@ -63,9 +64,9 @@ func runPlan(ctx context.Context, e *Env, o planOptions) error {
 	}
 	cloud, endpoint := engine.Cloud.Cloud()
 	doc := view.NewPlan(preview, src.path, cloud, endpoint)
-	doc.Verbose, doc.Next = o.verbose, "taskiam up "+quoteShell(src.path)
+	doc.Verbose, doc.Next = o.verbose, "taskiam up "+shell.Quote(src.path)
 	if o.gcloud {
-		_, err = io.WriteString(e.Stdout, gcloudScript(preview))
+		_, err = io.WriteString(e.Stdout, preview.Gcloud().String())
 	} else {
 		err = e.print(doc, o.json)
 	}

@@ -8,17 +8,6 @@ import (
 	"testing"
 )
 
-func TestQuoteShell(t *testing.T) {
-	t.Parallel()
-	for s, want := range map[string]string{
-		"": "''", "task.toml": "task.toml", "a b": "'a b'", "it's": `'it'\''s'`, "$HOME": "'$HOME'", "a/b-c_d.e": "a/b-c_d.e",
-	} {
-		if got := quoteShell(s); got != want {
-			t.Errorf("quoteShell(%q) = %s, want %s", s, got, want)
-		}
-	}
-}
-
 // TestBrokenPipeIsNotSpokenOf: whoever read us is gone, as with `taskiam status | head`.
 func TestBrokenPipeIsNotSpokenOf(t *testing.T) {
 	t.Parallel()

@@ -11,6 +11,7 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/shell"
 	"github.com/taskiam/taskiam/internal/supervise"
 )
 
@@ -142,7 +143,7 @@ func (e *Env) startServer(
 		Environ: e.Environ(), Log: log, Endpoint: at,
 	}
 	if err := server.Start(ctx, record); err != nil {
-		return fault.WithHint(fmt.Errorf("starting the server of run %s: %w", run, err), "cat "+quoteShell(log.Name()))
+		return fault.WithHint(fmt.Errorf("starting the server of run %s: %w", run, err), "cat "+shell.Quote(log.Name()))
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/manifest"
+	"github.com/taskiam/taskiam/internal/shell"
 	"github.com/taskiam/taskiam/internal/view"
 )
 
@@ -82,7 +83,7 @@ func load(o taskOptions) (source, error) {
 	if err != nil {
 		err = fault.New(fault.Usage, "reading the manifest: %w", err)
 		if errors.Is(err, os.ErrNotExist) {
-			err = fault.WithHint(err, "taskiam init "+quoteShell(o.file))
+			err = fault.WithHint(err, "taskiam init "+shell.Quote(o.file))
 		}
 		return source{}, err
 	}

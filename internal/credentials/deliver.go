@@ -17,6 +17,7 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/secret"
+	"github.com/taskiam/taskiam/internal/shell"
 )
 
 // The names of the files that every delivery has.
@@ -46,7 +47,7 @@ func readme(d delivery.Delivery) string {
 To use it in a shell: . %[5]s
 It ends at %[6]s, or before that with: taskiam down %[3]s (which takes this folder away, with everything in it).
 `, strings.ToUpper(title[:1])+title[1:], d.Account.Email, d.Run, d.Task,
-		quoteShell(filepath.Join(d.Dir, shellName)), d.Expires.UTC().Format(time.RFC3339))
+		shell.Quote(filepath.Join(d.Dir, shellName)), d.Expires.UTC().Format(time.RFC3339))
 }
 
 // Deliver writes the delivery: a folder of mode 0700 with files of mode 0600, each

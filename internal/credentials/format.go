@@ -9,6 +9,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/shell"
 )
 
 // Formats are the forms that [Format] writes.
@@ -58,17 +59,12 @@ func formatShell(vars []delivery.Var) string {
 	b.WriteString("unset " + strings.Join(unset, " ") + "\n")
 	for _, v := range vars {
 		if v.File != "" {
-			fmt.Fprintf(&b, "export %s=\"$(cat %s)\"\n", v.Name, quoteShell(v.File))
+			fmt.Fprintf(&b, "export %s=\"$(cat %s)\"\n", v.Name, shell.Quote(v.File))
 		} else {
-			fmt.Fprintf(&b, "export %s=%s\n", v.Name, quoteShell(v.Value))
+			fmt.Fprintf(&b, "export %s=%s\n", v.Name, shell.Quote(v.Value))
 		}
 	}
 	return b.String()
-}
-
-// quoteShell returns s as one word of any POSIX shell.
-func quoteShell(s string) string {
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // plain is what every reader of dotenv files takes for itself, without quotes.

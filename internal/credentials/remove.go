@@ -14,6 +14,7 @@ import (
 	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/shell"
 )
 
 // Remove takes a run's delivery away, with everything in it, the credential first. A
@@ -46,7 +47,7 @@ func openDelivery(dir string, run grants.RunID) (*os.Root, error) {
 	ours, err := marked(root, run)
 	if err == nil && !ours {
 		err = fault.WithHint(fmt.Errorf("it is not the delivery of run %s", run),
-			fmt.Sprintf("nothing in it was touched; see what it is: ls -la %s", quoteShell(dir)))
+			fmt.Sprintf("nothing in it was touched; see what it is: ls -la %s", shell.Quote(dir)))
 	}
 	if err != nil {
 		return nil, errors.Join(err, root.Close())

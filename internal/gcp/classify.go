@@ -21,6 +21,7 @@ import (
 	"google.golang.org/api/googleapi"
 
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/gcloud"
 )
 
 // classify turns whatever an attempt failed with into a [fault.Error], with the hints
@@ -258,7 +259,7 @@ func (c *Client) hint(r refused) error {
 		if service == "" || project == "" {
 			return err
 		}
-		return fault.WithHint(err, fmt.Sprintf("gcloud services enable %s --project %s", service, project))
+		return fault.WithHint(err, gcloud.EnableServices(project, service))
 	case r.Reason == "USER_PROJECT_DENIED":
 		return fault.WithHint(err, "gcloud auth application-default set-quota-project PROJECT")
 	case r.Kind == fault.Denied && r.info["permission"] != "":

@@ -58,7 +58,7 @@ func TestClassify(t *testing.T) {
 			err: said(t, 403, nil, `{"error":{"code":403,"status":"PERMISSION_DENIED","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo",
 				"reason":"SERVICE_DISABLED","metadata":{"service":"iam.googleapis.com","consumer":"projects/123"}}]}}`),
 			want:  fault.Error{Kind: fault.Precondition, Code: 403, Status: "PERMISSION_DENIED", Reason: "SERVICE_DISABLED"},
-			hints: []string{"gcloud services enable iam.googleapis.com --project 123"},
+			hints: []string{"gcloud services enable iam.googleapis.com --project=123"},
 		},
 		{
 			name: "API not enabled, older envelope",

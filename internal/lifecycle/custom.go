@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/gcloud"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/policy"
@@ -81,10 +82,11 @@ func (c *customRole) is(r grants.Role) error {
 	if differs == "" {
 		return nil
 	}
-	_, id, _ := strings.Cut(r.Name, "/roles/")
+	want := c.want(0)
+	want.Name = r.Name // it may have another of the ids
 	return fault.WithHint(
 		fault.New(fault.Precondition, "the custom role %s is not what taskiam made it, and is not bound: %s", r.Name, differs),
-		"if nobody needs it so: gcloud iam roles update "+id+" --project "+c.project+" --stage GA --permissions "+strings.Join(c.permissions, ","))
+		"if nobody needs it so: "+gcloud.UpdateRole(want))
 }
 
 // differences says in what a role differs from one that holds exactly the permissions and is
@@ -307,11 +309,9 @@ func (e *Engine) lookFor(ctx context.Context, c *customRole) error {
 // mayNot says which permission is lacking, and how to do without it.
 func (c *customRole) mayNot(permission string) error {
 	want := c.want(c.try)
-	_, id, _ := strings.Cut(want.Name, "/roles/")
-	command := "gcloud iam roles undelete " + id + " --project " + c.project
+	command := gcloud.UndeleteRole(want)
 	if permission == createRolePermission {
-		command = fmt.Sprintf("gcloud iam roles create %s --project %s --stage GA --title '%s' --description '%s' --permissions %s",
-			id, c.project, want.Title, want.Description, strings.Join(c.permissions, ","))
+		command = gcloud.CreateRole(want)
 	}
 	return fault.WithHint(
 		fault.New(fault.Denied, "the operator lacks %s on project %s, for the custom role %s", permission, c.project, want.Name),
@@ -452,7 +452,7 @@ func (e *Engine) meaningless(ctx context.Context, name, asked, host resource.Nam
 	}
 	return fault.WithHint(
 		fault.New(fault.Invalid, "granting %s on %s: %s", strings.Join(unknown, ", "), name, why),
-		"gcloud iam list-testable-permissions "+name.Full())
+		gcloud.TestablePermissions(name))
 }
 
 // mostHolders is how many roles are named for a permission.

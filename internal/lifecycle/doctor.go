@@ -13,6 +13,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/gcloud"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/resource"
@@ -342,19 +343,14 @@ func (x *examination) examineServices(ctx context.Context, project string, servi
 	case fault.Is(err, fault.Denied):
 		f.Health = NotKnown
 		f.Says = "the operator lacks serviceusage.services.get; a call to an API that is not enabled fails, and says which it is"
-		f.Mend = []string{bindOn(project, x.operator, "roles/serviceusage.serviceUsageViewer")}
+		f.Mend = []string{gcloud.BindOnProject(project, x.operator.Member, "roles/serviceusage.serviceUsageViewer")}
 	case err != nil:
 		f.Health, f.Says, f.Mend = NotKnown, err.Error(), fault.Hints(err)
 	case len(lacking) > 0:
 		f.Health, f.Says = Broken, "not enabled: "+strings.Join(lacking, ", ")
-		f.Mend = []string{"gcloud services enable " + strings.Join(lacking, " ") + " --project=" + project}
+		f.Mend = []string{gcloud.EnableServices(project, lacking...)}
 	}
 	return f
-}
-
-// bindOn is the command that gives the operator a role on a project.
-func bindOn(project string, operator grants.Identity, role string) string {
-	return fmt.Sprintf("gcloud projects add-iam-policy-binding %s --member=%s --role=%s --condition=None", project, operator.Member, role)
 }
 
 // Constraints of organisation policies that refuse what a run does
@@ -389,7 +385,7 @@ func (x *examination) examineConstraints(ctx context.Context, project string, ho
 		f.Health, f.Says, f.Mend = NotKnown, err.Error(), fault.Hints(err)
 		if fault.Is(err, fault.Denied) {
 			f.Says = "the operator lacks orgpolicy.policy.get; if one forbids keys, up says so when it uploads one"
-			f.Mend = []string{"gcloud organizations add-iam-policy-binding ORGANIZATION --member=" + x.operator.Member + " --role=roles/orgpolicy.policyViewer --condition=None"}
+			f.Mend = []string{gcloud.BindOnOrganization(x.operator.Member, "roles/orgpolicy.policyViewer")}
 		}
 		return []Finding{f}
 	}
@@ -404,7 +400,7 @@ func (x *examination) examineConstraints(ctx context.Context, project string, ho
 		out = append(out, Finding{About: f.About, What: f.What, Health: health, Says: "constraints/" + constraint + " " + says, Mend: mend})
 	}
 	describe := func(constraint string) string {
-		return "gcloud org-policies describe " + constraint + " --project=" + project + " --effective   # who set it can make an exception for the project"
+		return gcloud.DescribeConstraint(project, constraint) + "   # who set it can make an exception for the project"
 	}
 	for _, name := range []string{noAccounts, noAccountsManaged} {
 		if _, ok := in[name]; ok {
@@ -488,7 +484,7 @@ func (x *examination) examineDomains(ctx context.Context, f Finding, project str
 			g.Says += ": accounts of project " + host + " are of the same organisation, and pass"
 		case !ok || !known:
 			g.Health, g.Says = NotKnown, g.Says+": whether project "+host+" is of the same organisation cannot be seen"
-			g.Mend = []string{bindOn(host, x.operator, "roles/browser")}
+			g.Mend = []string{gcloud.BindOnProject(host, x.operator.Member, "roles/browser")}
 		default:
 			g.Health, g.Says = Broken, g.Says+": accounts of project "+host+" are of another organisation"
 			g.Mend = []string{"choose a project of the organisation of " + project + " in the manifest"}
@@ -520,7 +516,7 @@ func (x *examination) examineNeighbours(ctx context.Context, project string, s *
 		f.Health, f.Says, f.Mend = NotKnown, err.Error(), fault.Hints(err)
 		if fault.Is(err, fault.Denied) {
 			f.Says = "the operator lacks iam.serviceAccounts.list, and may act as every account that there is, by " + strings.Join(by, ", ")
-			f.Mend = []string{bindOn(project, x.operator, "roles/iam.serviceAccountViewer")}
+			f.Mend = []string{gcloud.BindOnProject(project, x.operator.Member, "roles/iam.serviceAccountViewer")}
 		}
 		return f
 	}
@@ -543,7 +539,7 @@ func (x *examination) examineNeighbours(ctx context.Context, project string, s *
 	f.Says = fmt.Sprintf("the operator can also act as %s, by %s: these reach every account of the project. A project that hosts the accounts of tasks and nothing else keeps that apart",
 		named, strings.Join(by, ", "))
 	f.Mend = []string{
-		"gcloud projects create " + project + "-tasks   # a name that nobody has; in the same folder",
+		gcloud.CreateProject(project+"-tasks") + "   # a name that nobody has; in the same folder",
 		`project = "` + project + `-tasks"   # in the manifest`,
 	}
 	return f

@@ -11,6 +11,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/gcloud"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
@@ -115,7 +116,7 @@ func (e *Engine) survey(ctx context.Context, plan grants.Plan) (*survey, error) 
 				return nil
 			case fault.Is(err, fault.NotFound):
 				return fault.WithHint(fmt.Errorf("granting %s on %s: there is no such role: %w", role, on, err),
-					"gcloud iam roles list --filter=name:"+lastPart(role))
+					gcloud.FindRole(lastPart(role)))
 			case fault.Is(err, fault.Denied):
 				// Another project's role: it may exist, and nobody here knows what it gives.
 				note(func() { s.seen.Unreadable[role] = true })
@@ -241,7 +242,7 @@ func (e *Engine) grantable(ctx context.Context, edits []grants.Edit, not func(gr
 				not(edit.Grants[i])
 				refused = append(refused, fault.WithHint(
 					fault.New(fault.Invalid, "granting %s on %s: the role cannot be bound on %s", b.Role, edit.Resource, edit.Resource.Type().A()),
-					"gcloud iam list-grantable-roles "+edit.Resource.Full()))
+					gcloud.GrantableRoles(edit.Resource)))
 			}
 		}
 	}
@@ -262,7 +263,7 @@ func (e *Engine) uniform(ctx context.Context, edit grants.Edit, tell func(unifor
 	if !b.Uniform && slices.ContainsFunc(edit.Bindings, conditional) {
 		return fault.WithHint(
 			fault.New(fault.Precondition, "binding on %s: a bucket without uniform bucket-level access takes no conditions, so the grant would not end by itself", bucket),
-			"gcloud storage buckets update "+bucket.String()+" --uniform-bucket-level-access")
+			gcloud.UniformAccess(bucket))
 	}
 	return nil
 }

@@ -3,10 +3,13 @@ package lifecycle
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
 	"github.com/taskiam/taskiam/internal/delivery"
+	"github.com/taskiam/taskiam/internal/gcloud"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
@@ -130,4 +133,23 @@ func calls(plan grants.Plan, s *survey) []string {
 		"write " + policies + ", and beside that " + credential,
 		"read back what was written, and ask as the account whether it works",
 	}
+}
+
+// Gcloud returns the plan as commands of gcloud.
+func (p *Preview) Gcloud() gcloud.Script {
+	s := gcloud.Script{Plan: p.Plan, Refusals: p.Refusals}
+	for _, name := range slices.Sorted(maps.Keys(p.Custom)) {
+		c := p.Custom[name]
+		project, _, _ := strings.Cut(strings.TrimPrefix(name, "projects/"), "/roles/")
+		role := grants.CustomRole(project, c.Permissions, 0)
+		role.Name = name
+		switch c.State {
+		case RoleMissing:
+			s.Create = append(s.Create, role)
+		case RoleDeleted:
+			s.Undelete = append(s.Undelete, role)
+		case RoleThere:
+		}
+	}
+	return s
 }

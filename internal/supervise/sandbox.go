@@ -18,6 +18,7 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/isolate"
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/shell"
 )
 
 // SandboxConfig says where a task's command is to run.
@@ -38,8 +39,6 @@ type SandboxConfig struct {
 	Delivery string
 	// Closed is what no sandbox may see.
 	Closed []isolate.Closed
-	// Quote writes a word as shells read it, for hints.
-	Quote func(string) string
 }
 
 // Sandbox is where a task's command runs: as this user, as another one, or isolated.
@@ -108,7 +107,7 @@ func (s *Sandbox) whereIs(name string) []string {
 	if path, err = filepath.EvalSymlinks(path); err != nil {
 		return nil
 	}
-	return []string{"--ro " + s.Quote(path) + "   # and the same for what else it needs"}
+	return []string{"--ro " + shell.Quote(path) + "   # and the same for what else it needs"}
 }
 
 // describe returns the sandbox without the delivery of a run.

@@ -1,17 +1,21 @@
-package cli
+// Package gcloud writes commands of gcloud, bq and curl: what a person may paste into a
+// shell. It holds the text of every such command that this program prints in a plan, a
+// finding or a hint, and calls nothing.
+package gcloud
 
 import (
 	"strings"
 
 	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/shell"
 )
 
-// gcloudGroups has, by the type of a resource, the commands that edit its policy, and the
+// groups has, by the type of a resource, the commands that edit its policy, and the
 // arguments that name it. Not in it are types whose commands take no condition where the type
 // does (Cloud Run jobs), or read a policy without asking for its conditions, and would lose
 // them (managed folders). Tables have bq's commands.
-var gcloudGroups = map[string]struct{ group, arguments string }{
+var groups = map[string]struct{ group, arguments string }{
 	"artifactregistry.projects.locations.repositories": {"gcloud artifacts repositories", "{repository} --location={location} --project={project}"},
 	"bigquery.tables":                                 {"bq", "{project}:{dataset}.{table}"},
 	"bigtableadmin.projects.instances":                {"gcloud bigtable instances", "{instance} --project={project}"},
@@ -36,14 +40,13 @@ var gcloudGroups = map[string]struct{ group, arguments string }{
 	"storage.buckets":                                 {"gcloud storage buckets", "gs://{bucket}"},
 }
 
-// gcloudTarget returns the group of gcloud's commands for a resource, and the arguments
-// that name it.
-func gcloudTarget(n resource.Name) ([]string, bool) {
-	g, ok := gcloudGroups[n.Type().ID]
+// target returns the group of gcloud's commands for a resource, and the arguments that name
+// it. It is false for a resource whose policy no command edits.
+func target(n resource.Name) (group string, arguments []string, ok bool) {
+	g, ok := groups[n.Type().ID]
 	if !ok {
-		return nil, false
+		return "", nil, false
 	}
-	target := []string{g.group}
 	for _, argument := range strings.Fields(g.arguments) {
 		var b strings.Builder
 		for argument != "" {
@@ -56,14 +59,33 @@ func gcloudTarget(n resource.Name) ([]string, bool) {
 			b.WriteString(n.Var(variable))
 			argument = after
 		}
-		target = append(target, quoteShell(b.String()))
+		arguments = append(arguments, shell.Quote(b.String()))
 	}
-	return target, true
+	return g.group, arguments, true
 }
 
-// gcloudCondition returns what of a command says the condition of a binding; "" where the
-// type of resource knows none.
-func gcloudCondition(t *resource.Type, c policy.Condition) string {
+// Bind returns the commands that add a binding to the policy of a resource and that remove
+// it again. They are empty for a resource whose policy no command edits.
+func Bind(n resource.Name, b policy.Binding) (add, remove string) {
+	group, names, ok := target(n)
+	if !ok {
+		return "", ""
+	}
+	flags := []string{"--member=" + shell.Quote(b.Member), "--role=" + shell.Quote(b.Role)}
+	if c := condition(n.Type(), b.Condition); c != "" {
+		flags = append(flags, c)
+	}
+	words := append(names, flags...)
+	if group == "bq" { // it takes no flag after the name of a table
+		words = append(flags, names...)
+	}
+	rest := strings.Join(words, " ")
+	return group + " add-iam-policy-binding " + rest, group + " remove-iam-policy-binding " + rest
+}
+
+// condition returns the flag with the condition of a binding; "" for a type of resource that
+// takes none.
+func condition(t *resource.Type, c policy.Condition) string {
 	switch {
 	case c.IsZero() && t.Conditions:
 		return "--condition=None"
@@ -80,5 +102,5 @@ func gcloudCondition(t *resource.Type, c policy.Condition) string {
 	if c.Description != "" {
 		words += delimiter + "description=" + c.Description
 	}
-	return "--condition=" + quoteShell(words+delimiter+"expression="+c.Expression)
+	return "--condition=" + shell.Quote(words+delimiter+"expression="+c.Expression)
 }

@@ -1,81 +1,66 @@
-package cli
+package gcloud
 
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/taskiam/taskiam/internal/grants"
-	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/resource"
-	"github.com/taskiam/taskiam/internal/view"
+	"github.com/taskiam/taskiam/internal/shell"
 )
 
-// script is a shell script in the making.
-type script struct{ strings.Builder }
+// text is a shell script in the making.
+type text struct{ strings.Builder }
 
-func (s *script) line(format string, args ...any) { fmt.Fprintf(s, format+"\n", args...) }
+func (s *text) line(format string, args ...any) { fmt.Fprintf(s, format+"\n", args...) }
 
 // comment adds text as comments. Each line of it is one, so that nothing in a manifest gets
 // out of them.
-func (s *script) comment(format string, args ...any) {
+func (s *text) comment(format string, args ...any) {
 	for line := range strings.SplitSeq(fmt.Sprintf(format, args...), "\n") {
 		s.line("#   %s", line)
 	}
 }
 
-// gcloudScript returns what up would do, in its order, as a POSIX shell script of gcloud
-// commands: but for the journal, the proof and the credential.
-func gcloudScript(p *lifecycle.Preview) string {
+// Script is what an up would do.
+type Script struct {
+	Plan     grants.Plan
+	Refusals []error       // why it would not do it
+	Create   []grants.Role // custom roles that it would make
+	Undelete []grants.Role // custom roles that it would take back
+}
+
+// String returns what up would do, in its order, as a POSIX shell script: all but the
+// journal, the proof and the credential.
+func (p Script) String() string {
 	var (
-		s       script
+		s       text
 		plan    = p.Plan
-		project = quoteShell(plan.Task.Project)
-		undo    []string
-		byHand  int
+		project = shell.Quote(plan.Task.Project)
 	)
 	s.line("#!/bin/sh")
 	s.line("# What taskiam up would do for task %s, as gcloud commands. Nothing ends it but what is", plan.Task.Name)
 	s.line("# bound with a condition, and the lines at the end.")
 	s.line("set -eu")
-	if len(p.Refusals) > 0 {
-		s.line("\n# up would refuse it:")
-		for _, err := range p.Refusals {
-			s.comment("%v", err)
-		}
-		s.line("echo 'taskiam up would refuse this: see the comments in the script' >&2\nexit 1")
-	}
+	p.refuse(&s)
 	s.line("\n# Google takes a new account, or a new role, up to minutes after it was made.")
 	s.line(`again() { for wait in 0 5 10 20 40; do sleep "$wait"; if "$@"; then return 0; fi; done; return 1; }`)
 	s.line("")
-	for _, name := range slices.Sorted(maps.Keys(p.Custom)) {
-		roleByGcloud(&s, p.Custom[name])
+	// The roles stay when the task is over, as after down: others use them too.
+	for _, r := range p.Create {
+		s.line("%s --quiet", CreateRole(r))
 	}
-	s.line("gcloud iam service-accounts create %s --project=%s --display-name=%s --description=%s", plan.AccountID, project, quoteShell("taskiam: "+plan.Task.Name), quoteShell(plan.Mark().String()))
-	for _, edit := range plan.Edits {
-		target, ok := gcloudTarget(edit.Resource)
-		if !ok {
-			s.line("")
-			undo = append(undo, byREST(&s, edit, plan.Email))
-			byHand++
-			continue
-		}
-		for _, b := range edit.Bindings {
-			// Flags of bq stand before what they are about.
-			flags := []string{"--member=" + quoteShell(b.Member), "--role=" + quoteShell(b.Role)}
-			if c := gcloudCondition(edit.Resource.Type(), b.Condition); c != "" {
-				flags = append(flags, c)
-			}
-			words := strings.Join(append(flags, target[1:]...), " ")
-			s.line("again %s add-iam-policy-binding %s", target[0], words)
-			undo = append(undo, target[0]+" remove-iam-policy-binding "+words)
-		}
+	for _, r := range p.Undelete {
+		s.line("%s", UndeleteRole(r))
 	}
+	s.line("gcloud iam service-accounts create %s --project=%s --display-name=%s --description=%s",
+		plan.AccountID, project, shell.Quote("taskiam: "+plan.Task.Name), shell.Quote(plan.Mark().String()))
+	undo, byHand := p.bind(&s)
 	s.line("\n# A credential, for one who may mint tokens of the account:")
 	s.comment("gcloud auth print-access-token --impersonate-service-account=%s", plan.Email)
-	s.line("# or with a key of your own making, whose certificate should end at %s:", view.Moment(plan.Expires))
+	s.line("# or with a key of your own making, whose certificate should end at %s:",
+		plan.Expires.UTC().Format("2006-01-02 15:04:05 UTC"))
 	s.comment("gcloud iam service-accounts keys upload CERTIFICATE.pem --iam-account=%s --project=%s", plan.Email, project)
 	s.line("\n# To take it away again, the account first, since that ends its tokens:")
 	s.comment("gcloud iam service-accounts disable %s --project=%s", plan.Email, project)
@@ -83,31 +68,47 @@ func gcloudScript(p *lifecycle.Preview) string {
 		s.comment("%s", u)
 	}
 	s.comment("gcloud iam service-accounts delete %s --project=%s --quiet", plan.Email, project)
-	if byHand > 0 {
+	if byHand {
 		s.line("\necho 'not done: what stands in comments, since gcloud has no command for it' >&2\nexit 1")
 	}
 	return s.String()
 }
 
-// roleByGcloud adds what makes a custom role, if it is not there. It stays when the task
-// is over, as after down: others use it too.
-func roleByGcloud(s *script, c lifecycle.CustomRole) {
-	project, id, _ := strings.Cut(strings.TrimPrefix(c.Name, "projects/"), "/roles/")
-	switch c.State {
-	case lifecycle.RoleMissing:
-		r := grants.CustomRole(project, c.Permissions, 0)
-		s.line("gcloud iam roles create %s --project=%s --stage=%s --title=%s --description=%s --permissions=%s --quiet", id, quoteShell(project), r.Stage, quoteShell(r.Title),
-			quoteShell(r.Description), quoteShell(strings.Join(r.Permissions, ",")))
-	case lifecycle.RoleDeleted:
-		s.line("gcloud iam roles undelete %s --project=%s", id, quoteShell(project))
-	case lifecycle.RoleThere:
+// refuse adds why up would refuse, if it would, and ends the script there.
+func (p Script) refuse(s *text) {
+	if len(p.Refusals) == 0 {
+		return
 	}
+	s.line("\n# up would refuse it:")
+	for _, err := range p.Refusals {
+		s.comment("%v", err)
+	}
+	s.line("echo 'taskiam up would refuse this: see the comments in the script' >&2\nexit 1")
+}
+
+// bind adds what makes the bindings. It returns what takes them away again, and whether some
+// of them are in comments alone.
+func (p Script) bind(s *text) (undo []string, byHand bool) {
+	for _, edit := range p.Plan.Edits {
+		if _, _, ok := target(edit.Resource); !ok {
+			s.line("")
+			undo = append(undo, byREST(s, edit, p.Plan.Email))
+			byHand = true
+			continue
+		}
+		for _, b := range edit.Bindings {
+			add, remove := Bind(edit.Resource, b)
+			s.line("again %s", add)
+			undo = append(undo, remove)
+		}
+	}
+	return undo, byHand
 }
 
 // byREST adds, in comments, how bindings are made on what gcloud has no command for: the
 // policy that is written back has to be the one that was read, by its etag, with these
 // entries more. It returns how they are taken out again.
-func byREST(s *script, edit grants.Edit, email string) (undo string) {
+func byREST(s *text, edit grants.Edit, email string) (undo string) {
 	name := edit.Resource
 	api := name.Type().API
 	dataset := api.Dialect == resource.Dataset
@@ -164,9 +165,9 @@ func restEdit(name resource.Name, filter string) string {
 		body = " --data ''" // without a body curl names no length
 	}
 	return strings.Join([]string{
-		fmt.Sprintf("curl -sSf -X %s %s%s %s >policy.json", api.GetVerb, login, body, quoteShell(get)),
-		fmt.Sprintf("jq %s policy.json >changed.json", quoteShell(filter)),
-		fmt.Sprintf("curl -sSf -X %s %s %s%s --data @changed.json %s", api.SetVerb, login, content, match, quoteShell(set)),
+		fmt.Sprintf("curl -sSf -X %s %s%s %s >policy.json", api.GetVerb, login, body, shell.Quote(get)),
+		fmt.Sprintf("jq %s policy.json >changed.json", shell.Quote(filter)),
+		fmt.Sprintf("curl -sSf -X %s %s %s%s --data @changed.json %s", api.SetVerb, login, content, match, shell.Quote(set)),
 	}, "\n")
 }
 

@@ -1,0 +1,42 @@
+package gcloud
+
+import (
+	"strings"
+
+	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/shell"
+)
+
+// EnableServices returns the command that enables APIs in a project.
+func EnableServices(project string, services ...string) string {
+	return "gcloud services enable " + strings.Join(services, " ") + " --project=" + shell.Quote(project)
+}
+
+// DescribeConstraint returns the command that shows what a constraint of organisation
+// policies comes to in a project.
+func DescribeConstraint(project, constraint string) string {
+	return "gcloud org-policies describe " + shell.Quote(constraint) +
+		" --project=" + shell.Quote(project) + " --effective"
+}
+
+// CreateProject returns the command that makes a project.
+func CreateProject(project string) string { return "gcloud projects create " + shell.Quote(project) }
+
+// FindRole returns the command that lists the predefined roles whose names contain a word.
+func FindRole(word string) string { return "gcloud iam roles list --filter=name:" + shell.Quote(word) }
+
+// GrantableRoles returns the command that lists the roles that can be granted on a resource.
+func GrantableRoles(n resource.Name) string {
+	return "gcloud iam list-grantable-roles " + shell.Quote(n.Full())
+}
+
+// TestablePermissions returns the command that lists the permissions that mean something on
+// a resource.
+func TestablePermissions(n resource.Name) string {
+	return "gcloud iam list-testable-permissions " + shell.Quote(n.Full())
+}
+
+// UniformAccess returns the command that ends the access control lists of a bucket's objects.
+func UniformAccess(bucket resource.Name) string {
+	return "gcloud storage buckets update " + shell.Quote(bucket.String()) + " --uniform-bucket-level-access"
+}
