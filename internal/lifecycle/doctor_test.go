@@ -95,7 +95,7 @@ func TestExamine(t *testing.T) {
 		{"API of a resource", agents, `disabled_services = ["pubsub.googleapis.com"]`, key, []string{
 			"problem APIs: not enabled: pubsub.googleapis.com; |gcloud services enable pubsub.googleapis.com --project=acme-agents"}},
 		{"service usage itself", agents, `disabled_services = ["serviceusage.googleapis.com"]`, key, []string{
-			"not known APIs: asking which APIs |gcloud services enable serviceusage.googleapis.com --project 567890123456"}},
+			"not known APIs: asking which APIs |gcloud services enable serviceusage.googleapis.com --project=567890123456"}},
 		{"no keys", agents, `constraints = ["iam.disableServiceAccountKeyUpload"]`, key, []string{
 			"problem organisation policies: constraints/iam.disableServiceAccountKeyUpload forbids to upload keys: task looks takes nothing else; |deliver = [\"key\", \"token\"]"}},
 		{"no keys, managed", agents, `constraints = ["iam.managed.disableServiceAccountKeyUpload"]`, either, []string{
