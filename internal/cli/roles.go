@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/resource"
@@ -22,14 +23,12 @@ import (
 // them rarely, and a binding has the role's name, whatever it holds by then.
 const rolesKept = 24 * time.Hour
 
-// asker is the cloud that is asked; embedded under a name that leaves its method Cloud.
-type asker = lifecycle.Cloud
-
-// cachedRoles is a cloud whose answers about predefined roles are kept in a folder: what
-// a role holds, and which can be granted on a type of resource, which are megabytes.
-// Custom roles are always asked about. What cannot be read or kept is asked for.
+// cachedRoles keeps the answers about predefined roles in a folder: what a role holds, and
+// which can be granted on a type of resource, which are megabytes. Custom roles are always
+// asked about. What cannot be read or kept is asked for.
 type cachedRoles struct {
-	asker
+	lifecycle.Roles
+	of  string // whose roles they are: the cloud and its endpoint
 	dir string
 	now func() time.Time
 }
@@ -47,10 +46,10 @@ const rolesSchema = "taskiam.roles/v1"
 // Role reads a role and its permissions.
 func (c cachedRoles) Role(ctx context.Context, name string) (grants.Role, error) {
 	if !predefined(name) {
-		return c.asker.Role(ctx, name)
+		return c.Roles.Role(ctx, name)
 	}
 	roles, err := c.answer("role "+name, func() ([]grants.Role, error) {
-		r, err := c.asker.Role(ctx, name)
+		r, err := c.Roles.Role(ctx, name)
 		return []grants.Role{r}, err
 	})
 	if err != nil {
@@ -63,7 +62,7 @@ func (c cachedRoles) Role(ctx context.Context, name string) (grants.Role, error)
 // name, with their permissions. Custom roles are left out: they are those of one project.
 func (c cachedRoles) RolesOn(ctx context.Context, name resource.Name) ([]grants.Role, error) {
 	return c.answer("roles on "+name.Type().ID, func() ([]grants.Role, error) {
-		roles, err := c.asker.RolesOn(ctx, name)
+		roles, err := c.Roles.RolesOn(ctx, name)
 		return slices.DeleteFunc(roles, func(r grants.Role) bool { return !predefined(r.Name) }), err
 	})
 }
@@ -72,7 +71,7 @@ func (c cachedRoles) RolesOn(ctx context.Context, name resource.Name) ([]grants.
 // resources of the type of name.
 func (c cachedRoles) GrantableRoles(ctx context.Context, name resource.Name) (map[string]bool, error) {
 	roles, err := c.answer("names of roles on "+name.Type().ID, func() ([]grants.Role, error) {
-		names, err := c.asker.GrantableRoles(ctx, name)
+		names, err := c.Roles.GrantableRoles(ctx, name)
 		var roles []grants.Role
 		for n := range names {
 			if predefined(n) {
@@ -93,8 +92,7 @@ func predefined(role string) bool { return strings.HasPrefix(role, "roles/") }
 // answer returns the roles that answer a question: those that are kept, or else those of
 // the cloud, which are kept then. An error is never kept, nor is an answer without roles.
 func (c cachedRoles) answer(question string, ask func() ([]grants.Role, error)) ([]grants.Role, error) {
-	cloud, endpoint := c.Cloud()
-	of := cloud + " " + endpoint + " " + question
+	of := c.of + " " + question
 	sum := sha256.Sum256([]byte(of))
 	path := filepath.Join(c.dir, hex.EncodeToString(sum[:16])+".json")
 	if roles, ok := c.read(path, of); ok {
@@ -168,11 +166,12 @@ func (e *Env) cacheDir() string {
 	return ""
 }
 
-// withCache returns the cloud with the answers about roles kept.
-func (e *Env) withCache(cloud lifecycle.Cloud) lifecycle.Cloud {
+// roles returns what answers questions about roles: the cloud, with its answers kept.
+func (e *Env) roles(client *gcp.Client) lifecycle.Roles {
 	dir := e.cacheDir()
 	if dir == "" {
-		return cloud
+		return client
 	}
-	return cachedRoles{asker: cloud, dir: filepath.Join(dir, "roles"), now: e.Now}
+	cloud, endpoint := client.Cloud()
+	return cachedRoles{Roles: client, of: cloud + " " + endpoint, dir: filepath.Join(dir, "roles"), now: e.Now}
 }

@@ -17,13 +17,9 @@ import (
 
 // askedCloud counts what it is asked about roles.
 type askedCloud struct {
-	asker
-	endpoint string
-	asked    int
-	err      error
+	asked int
+	err   error
 }
-
-func (c *askedCloud) Cloud() (name, endpoint string) { return "emulator", c.endpoint }
 
 func (c *askedCloud) Role(_ context.Context, name string) (grants.Role, error) {
 	c.asked++
@@ -55,8 +51,8 @@ func TestRolesAreKept(t *testing.T) {
 	now := start
 	below := t.TempDir()
 	dir := filepath.Join(below, "taskiam", "roles")
-	cloud := &askedCloud{endpoint: "one"}
-	kept := cachedRoles{asker: cloud, dir: dir, now: func() time.Time { return now }}
+	cloud := &askedCloud{}
+	kept := cachedRoles{Roles: cloud, of: "emulator one", dir: dir, now: func() time.Time { return now }}
 	// asks counts what one more question costs.
 	role := func(name string) int {
 		t.Helper()
@@ -85,9 +81,9 @@ func TestRolesAreKept(t *testing.T) {
 	want("after a day", role("roles/x"), 1)
 	now = start
 	want("from the future", role("roles/x"), 1)
-	cloud.endpoint = "two"
+	kept.of = "emulator two"
 	want("another cloud", role("roles/x"), 1)
-	cloud.endpoint = "one"
+	kept.of = "emulator one"
 
 	for _, name := range []resource.Name{bucket, topic} {
 		for again := range 2 {

@@ -20,8 +20,7 @@ import (
 )
 
 var (
-	_ lifecycle.Cloud       = (*gcp.Client)(nil)
-	_ lifecycle.Tester      = (*gcp.Client)(nil)
+	_ lifecycle.Roles       = (*gcp.Client)(nil)
 	_ lifecycle.KeyPair     = (*credentials.KeyPair)(nil)
 	_ lifecycle.Credentials = courier{}
 )
@@ -135,24 +134,15 @@ func (e *Env) engine(ctx context.Context, o cloudOptions) (*lifecycle.Engine, er
 		return nil, err
 	}
 	return &lifecycle.Engine{
-		Cloud:       e.withCache(client),
+		Cloud:       client,
+		Roles:       e.roles(client),
 		Credentials: courier{emulatorHost: e.Getenv(envEmulatorHost), emulatorCA: e.emulatorCA(), owner: o.owner, mask: o.mask},
 		Journals:    journals,
-		AsKey: func(key secret.String) (lifecycle.Tester, error) {
-			source, err := gcp.KeySource(key)
-			if err != nil {
-				return nil, err
-			}
-			return client.As(source), nil
-		},
-		AsToken: func(token secret.String) (lifecycle.Tester, error) {
-			return client.As(gcp.StaticToken(token)), nil
-		},
-		Stop:      supervise.Stop,
-		Now:       e.Now,
-		Random:    e.Random,
-		Delivered: e.delivered,
-		Progress:  o.progress.Step,
+		Stop:        supervise.Stop,
+		Now:         e.Now,
+		Random:      e.Random,
+		Delivered:   e.delivered,
+		Progress:    o.progress.Step,
 	}, nil
 }
 

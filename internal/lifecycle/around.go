@@ -158,7 +158,7 @@ func (e *Engine) readRoles(ctx context.Context, plan grants.Plan, a *around, s *
 	}
 	for role := range want {
 		wg.Go(func() {
-			if r, err := e.Cloud.Role(ctx, role); err == nil {
+			if r, err := e.Roles.Role(ctx, role); err == nil {
 				mu.Lock()
 				defer mu.Unlock()
 				s.roles[role] = r
@@ -199,7 +199,7 @@ func (e *Engine) candidates(ctx context.Context, plan grants.Plan) map[resource.
 			continue // all roles there are, and none of them is about the project alone
 		}
 		wg.Go(func() {
-			roles, err := e.Cloud.RolesOn(ctx, edits[0].Resource)
+			roles, err := e.Roles.RolesOn(ctx, edits[0].Resource)
 			if err != nil {
 				return
 			}

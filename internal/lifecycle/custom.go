@@ -460,7 +460,7 @@ const mostHolders = 3
 
 // unsupported refuses permissions that Google keeps out of custom roles.
 func (e *Engine) unsupported(ctx context.Context, name resource.Name, permissions []string) error {
-	roles, err := e.Cloud.RolesOn(ctx, name)
+	roles, err := e.Roles.RolesOn(ctx, name)
 	var errs []error
 	for _, p := range permissions {
 		refusal := fault.New(fault.Invalid, "granting %s on %s: Google keeps it out of custom roles", p, name)

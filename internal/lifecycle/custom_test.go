@@ -12,6 +12,7 @@ import (
 
 	"github.com/taskiam/taskiam/emulator"
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
@@ -45,7 +46,7 @@ func (w *world) meddle(method, path string, nth int, do func()) {
 }
 
 // other is the cloud as somebody else at another machine has it.
-func (w *world) other() lifecycle.Cloud { return w.engine().Cloud }
+func (w *world) other() *gcp.Client { return w.engine().Cloud }
 
 // patchRole changes a custom role as nobody does through taskiam.
 func (w *world) patchRole(name, body string) {

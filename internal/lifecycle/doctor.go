@@ -71,7 +71,7 @@ func (e *Engine) Examine(ctx context.Context, patients []Patient) (*Examination,
 	if err == nil {
 		// Who that is may have been said on the command line. This needs no permission,
 		// but a login that Google takes.
-		_, err = e.Cloud.Role(ctx, grants.MinterRole)
+		_, err = e.Roles.Role(ctx, grants.MinterRole)
 	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)

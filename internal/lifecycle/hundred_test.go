@@ -103,13 +103,8 @@ func (c *crowd) engine(disk journal.Disk) *lifecycle.Engine {
 	}
 	client := c.client("taskiam/test")
 	return &lifecycle.Engine{
-		Cloud: client, Credentials: c.safe, Journals: journals,
-		AsKey: func(file secret.String) (lifecycle.Tester, error) {
-			source, err := gcp.KeySource(file)
-			return client.As(source), err
-		},
-		AsToken: func(token secret.String) (lifecycle.Tester, error) { return client.As(gcp.StaticToken(token)), nil },
-		Now:     time.Now, Random: rand.Reader,
+		Cloud: client, Roles: client, Credentials: c.safe, Journals: journals,
+		Now: time.Now, Random: rand.Reader,
 	}
 }
 

@@ -297,14 +297,8 @@ func (m *machine) engine() *lifecycle.Engine {
 		m.t.Fatal(err)
 	}
 	return &lifecycle.Engine{
-		Cloud: remembering{client, m}, Credentials: mortal{m}, Journals: journals,
-		AsKey: func(file secret.String) (lifecycle.Tester, error) {
-			source, err := gcp.KeySource(file)
-			return client.As(source), err
-		},
-		AsToken: func(token secret.String) (lifecycle.Tester, error) { return client.As(gcp.StaticToken(token)), nil },
-		Stop:    m.stop,
-		Now:     m.now, Random: m.random,
+		Cloud: client, Roles: remembering{client, m}, Credentials: mortal{m}, Journals: journals,
+		Stop: m.stop, Now: m.now, Random: m.random,
 	}
 }
 

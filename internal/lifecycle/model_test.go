@@ -77,8 +77,8 @@ type played struct {
 	model  *modelManifest
 	plan   grants.Plan
 	on     *machine
-	ends   span             // when, by everybody's clock
-	tester lifecycle.Tester // as what was delivered; nil if nothing was
+	ends   span        // when, by everybody's clock
+	tester *gcp.Client // as what was delivered; nil if nothing was
 
 	rising  bool   // its up is at work
 	dated   bool   // its id tells when it began

@@ -110,7 +110,7 @@ func (w *world) engineOf(token string) *lifecycle.Engine {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	e.Cloud = client
+	e.Cloud, e.Roles = client, client
 	return e
 }
 
@@ -155,7 +155,7 @@ func (w *world) empower(a review.OperatorAccess, role, without string) {
 }
 
 // bind adds a binding to a policy.
-func bind(ctx context.Context, cloud lifecycle.Policies, on resource.Name, b policy.Binding) error {
+func bind(ctx context.Context, cloud *gcp.Client, on resource.Name, b policy.Binding) error {
 	doc, err := cloud.ReadPolicy(ctx, on)
 	if err != nil {
 		return err

@@ -107,7 +107,7 @@ func (e *Engine) survey(ctx context.Context, plan grants.Plan) (*survey, error) 
 	})
 	for role, on := range rolesOf(plan) {
 		ask(func() error {
-			r, err := e.Cloud.Role(ctx, role)
+			r, err := e.Roles.Role(ctx, role)
 			switch {
 			case err == nil && r.Deleted:
 				return fault.New(fault.Precondition, "role %s is deleted and grants nothing", role)
@@ -228,7 +228,7 @@ func byType(edits []grants.Edit) map[*resource.Type][]grants.Edit {
 // Which predefined roles these are depends on the type alone, and the answer is long,
 // so it is asked for once. Where Google does not answer, binding will tell.
 func (e *Engine) grantable(ctx context.Context, edits []grants.Edit, not func(grant int)) error {
-	roles, err := e.Cloud.GrantableRoles(ctx, edits[0].Resource)
+	roles, err := e.Roles.GrantableRoles(ctx, edits[0].Resource)
 	if err != nil {
 		if fault.Is(err, fault.Unauthenticated, fault.Unavailable) {
 			return err

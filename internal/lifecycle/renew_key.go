@@ -10,6 +10,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/secret"
@@ -86,10 +87,11 @@ func (x *extension) unknownKey(ctx context.Context, exists error) (grants.Key, e
 // proveKey waits until Google knows the key: the old one must not give way to one that
 // does not work yet. What the account may do is no matter.
 func (x *extension) proveKey(ctx context.Context, file secret.String) error {
-	tester, err := x.AsKey(file)
+	source, err := gcp.KeySource(file)
 	if err != nil {
 		return err
 	}
+	tester := x.Cloud.As(source)
 	host, err := projectName(x.run.Opened.Project)
 	if err != nil {
 		return err

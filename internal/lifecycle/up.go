@@ -11,6 +11,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/policy"
@@ -219,7 +220,7 @@ type ascent struct {
 	// forbidden says that Google refuses to let the account have a key.
 	forbidden bool
 	account   grants.Account // once created is closed
-	tester    Tester         // the cloud as the account sees it, once armed is closed
+	tester    *gcp.Client    // the cloud as the account sees it, once armed is closed
 
 	created chan struct{}                   // the account exists
 	settled chan struct{}                   // every custom role is there
@@ -382,9 +383,11 @@ func (u *ascent) deliverKey(ctx context.Context, kind delivery.Kind) error {
 	if err != nil {
 		return err
 	}
-	if u.tester, err = u.AsKey(file); err != nil {
+	source, err := gcp.KeySource(file)
+	if err != nil {
 		return err
 	}
+	u.tester = u.Cloud.As(source)
 	close(u.armed)
 	return u.deliver(ctx, delivery.Delivery{Kind: kind.Name, Key: file}, false)
 }
@@ -476,9 +479,7 @@ func (u *ascent) deliverToken(ctx context.Context, kind delivery.Kind) error {
 	if err != nil {
 		return err
 	}
-	if u.tester, err = u.AsToken(token.Value); err != nil {
-		return err
-	}
+	u.tester = u.Cloud.As(gcp.StaticToken(token.Value))
 	close(u.armed)
 	switch kind.Upkeep {
 	case delivery.Serve:

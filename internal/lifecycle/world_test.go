@@ -75,14 +75,7 @@ func (w *world) engine() *lifecycle.Engine {
 		w.t.Fatal(err)
 	}
 	return &lifecycle.Engine{
-		Cloud: client, Credentials: w.safe, Journals: journals,
-		AsKey: func(file secret.String) (lifecycle.Tester, error) {
-			source, err := gcp.KeySource(file)
-			return client.As(source), err
-		},
-		AsToken: func(token secret.String) (lifecycle.Tester, error) {
-			return client.As(gcp.StaticToken(token)), nil
-		},
+		Cloud: client, Roles: client, Credentials: w.safe, Journals: journals,
 		Now: time.Now, Random: rand.Reader,
 	}
 }
