@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/taskiam/taskiam/internal/customrole"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
@@ -18,12 +19,12 @@ const readBackWithin = 30 * time.Second
 
 // bind writes one resource's bindings and reads them back.
 func (u *ascent) bind(ctx context.Context, edit grants.Edit) error {
-	custom := u.survey.customOf(edit)
-	if len(custom) > 0 {
+	custom := u.survey.custom.In(edit)
+	if !custom.Empty() {
 		if err := after(ctx, u.settled); err != nil {
 			return err
 		}
-		edit = u.survey.final(edit)
+		edit = custom.Final(edit)
 	}
 	err := u.step("bind", edit.Resource.String(), func() error {
 		if err := u.journal.Append(perBinding(edit, func(r string, b journal.Binding) journal.Record {
@@ -44,7 +45,7 @@ func (u *ascent) bind(ctx context.Context, edit grants.Edit) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return u.readBack(ctx, u.journal, edit) })
-	g.Go(func() error { return u.watchRoles(ctx, custom) })
+	g.Go(func() error { return u.customRoles().Watch(ctx, custom, u.journal.Append) })
 	return g.Wait()
 }
 
@@ -64,14 +65,14 @@ var invisible = []fault.Kind{fault.Invalid, fault.NotFound}
 // write adds the bindings of one edit, once the account is there and as soon as it is
 // visible to the service that is to name it.
 func (u *ascent) write(ctx context.Context, edit grants.Edit, also ...fault.Kind) error {
-	return u.writeWith(ctx, edit, nil, also...)
+	return u.writeWith(ctx, edit, &customrole.Set{}, also...)
 }
 
 // writeWith is write for bindings of custom roles, which may be retired in the meantime.
-func (u *ascent) writeWith(ctx context.Context, edit grants.Edit, custom []*customRole, also ...fault.Kind) error {
+func (u *ascent) writeWith(ctx context.Context, edit grants.Edit, custom *customrole.Set, also ...fault.Kind) error {
 	return u.edit(ctx, policyEdit{
 		doing: "bind", name: edit.Resource, ready: u.created,
-		mend: func(ctx context.Context) error { return u.watchRoles(ctx, custom) },
+		mend: func(ctx context.Context) error { return u.customRoles().Watch(ctx, custom, u.journal.Append) },
 		change: func(doc policy.Document) bool {
 			changed := false
 			for _, b := range edit.Bindings {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/taskiam/taskiam/emulator"
+	"github.com/taskiam/taskiam/internal/customrole"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/grants"
@@ -240,18 +241,18 @@ func TestSweepRoles(t *testing.T) {
 	for name, tt := range map[string]struct {
 		before  func(*world)
 		meddle  func(*world)
-		want    lifecycle.SweptRoleState
+		want    customrole.SweptState
 		kind    fault.Kind
 		deleted bool
 	}{
-		"nothing binds it":        {nil, nil, lifecycle.RoleRetired, fault.Other, true},
-		"something does":          {func(w *world) { policy(w, theRole.Name) }, nil, lifecycle.RoleInUse, fault.Other, false},
-		"bound as it is judged":   {nil, func(w *world) { policy(w, theRole.Name) }, lifecycle.RoleInUse, fault.Other, false},
-		"changed as it is judged": {nil, func(w *world) { w.patchRole(theRole.Name, `{"title":"x"}`) }, lifecycle.RoleInUse, fault.Other, false},
+		"nothing binds it":        {nil, nil, customrole.Retired, fault.Other, true},
+		"something does":          {func(w *world) { policy(w, theRole.Name) }, nil, customrole.InUse, fault.Other, false},
+		"bound as it is judged":   {nil, func(w *world) { policy(w, theRole.Name) }, customrole.InUse, fault.Other, false},
+		"changed as it is judged": {nil, func(w *world) { w.patchRole(theRole.Name, `{"title":"x"}`) }, customrole.InUse, fault.Other, false},
 		"nothing can be searched": {func(w *world) {
 			_, err := w.server.AddFault(emulator.Fault{Method: "cloudasset.searchAllIamPolicies", Do: emulator.FaultAnswer, Code: 403})
 			must(t, err)
-		}, nil, lifecycle.RoleLeft, fault.Incomplete, false},
+		}, nil, customrole.Left, fault.Incomplete, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -2,7 +2,9 @@ package lifecycle
 
 import (
 	"fmt"
+	"maps"
 
+	"github.com/taskiam/taskiam/internal/customrole"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/policy"
@@ -13,6 +15,7 @@ import (
 func newSurvey(plan grants.Plan) *survey {
 	return &survey{
 		plan:     plan,
+		custom:   &customrole.Set{},
 		roles:    map[string]grants.Role{},
 		policies: map[resource.Name]policy.Document{},
 		unread:   map[resource.Name]error{},
@@ -21,6 +24,12 @@ func newSurvey(plan grants.Plan) *survey {
 			Candidates: map[resource.Name][]grants.Role{}, Ambient: map[resource.Name]map[string]bool{},
 		},
 	}
+}
+
+// settle puts the custom roles that were found into the plan.
+func (s *survey) settle() {
+	maps.Copy(s.roles, s.custom.Planned())
+	s.plan = s.plan.WithRoles(s.custom.Names())
 }
 
 // judge makes findings of what was seen, and refusals of those that stop an up.

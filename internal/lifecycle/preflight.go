@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/taskiam/taskiam/internal/customrole"
 	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/gcloud"
@@ -33,7 +34,7 @@ type survey struct {
 	// plan is the plan with the custom roles that its lists of permissions come to.
 	plan     grants.Plan
 	roles    map[string]grants.Role // the roles of the plan that could be read
-	custom   []*customRole          // those that lists of permissions come to
+	custom   *customrole.Set        // those that lists of permissions come to
 	policies map[resource.Name]policy.Document
 	// mints says that the operator may mint tokens of every account in the host project.
 	mints bool
@@ -126,7 +127,14 @@ func (e *Engine) survey(ctx context.Context, plan grants.Plan) (*survey, error) 
 			}
 		})
 	}
-	e.surveyPermissions(ctx, plan, s, ask, note)
+	ask(func() error {
+		custom, errs := e.customRoles().Survey(ctx, plan.Task)
+		s.custom = custom
+		for _, err := range errs {
+			ask(func() error { return err })
+		}
+		return nil
+	})
 	for _, edit := range plan.Edits {
 		ask(func() error {
 			doc, err := e.Cloud.ReadPolicy(ctx, edit.Resource)

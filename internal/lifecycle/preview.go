@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/taskiam/taskiam/internal/customrole"
 	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/gcloud"
 	"github.com/taskiam/taskiam/internal/grants"
@@ -25,7 +26,7 @@ type Preview struct {
 	// custom role that is to be made, those that it is made with.
 	Roles map[string]grants.Role
 	// Custom are the custom roles that lists of permissions come to, by their names.
-	Custom map[string]CustomRole
+	Custom map[string]customrole.Role
 	// Ambient is what everybody has, on the plan's resources and on all that is above
 	// them and the account, as far as it can be seen.
 	Ambient []AmbientAccess
@@ -65,7 +66,7 @@ func (e *Engine) Preview(ctx context.Context, plan grants.Plan) (*Preview, error
 		plan = plan.BeginAt(plan.Began.Add(s.ahead))
 		e.warnOfClock(s.ahead, "a run ends by the cloud's")
 	}
-	p := &Preview{Plan: plan, Operator: s.operator, Roles: s.roles, Custom: s.customRoles(), Refusals: s.refusals, Calls: calls(plan, s),
+	p := &Preview{Plan: plan, Operator: s.operator, Roles: s.roles, Custom: s.custom.Roles(), Refusals: s.refusals, Calls: calls(plan, s),
 		Dropped: map[resource.Name][]policy.Binding{}}
 	for name, doc := range s.policies {
 		p.Dropped[name] = doc.Dropped()
@@ -124,7 +125,7 @@ func calls(plan grants.Plan, s *survey) []string {
 		}
 	}
 	create := "create the service account " + plan.Email
-	if made := s.toMake(); len(made) > 0 {
+	if made := s.custom.ToDo(); len(made) > 0 {
 		create += ", and beside that " + strings.Join(made, ", ")
 	}
 	return []string{
@@ -144,11 +145,11 @@ func (p *Preview) Gcloud() gcloud.Script {
 		role := grants.CustomRole(project, c.Permissions, 0)
 		role.Name = name
 		switch c.State {
-		case RoleMissing:
+		case customrole.Missing:
 			s.Create = append(s.Create, role)
-		case RoleDeleted:
+		case customrole.Deleted:
 			s.Undelete = append(s.Undelete, role)
-		case RoleThere:
+		case customrole.There:
 		}
 	}
 	return s

@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/taskiam/taskiam/internal/customrole"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/journal"
 )
@@ -29,11 +30,11 @@ func (x *extension) checkRole(ctx context.Context, role journal.Role) error {
 		return fault.WithHint(fault.New(fault.Precondition, "renewing run %s: somebody has deleted the custom role %s, and it is not taken back",
 			x.run.ID(), role.Name), down)
 	case fault.Is(err, fault.Denied):
-		return fault.WithHint(err, getRolePermission+" on the role's project lets the operator see that nobody has changed it")
+		return fault.WithHint(err, customrole.GetPermission+" on the role's project lets the operator see that nobody has changed it")
 	case err != nil:
 		return err
 	}
-	if differs := differences(r, role.Permissions); differs != "" {
+	if differs := customrole.Differences(r, role.Permissions); differs != "" {
 		return fault.WithHint(fault.New(fault.Precondition, "renewing run %s: somebody has changed the custom role %s: %s",
 			x.run.ID(), role.Name, differs), down)
 	}

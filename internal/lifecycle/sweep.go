@@ -17,8 +17,31 @@ import (
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
-// sideBySide is how many runs a sweep works on at once.
-const sideBySide = 8
+// mostAtOnce is how many things of one kind a sweep works on at once.
+const mostAtOnce = 8
+
+// sideBySide does something with each of the items, with [mostAtOnce] of them at a time.
+func sideBySide[T any](items []T, do func(i int, item T)) {
+	var g errgroup.Group
+	g.SetLimit(mostAtOnce)
+	for i, item := range items {
+		g.Go(func() error {
+			do(i, item)
+			return nil
+		})
+	}
+	_ = g.Wait() // what goes wrong is kept with the item
+}
+
+// projectNames refuses what is no id of a project.
+func projectNames(projects []string) error {
+	for _, p := range projects {
+		if _, err := projectName(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // SweepOptions say what to sweep.
 type SweepOptions struct {
@@ -105,10 +128,8 @@ const (
 //
 // An error is [fault.Incomplete] if something is left, and the result names it.
 func (e *Engine) Sweep(ctx context.Context, o SweepOptions) (*Sweep, error) {
-	for _, p := range o.Projects {
-		if _, err := projectName(p); err != nil {
-			return nil, err
-		}
+	if err := projectNames(o.Projects); err != nil {
+		return nil, err
 	}
 	if !o.DryRun {
 		e.prune()
@@ -116,18 +137,11 @@ func (e *Engine) Sweep(ctx context.Context, o SweepOptions) (*Sweep, error) {
 	begun := e.Now()
 	out := &Sweep{}
 	sweepers := make([]*sweeper, len(o.Projects))
-	each := func(do func(*sweeper)) {
-		var wg sync.WaitGroup
-		for _, s := range sweepers {
-			wg.Go(func() { do(s) })
-		}
-		wg.Wait()
-	}
 	for i, p := range o.Projects {
 		sweepers[i] = &sweeper{Engine: e, options: o, result: SweptProject{Project: p}}
 	}
-	each(func(s *sweeper) { s.disable(ctx) })
-	each(func(s *sweeper) { s.clear(ctx) })
+	sideBySide(sweepers, func(_ int, s *sweeper) { s.disable(ctx) })
+	sideBySide(sweepers, func(_ int, s *sweeper) { s.clear(ctx) })
 	var errs []error
 	for _, s := range sweepers {
 		slices.SortFunc(s.result.Runs, func(a, b SweptRun) int { return cmp.Compare(a.Run, b.Run) })
@@ -135,22 +149,20 @@ func (e *Engine) Sweep(ctx context.Context, o SweepOptions) (*Sweep, error) {
 		errs = append(errs, s.errors()...)
 	}
 	out.Elapsed = e.Now().Sub(begun)
-	return out, errors.Join(incompleteFirst(errs)...)
+	return out, joinIncompleteFirst(errs)
 }
 
-// incompleteFirst puts what is left before what was refused: it is what the exit code
-// has to say.
-func incompleteFirst(errs []error) []error {
-	slices.SortStableFunc(errs, func(a, b error) int {
-		switch left, right := fault.Is(a, fault.Incomplete), fault.Is(b, fault.Incomplete); {
-		case left && !right:
-			return -1
-		case right && !left:
-			return 1
+// joinIncompleteFirst joins errors with what is left before what was refused: the exit code
+// is that of the first.
+func joinIncompleteFirst(errs []error) error {
+	rank := func(err error) int {
+		if fault.Is(err, fault.Incomplete) {
+			return 0
 		}
-		return 0
-	})
-	return errs
+		return 1
+	}
+	slices.SortStableFunc(errs, func(a, b error) int { return cmp.Compare(rank(a), rank(b)) })
+	return errors.Join(errs...)
 }
 
 // sweeper sweeps one project.
@@ -229,12 +241,7 @@ func (s *sweeper) disable(ctx context.Context) {
 	if s.options.DryRun {
 		return
 	}
-	var g errgroup.Group
-	g.SetLimit(sideBySide)
-	for _, o := range s.over {
-		g.Go(func() error { s.begin(ctx, o); return nil })
-	}
-	_ = g.Wait() // begin keeps its errors with the run
+	sideBySide(s.over, func(_ int, o *orphan) { s.begin(ctx, o) })
 }
 
 // journalled returns the runs that this machine's journals have open, that are over, and
@@ -302,16 +309,10 @@ func (s *sweeper) clear(ctx context.Context) {
 	if !search.scope.IsZero() {
 		s.result.Searched = search.scope.String()
 	}
-	var g errgroup.Group
-	g.SetLimit(sideBySide)
-	for _, o := range s.over {
-		g.Go(func() error {
-			s.end(ctx, o)
-			s.add(o.SweptRun)
-			return nil
-		})
-	}
-	_ = g.Wait() // end keeps its errors with the run
+	sideBySide(s.over, func(_ int, o *orphan) {
+		s.end(ctx, o)
+		s.add(o.SweptRun)
+	})
 	s.bury(ctx)
 }
 

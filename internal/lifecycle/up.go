@@ -152,7 +152,7 @@ func (e *Engine) Up(ctx context.Context, plan grants.Plan, o UpOptions) (*Result
 		return nil, e.undo(ctx, j, err)
 	}
 	result := &Result{
-		Plan: u.plan.WithRoles(u.survey.named()), Operator: s.operator, Run: j.Run(), Dir: o.Dir,
+		Plan: u.plan.WithRoles(u.survey.custom.Names()), Operator: s.operator, Run: j.Run(), Dir: o.Dir,
 		Grants: u.grants, Elapsed: e.Now().Sub(u.begun),
 	}
 	if o.NoWait {
@@ -257,7 +257,7 @@ func (u *ascent) climb(outer context.Context) error {
 
 	g, ctx := errgroup.WithContext(outer)
 	g.Go(func() error { return u.createAccount(ctx) })
-	g.Go(func() error { return u.settleRoles(ctx) })
+	g.Go(func() error { return u.provideRoles(ctx) })
 	for _, edit := range u.plan.Edits {
 		g.Go(func() error { return u.bind(ctx, edit) })
 	}
@@ -274,11 +274,21 @@ func (u *ascent) climb(outer context.Context) error {
 		return err
 	}
 	// A role that was retired or changed since it was bound would make all of that untrue.
-	if err := u.watchRoles(outer, u.survey.custom); err != nil {
+	if err := u.customRoles().Watch(outer, u.survey.custom, u.journal.Append); err != nil {
 		return err
 	}
 	// Running out of time leaves the run up; being interrupted does not.
 	return context.Cause(outer)
+}
+
+// provideRoles makes the custom roles that do not exist. They are shared, so no teardown
+// takes them away.
+func (u *ascent) provideRoles(ctx context.Context) error {
+	if err := u.customRoles().Provide(ctx, u.survey.custom, u.journal.Append); err != nil {
+		return err
+	}
+	close(u.settled)
+	return nil
 }
 
 // after waits until a step is done, or returns why it will not be.

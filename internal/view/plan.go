@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/taskiam/taskiam/internal/customrole"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/lifecycle"
@@ -144,7 +145,7 @@ func newEdit(p *lifecycle.Preview, edit grants.Edit) Edit {
 }
 
 // newCustomRole returns the custom role of a grant that lists permissions; nil for others.
-func newCustomRole(g grants.Grant, c lifecycle.CustomRole) *CustomRole {
+func newCustomRole(g grants.Grant, c customrole.Role) *CustomRole {
 	if len(g.Permissions) == 0 {
 		return nil
 	}
@@ -229,12 +230,12 @@ func (d Plan) showBinding(r *Report, b EditBinding) {
 
 // show says what the custom role is and holds.
 func (c CustomRole) show(r *Report) {
-	switch lifecycle.RoleState(c.State) {
-	case lifecycle.RoleThere:
+	switch customrole.State(c.State) {
+	case customrole.There:
 		r.Line("    custom role: is there, and shared by all runs that need these permissions")
-	case lifecycle.RoleDeleted:
+	case customrole.Deleted:
 		r.Line("    custom role: was deleted; up takes it back, shared by all runs that need these permissions")
-	case lifecycle.RoleMissing:
+	case customrole.Missing:
 		r.Line("    custom role: not there; up makes it, shared by all runs that need these permissions, and down " +
 			"leaves it")
 	}
