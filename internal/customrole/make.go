@@ -97,7 +97,8 @@ func (m Manager) another(ctx context.Context, r *role, refused error) (instead s
 		}
 		refused = nil
 	case fault.Is(err, fault.NotFound):
-		return "", fmt.Errorf("each of the %d ids of the custom role for %s was used before and cannot be used again yet: %w",
+		return "", fmt.Errorf(
+			"each of the %d ids of the custom role for %s was used before and cannot be used again yet: %w",
 			grants.MaxRoleTries, strings.Join(r.permissions, ", "), refused)
 	case err != nil:
 		return "", err

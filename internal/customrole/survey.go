@@ -114,7 +114,8 @@ func (s *survey) projectOf(ctx context.Context, name resource.Name) (string, err
 			err = fault.New(fault.Other, "Google does not say it")
 		}
 		if err != nil {
-			return "", fault.WithHint(fmt.Errorf("asking in which project %s is, for a custom role of that: %w", name, err),
+			return "", fault.WithHint(
+				fmt.Errorf("asking in which project %s is, for a custom role of that: %w", name, err),
 				"this takes storage.buckets.get on "+bucket.String()+"; or grant a role, which takes no custom role")
 		}
 		project = b.Project
@@ -128,7 +129,8 @@ func (s *survey) projectOf(ctx context.Context, name resource.Name) (string, err
 			err = fault.New(fault.Other, "Google does not say it")
 		}
 		if err != nil {
-			return "", fault.WithHint(fmt.Errorf("asking for the id of project %s, for a custom role of that: %w", project, err),
+			return "", fault.WithHint(
+				fmt.Errorf("asking for the id of project %s, for a custom role of that: %w", project, err),
 				"this takes resourcemanager.projects.get on the project")
 		}
 		return above[0].Project(), nil
@@ -172,7 +174,8 @@ func (m Manager) find(ctx context.Context, r *role) error {
 	need := map[State]string{Missing: createPermission, Deleted: undeletePermission}[r.state]
 	switch {
 	case fault.Is(err, fault.Denied):
-		return fault.WithHint(fmt.Errorf("looking at the custom role for %s: %w", strings.Join(r.permissions, ", "), err),
+		return fault.WithHint(
+			fmt.Errorf("looking at the custom role for %s: %w", strings.Join(r.permissions, ", "), err),
 			"roles/iam.roleViewer on project "+r.project+" lets the operator look at it")
 	case err != nil:
 		return err
@@ -224,7 +227,8 @@ func (m Manager) look(ctx context.Context, r *role) error {
 			return nil
 		}
 	}
-	return fault.New(fault.Precondition, "each of the %d ids of the custom role %s has a deleted role that was changed before",
+	return fault.New(fault.Precondition,
+		"each of the %d ids of the custom role %s has a deleted role that was changed before",
 		grants.MaxRoleTries, r.want(0).Name)
 }
 
@@ -346,10 +350,12 @@ func (m Manager) unsupported(ctx context.Context, name resource.Name, permission
 	roles, err := m.RolesOn(ctx, name)
 	var errs []error
 	for _, p := range permissions {
-		refusal := fault.New(fault.Invalid, "granting %s on %s: Google keeps it out of custom roles", p, name)
+		const refused = "granting %s on %s: Google keeps it out of custom roles"
+		refusal := fault.New(fault.Invalid, refused, p, name)
 		if holders := holdersOf(p, roles); err == nil && len(holders) > 0 {
-			refusal = fault.WithHint(fault.New(fault.Invalid, "granting %s on %s: Google keeps it out of custom roles; "+
-				"the predefined roles that hold it, the narrowest first: %s", p, name, strings.Join(worded(holders), ", ")),
+			refusal = fault.WithHint(
+				fault.New(fault.Invalid, refused+"; the predefined roles that hold it, the narrowest first: %s",
+					p, name, strings.Join(worded(holders), ", ")),
 				"write a grant of its own: role = \""+holders[0].Name+"\"")
 		}
 		errs = append(errs, refusal)

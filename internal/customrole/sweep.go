@@ -71,7 +71,9 @@ func (s *Sweeper) Sweep(ctx context.Context, r grants.Role) Swept {
 	if out.State != Unused || s.DryRun {
 		return out
 	}
-	err := s.Progress.Step("retire custom role", r.Name, func() error { return s.Cloud.DeleteRole(ctx, r.Name, r.Etag) })
+	err := s.Progress.Step("retire custom role", r.Name, func() error {
+		return s.Cloud.DeleteRole(ctx, r.Name, r.Etag)
+	})
 	switch {
 	case fault.Is(err, fault.Conflict):
 		out.State, out.Why = InUse, "somebody else worked on it at the same time"

@@ -27,7 +27,8 @@ func UndeleteRole(r grants.Role) string {
 func UpdateRole(r grants.Role) string {
 	parent, id := split(r)
 	return strings.Join([]string{
-		"gcloud iam roles update", id, in(parent), "--stage=" + r.Stage, "--permissions=" + strings.Join(r.Permissions, ","),
+		"gcloud iam roles update", id, in(parent), "--stage=" + r.Stage,
+		"--permissions=" + strings.Join(r.Permissions, ","),
 	}, " ")
 }
 

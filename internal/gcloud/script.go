@@ -61,7 +61,8 @@ func (p Script) String() string {
 	s.comment("gcloud auth print-access-token --impersonate-service-account=%s", plan.Email)
 	s.line("# or with a key of your own making, whose certificate should end at %s:",
 		plan.Expires.UTC().Format("2006-01-02 15:04:05 UTC"))
-	s.comment("gcloud iam service-accounts keys upload CERTIFICATE.pem --iam-account=%s --project=%s", plan.Email, project)
+	s.comment("gcloud iam service-accounts keys upload CERTIFICATE.pem --iam-account=%s --project=%s",
+		plan.Email, project)
 	s.line("\n# To take it away again, the account first, since that ends its tokens:")
 	s.comment("gcloud iam service-accounts disable %s --project=%s", plan.Email, project)
 	for _, u := range undo {
@@ -167,7 +168,8 @@ func restEdit(name resource.Name, filter string) string {
 	return strings.Join([]string{
 		fmt.Sprintf("curl -sSf -X %s %s%s %s >policy.json", api.GetVerb, login, body, shell.Quote(get)),
 		fmt.Sprintf("jq %s policy.json >changed.json", shell.Quote(filter)),
-		fmt.Sprintf("curl -sSf -X %s %s %s%s --data @changed.json %s", api.SetVerb, login, content, match, shell.Quote(set)),
+		fmt.Sprintf("curl -sSf -X %s %s %s%s --data @changed.json %s",
+			api.SetVerb, login, content, match, shell.Quote(set)),
 	}, "\n")
 }
 
