@@ -24,16 +24,24 @@ var allowed = map[string][]string{
 	"emulator":    {"internal/fault", "internal/secret"},
 	"internal/ci": {"internal/fault", "internal/secret"},
 	"internal/cli": {
-		"emulator", "internal/ci", "internal/credentials", "internal/delivery", "internal/fault", "internal/gcp",
-		"internal/grants", "internal/isolate", "internal/journal", "internal/lifecycle", "internal/manifest",
-		"internal/metadata", "internal/policy", "internal/resource", "internal/review", "internal/secret",
-		"internal/supervise", "internal/view", "tasks",
+		"emulator", "internal/ci", "internal/credentials", "internal/delivery", "internal/fault",
+		"internal/gcloud", "internal/gcp", "internal/grants", "internal/isolate", "internal/journal",
+		"internal/lifecycle", "internal/manifest", "internal/metadata", "internal/resource", "internal/review",
+		"internal/secret", "internal/shell", "internal/supervise", "internal/view", "tasks",
 	},
 	"internal/credentials": {
-		"internal/delivery", "internal/fault", "internal/grants", "internal/secret", "internal/wait",
+		"internal/delivery", "internal/fault", "internal/grants", "internal/secret", "internal/shell",
+		"internal/wait",
+	},
+	"internal/customrole": {
+		"internal/fault", "internal/gcloud", "internal/gcp", "internal/grants", "internal/journal",
+		"internal/policy", "internal/resource",
 	},
 	"internal/delivery": {"internal/grants", "internal/secret"},
 	"internal/fault":    {},
+	"internal/gcloud": {
+		"internal/grants", "internal/policy", "internal/resource", "internal/review", "internal/shell",
+	},
 	"internal/gcp": {
 		"internal/fault", "internal/gcloud", "internal/grants", "internal/policy", "internal/resource",
 		"internal/secret", "internal/wait",
@@ -42,8 +50,9 @@ var allowed = map[string][]string{
 	"internal/isolate": {"internal/fault"},
 	"internal/journal": {"internal/fault", "internal/grants", "internal/policy", "internal/wait"},
 	"internal/lifecycle": {
-		"internal/delivery", "internal/fault", "internal/grants", "internal/journal", "internal/policy",
-		"internal/resource", "internal/review", "internal/secret", "internal/wait",
+		"internal/customrole", "internal/delivery", "internal/fault", "internal/gcloud", "internal/gcp",
+		"internal/grants", "internal/journal", "internal/policy", "internal/resource", "internal/review",
+		"internal/secret", "internal/wait",
 	},
 	"internal/manifest": {
 		"internal/delivery", "internal/fault", "internal/grants", "internal/resource", "internal/review",
@@ -55,9 +64,10 @@ var allowed = map[string][]string{
 		"internal/delivery", "internal/grants", "internal/policy", "internal/resource",
 	},
 	"internal/secret": {},
+	"internal/shell":  {},
 	"internal/supervise": {
 		"internal/credentials", "internal/delivery", "internal/fault", "internal/grants", "internal/isolate",
-		"internal/journal", "internal/metadata", "internal/wait",
+		"internal/journal", "internal/metadata", "internal/shell", "internal/wait",
 	},
 	"internal/tools/bench": {
 		"emulator", "internal/credentials", "internal/fault", "internal/gcp", "internal/grants",
@@ -71,8 +81,8 @@ var allowed = map[string][]string{
 	"internal/tools/gen/resource": {"internal/resource", "internal/tools/gen"},
 	"internal/tools/mutants":      {},
 	"internal/view": {
-		"internal/delivery", "internal/fault", "internal/grants", "internal/journal", "internal/lifecycle",
-		"internal/manifest", "internal/policy", "internal/resource", "internal/review",
+		"internal/customrole", "internal/delivery", "internal/fault", "internal/grants", "internal/journal",
+		"internal/lifecycle", "internal/manifest", "internal/policy", "internal/resource", "internal/review",
 	},
 	"internal/wait": {},
 	"tasks":         {},
