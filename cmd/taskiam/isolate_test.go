@@ -323,7 +323,7 @@ func TestIsolatedIsRefused(t *testing.T) {
 		{"more of HOME", "w", []string{"--isolate", "--ro", s.path("home"), key, "--", "true"}, "--ro is " + s.path("home"), 125},
 		{"everything", "w", []string{"--isolate", "--rw", "/", key, "--", "true"}, "--rw is /", 125},
 		{"the operator's token", "w", []string{"--isolate", "--ro", s.vars["TASKIAM_EMULATOR_TOKEN_FILE"], key, "--", "true"}, "taskiam's journals", 125},
-		{"a delivery in the work tree", "w", []string{"--isolate", "--out", "creds", key, "--", "true"}, "is to lie outside of the work tree", 125},
+		{"a delivery in the work tree", "w", []string{"--isolate", "--out", "creds", key, "--", "true"}, "must lie outside of the work tree", 125},
 		{"a command that is not there", "w", []string{"--isolate", key, "--", "nosuch"}, "starting nosuch", 127},
 		{"a command that is hidden", "w", []string{"--isolate", key, "--", "tool"}, "hint: --ro " + s.path("home", "tool"), 127},
 		{"a value that is none", "w", []string{"--isolate=most", key, "--", "true"}, "--isolate=nonet", 125},

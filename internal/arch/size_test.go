@@ -26,15 +26,10 @@ const (
 // unfinished are packages that are still being cut into pieces.
 var unfinished = []string{
 	"emulator",
-	"internal/ci",
 	"internal/cli",
-	"internal/credentials",
 	"internal/gcp",
-	"internal/isolate",
 	"internal/journal",
 	"internal/lifecycle",
-	"internal/manifest",
-	"internal/metadata",
 	"internal/tools/bench",
 	"internal/tools/contest",
 	"internal/tools/gen/emulator",

@@ -185,7 +185,8 @@ func JobOf(s System, getenv func(string) string) (Job, error) {
 // [fault.Usage] if its system does that by a file that the environment does not name.
 func (j Job) CanExport() error {
 	if name := profiles[j.System].file; name != "" && j.File == "" {
-		return fault.New(fault.Usage, "this is no job of %s: $%s, by which it exports variables, is not set", j.System, name)
+		return fault.New(fault.Usage,
+			"this is no job of %s: $%s, by which it exports variables, is not set", j.System, name)
 	}
 	return nil
 }
@@ -223,7 +224,8 @@ func (s System) Mask(secrets ...secret.String) (Masking, error) {
 	var lines []string
 	for _, one := range secrets {
 		for line := range strings.SplitSeq(one.Reveal(), "\n") {
-			if line = strings.TrimSpace(line); len(line) >= shortest && !strings.HasPrefix(line, "-----") && !slices.Contains(lines, line) {
+			line = strings.TrimSpace(line)
+			if len(line) >= shortest && !strings.HasPrefix(line, "-----") && !slices.Contains(lines, line) {
 				lines = append(lines, line)
 			}
 		}
@@ -251,7 +253,9 @@ func (s System) Mask(secrets ...secret.String) (Masking, error) {
 		if err != nil {
 			return Masking{}, err
 		}
-		return Masking{Command: []string{"buildkite-agent", "redactor", "add", "--format", "json"}, Input: string(input)}, nil
+		return Masking{
+			Command: []string{"buildkite-agent", "redactor", "add", "--format", "json"}, Input: string(input),
+		}, nil
 	default:
 		return Masking{}, nil
 	}

@@ -232,7 +232,8 @@ func (m *Minter) look(name string, now time.Time, create func() *cached) (minted
 	c := m.tokens[name]
 	if c == nil {
 		if len(m.tokens) == maxTokens {
-			return minted{}, nil, fault.New(fault.Denied, "this run has %d different tokens already, which is the limit", maxTokens)
+			return minted{}, nil, fault.New(fault.Denied,
+				"this run has %d different tokens already, which is the limit", maxTokens)
 		}
 		c = create()
 		m.tokens[name] = c

@@ -64,7 +64,8 @@ func marked(root *os.Root, run grants.RunID) (bool, error) {
 		return true, nil
 	}
 	// The command may have damaged one of the two.
-	if b, err := readRegular(root, readmeName); err == nil && strings.Contains(string(b), "for run "+string(run)+" of the task ") {
+	about := "for run " + string(run) + " of the task "
+	if b, err := readRegular(root, readmeName); err == nil && strings.Contains(string(b), about) {
 		return true, nil
 	}
 	names, err := list(root)

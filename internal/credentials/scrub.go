@@ -157,12 +157,11 @@ func isCredential(value string) bool {
 	}
 	if parts := strings.Split(value, "."); len(parts) == 3 && strings.HasPrefix(value, "eyJ") {
 		claims, err := base64.RawURLEncoding.DecodeString(parts[1])
-		return err == nil && (bytes.Contains(claims, []byte("googleapis.com")) || bytes.Contains(claims, []byte("accounts.google.com")))
+		return err == nil && (bytes.Contains(claims, []byte("googleapis.com")) ||
+			bytes.Contains(claims, []byte("accounts.google.com")))
 	}
-	if b, err := base64.StdEncoding.DecodeString(value); err == nil && bytes.HasPrefix(bytes.TrimSpace(b), []byte("{")) {
-		return isCredentialFile(b)
-	}
-	return false
+	b, err := base64.StdEncoding.DecodeString(value)
+	return err == nil && bytes.HasPrefix(bytes.TrimSpace(b), []byte("{")) && isCredentialFile(b)
 }
 
 func isCredentialFile(b []byte) bool {

@@ -76,7 +76,9 @@ func trouble(read func(string) ([]byte, error)) []string {
 	for _, t := range []struct{ file, refused, hint string }{
 		{"/proc/sys/user/max_user_namespaces", "0", "sudo sysctl user.max_user_namespaces=10000"},
 		{"/proc/sys/kernel/unprivileged_userns_clone", "0", "sudo sysctl kernel.unprivileged_userns_clone=1"},
-		{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", "give /usr/bin/bwrap an AppArmor profile that allows userns: Ubuntu's package apparmor-profiles has one, bwrap-userns-restrict"},
+		{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1",
+			"give /usr/bin/bwrap an AppArmor profile that allows userns: " +
+				"Ubuntu's package apparmor-profiles has one, bwrap-userns-restrict"},
 	} {
 		if value, err := read(t.file); err == nil && strings.TrimSpace(string(value)) == t.refused {
 			hints = append(hints, t.hint)

@@ -26,7 +26,8 @@ const (
 //     may want to make a sandbox in this one, which root cannot: it has no capability to
 //     map itself.
 func confine() error {
-	if _, err := unix.KeyctlInt(unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0); err != nil && !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EPERM) {
+	_, err := unix.KeyctlInt(unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0)
+	if err != nil && !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EPERM) {
 		return fmt.Errorf("leaving the session's keyring: %w", err)
 	}
 	version, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
@@ -65,8 +66,12 @@ func restrict(rules unsafe.Pointer, size uintptr, files bool) error {
 			return err
 		}
 		defer unix.Close(root)
-		everywhere := unix.LandlockPathBeneathAttr{Allowed_access: unix.LANDLOCK_ACCESS_FS_REFER, Parent_fd: int32(root)}
-		if _, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, fd, unix.LANDLOCK_RULE_PATH_BENEATH, uintptr(unsafe.Pointer(&everywhere)), 0, 0, 0); errno != 0 {
+		everywhere := unix.LandlockPathBeneathAttr{
+			Allowed_access: unix.LANDLOCK_ACCESS_FS_REFER, Parent_fd: int32(root),
+		}
+		_, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, fd, unix.LANDLOCK_RULE_PATH_BENEATH,
+			uintptr(unsafe.Pointer(&everywhere)), 0, 0, 0)
+		if errno != 0 {
 			return errno
 		}
 	}

@@ -36,7 +36,8 @@ func (s Spec) Check(closed []Closed) error {
 		for _, o := range own {
 			for _, path := range o.paths {
 				if within(path, s.Delivery) {
-					return fault.New(fault.Usage, "the delivery %s is to lie outside of %s: %s", s.Delivery, o.what, path)
+					return fault.New(fault.Usage,
+						"the delivery %s must lie outside of %s: %s", s.Delivery, o.what, path)
 				}
 			}
 		}

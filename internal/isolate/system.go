@@ -26,16 +26,23 @@ var etc = []string{
 // who is root's number outside, could have the kernel run a program of its own
 // (sys/kernel/core_pattern). Bubblewrap covers only those folders that can be written
 // themselves.
-var switches = []string{"acpi", "asound", "bus", "driver", "fs", "irq", "mtrr", "pressure", "scsi", "sys", "sysrq-trigger"}
+var switches = []string{
+	"acpi", "asound", "bus", "driver", "fs", "irq", "mtrr", "pressure", "scsi", "sys", "sysrq-trigger",
+}
+
+// roots are the folders in which the machine's software may be.
+var roots = []string{"/bin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/opt", "/sbin", "/usr"}
 
 // System finds the machine's own software, read-only: /usr and what belongs to it, /opt,
 // what programs need of /etc, and what of /proc is about the machine.
 func System() []Mount { return system(os.Lstat, os.Readlink, filepath.Glob) }
 
-func system(lstat func(string) (os.FileInfo, error), readlink func(string) (string, error), glob func(string) ([]string, error)) []Mount {
+func system(
+	lstat func(string) (os.FileInfo, error), readlink func(string) (string, error), glob func(string) ([]string, error),
+) []Mount {
 	var out []Mount
 	there := func(path string) bool { _, err := lstat(path); return err == nil }
-	for _, path := range []string{"/bin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/opt", "/sbin", "/usr"} {
+	for _, path := range roots {
 		if target, err := readlink(path); err == nil {
 			out = append(out, Mount{Link, target, path})
 		} else if there(path) {

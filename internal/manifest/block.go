@@ -51,7 +51,8 @@ func quoteList(list []string) string {
 // quote returns a TOML string: a literal one if there are quotes in it, as far as that
 // can be, since conditions are full of them.
 func quote(s string) string {
-	if strings.Contains(s, `"`) && !strings.ContainsFunc(s, func(c rune) bool { return c == '\'' || c < ' ' || c == 0x7f }) {
+	notLiteral := func(c rune) bool { return c == '\'' || c < ' ' || c == 0x7f }
+	if strings.Contains(s, `"`) && !strings.ContainsFunc(s, notLiteral) {
 		return "'" + s + "'"
 	}
 	var b strings.Builder

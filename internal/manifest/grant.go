@@ -20,7 +20,8 @@ const (
 func (r *reader) grants(file *table, task *grants.Task) {
 	tables := file.list("grant")
 	if v, there := file.values["grant"]; !there || empty(v) {
-		r.add(file.place.child("grant").key, "[[grant]]", "the manifest grants nothing; a task that needs no access needs no account")
+		r.add(file.place.child("grant").key, "[[grant]]",
+			"the manifest grants nothing; a task that needs no access needs no account")
 	}
 	first := map[grantKey]*table{}
 	whole := map[grantKey]*table{} // grants without prefix and condition
@@ -56,7 +57,8 @@ func (r *reader) grants(file *table, task *grants.Task) {
 			if len(g.Permissions) > 0 {
 				what = "permissions"
 			}
-			r.add(kept[i].place.key, "", "this grant narrows nothing: the one in line %d gives the same %s on all of %s", line, what, g.Resource)
+			r.add(kept[i].place.key, "",
+				"this grant narrows nothing: the one in line %d gives the same %s on all of %s", line, what, g.Resource)
 		}
 	}
 }
@@ -182,10 +184,14 @@ func (r *reader) role(t *table, g *grants.Grant) bool {
 	fix := ""
 	if grants.IsPermission(role) {
 		fix = "permissions = " + quoteList([]string{role})
-	} else if meant := "roles/" + strings.TrimPrefix(role, "role/"); rolePattern.MatchString(meant) && (strings.Contains(role, ".") || grants.Basic(meant)) {
-		fix = "role = " + strconv.Quote(meant)
+	} else {
+		meant := "roles/" + strings.TrimPrefix(role, "role/")
+		if rolePattern.MatchString(meant) && (strings.Contains(role, ".") || grants.Basic(meant)) {
+			fix = "role = " + strconv.Quote(meant)
+		}
 	}
-	r.add(t.place.child("role").value, fix, "%q is not a role; write roles/SERVICE.NAME, projects/PROJECT/roles/ID or organizations/NUMBER/roles/ID", role)
+	r.add(t.place.child("role").value, fix,
+		"%q is not a role; write roles/SERVICE.NAME, projects/PROJECT/roles/ID or organizations/NUMBER/roles/ID", role)
 	return false
 }
 
@@ -239,7 +245,8 @@ func (r *reader) custom(t *table, g grants.Grant) {
 	kind := g.Resource.Type().Kind
 	if len(g.Permissions) > 0 && (kind == "folder" || kind == "organization") {
 		r.add(t.place.child("permissions").value, "",
-			"permissions are granted through a custom role of a project, and that cannot be granted on %s; name a role", map[string]string{"folder": "a folder", "organization": "an organization"}[kind])
+			"permissions are granted through a custom role of a project, and that cannot be granted on %s; name a role",
+			map[string]string{"folder": "a folder", "organization": "an organization"}[kind])
 		return
 	}
 	rest, ok := strings.CutPrefix(g.Role, "projects/")

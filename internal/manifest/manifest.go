@@ -127,7 +127,9 @@ func lowerFirst(s string) string {
 // add records a problem at an offset in bytes. fix is what to write instead, or "".
 func (r *reader) add(at int, fix, format string, args ...any) {
 	line, column := r.lines.position(at)
-	r.problems = append(r.problems, Problem{File: r.file, Line: line, Column: column, Message: printable(fmt.Sprintf(format, args...)), Fix: fix})
+	r.problems = append(r.problems, Problem{
+		File: r.file, Line: line, Column: column, Message: printable(fmt.Sprintf(format, args...)), Fix: fix,
+	})
 }
 
 // printable keeps a message on one line, and what a file holds from steering a terminal.

@@ -15,7 +15,8 @@ func (r *reader) gives(t *table, g *grants.Grant) bool {
 	_, permissions := t.values["permissions"]
 	switch {
 	case role && permissions:
-		r.add(t.place.child("permissions").key, "", "a grant gives a role or a list of permissions, and this one has both; leave one out, or write two grants")
+		r.add(t.place.child("permissions").key, "",
+			"a grant gives a role or a list of permissions, and this one has both; leave one out, or write two grants")
 		return false
 	case permissions:
 		return r.permissions(t, g)
@@ -56,9 +57,11 @@ func (r *reader) permissions(t *table, g *grants.Grant) bool {
 	}
 	switch {
 	case len(all) > grants.MaxPermissions:
-		r.add(p.value, "", "%d permissions are too many: a custom role holds %d at most", len(all), grants.MaxPermissions)
+		r.add(p.value, "",
+			"%d permissions are too many: a custom role holds %d at most", len(all), grants.MaxPermissions)
 	case size > grants.MaxPermissionBytes:
-		r.add(p.value, "", "the permissions have %d bytes in all, and a custom role holds %d at most", size, grants.MaxPermissionBytes)
+		r.add(p.value, "",
+			"the permissions have %d bytes in all, and a custom role holds %d at most", size, grants.MaxPermissionBytes)
 	}
 	slices.Sort(g.Permissions) // their order means nothing
 	return len(r.problems) == before

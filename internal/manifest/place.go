@@ -92,7 +92,8 @@ func locate(src []byte) (*place, error) {
 	if err := l.parser.Error(); err != nil {
 		var syntax *unstable.ParserError
 		if errors.As(err, &syntax) {
-			return nil, &placeError{at: l.skipped + int(l.parser.Range(syntax.Highlight).Offset), message: syntax.Message}
+			at := l.skipped + int(l.parser.Range(syntax.Highlight).Offset)
+			return nil, &placeError{at: at, message: syntax.Message}
 		}
 		return nil, err
 	}

@@ -17,7 +17,8 @@ var (
 	namePattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
 	// Predefined roles, and custom ones of a project or an organisation
 	// (iam/docs/reference/rest/v1/roles).
-	rolePattern = regexp.MustCompile(`^(roles/[a-z][A-Za-z0-9_]*(\.[A-Za-z0-9]+)*|(projects/[^/]+|organizations/[0-9]+)/roles/[A-Za-z0-9_.]{3,64})$`)
+	rolePattern = regexp.MustCompile(
+		`^(roles/[a-z][A-Za-z0-9_]*(\.[A-Za-z0-9]+)*|(projects/[^/]+|organizations/[0-9]+)/roles/[A-Za-z0-9_.]{3,64})$`)
 )
 
 // maxReason keeps a reason within what fits on a line of an audit log.
@@ -27,7 +28,8 @@ const maxReason = 256
 func (r *reader) manifest(file *table) grants.Task {
 	// A later version may give every other key another meaning.
 	if v, ok := get[int64](file, "version", "version = 1"); ok && v != Version {
-		r.add(file.place.child("version").value, "version = 1", "version %d of the manifest is not known; this program reads version %d", v, Version)
+		r.add(file.place.child("version").value, "version = 1",
+			"version %d of the manifest is not known; this program reads version %d", v, Version)
 		return grants.Task{}
 	} else if _, there := file.values["version"]; !there {
 		r.add(0, "version = 1", "the version of the manifest is missing")
@@ -53,7 +55,8 @@ func (r *reader) task(t *table, task *grants.Task) {
 	example := `name = "nightly-report"`
 	if name, ok := t.text("name", example); ok {
 		if !namePattern.MatchString(name) {
-			r.add(t.place.child("name").value, `name = `+strconv.Quote(taskName(name)), "%q cannot be a task's name: up to 40 of a-z, 0-9 and -, beginning with a letter", name)
+			r.add(t.place.child("name").value, `name = `+strconv.Quote(taskName(name)),
+				"%q cannot be a task's name: up to 40 of a-z, 0-9 and -, beginning with a letter", name)
 		}
 		task.Name = name
 	} else if _, there := t.values["name"]; !there {
@@ -66,7 +69,8 @@ func (r *reader) task(t *table, task *grants.Task) {
 		if err := resource.CheckProject(project); err != nil {
 			r.add(at, "", "%s", err)
 		} else if strings.Trim(project, "0123456789") == "" {
-			r.add(at, example, "%s is the number of a project; its id is needed, since service accounts are named by it", project)
+			r.add(at, example,
+				"%s is the number of a project; its id is needed, since service accounts are named by it", project)
 		}
 		task.Project = project
 	} else if _, there := t.values["project"]; !there {
@@ -87,9 +91,11 @@ func (r *reader) task(t *table, task *grants.Task) {
 		bad := strings.IndexFunc(reason, func(c rune) bool { return c < ' ' || c > '~' })
 		switch {
 		case bad >= 0:
-			r.add(r.inside(t.place.child("reason"), len([]rune(reason[:bad]))), "", "the reason is sent as a header and cannot hold %+q: printable ASCII only", []rune(reason[bad:])[0])
+			r.add(r.inside(t.place.child("reason"), len([]rune(reason[:bad]))), "",
+				"the reason is sent as a header and cannot hold %+q: printable ASCII only", []rune(reason[bad:])[0])
 		case len(reason) > maxReason:
-			r.add(t.place.child("reason").value, "", "the reason has %d characters, and at most %d are sent", len(reason), maxReason)
+			r.add(t.place.child("reason").value, "",
+				"the reason has %d characters, and at most %d are sent", len(reason), maxReason)
 		}
 		task.Reason = reason
 	}
@@ -173,7 +179,8 @@ func tokenLifetime(text string) (lifetime time.Duration, message string) {
 	case err != nil:
 		return 0, fmt.Sprintf(`%q is not a duration such as "15m"`, text)
 	case lifetime < MinTokenLifetime || lifetime > grants.TokenLifetime:
-		return 0, fmt.Sprintf("a token lives between %s and %s, not %s", short(MinTokenLifetime), short(grants.TokenLifetime), short(lifetime))
+		return 0, fmt.Sprintf("a token lives between %s and %s, not %s",
+			short(MinTokenLifetime), short(grants.TokenLifetime), short(lifetime))
 	case lifetime%time.Second != 0:
 		return 0, fmt.Sprintf("a lifetime of %s is not in whole seconds", lifetime)
 	}

@@ -117,7 +117,8 @@ func (s *Server) serveExchange(w http.ResponseWriter, r *http.Request) {
 	case form.Get("audience") != audience:
 		refuse(http.StatusBadRequest, "invalid_target", "the audience is not this server's")
 	case !same(form.Get("subject_token"), s.subject):
-		refuse(http.StatusBadRequest, "invalid_grant", "the subject_token is not this server's: it may be that of an earlier run")
+		refuse(http.StatusBadRequest, "invalid_grant",
+			"the subject_token is not this server's: it may be that of an earlier run")
 	case s.ended():
 		refuse(http.StatusBadRequest, "invalid_grant", s.over.text)
 	default:
@@ -135,7 +136,9 @@ func (s *Server) serveImpersonation(w http.ResponseWriter, r *http.Request) {
 	refuse := func(status string, why refusal) {
 		s.logRefusal(r, why)
 		why.header(w.Header())
-		s.fail(w, why.code, encode(map[string]any{"error": map[string]any{"code": why.code, "message": why.text, "status": status}}))
+		s.fail(w, why.code, encode(map[string]any{
+			"error": map[string]any{"code": why.code, "message": why.text, "status": status},
+		}))
 	}
 	who, ok := strings.CutSuffix(strings.TrimPrefix(r.URL.Path, impersonationPrefix), impersonationSuffix)
 	bearer, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
@@ -145,10 +148,15 @@ func (s *Server) serveImpersonation(w http.ResponseWriter, r *http.Request) {
 		refuse("INVALID_ARGUMENT", refusal{code: http.StatusMethodNotAllowed, text: "an access token is made by POST"})
 		return
 	case !same(bearer, s.exchanged):
-		refuse("UNAUTHENTICATED", refusal{code: http.StatusUnauthorized, text: "the token is not one that this server exchanged: it may be that of an earlier run"})
+		refuse("UNAUTHENTICATED", refusal{
+			code: http.StatusUnauthorized,
+			text: "the token is not one that this server exchanged: it may be that of an earlier run",
+		})
 		return
 	case !ok || who != s.cfg.Account.Email && (who != s.cfg.Account.UniqueID || who == ""):
-		refuse("NOT_FOUND", refusal{code: http.StatusNotFound, text: "this server has access tokens of one account only, that of its run"})
+		refuse("NOT_FOUND", refusal{
+			code: http.StatusNotFound, text: "this server has access tokens of one account only, that of its run",
+		})
 		return
 	}
 	var body struct {
@@ -164,8 +172,10 @@ func (s *Server) serveImpersonation(w http.ResponseWriter, r *http.Request) {
 		lifetime, err = protoDuration(body.Lifetime)
 	}
 	if err != nil || lifetime < time.Second || len(body.Delegates) > 0 {
-		refuse("INVALID_ARGUMENT", refusal{code: http.StatusBadRequest,
-			text: `the body must be {"scope": [...], "lifetime": "600s"}, of at most 64 KiB and without delegates`})
+		refuse("INVALID_ARGUMENT", refusal{
+			code: http.StatusBadRequest,
+			text: `the body must be {"scope": [...], "lifetime": "600s"}, of at most 64 KiB and without delegates`,
+		})
 		return
 	}
 	scopes, why := s.within(splitScopes(body.Scope))

@@ -125,9 +125,10 @@ func New(cfg Config) (*Server, error) {
 	case cfg.Tokens == nil:
 		return nil, errors.New("making a metadata server: it has no tokens")
 	}
+	ended := "run " + string(cfg.Run) + " has ended: there are no more tokens"
 	s := &Server{
 		cfg:       cfg,
-		over:      refusal{code: http.StatusForbidden, text: "run " + string(cfg.Run) + " has ended: there are no more tokens"},
+		over:      refusal{code: http.StatusForbidden, text: ended},
 		log:       &logger{to: cfg.Log, now: cfg.Now},
 		subject:   "taskiam-subject-" + rand.Text(),
 		exchanged: "taskiam-exchanged-" + rand.Text(),
@@ -173,7 +174,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !s.named(r.Host) {
-		s.refuse(w, r, refusal{code: http.StatusForbidden, text: "this server does not go by the name of the Host header"})
+		s.refuse(w, r, refusal{
+			code: http.StatusForbidden, text: "this server does not go by the name of the Host header",
+		})
 		return
 	}
 	if serve := s.exchange(r.URL.Path); serve != nil {

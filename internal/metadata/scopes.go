@@ -64,7 +64,9 @@ func (s *Server) within(asked []string) ([]string, *refusal) {
 		}
 	}
 	if len(scopes) == 0 {
-		return nil, &refusal{code: http.StatusForbidden, text: "the run's tokens do not have the scopes that are asked for"}
+		return nil, &refusal{
+			code: http.StatusForbidden, text: "the run's tokens do not have the scopes that are asked for",
+		}
 	}
 	slices.Sort(scopes)
 	return slices.Compact(scopes), nil

@@ -77,7 +77,9 @@ func (s *Server) get(mint func() (grants.Token, error)) (grants.Token, time.Dura
 	}
 	claim := min(left, MaxExpiresIn).Truncate(time.Second)
 	if claim <= 0 {
-		return grants.Token{}, 0, &refusal{code: http.StatusServiceUnavailable, text: "the token has just ended: ask again", retry: time.Second}
+		return grants.Token{}, 0, &refusal{
+			code: http.StatusServiceUnavailable, text: "the token has just ended: ask again", retry: time.Second,
+		}
 	}
 	return token, claim, nil
 }

@@ -53,7 +53,8 @@ func (s *Server) grow() map[string]*node {
 			{name: "universe-domain", key: "universeDomain", value: "googleapis.com"},
 		}},
 	})
-	tree["/computeMetadata"] = &node{folder: true, text: "v1/\n", json: `{"v1":` + tree[root].json + "}", lines: tree[root].lines}
+	v1 := tree[root]
+	tree["/computeMetadata"] = &node{folder: true, text: "v1/\n", json: `{"v1":` + v1.json + "}", lines: v1.lines}
 	return tree
 }
 
@@ -128,7 +129,9 @@ func (s *Server) serveTree(w http.ResponseWriter, r *http.Request) {
 	}
 	if strings.EqualFold(query.Get("wait_for_change"), "true") {
 		// Nothing here changes. Waiting for it would only use a connection up.
-		s.refuse(w, r, refusal{code: http.StatusBadRequest, text: "wait_for_change is not served: nothing here changes"})
+		s.refuse(w, r, refusal{
+			code: http.StatusBadRequest, text: "wait_for_change is not served: nothing here changes",
+		})
 		return
 	}
 	alt := query.Get("alt")
