@@ -10,15 +10,15 @@ import (
 	"time"
 )
 
-// A credential file of the type external_account leads through three endpoints: a token
-// to be exchanged is read, exchanged at Google's Security Token Service, and what comes
-// of it makes an access token of a service account by impersonation. Here all three are
-// this server's. Only the last one has an access token to give; what the first two pass
-// on is known to nobody who could not read the first.
+// A credential file of the type external_account sends a client to three endpoints: it
+// reads a subject token, exchanges it at Google's Security Token Service, and uses the
+// result to get an access token of a service account by impersonation. This server is all
+// three. Only the last one returns an access token; the first two return values that are
+// known only to whoever could read the first.
 const (
 	subjectPath  = "/taskiam/subject-token"
 	exchangePath = "/taskiam/v1/token"
-	// The email is read out of this by Node and Python, so it looks as Google's does.
+	// Node and Python read the email out of this path, so it has the form of Google's.
 	impersonationPrefix = "/taskiam/v1/projects/-/serviceAccounts/"
 	impersonationSuffix = ":generateAccessToken"
 
@@ -31,14 +31,14 @@ const (
 	maxBody = 64 << 10
 )
 
-// CredentialsFile returns a credential file, in JSON, that leads every client to this
-// server, which it reaches at the base URL, such as http://127.0.0.1:4711. There is no
-// secret in it.
+// CredentialsFile returns a credential file, in JSON, that sends every client to this
+// server. The base URL is where clients reach it, such as http://127.0.0.1:4711. The
+// file holds no secret.
 func (s *Server) CredentialsFile(baseURL string) []byte {
 	return CredentialsFile(baseURL, s.cfg.Account.Email)
 }
 
-// CredentialsFile is the file for the server of an account's run.
+// CredentialsFile returns the file for the server of a run with that account.
 func CredentialsFile(baseURL, email string) []byte {
 	type source struct {
 		URL     string            `json:"url"`
@@ -73,7 +73,7 @@ func CredentialsFile(baseURL, email string) []byte {
 	return append(b, '\n')
 }
 
-// exchange returns what serves one of the two paths that are posted to, or nil.
+// exchange returns the handler of one of the two paths that take a POST, or nil.
 func (s *Server) exchange(path string) func(http.ResponseWriter, *http.Request) {
 	switch {
 	case path == exchangePath:
@@ -84,7 +84,7 @@ func (s *Server) exchange(path string) func(http.ResponseWriter, *http.Request) 
 	return nil
 }
 
-// serveSubject answers with what is then exchanged.
+// serveSubject is the first step: it answers with the subject token.
 func (s *Server) serveSubject(w http.ResponseWriter, r *http.Request) {
 	if s.ended() {
 		s.refuse(w, r, s.over)
@@ -166,7 +166,7 @@ func (s *Server) serveImpersonation(w http.ResponseWriter, r *http.Request) {
 	}
 	lifetime, err := MaxExpiresIn, json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&body)
 	if errors.Is(err, io.EOF) {
-		err = nil // an empty body asks for nothing in particular
+		err = nil // an empty body asks for the defaults
 	}
 	if err == nil && body.Lifetime != "" {
 		lifetime, err = protoDuration(body.Lifetime)
@@ -198,7 +198,7 @@ func (s *Server) serveImpersonation(w http.ResponseWriter, r *http.Request) {
 	})))
 }
 
-// protoDuration reads a duration as Google's JSON has it: seconds, with an s behind.
+// protoDuration reads a duration as Google's JSON writes it: seconds, followed by an s.
 func protoDuration(text string) (time.Duration, error) {
 	seconds, ok := strings.CutSuffix(text, "s")
 	if !ok {
@@ -211,7 +211,7 @@ func protoDuration(text string) (time.Duration, error) {
 	return time.Duration(f * float64(time.Second)), nil
 }
 
-// statusOf names a code as Google's APIs do.
+// statusOf returns the name that Google's APIs have for a code.
 func statusOf(code int) string {
 	switch code {
 	case http.StatusForbidden:

@@ -7,38 +7,37 @@ import (
 	"time"
 )
 
-// Event is a token that was handed out, or a request that was refused. It never has
-// the token in it.
+// Event is a token that was handed out, or a request that was refused. It never holds
+// the token.
 type Event struct {
 	Time time.Time
-	// Method and Path are those of the request, and Remote is who sent it, as far as the
-	// connection tells. Whoever sends requests chooses the first two: print them quoted.
+	// Method and Path are those of the request, and Remote is the address that it came
+	// from. The client chooses the first two freely: print them quoted.
 	Method, Path, Remote string
 	// Scopes are those of an access token, and Audience is that of an identity token.
 	Scopes   []string
 	Audience string
 	// ExpiresIn is how much of the token's life the answer claims.
 	ExpiresIn time.Duration
-	// Code is the status of an answer that refuses, 0 if a token was handed out, and Err
-	// why. For tokens that could not be made it is the whole error, which the client is
-	// not told.
+	// Code is the status of a refusal, 0 if a token was handed out, and Err its reason. If
+	// a token could not be made, Err is the whole error, which the client is not told.
 	Code int
 	Err  error
-	// Unlogged is how many events of this sort, handing out or refusing, there were since
-	// the last one without being told about.
+	// Unlogged is how many events of the same sort (tokens or refusals) were left out of
+	// the log since the last one.
 	Unlogged int
 }
 
 const (
-	// A sandbox can ask as often as it likes, but not fill a disk with the log of it: so
-	// many events of a sort are told at once, and then one a second.
+	// A sandbox can ask as often as it likes, and must not fill the disk with log lines:
+	// this many events of a sort are logged at once, and then one a second.
 	logBurst = 100
 	logEvery = time.Second
-	// maxLogged is how much of a path is told.
+	// maxLogged is how much of a path is logged.
 	maxLogged = 200
 )
 
-// logger passes events on, as far as there are not too many.
+// logger passes events on, and leaves some out if there are too many.
 type logger struct {
 	to  func(Event)
 	now func() time.Time
@@ -47,14 +46,14 @@ type logger struct {
 	issued, denied allowance
 }
 
-// allowance is how many more events may be told now.
+// allowance is how many more events may be logged now.
 type allowance struct {
 	left     int
 	since    time.Time
 	unlogged int
 }
 
-// take reports whether the next event may be told.
+// take reports whether the next event may be logged.
 func (a *allowance) take(now time.Time) bool {
 	if a.since.IsZero() {
 		a.left, a.since = logBurst, now

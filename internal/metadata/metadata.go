@@ -1,16 +1,17 @@
 // Package metadata speaks the protocol of Compute Engine's metadata server for one run,
 // so that unmodified clients get the tokens of the run's account when they need them,
-// and nothing worth stealing lies in a file. Beside it, it serves what a credential
-// file without a secret leads to (exchange.go), for clients that insist on a file.
+// and no file holds anything worth stealing. For clients that insist on a credential
+// file, it also serves the endpoints that such a file, without a secret, sends them to
+// (exchange.go).
 //
-// Its invariant: a token goes out only to a request that carries the protocol's header,
-// or what only such a request could learn; only for the run's own account, within the
-// scopes and audiences that were configured; and never after the run's end. Whoever can
-// connect and knows the protocol gets a token, as on Google's machines: who can connect
-// is for the listener to decide.
+// Its invariant: a token goes only to a request that carries the protocol's header, or a
+// value that only such a request could have read; only for the run's own account, within
+// the configured scopes and audiences; and never after the run's end. Anybody who can
+// connect and knows the protocol gets a token, as on Google's machines: the listener
+// decides who can connect.
 //
-// The package does not know where tokens come from, nor who asks for the run: it has no
-// file, no environment and no login. It never logs a token.
+// The package does not know where tokens come from: it has no file, no environment and no
+// login. It never logs a token.
 package metadata
 
 import (
@@ -32,8 +33,8 @@ import (
 	"github.com/taskiam/taskiam/internal/secret"
 )
 
-// Tokens makes the tokens that a [Server] hands out, and keeps them while they are good:
-// it is asked for every request, by several goroutines.
+// Tokens makes the tokens that a [Server] hands out, and caches them: it is called for
+// every request, from several goroutines.
 type Tokens interface {
 	// AccessToken returns an access token of the run's account with these scopes.
 	AccessToken(ctx context.Context, scopes []string) (grants.Token, error)
@@ -41,23 +42,23 @@ type Tokens interface {
 	IDToken(ctx context.Context, audience string) (grants.Token, error)
 }
 
-// Config says for whom a [Server] speaks, and to whom.
+// Config configures a [Server].
 type Config struct {
 	Run grants.RunID
 	// Account is the run's: its email, its unique id and its project.
 	Account grants.Account
 	// ProjectNumber is the number of the account's project. If it is "", clients are told
-	// 0, which is no project's: gcloud takes a server for one of Google's only if this is
-	// in digits, and no client does anything else with it.
+	// 0, which no project has. gcloud recognises a metadata server only if the number
+	// consists of digits, and no client uses it for anything else.
 	ProjectNumber string
-	// Scopes is what tokens carry that are asked for without scopes, and the most that they
-	// carry at all; nil is cloud-platform. See [Server] for what a request can narrow.
+	// Scopes are the scopes of a token if the request names none, and the most that any
+	// token carries; nil is cloud-platform. [Server] says how a request can narrow them.
 	Scopes []string
-	// Audiences are those for which there are identity tokens.
+	// Audiences are those that identity tokens may be made out to.
 	Audiences []string
-	// Hosts are the values of the Host header that are answered. One with a port stands
-	// for that port, one without for any. Everything else could be a web page that had
-	// its own name resolved to this machine.
+	// Hosts are the values of the Host header that are answered. A value with a port
+	// allows that port alone, one without allows any. Every other value could come from a
+	// web page whose own name resolves to this machine (DNS rebinding).
 	Hosts []string
 	// Tokens makes the tokens.
 	Tokens Tokens
@@ -66,23 +67,23 @@ type Config struct {
 	Expires time.Time
 	// Now is the clock; nil is [time.Now].
 	Now func() time.Time
-	// Log is told about tokens handed out, and requests refused. It is called from several
-	// goroutines, and not for every request if there are very many ([Event.Unlogged]).
+	// Log is called for tokens handed out and requests refused, from several goroutines.
+	// If there are very many, some are left out ([Event.Unlogged]).
 	Log func(Event)
 }
 
-// MaxExpiresIn is the most that an answer claims of a token's life, whatever is left of
-// it. Clients keep a token until shortly before its end, so this is how soon they
-// come back; and all of Google's but a few refetch at once what has less than four or
-// five minutes left.
+// MaxExpiresIn is the longest life that an answer claims for a token. Clients keep a token
+// until shortly before its end, so this is how soon they ask again. It is not shorter,
+// because most of Google's clients fetch another token at once if one has less than four
+// or five minutes left.
 const MaxExpiresIn = 2 * time.Minute
 
 // Server is the metadata server of one run.
 //
-// A request for a token may name scopes. It gets those among them that lie within the
-// configured ones, and is refused if there are none: within means the same, or one for
-// Google Cloud where cloud-platform is configured, which is the widest of these. Who
-// asks for cloud-platform where less is configured gets what is configured.
+// A request for a token may name scopes. The token gets those of them that are within the
+// configured ones; if there are none, the request is refused. A scope is within if it is
+// configured itself, or if it is a scope of Google Cloud and cloud-platform, which includes
+// all of these, is configured. A request for cloud-platform gets the configured scopes.
 type Server struct {
 	cfg    Config
 	tree   map[string]*node
@@ -91,8 +92,8 @@ type Server struct {
 	log    *logger
 	closed atomic.Bool
 
-	// What the credential file without a secret leads to is passed from one endpoint to
-	// the next. Both are of this server alone, and mean nothing elsewhere.
+	// The values that clients carry from one endpoint of the exchange to the next. They
+	// are random, and of no use anywhere else.
 	subject, exchanged string
 }
 
@@ -138,8 +139,8 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// Hosts returns the names under which a server on a port of this machine's loopback
-// device is reached by what runs on this machine, or has the usual names lead here.
+// Hosts returns the names by which programs on this machine reach a server on a port of
+// its loopback device, and the usual names of metadata servers.
 func Hosts(port int) []string {
 	var hosts []string
 	for _, h := range []string{"127.0.0.1", "localhost", "::1"} {
@@ -148,12 +149,11 @@ func Hosts(port int) []string {
 	return append(hosts, "metadata.google.internal", "169.254.169.254")
 }
 
-// Revoke makes the server refuse every token from now on, as after the run's end. What
-// is being made for a request that waits is not handed out any more.
+// Revoke makes the server refuse every token from now on, as after the run's end. A token
+// that is being made for a waiting request is not handed out either.
 func (s *Server) Revoke() { s.closed.Store(true) }
 
-// Extend moves the end of the run. What was refused because of the earlier one is not
-// refused any more.
+// Extend moves the end of the run. From then on, requests are judged by the new end.
 func (s *Server) Extend(expires time.Time) { s.end.Store(&expires) }
 
 func (s *Server) ended() bool {
@@ -168,14 +168,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h["Metadata-Flavor"] = flavor
 	h["Server"] = server
-	// Google refuses what came through a proxy, by this header; the other is its successor.
+	// Google refuses requests that came through a proxy, by this header. The other header
+	// is its successor.
 	if r.Header["X-Forwarded-For"] != nil || r.Header["Forwarded"] != nil {
 		s.refuse(w, r, refusal{code: http.StatusForbidden, text: "a request that was forwarded is not answered"})
 		return
 	}
 	if !s.named(r.Host) {
 		s.refuse(w, r, refusal{
-			code: http.StatusForbidden, text: "this server does not go by the name of the Host header",
+			code: http.StatusForbidden, text: "this server does not answer to the name in the Host header",
 		})
 		return
 	}
@@ -211,8 +212,8 @@ var (
 	notFound      = refusal{code: http.StatusNotFound, text: "there is no such metadata"}
 )
 
-// flavored reports whether the request carries the header that no web page can make a
-// browser send.
+// flavored reports whether the request carries the protocol's header, which a web page
+// cannot make a browser send.
 func flavored(r *http.Request) bool { return r.Header.Get("Metadata-Flavor") == "Google" }
 
 // named reports whether the Host header is one of this server's names.
@@ -225,10 +226,10 @@ func (s *Server) named(host string) bool {
 	return err == nil && slices.Contains(s.cfg.Hosts, name)
 }
 
-// same compares with what must not be guessed.
+// same compares in constant time, so that a secret cannot be guessed byte by byte.
 func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
-// refusal is an answer that is not what was asked for.
+// refusal is an answer that refuses a request.
 type refusal struct {
 	code  int
 	text  string
@@ -251,9 +252,9 @@ func (why refusal) header(h http.Header) {
 	}
 }
 
-// explain turns what minting ended with into an answer. It says what happened by the
-// machine-readable half of the error alone: its words may be about the operator, whom
-// the sandbox need not know.
+// explain turns an error of minting into an answer. It uses only the machine-readable
+// part of the error, because the text may name the operator, whom the sandbox must not
+// learn about.
 func explain(err error) refusal {
 	why := refusal{code: http.StatusServiceUnavailable, err: err}
 	var said string
@@ -294,5 +295,5 @@ var (
 	contentJSON = []string{"application/json"} // Python decodes by it
 )
 
-// reveal is where tokens leave this package.
+// reveal is the only place where tokens leave this package.
 func reveal(t secret.String) string { return t.Reveal() }

@@ -11,9 +11,9 @@ const (
 	cloudPlatform = scopePrefix + "cloud-platform"
 )
 
-// cloudScopes are the scopes that cloud-platform includes, as far as clients ask for
-// them: those that a method of Google Cloud's takes instead of it, by the discovery
-// documents. A * stands for anything.
+// cloudScopes are scopes that cloud-platform includes: the discovery documents say that
+// methods of Google Cloud accept them in its place. A * stands for any characters. Those
+// that no client asks for are left out.
 var cloudScopes = []string{
 	"aiplatform*", "apigateway*", "apikeys*", "appengine.admin", "bigquery*", "bigtable.*", "cloud-bigtable.*", "cloud-billing*",
 	"cloud-healthcare", "cloud-language", "cloud-platform*", "cloud-translation", "cloud-vision", "cloud_debugger",
@@ -21,7 +21,7 @@ var cloudScopes = []string{
 	"datastore", "devstorage.*", "dialogflow", "discoveryengine*", "firebase*", "genomics", "logging.*", "monitoring*",
 	"ndev.cloud*", "notebooks", "organizationpolicy*", "pubsub", "redis*", "run*", "securitycenter", "service.management*",
 	"servicecontrol", "source.*", "spanner.*", "sqlservice.*", "taskqueue*", "trace.*",
-	// Who the token is: gcloud asks for these, and the account's name is no secret.
+	// Whose token it is: gcloud asks for these, and the account's name is no secret.
 	"userinfo.email", "accounts.reauth",
 }
 
@@ -39,7 +39,7 @@ func isCloudScope(scope string) bool {
 	})
 }
 
-// splitScopes reads a list of scopes, parted by commas or blanks.
+// splitScopes reads a list of scopes, separated by commas or blanks.
 func splitScopes(lists []string) []string {
 	var scopes []string
 	for _, l := range lists {
@@ -48,7 +48,7 @@ func splitScopes(lists []string) []string {
 	return scopes
 }
 
-// within returns the scopes of a token for which these are asked, in order and each once.
+// within returns the scopes that a token gets if these are asked for, sorted, each once.
 func (s *Server) within(asked []string) ([]string, *refusal) {
 	if len(asked) == 0 {
 		return s.cfg.Scopes, nil

@@ -13,23 +13,23 @@ import (
 
 const (
 	// maxConnections is how many connections are served at a time; more wait in the
-	// listener's queue. Each is worth some 20 KiB of memory.
+	// listener's queue. Each takes about 20 KiB of memory.
 	maxConnections = 256
 	maxHeader      = 16 << 10
-	// The slowest that a client may be: with its header, its request, and from then on
-	// with taking the answer, in which a token may have to be made.
+	// How long a client may take: for its header, for its whole request, and from then on
+	// for receiving the answer. The last includes the time to make a token.
 	headerTimeout = 5 * time.Second
 	readTimeout   = 10 * time.Second
 	writeTimeout  = 60 * time.Second
 	idleTimeout   = 30 * time.Second
-	// graceTimeout is how long an answer that is being written may still take when the
-	// server ends. Nobody is given a new one.
+	// graceTimeout is how long answers that are being written may still take when the
+	// server ends. New requests are not answered.
 	graceTimeout = time.Second
 )
 
-// Serve answers on the listener until the context ends, and then returns nil, no later
-// than a second after: whatever clients do, the end does not wait for them. It closes
-// the listener, and from its end on the server hands out no token ([Server.Revoke]).
+// Serve answers on the listener until the context ends, and returns nil at most a second
+// later, whatever clients do. It closes the listener, and afterwards the server hands out
+// no token ([Server.Revoke]).
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
 		Handler:           s,
@@ -61,7 +61,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	return err
 }
 
-// limited is a listener that has so many connections open at most.
+// limited is a listener with a limit on open connections.
 type limited struct {
 	net.Listener
 	free   chan struct{}
@@ -73,7 +73,7 @@ func newLimited(l net.Listener, n int) *limited {
 	return &limited{Listener: l, free: make(chan struct{}, n), closed: make(chan struct{})}
 }
 
-// Accept waits until a connection may be opened, and for one.
+// Accept waits until another connection is allowed, and then for one.
 func (l *limited) Accept() (net.Conn, error) {
 	select {
 	case l.free <- struct{}{}:
@@ -88,7 +88,7 @@ func (l *limited) Accept() (net.Conn, error) {
 	return &counted{Conn: c, release: sync.OnceFunc(func() { <-l.free })}, nil
 }
 
-// Close closes the listener, also for who waits in Accept.
+// Close closes the listener, and ends a waiting Accept.
 func (l *limited) Close() error {
 	l.once.Do(func() { close(l.closed) })
 	return l.Listener.Close()
@@ -99,7 +99,7 @@ type counted struct {
 	release func()
 }
 
-// Close closes the connection, and lets another one in.
+// Close closes the connection, which allows another one.
 func (c *counted) Close() error {
 	defer c.release()
 	return c.Conn.Close()

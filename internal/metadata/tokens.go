@@ -11,8 +11,8 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 )
 
-// serveToken answers with an access token, in the scopes that are asked for as far as
-// they are within the run's.
+// serveToken answers with an access token, with those of the requested scopes that are
+// within the run's.
 func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	scopes := s.cfg.Scopes
 	if r.URL.RawQuery != "" {
@@ -29,8 +29,8 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	}
 	s.logToken(r, Event{Scopes: scopes, ExpiresIn: claim})
 	value := reveal(token.Value)
-	// By hand, because it is asked for so often. A token of Google's has nothing to quote;
-	// should one ever, it is quoted.
+	// Encoded by hand, because this is requested so often. Google's tokens contain nothing
+	// that needs escaping; if one ever does, it is escaped.
 	b := make([]byte, 0, len(value)+80)
 	b = append(b, `{"access_token":`...)
 	b = appendJSON(b, value)
@@ -43,7 +43,7 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 
 var noStore = []string{"no-store"}
 
-// appendJSON appends a string as JSON has it.
+// appendJSON appends a string in JSON.
 func appendJSON(b []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
@@ -53,8 +53,8 @@ func appendJSON(b []byte, s string) []byte {
 	return append(append(append(b, '"'), s...), '"')
 }
 
-// access returns a token, and how much of its life is claimed: in whole seconds, and less
-// than is left, so that no client believes in a token that is over.
+// access returns a token and the life that the answer claims for it: whole seconds, and
+// less than is left, so that no client uses a token that has ended.
 func (s *Server) access(ctx context.Context, scopes []string) (grants.Token, time.Duration, *refusal) {
 	return s.get(func() (grants.Token, error) { return s.cfg.Tokens.AccessToken(ctx, scopes) })
 }
@@ -84,13 +84,12 @@ func (s *Server) get(mint func() (grants.Token, error)) (grants.Token, time.Dura
 	return token, claim, nil
 }
 
-// gcloudAudience is gcloud's own client id. It asks for an identity token for it with
-// every access token, goes on without one if there is none (404), and crashes if it is
-// refused one (403).
+// gcloudAudience is gcloud's own client id. With every access token, gcloud asks for an
+// identity token for it. On a 404 it goes on without one; on a 403 it crashes.
 const gcloudAudience = "32555940559.apps.googleusercontent.com"
 
-// serveIdentity answers with an identity token. It is the same in both formats: what
-// format=full adds is about a virtual machine, and there is none.
+// serveIdentity answers with an identity token. Both formats get the same: format=full
+// adds facts about a virtual machine, and there is none.
 func (s *Server) serveIdentity(w http.ResponseWriter, r *http.Request) {
 	audience := r.URL.Query().Get("audience")
 	if audience == "" {

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// node is one path of the metadata: a folder, a value, or what is made when it is asked
-// for. Nothing but tokens ever changes, so that the answers are made beforehand.
+// node is one path of the metadata: a folder, a value, or something made on request. Only
+// tokens change, so all other answers are made in advance.
 type node struct {
 	text, json string // of a value, or the names in a folder
 	lines      string // a folder with all that is in it, as text
@@ -18,8 +18,8 @@ type node struct {
 	serve      func(w http.ResponseWriter, r *http.Request)
 }
 
-// entry is a node before it is laid out. In the JSON of the folder it is called key;
-// what is made when it is asked for is not in there.
+// entry describes a node. Its name in the JSON of its folder is key; what is made on
+// request is not in that JSON.
 type entry struct {
 	name, key string
 	value     any // string, json.Number or []string
@@ -27,8 +27,8 @@ type entry struct {
 	serve     func(w http.ResponseWriter, r *http.Request)
 }
 
-// grow lays out everything that this server knows. What only a virtual machine has, such
-// as a zone or an id, is not there, and clients take that for an answer.
+// grow returns the nodes of everything that this server knows. Facts that only a virtual
+// machine has, such as a zone or an id, are missing, which clients accept.
 func (s *Server) grow() map[string]*node {
 	account := []entry{
 		{name: "aliases", key: "aliases", value: []string{"default"}},
@@ -58,7 +58,7 @@ func (s *Server) grow() map[string]*node {
 	return tree
 }
 
-// layOut adds a folder and all that is in it to the tree.
+// layOut adds a folder and everything in it to the tree.
 func layOut(tree map[string]*node, path string, entries []entry) *node {
 	folder := &node{folder: true}
 	var names, lines strings.Builder
@@ -100,7 +100,8 @@ func layOut(tree map[string]*node, path string, entries []entry) *node {
 	return folder
 }
 
-// encode is for what cannot fail to be JSON: strings, digits, and maps of them.
+// encode returns JSON of values for which that cannot fail: strings, numbers, and maps of
+// them.
 func encode(v any) string {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -109,8 +110,8 @@ func encode(v any) string {
 	return string(b)
 }
 
-// serveTree answers what is asked under /computeMetadata. A folder is answered with and
-// without a slash behind it, where Google redirects from the one to the other.
+// serveTree answers requests below /computeMetadata. A folder is answered with and without
+// a slash at its end; Google redirects from the one to the other.
 func (s *Server) serveTree(w http.ResponseWriter, r *http.Request) {
 	path, slash := strings.CutSuffix(r.URL.Path, "/")
 	n := s.tree[path]
@@ -128,7 +129,7 @@ func (s *Server) serveTree(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if strings.EqualFold(query.Get("wait_for_change"), "true") {
-		// Nothing here changes. Waiting for it would only use a connection up.
+		// Nothing here changes: waiting for a change would only occupy a connection.
 		s.refuse(w, r, refusal{
 			code: http.StatusBadRequest, text: "wait_for_change is not served: nothing here changes",
 		})
