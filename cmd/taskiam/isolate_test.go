@@ -317,8 +317,8 @@ func TestIsolatedIsRefused(t *testing.T) {
 		want      string
 		code      int
 	}{
-		{"HOME", "home", []string{"--isolate", key, "--", "true"}, "your logins too", 125},
-		{"around HOME", "", []string{"--isolate", key, "--", "true"}, "your logins too", 125},
+		{"HOME", "home", []string{"--isolate", key, "--", "true"}, "your logins included", 125},
+		{"around HOME", "", []string{"--isolate", key, "--", "true"}, "your logins included", 125},
 		{"the state", "state", []string{"--isolate", key, "--", "true"}, "taskiam's journals", 125},
 		{"more of HOME", "w", []string{"--isolate", "--ro", s.path("home"), key, "--", "true"}, "--ro is " + s.path("home"), 125},
 		{"everything", "w", []string{"--isolate", "--rw", "/", key, "--", "true"}, "--rw is /", 125},

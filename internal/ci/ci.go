@@ -1,9 +1,8 @@
-// Package ci knows CI systems: by which variables each of them is recognised, which job
-// is at work, how a value is kept out of its log, and how later steps get to know
-// variables.
+// Package ci knows CI systems: which variables identify each of them and the current job,
+// how a value is kept out of the job's log, and how a step sets variables for later steps.
 //
-// It is tables and text: it reads no environment but by the function that it is given,
-// writes no file and starts no process. It knows neither runs nor deliveries.
+// It is tables and text: it reads the environment only through a function that it is
+// given, writes no file and starts no process. It knows neither runs nor deliveries.
 package ci
 
 import (
@@ -28,27 +27,27 @@ const (
 	Generic   System = "generic"
 )
 
-// Systems are all of them, in the order in which they are looked for.
+// Systems are all of them, in the order in which [Detect] tries them.
 var Systems = []System{GitHub, GitLab, Buildkite, CircleCI, Generic}
 
-// Variables of our own, for jobs of systems that are not known.
+// Our own variables, for jobs of systems that are not in the table.
 const (
-	// EnvJob is what tells one job from another; EnvURL is where people see it.
+	// EnvJob identifies the job; EnvURL is the page of the job.
 	EnvJob = "TASKIAM_CI_JOB"
 	EnvURL = "TASKIAM_CI_URL"
 )
 
-// profile is what is known of a system.
+// profile is one system in the table.
 type profile struct {
 	// mark is the variable that is "true" in each of its jobs.
 	mark string
-	// label and url name the job; label is empty where something of it is missing.
+	// label and url identify the job; label is empty if a part of it is missing.
 	label, url func(getenv func(string) string) string
 	// workspaces and temps are variables that name folders: where the job's code is, and
 	// where its own temporary files are.
 	workspaces, temps []string
-	// file is the variable that names the file by which a step exports variables to
-	// those after it; where it is empty, the step's own shell is the way.
+	// file is the variable that names the file in which a step sets variables for later
+	// steps. It is empty if the system has none: then they are set in the step's own shell.
 	file string
 }
 
@@ -56,7 +55,7 @@ var profiles = map[System]profile{
 	// docs.github.com/en/actions/reference/workflows-and-actions/variables
 	GitHub: {
 		mark: "GITHUB_ACTIONS",
-		// The jobs of a matrix have one name, and each a runner of its own.
+		// The jobs of a matrix have the same name, but each has a runner of its own.
 		label: func(get func(string) string) string {
 			return whole("%s:%s.%s:%s", get("GITHUB_REPOSITORY"), get("GITHUB_RUN_ID"), or(get("GITHUB_RUN_ATTEMPT"), "1"), get("GITHUB_JOB")) + behind("@", get("RUNNER_NAME"))
 		},
@@ -102,7 +101,7 @@ var profiles = map[System]profile{
 	},
 }
 
-// whole is fmt.Sprintf of words none of which may be missing; else it is empty.
+// whole is fmt.Sprintf, but empty if one of the words is.
 func whole(format string, words ...any) string {
 	if slices.Contains(words, any("")) {
 		return ""
@@ -124,11 +123,11 @@ func behind(separator, word string) string {
 	return separator + word
 }
 
-// Detect returns the system whose job the environment is.
+// Detect returns the system that the environment belongs to.
 func Detect(getenv func(string) string) (System, bool) {
 	for _, s := range Systems {
-		// Some runners of one system's workflows say that they are another's; they say
-		// "true", as the systems do, and some people's shells say CI=1.
+		// Some systems run the workflows of another one, and set its variables too, to
+		// "true" as it does. In some people's shells CI is 1.
 		if v := getenv(profiles[s].mark); v != "" && v != "false" && v != "0" {
 			return s, true
 		}
@@ -136,27 +135,26 @@ func Detect(getenv func(string) string) (System, bool) {
 	return "", false
 }
 
-// Job is the job at work.
+// Job is the current job.
 type Job struct {
 	System System
-	// Label tells it from every other job of the system: "github:acme/app:123.1:build".
-	// It has at most 200 bytes, all of [A-Za-z0-9._/:@+-], and is empty where the system
-	// does not say which job this is.
+	// Label identifies the job: "github:acme/app:123.1:build". It has at most 200 bytes,
+	// all of [A-Za-z0-9._/:@+-], and is empty if the system does not say which job this is.
 	Label string
-	// URL is where people see the job; empty where that is not known.
+	// URL is the page of the job; empty if it is not known.
 	URL string
-	// Workspaces are folders with the job's code, which it may publish; Temp is its own
-	// folder for temporary files. They are empty where the system has none to name.
+	// Workspaces are folders with the job's code, which it may publish; Temp is the job's
+	// own folder for temporary files. They are empty if the system names none.
 	Workspaces []string
 	Temp       string
-	// File is where variables for later steps are appended; empty where they are printed,
-	// for the step's own shell.
+	// File is the file to which variables for later steps are appended; empty if they are
+	// printed, for the step's own shell.
 	File string
 }
 
 const maxLabel = 200 // bytes
 
-// JobOf returns the job of the system that the environment is.
+// JobOf returns the job that the environment describes, for a given system.
 func JobOf(s System, getenv func(string) string) (Job, error) {
 	p, ok := profiles[s]
 	if !ok {
@@ -181,8 +179,8 @@ func JobOf(s System, getenv func(string) string) (Job, error) {
 	return j, nil
 }
 
-// CanExport returns why the job cannot hand variables to its later steps: a
-// [fault.Usage] if its system does that by a file that the environment does not name.
+// CanExport returns why the job cannot set variables for its later steps: a [fault.Usage]
+// if its system does that by a file that the environment does not name.
 func (j Job) CanExport() error {
 	if name := profiles[j.System].file; name != "" && j.File == "" {
 		return fault.New(fault.Usage,
@@ -191,7 +189,7 @@ func (j Job) CanExport() error {
 	return nil
 }
 
-// clean makes a label of what people can name as they like.
+// clean makes a label of a name that people choose freely.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._/:@+-", r) {
@@ -210,16 +208,16 @@ type Masking struct {
 	Input   string
 }
 
-// CanMask reports whether the system can be told of a value while a job is at work.
-// GitLab, CircleCI and others mask only what was kept with them before.
+// CanMask reports whether a running job can have a value masked. GitLab, CircleCI and
+// others mask only values that were stored with them before.
 func (s System) CanMask() bool { return s == GitHub || s == Buildkite }
 
-// shortest is how long the shortest line is that is masked: what is shorter is no secret,
-// and everything in the log that has it in it would be blotted out.
+// shortest is the length of the shortest line that is masked. A shorter one is no secret,
+// and would be masked wherever it occurs in the log by chance.
 const shortest = 12
 
-// Mask returns how the system is told to keep the secrets out of its log: each line of
-// each, since logs are read line by line. It is the zero value where there is no way.
+// Mask returns how to tell the system to mask the secrets in its log: each line by itself,
+// since systems mask line by line. It is the zero value if there is no way.
 func (s System) Mask(secrets ...secret.String) (Masking, error) {
 	var lines []string
 	for _, one := range secrets {
@@ -264,8 +262,8 @@ func (s System) Mask(secrets ...secret.String) (Masking, error) {
 // Var is one variable.
 type Var struct{ Name, Value string }
 
-// Pairs returns variables as GitHub's files take them: GITHUB_ENV, GITHUB_OUTPUT and
-// GITHUB_STATE. A value of several lines is a [fault.Usage]: it could be read as further
+// Pairs returns variables in the form of GitHub's files: GITHUB_ENV, GITHUB_OUTPUT and
+// GITHUB_STATE. A value of several lines is a [fault.Usage]: it could set further
 // variables.
 func Pairs(vars []Var) (string, error) {
 	var b strings.Builder

@@ -16,7 +16,7 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 )
 
-// controlFd is where the first process in a sandbox finds its line to the outside.
+// controlFd is the first process's end of the socket to the outside.
 const controlFd = 3
 
 // Box is a sandbox that can be started once.
@@ -28,7 +28,7 @@ type Box struct {
 	control *net.UnixConn
 	theirs  *os.File
 
-	known chan struct{} // closed once the rest is known
+	known chan struct{} // closed once pids is set
 	once  sync.Once
 	pids  string // the sandbox's pid namespace; "" if the command did not start
 }
@@ -43,10 +43,10 @@ func Find() (string, error) {
 	return path, nil
 }
 
-// Try makes the sandbox, without its command and its delivery, and takes it away again:
-// whatever is wrong with it shows before anything else is done. prepare may change
-// what is about to be started. The error of a command that is not there, or cannot be
-// run there, has [exec.ErrNotFound] or [os.ErrPermission] in it.
+// Try makes the sandbox, without its command and its delivery, and removes it again, so
+// that a fault in it shows before anything else is done. prepare may change the command
+// line that starts it. If the sandbox does not have the command, or cannot run it, the
+// error wraps [exec.ErrNotFound] or [os.ErrPermission].
 func (s Spec) Try(bwrap string, prepare func(*exec.Cmd)) error {
 	s.Delivery, s.Forwards = "", nil
 	var said bytes.Buffer
@@ -67,11 +67,11 @@ func (s Spec) Try(bwrap string, prepare func(*exec.Cmd)) error {
 	if text := strings.TrimSpace(said.String()); text != "" {
 		err = errors.New(text)
 	}
-	return fault.WithHint(fmt.Errorf("making a sandbox: %w", err), trouble(os.ReadFile)...)
+	return fault.WithHint(fmt.Errorf("making a sandbox: %w", err), kernelHints(os.ReadFile)...)
 }
 
-// trouble returns what to do about a kernel that refuses sandboxes to users.
-func trouble(read func(string) ([]byte, error)) []string {
+// kernelHints says what to do if the kernel does not let users make sandboxes.
+func kernelHints(read func(string) ([]byte, error)) []string {
 	var hints []string
 	for _, t := range []struct{ file, refused, hint string }{
 		{"/proc/sys/user/max_user_namespaces", "0", "sudo sysctl user.max_user_namespaces=10000"},
@@ -91,7 +91,7 @@ func trouble(read func(string) ([]byte, error)) []string {
 func (s Spec) New(bwrap string) (*Box, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
-		return nil, fmt.Errorf("making the line to the sandbox: %w", err)
+		return nil, fmt.Errorf("connecting with the sandbox: %w", err)
 	}
 	for _, fd := range pair {
 		unix.CloseOnExec(fd)
@@ -99,7 +99,7 @@ func (s Spec) New(bwrap string) (*Box, error) {
 	ours, theirs := os.NewFile(uintptr(pair[0]), "control"), os.NewFile(uintptr(pair[1]), "control")
 	conn, err := net.FileConn(ours)
 	if err = errors.Join(err, ours.Close()); err != nil {
-		return nil, errors.Join(fmt.Errorf("making the line to the sandbox: %w", err), theirs.Close())
+		return nil, errors.Join(fmt.Errorf("connecting with the sandbox: %w", err), theirs.Close())
 	}
 	cmd := exec.Command(bwrap, s.Args("--control")...)
 	cmd.ExtraFiles = []*os.File{theirs} // becomes controlFd
@@ -114,36 +114,36 @@ func (b *Box) Start() error {
 		return err
 	}
 	go func() {
-		// What comes later, the command may have sent.
+		// Anything read after the first line may come from the command.
 		line := make([]byte, 64)
-		n, _ := b.control.Read(line) // nothing, if it ends before it says anything
+		n, _ := b.control.Read(line) // nothing, if bubblewrap fails
 		b.once.Do(func() { b.pids = string(line[:n]); close(b.known) })
 	}()
 	return nil
 }
 
-// Signal hands a signal on to the command, or to all of its process group, as a
-// terminal does. A command that has ended has no use for it.
+// Signal sends a signal to the command, or to its whole process group, as a terminal
+// does. If the command has ended, nothing happens.
 func (b *Box) Signal(s syscall.Signal, group bool) {
 	word := byte(s)
 	if group {
 		word |= toGroup
 	}
-	// An error means that nobody is there any more.
+	// An error means that the command has ended.
 	_, _ = b.control.Write([]byte{word})
 }
 
 // toGroup marks a signal that is for the whole group.
 const toGroup = 0x80
 
-// Started reports whether there was ever a process of the sandbox; false means that
-// bubblewrap failed, and has said why. It is to be asked after the end.
+// Started reports whether the sandbox ever had a process; false means that bubblewrap
+// failed, and has said why. Call it after the end.
 func (b *Box) Started() bool {
 	<-b.known
 	return b.pids != ""
 }
 
-// Close ends the line to the sandbox, after the end of that.
+// Close closes the connection with the sandbox. Call it after the end.
 func (b *Box) Close() error {
 	err := b.control.Close()
 	b.once.Do(func() { close(b.known) })

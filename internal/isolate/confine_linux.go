@@ -9,22 +9,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The versions of Landlock's interface from which on it can let files be moved between
-// folders (Linux 5.19), and keep a process from abstract sockets (Linux 6.12).
+// The first versions of Landlock's interface that can allow moving files between folders
+// (Linux 5.19) and that can forbid abstract sockets (Linux 6.12).
 const (
 	referSince  = 2
 	scopedSince = 6
 )
 
-// confine gives up, for this thread and what it starts, what bubblewrap leaves:
+// confine drops, for this thread and what it starts, the rights that bubblewrap leaves:
 //
-//   - The session keyring, which is inherited whatever the namespaces are.
-//   - Abstract unix sockets of processes outside, such as an X server's: they belong
-//     to the network, and a sandbox may share that. Only newer kernels can do this.
-//   - For root, mounting in namespaces of its own: what can be mounted there, such as the
-//     machine's control groups, takes root's number for root. Others keep it, for they
-//     may want to make a sandbox in this one, which root cannot: it has no capability to
-//     map itself.
+//   - The session keyring, which is inherited across namespaces.
+//   - Abstract unix sockets of processes outside, such as an X server's: they belong to
+//     the network, which a sandbox may share. Only newer kernels can forbid them.
+//   - For root, mounting in new namespaces: file systems that can be mounted there, such
+//     as the machine's control groups, treat root's user number as root. Other users keep
+//     this right, because they may want to make a sandbox inside this one. Root cannot do
+//     that anyway: it has no capability to map itself.
 func confine() error {
 	_, err := unix.KeyctlInt(unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0)
 	if err != nil && !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EPERM) {
@@ -34,14 +34,14 @@ func confine() error {
 	if errno != 0 {
 		return nil
 	}
-	// An older version takes the rest of the structure if there is nothing in it.
+	// Older versions accept the later fields of the structure if they are zero.
 	var rules struct{ fs, net, scoped uint64 }
 	if version >= scopedSince {
 		rules.scoped = unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET
 	}
 	if version >= referSince && os.Geteuid() == 0 {
-		// Whoever is restricted in whatever way as to files cannot mount. Making block
-		// devices is what nobody will miss; moving files is allowed again below.
+		// Any restriction on files forbids mounting as well. This one forbids making block
+		// devices, which no command needs; moving files is allowed again below.
 		rules.fs = unix.LANDLOCK_ACCESS_FS_MAKE_BLOCK | unix.LANDLOCK_ACCESS_FS_REFER
 	}
 	if rules.fs == 0 && rules.scoped == 0 {
@@ -53,7 +53,7 @@ func confine() error {
 	return nil
 }
 
-// restrict puts this thread under the rules.
+// restrict applies the rules to this thread.
 func restrict(rules unsafe.Pointer, size uintptr, files bool) error {
 	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(rules), size, 0)
 	if errno != 0 {

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// kept are the variables that a sandbox gets of the environment outside: how to talk
-// to the person, where programs are, and the way out of this network. They are named,
-// and all others left out, because what else is there may be anybody's secret, or lead
-// to something that the sandbox has not: an agent's socket, a display, a session.
+// kept are the variables that a sandbox gets from the environment outside: how to talk to
+// the person, where programs are, and the proxy of this network. It is a list of what is
+// let in, because any other variable may be a secret, or name something that the sandbox
+// does not have: an agent's socket, a display, a session.
 var kept = []string{
 	"PATH", "HOME", "USER", "LOGNAME", "SHELL",
 	"LANG", "LANGUAGE", "LC_*", "TZ",
@@ -17,10 +17,11 @@ var kept = []string{
 	"CI",
 	"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
 	"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTPLIB2_CA_CERTS", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS",
-	"CLOUDSDK_*", // what was left of them
+	"CLOUDSDK_*", // those that the scrubbing before this has left
 }
 
-// Keep returns what a sandbox gets of an environment, and besides what more names.
+// Keep returns those variables of an environment that a sandbox gets, and those that more
+// names.
 func Keep(environ, more []string) []string {
 	return slices.DeleteFunc(slices.Clone(environ), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")

@@ -16,24 +16,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What a shell says of a command that is there but cannot be run, and of one that is
-// not there.
+// The exit codes that shells have for a command that cannot be run, and for one that does
+// not exist.
 const (
 	codeNoExec   = 126
 	codeNotFound = 127
 )
 
-// Order is what the first process in a sandbox is to do.
+// Order tells the first process in a sandbox what to do.
 type Order struct {
 	// Look only looks the command up.
 	Look bool
-	// Control means that there is a line to the outside.
+	// Control means that there is a socket to the outside.
 	Control  bool
 	Forwards []Forward // with the sockets' paths inside
 	Command  []string
 }
 
-// ParseInside reads what [Spec.Args] wrote behind "isolated".
+// ParseInside reads what [Spec.Args] wrote after "isolated".
 func ParseInside(args []string) (Order, error) {
 	var o Order
 	for i := 0; i < len(args); i++ {
@@ -65,9 +65,8 @@ func ParseInside(args []string) (Order, error) {
 	return o, errors.New("there is no command")
 }
 
-// Inside does what the first process in a sandbox has to do, and returns the code to
-// end with. Bubblewrap is the sandbox's init: it reaps, and when this process ends,
-// the kernel ends everything else in there.
+// Inside is the first process in a sandbox, and returns its exit code. Bubblewrap is the
+// sandbox's init: it reaps, and when this process ends, the kernel ends all others in it.
 func Inside(ctx context.Context, o Order, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
 	path, err := exec.LookPath(o.Command[0])
 	if o.Look || err != nil {
@@ -102,7 +101,7 @@ func Inside(ctx context.Context, o Order, stdin io.Reader, stdout, stderr io.Wri
 		return codeOf(err), err
 	}
 	if control != nil {
-		go handOn(control, cmd.Process)
+		go forwardSignals(control, cmd.Process)
 	}
 	if err := cmd.Wait(); cmd.ProcessState == nil {
 		return codeNoExec, err
@@ -137,8 +136,8 @@ func announce(control io.Writer) error {
 	return nil
 }
 
-// handOn gives the command the signals that come over the line.
-func handOn(control io.Reader, command *os.Process) {
+// forwardSignals sends the command the signals that arrive from the outside.
+func forwardSignals(control io.Reader, command *os.Process) {
 	word := make([]byte, 1)
 	for {
 		if _, err := io.ReadFull(control, word); err != nil {
@@ -146,22 +145,22 @@ func handOn(control io.Reader, command *os.Process) {
 		}
 		s := syscall.Signal(word[0] &^ toGroup)
 		if word[0]&toGroup != 0 {
-			// To us too, who take no notice of what a terminal sends.
+			// This process is in the group too; it ignores the signals of a terminal.
 			_ = syscall.Kill(0, s)
 			continue
 		}
-		// An error means that it has just ended.
+		// An error means that the command has just ended.
 		_ = command.Signal(s)
 	}
 }
 
-// startConfined starts the command from a thread that has given up what bubblewrap
-// cannot take away.
+// startConfined starts the command from a thread that has dropped the rights that
+// bubblewrap leaves.
 func startConfined(cmd *exec.Cmd) error {
 	failed := make(chan error)
 	go func() {
-		// The thread is never unlocked, so that it ends with this function: no other
-		// goroutine is to run confined.
+		// The thread is never unlocked, so that it ends with this function and no other
+		// goroutine runs confined.
 		runtime.LockOSThread()
 		if err := confine(); err != nil {
 			failed <- err

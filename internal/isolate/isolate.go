@@ -3,14 +3,14 @@
 // else of the user's files or processes.
 //
 // It has two halves. Outside, a [Spec] becomes bubblewrap's arguments, [Box] starts
-// it and speaks to what is in it, [Relay] carries connections out of a sandbox
-// without a network, and [OnlyFrom] keeps a server on loopback for one sandbox.
-// Inside, [Inside] is the first process: it gives up what bubblewrap cannot take
-// away, starts the command and hands signals on.
+// bubblewrap and sends signals to the command, [Relay] carries connections out of a
+// sandbox without a network, and [OnlyFrom] limits a server on loopback to one sandbox.
+// Inside, [Inside] is the first process: it drops the rights that bubblewrap leaves,
+// starts the command and forwards signals to it.
 //
-// Its invariants: what is not named is not there, and no value of a variable, which
-// may be a secret, is ever part of an argument. It knows nothing of runs, clouds and
-// credentials: a delivery is a folder to it.
+// Its invariants: the sandbox sees only what the Spec names, and no value of an
+// environment variable, which may be a secret, is ever part of an argument. The package
+// knows nothing of runs, clouds and credentials: a delivery is just a folder.
 package isolate
 
 import (
@@ -30,21 +30,21 @@ const (
 	None
 )
 
-// Where this program and the sockets lie in the sandbox. The folder is the sandbox's
-// own: nothing of the machine's /run is in it.
+// Where this program and the sockets are in the sandbox. The folder is the sandbox's own:
+// it shows nothing of the machine's /run.
 const (
 	ownFolder   = "/run/taskiam"
 	programName = ownFolder + "/taskiam"
 )
 
-// Forward makes an address on the loopback of a sandbox without a network lead to a
-// unix socket outside, on which [Relay] listens.
+// Forward connects an address on the loopback of a sandbox without a network with a unix
+// socket outside, on which [Relay] listens.
 type Forward struct {
 	Address string // HOST:PORT, inside
 	Socket  string // path, outside
 }
 
-// inside is where the socket lies in the sandbox.
+// inside is the path of the socket in the sandbox.
 func (f Forward) inside() string { return filepath.Join(ownFolder, filepath.Base(f.Socket)) }
 
 // Spec describes a sandbox. All paths are absolute and without symbolic links, and
@@ -57,12 +57,12 @@ type Spec struct {
 	Command []string
 	// System is the machine's own software, as [System] finds it.
 	System []Mount
-	// Home is a folder that is empty at first and gone at the end.
+	// Home is a folder that is empty at first and removed at the end.
 	Home string
 	// WorkTree is writable, and where the command starts.
 	WorkTree string
-	// Delivery is read-only, but for the folders in it that Private names, which are
-	// empty at first and gone at the end. "" is none.
+	// Delivery is read-only, except for the folders in it that Private names, which are
+	// empty at first and removed at the end. "" is none.
 	Delivery string
 	Private  []string
 	// ReadOnly and Writable are further files and folders.
@@ -71,15 +71,15 @@ type Spec struct {
 	Forwards           []Forward
 }
 
-// Mount is one thing that is to be seen in a sandbox.
+// Mount is a file, a folder or a file system that a sandbox shows.
 type Mount struct {
 	Kind MountKind
-	// Source is the path outside, or what a link says. An empty folder has none.
+	// Source is the path outside, or the target of a link. An empty folder has none.
 	Source string
 	Dest   string
 }
 
-// MountKind is how it is to be seen.
+// MountKind is the way in which a mount is shown.
 type MountKind string
 
 // The kinds, as bubblewrap names them.
@@ -92,8 +92,8 @@ const (
 	Devices      MountKind = "--dev"
 )
 
-// mounts returns everything that is seen, parents before what is mounted in them. Of
-// two at one place the later one counts.
+// mounts returns every mount, each after those that contain it. If two have the same
+// place, the later one counts.
 func (s Spec) mounts() []Mount {
 	all := slices.Concat(s.System, []Mount{
 		{Processes, "", "/proc"},
@@ -141,13 +141,14 @@ func depth(path string) int { return strings.Count(path, "/") }
 // Args returns bubblewrap's arguments, for a sandbox in which the first process does
 // what.
 //
-//   - A session of its own: a command that shared the terminal's could type into the
+//   - The command gets its own session. In the terminal's session it could type into the
 //     operator's shell (TIOCSTI), which kernels before 6.2 always allow and later ones
-//     may. The price is that the terminal's signals have to be handed on, and that
-//     Ctrl-Z stops taskiam alone.
-//   - A user namespace always, so that root in the sandbox is not root's equal.
-//   - The environment is bubblewrap's own: --setenv would show it to everybody who
-//     lists processes.
+//     may. In return, the terminal's signals have to be forwarded, and Ctrl-Z stops
+//     taskiam alone.
+//   - There is always a user namespace, so that root in the sandbox has none of root's
+//     rights outside.
+//   - The environment is passed through bubblewrap's own: --setenv would show it to
+//     everybody who lists processes.
 func (s Spec) Args(what ...string) []string {
 	args := []string{
 		"--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try",
@@ -163,7 +164,7 @@ func (s Spec) Args(what ...string) []string {
 		}
 		args = append(args, m.Dest)
 	}
-	// What bubblewrap made on the way to the mounts is no place to keep things in.
+	// The folders above the mounts, which bubblewrap makes, are not for storing files.
 	args = append(args, "--remount-ro", "/", "--chdir", s.WorkTree, "--", programName, "isolated")
 	args = append(args, what...)
 	for _, f := range s.Forwards {

@@ -109,9 +109,9 @@ func TestCheck(t *testing.T) {
 		{"/", Spec{WorkTree: "/"}, "everything"},
 		{"HOME", Spec{WorkTree: "/home/me"}, "logins"},
 		{"around HOME", Spec{WorkTree: "/home"}, "logins"},
-		{"/tmp", Spec{WorkTree: "/tmp"}, "everybody's"},
-		{"around /var/tmp", Spec{WorkTree: "/var"}, "everybody's"},
-		{"/proc", Spec{WorkTree: "/srv/a", ReadOnly: []string{"/proc/1"}}, "no folder of files"},
+		{"/tmp", Spec{WorkTree: "/tmp"}, "all users of this machine share"},
+		{"around /var/tmp", Spec{WorkTree: "/var"}, "all users of this machine share"},
+		{"/proc", Spec{WorkTree: "/srv/a", ReadOnly: []string{"/proc/1"}}, "not a folder of files"},
 		{"around the journals", Spec{WorkTree: "/home/me/.local"}, "journals"},
 		{"in the journals", Spec{WorkTree: "/srv/a", Writable: []string{"/home/me/.local/state/taskiam/runs"}}, "journals"},
 		{"around another delivery", Spec{WorkTree: "/srv/out"}, "a delivery"},
@@ -179,11 +179,11 @@ func TestTroubleNamesTheSetting(t *testing.T) {
 		"max_user_namespaces": "user.max_user_namespaces", "unprivileged_userns_clone": "kernel.unprivileged_userns_clone=1",
 		"apparmor_restrict_unprivileged_userns": "AppArmor",
 	} {
-		if hints := trouble(read(refused)); len(hints) != 1 || !strings.Contains(hints[0], want) {
+		if hints := kernelHints(read(refused)); len(hints) != 1 || !strings.Contains(hints[0], want) {
 			t.Errorf("%s: %q", refused, hints)
 		}
 	}
-	if hints := trouble(read("nothing")); len(hints) > 0 {
+	if hints := kernelHints(read("nothing")); len(hints) > 0 {
 		t.Errorf("without trouble: %q", hints)
 	}
 }

@@ -7,13 +7,13 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 )
 
-// OnlyFrom returns the listener without the connections of strangers: belongs says
-// whether the process that made one may. It is for TCP on loopback, where an address is all that a client
-// needs, and whose address every process of the machine can find out.
+// OnlyFrom returns the listener with a check: only connections from processes that belong
+// are usable. It is for TCP on loopback, where any process of the machine can find the
+// address and connect.
 //
-// Who is at the other end is looked up when the first bytes are read, in whatever
-// goroutine reads them; a stranger's connection ends with an error there. If nobody can
-// be found, because the client is gone or belongs to another user, it is a stranger's.
+// The process at the other end is looked up when the first bytes are read or written; the
+// connection of a process that does not belong then ends with an error. The same happens
+// if the process cannot be found, because it has ended or belongs to another user.
 func OnlyFrom(l net.Listener, belongs func(Process) bool) net.Listener {
 	return &guarded{l, belongs}
 }

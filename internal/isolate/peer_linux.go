@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Process is a process that is looked at. It stays that one even if its number comes
-// to be another's.
+// Process is one process of this machine. It stays the same one even if its number is
+// reused.
 type Process struct {
 	pid int
 	dir int // a descriptor of its /proc/PID
@@ -26,8 +26,8 @@ type Process struct {
 // Self reports whether it is this process.
 func (p Process) Self() bool { return p.pid == os.Getpid() }
 
-// Belongs reports whether the process is in the sandbox, or in a sandbox that was made
-// in there. It waits until it is known which processes are.
+// Belongs reports whether the process is in the sandbox, or in one that was made inside
+// it. It waits until the sandbox has started.
 func (b *Box) Belongs(p Process) bool {
 	<-b.known
 	return b.pids != "" && p.in(b.pids)
@@ -46,7 +46,7 @@ func (p Process) in(namespace string) bool {
 		}
 		parent := -1
 		if err == nil {
-			// It fails at the namespace that this process is in itself.
+			// This fails at the namespace of this process itself.
 			parent, err = unix.IoctlRetInt(ns, unix.NS_GET_PARENT)
 		}
 		_ = unix.Close(ns)
@@ -55,8 +55,8 @@ func (p Process) in(namespace string) bool {
 	return false
 }
 
-// heldBy reports whether a process that belongs holds the socket that is bound to the
-// client's address and connected to the server's.
+// heldBy reports whether one of the processes that belong holds the socket that is bound
+// to the client's address and connected to the server's.
 func heldBy(client, server net.Addr, belongs func(Process) bool) (bool, error) {
 	c, ok := client.(*net.TCPAddr)
 	s, ok2 := server.(*net.TCPAddr)
@@ -77,7 +77,7 @@ func heldBy(client, server net.Addr, belongs func(Process) bool) (bool, error) {
 			pids = append(pids, pid)
 		}
 	}
-	// A sandbox's processes are mostly younger than the machine's own.
+	// Newest first: the sandbox's processes are mostly younger than the machine's own.
 	slices.SortFunc(pids, func(a, b int) int { return b - a })
 	return slices.ContainsFunc(pids, func(pid int) bool {
 		return holds(pid, "socket:["+inode+"]", belongs)

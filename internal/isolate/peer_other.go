@@ -7,7 +7,7 @@ import (
 	"net"
 )
 
-// Process is a process that is looked at.
+// Process is one process of this machine.
 type Process struct{}
 
 // Self reports whether it is this process.

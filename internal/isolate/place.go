@@ -7,15 +7,15 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 )
 
-// shared are the folders of the machine that are everybody's, or no files at all.
+// shared are folders that all users of the machine share, or that hold no files.
 var shared = []string{"/boot", "/dev", "/etc", "/home", "/proc", "/run", "/sys", "/tmp", "/usr", "/var/tmp"}
 
-// Closed is what must never be seen in a sandbox: a folder, and what it is.
+// Closed is a folder that a sandbox must never show, and what it is.
 type Closed struct{ Path, What string }
 
-// Check refuses a sandbox that would see what is closed to it: a path of its own, be it
-// the work tree, that has a closed folder, HOME or a folder of everybody's in it, or
-// that lies in a closed folder itself.
+// Check refuses a sandbox that would show a closed folder. None of its own paths, the
+// work tree included, may contain a closed folder, HOME or a shared folder, or be inside a
+// closed folder.
 func (s Spec) Check(closed []Closed) error {
 	own := []struct {
 		what  string
@@ -48,11 +48,11 @@ func (s Spec) Check(closed []Closed) error {
 func refuse(what, path, home string, closed []Closed) error {
 	switch {
 	case path == "/":
-		return fault.New(fault.Usage, "%s is /: that has everything in it", what)
+		return fault.New(fault.Usage, "%s is /: that contains everything", what)
 	case within(path, home):
-		return fault.New(fault.Usage, "%s is %s: that has all of %s in it, your logins too", what, path, home)
+		return fault.New(fault.Usage, "%s is %s: that contains all of %s, your logins included", what, path, home)
 	case within("/proc", path), within("/sys", path), within("/dev", path):
-		return fault.New(fault.Usage, "%s is %s: that is no folder of files", what, path)
+		return fault.New(fault.Usage, "%s is %s: that is not a folder of files", what, path)
 	}
 	for _, c := range closed {
 		if within(path, c.Path) || within(c.Path, path) {
@@ -61,13 +61,13 @@ func refuse(what, path, home string, closed []Closed) error {
 	}
 	for _, dir := range shared {
 		if within(path, dir) {
-			return fault.New(fault.Usage, "%s is %s: that is everybody's", what, path)
+			return fault.New(fault.Usage, "%s is %s: all users of this machine share that", what, path)
 		}
 	}
 	return nil
 }
 
-// within reports whether path is dir or lies in it.
+// within reports whether path is dir or inside it.
 func within(dir, path string) bool {
 	rel, err := filepath.Rel(dir, path)
 	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")

@@ -9,13 +9,13 @@ import (
 	"sync"
 )
 
-// connections is how many a relay carries at a time. Those that come meanwhile wait:
-// a sandbox must not be able to use up the descriptors of the process outside, which
-// has to take it down.
+// connections is how many connections a relay carries at a time; others wait. A sandbox
+// must not be able to use up the descriptors of the process outside, which still needs
+// some to take the run down.
 const connections = 128
 
-// Relay carries what comes in on l to where dial leads, in both directions, until ctx
-// is done; it closes l then. A connection for which dial fails is closed.
+// Relay connects everything that arrives on l with what dial returns, in both directions,
+// until ctx is done; then it closes l. If dial fails, the connection is closed.
 func Relay(ctx context.Context, l net.Listener, dial func(context.Context) (net.Conn, error)) error {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()

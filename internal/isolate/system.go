@@ -5,27 +5,27 @@ import (
 	"path/filepath"
 )
 
-// etc is what programs need of /etc. It is a list of what is shown, because what else
-// lies there may be a secret: /etc/shadow and the keys of the machine belong to root,
-// who may be the user.
+// etc is what programs need of /etc. It is a list of what is shown, because any other file
+// may be a secret: root can read /etc/shadow and the keys of the machine, and the user may
+// be root.
 var etc = []string{
-	// Names and addresses.
+	// Resolving names.
 	"gai.conf", "group", "host.conf", "hosts", "nsswitch.conf", "passwd", "protocols", "resolv.conf", "services",
-	// Whom to trust. Not ssl/private and pki/tls/private.
+	// Certificates of authorities; not ssl/private and pki/tls/private.
 	"ca-certificates", "ca-certificates.conf", "crypto-policies", "pki/ca-trust", "pki/tls/cert.pem", "pki/tls/certs", "pki/tls/openssl.cnf",
 	"ssl/cert.pem", "ssl/certs", "ssl/openssl.cnf",
-	// What programs are found and linked by.
+	// Finding and linking programs.
 	"alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d",
 	// Languages, terminals, shells, runtimes.
 	"bash.bashrc", "debian_version", "fonts", "inputrc", "locale.alias", "locale.conf", "localtime", "magic", "mime.types",
 	"os-release", "perl", "profile", "profile.d", "python3", "shells", "terminfo", "timezone",
 }
 
-// switches are what of /proc is the machine's own, and not about processes. Its files
-// belong to root, and the kernel asks most of them for no capability: root in a sandbox,
-// who is root's number outside, could have the kernel run a program of its own
-// (sys/kernel/core_pattern). Bubblewrap covers only those folders that can be written
-// themselves.
+// switches are the parts of /proc that are about the machine and not about processes. Its
+// files belong to root, and for most of them the kernel checks only the user number, no
+// capability: root in a sandbox, which has root's number outside, could have the kernel
+// run any program (sys/kernel/core_pattern). Bubblewrap covers only the folders that can
+// themselves be written to.
 var switches = []string{
 	"acpi", "asound", "bus", "driver", "fs", "irq", "mtrr", "pressure", "scsi", "sys", "sysrq-trigger",
 }
