@@ -22,12 +22,17 @@ const module = "github.com/taskiam/taskiam/"
 var allowed = map[string][]string{
 	"cmd/taskiam": {"internal/cli"},
 	"emulator":    {"internal/fault", "internal/secret"},
+	"internal/app": {
+		"emulator", "internal/ci", "internal/credentials", "internal/delivery", "internal/fault", "internal/gcp",
+		"internal/grants", "internal/isolate", "internal/journal", "internal/lifecycle", "internal/manifest",
+		"internal/metadata", "internal/resource", "internal/secret", "internal/shell", "internal/supervise",
+	},
 	"internal/ci": {"internal/fault", "internal/secret"},
 	"internal/cli": {
-		"emulator", "internal/ci", "internal/credentials", "internal/delivery", "internal/fault",
-		"internal/gcloud", "internal/gcp", "internal/grants", "internal/isolate", "internal/journal",
-		"internal/lifecycle", "internal/manifest", "internal/metadata", "internal/resource", "internal/review",
-		"internal/secret", "internal/shell", "internal/supervise", "internal/view", "tasks",
+		"emulator", "internal/app", "internal/ci", "internal/credentials", "internal/delivery", "internal/demo",
+		"internal/fault", "internal/gcloud", "internal/grants", "internal/isolate", "internal/journal",
+		"internal/lifecycle", "internal/manifest", "internal/resource", "internal/review", "internal/shell",
+		"internal/supervise", "internal/view",
 	},
 	"internal/credentials": {
 		"internal/delivery", "internal/fault", "internal/grants", "internal/secret", "internal/shell",
@@ -38,7 +43,11 @@ var allowed = map[string][]string{
 		"internal/policy", "internal/resource",
 	},
 	"internal/delivery": {"internal/grants", "internal/secret"},
-	"internal/fault":    {},
+	"internal/demo": {
+		"emulator", "internal/app", "internal/credentials", "internal/delivery", "internal/journal",
+		"internal/lifecycle", "internal/manifest", "internal/supervise", "internal/view", "tasks",
+	},
+	"internal/fault": {},
 	"internal/gcloud": {
 		"internal/grants", "internal/policy", "internal/resource", "internal/review", "internal/shell",
 	},

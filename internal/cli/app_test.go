@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/taskiam/taskiam/emulator"
+	"github.com/taskiam/taskiam/internal/app"
 	"github.com/taskiam/taskiam/internal/ci"
 	"github.com/taskiam/taskiam/internal/fault"
 )
@@ -24,10 +25,12 @@ func testEnv(vars map[string]string) (e *Env, stdout, stderr *bytes.Buffer) {
 	stdout, stderr = &bytes.Buffer{}, &bytes.Buffer{}
 	e = &Env{
 		Stdin: strings.NewReader(""), Stdout: stdout, Stderr: stderr,
-		Getenv:  func(name string) string { return vars[name] },
-		Environ: func() []string { return nil },
-		Now:     func() time.Time { return time.Unix(1_800_000_000, 0) },
-		talk:    stderr,
+		World: app.World{
+			Getenv:  func(name string) string { return vars[name] },
+			Environ: func() []string { return nil },
+			Now:     func() time.Time { return time.Unix(1_800_000_000, 0) },
+		},
+		talk: stderr,
 	}
 	e.interrupts = newInterrupts(e, func(error) {})
 	return e, stdout, stderr
@@ -175,7 +178,7 @@ func TestParseRun(t *testing.T) {
 		{line: "run a b -- cmd", err: "one manifest, not 2"},
 		{line: "run --json t.toml -- cmd", err: "there is no flag --json"},
 		{line: "run --kill-after -1s t.toml -- cmd", err: "negative"},
-		{line: "run t.toml -- cmd", vars: map[string]string{envRun: "r"}, err: "inside run r,"},
+		{line: "run t.toml -- cmd", vars: map[string]string{app.EnvRun: "r"}, err: "inside run r,"},
 	})
 }
 
@@ -214,7 +217,7 @@ func TestParseOthers(t *testing.T) {
 	testParse(t, parseEnv, []parseCase[envOptions]{
 		{line: "env", want: envOptions{format: "shell"}},
 		{line: "env r -f json", want: envOptions{word: "r", format: "json"}},
-		{line: "env --unset", vars: map[string]string{envRun: "r"}, want: envOptions{word: "r", format: "shell", unset: true}},
+		{line: "env --unset", vars: map[string]string{app.EnvRun: "r"}, want: envOptions{word: "r", format: "shell", unset: true}},
 		{line: "env --unset", err: "not inside a run"},
 		{line: "env --unset r -f json", err: "no --format"},
 		{line: "env a b", err: "one run, not 2"},
@@ -274,6 +277,16 @@ func TestParseOthers(t *testing.T) {
 		{line: "completion zsh", want: completionOptions{shell: "zsh"}},
 		{line: "completion", err: "bash, zsh or fish"},
 		{line: "completion csh", err: "bash, zsh or fish"},
+	})
+}
+
+func TestParseEmulatorEnv(t *testing.T) {
+	t.Parallel()
+	testParse(t, simply(parseEmulatorEnv), []parseCase[emulatorEnvOptions]{
+		{line: "emulator env", want: emulatorEnvOptions{client: "taskiam", wait: 3 * time.Second}},
+		{line: "emulator env --for gcloud --wait 0s", want: emulatorEnvOptions{client: "gcloud"}},
+		{line: "emulator env --for SDK", err: "taskiam, gcloud, sdk or proxy"},
+		{line: "emulator env x", err: "no argument"},
 	})
 }
 

@@ -2,15 +2,11 @@ package cli
 
 import (
 	"context"
-	"errors"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sys/unix"
 
+	"github.com/taskiam/taskiam/internal/app"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/shell"
@@ -71,11 +67,11 @@ func runDoctor(ctx context.Context, e *Env, o doctorOptions) error {
 	var patients []lifecycle.Patient
 	for _, file := range o.files {
 		o.file = file
-		src, err := load(o.taskOptions)
+		src, err := app.Load(o.file, o.maxTTL)
 		if err != nil {
 			return err
 		}
-		patients = append(patients, lifecycle.Patient{Task: src.task, File: shell.Quote(file)})
+		patients = append(patients, lifecycle.Patient{Task: src.Task, File: shell.Quote(file)})
 	}
 	if o.role {
 		return runDoctorRole(ctx, e, o, patients)
@@ -103,13 +99,13 @@ func runDoctor(ctx context.Context, e *Env, o doctorOptions) error {
 
 // examine looks at this machine, and at the cloud if there is a login for it; its name is "" if there is none.
 func (e *Env) examine(ctx context.Context, o doctorOptions, patients []lifecycle.Patient) (x *lifecycle.Examination, cloud, endpoint string, err error) {
-	here := []lifecycle.Finding{e.examineDelivery(), e.examineSandbox()}
-	engine, err := e.engine(ctx, cloudOptions{member: o.member, progress: e.newProgress(o.quiet)})
+	here := e.app().ExamineMachine()
+	engine, err := e.app().Engine(ctx, app.Options{Member: o.member, Progress: e.newProgress(o.quiet)})
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, "", "", err
 		}
-		if journals, err := e.journals(); err != nil {
+		if journals, err := e.app().Journals(); err != nil {
 			here = append(here, lifecycle.Trouble(lifecycle.ThisMachine, "state folder", err))
 		} else {
 			here = append([]lifecycle.Finding{lifecycle.ExamineState(journals)}, here...)
@@ -124,39 +120,4 @@ func (e *Env) examine(ctx context.Context, o doctorOptions, patients []lifecycle
 	// The state folder, and then the rest of this machine.
 	x.Findings = slices.Concat(x.Findings[:1], here, x.Findings[1:])
 	return x, cloud, endpoint, nil
-}
-
-// examineDelivery looks at where deliveries go if nothing else is said.
-func (e *Env) examineDelivery() lifecycle.Finding {
-	f := lifecycle.Finding{About: lifecycle.ThisMachine, What: "deliveries", Health: lifecycle.Healthy}
-	dir, err := e.deliveryDir("RUN")
-	if err != nil {
-		return lifecycle.Trouble(f.About, f.What, err)
-	}
-	f.Says = "in " + filepath.Dir(dir)
-	if runtime := e.Getenv(envRuntimeDir); runtime == "" || !strings.HasPrefix(dir, runtime) {
-		f.Says += ", on the disk: there is no $" + envRuntimeDir
-	}
-	for at := filepath.Dir(dir); ; at = filepath.Dir(at) {
-		if _, err := os.Lstat(at); errors.Is(err, os.ErrNotExist) && at != filepath.Dir(at) {
-			continue
-		}
-		if err := unix.Access(at, unix.W_OK|unix.X_OK); err != nil {
-			f.Health, f.Says = lifecycle.Broken, "cannot be made in "+filepath.Dir(dir)+": "+at+": "+err.Error()
-			f.Mend = []string{"export " + envRuntimeDir + "=/path/to/a/folder/of/yours", "or taskiam up --" + flagOut + " DIR"}
-		}
-		return f
-	}
-}
-
-// examineSandbox tries what `run --isolate` begins with.
-func (e *Env) examineSandbox() lifecycle.Finding {
-	const what = "bubblewrap"
-	if _, err := e.sandbox(isolateOptions{how: isolateNet}, "", []string{"true"}); err != nil {
-		f := lifecycle.Trouble(lifecycle.ThisMachine, what, err)
-		f.Health, f.Lacks = lifecycle.Doubtful, false // nothing else needs it
-		f.Says = "run --" + flagIsolate + " would refuse: " + f.Says
-		return f
-	}
-	return lifecycle.Finding{About: lifecycle.ThisMachine, What: what, Health: lifecycle.Healthy, Says: "run --" + flagIsolate + " works here"}
 }

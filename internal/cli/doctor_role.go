@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 
+	"github.com/taskiam/taskiam/internal/app"
 	"github.com/taskiam/taskiam/internal/gcloud"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/lifecycle"
@@ -17,7 +18,7 @@ func runDoctorRole(ctx context.Context, e *Env, o doctorOptions, patients []life
 		tasks = append(tasks, p.Task)
 	}
 	member, access := o.member, review.OperatorAccess{}
-	engine, err := e.engine(ctx, cloudOptions{member: o.member, progress: e.newProgress(o.quiet)})
+	engine, err := e.app().Engine(ctx, app.Options{Member: o.member, Progress: e.newProgress(o.quiet)})
 	if err == nil && member == "" {
 		id, whoErr := engine.Cloud.Whoami(ctx)
 		member, err = id.Member, whoErr

@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/taskiam/taskiam/internal/app"
 	"github.com/taskiam/taskiam/internal/ci"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/resource"
@@ -91,11 +92,11 @@ func runDown(ctx context.Context, e *Env, o downOptions) error {
 	case o.account != "":
 		return runDownAccount(ctx, e, o)
 	}
-	dir, err := e.journals()
+	dir, err := e.app().Journals()
 	if err != nil {
 		return err
 	}
-	runs, unreadable := allRuns(dir)
+	runs, unreadable := app.Runs(dir)
 	switch {
 	case o.all:
 		runs = live(runs)
@@ -125,7 +126,7 @@ func runDown(ctx context.Context, e *Env, o downOptions) error {
 
 // runDownAccount takes the run of one account down.
 func runDownAccount(ctx context.Context, e *Env, o downOptions) error {
-	engine, err := e.engine(ctx, cloudOptions{progress: e.newProgress(o.quiet)})
+	engine, err := e.app().Engine(ctx, app.Options{Progress: e.newProgress(o.quiet)})
 	if err != nil {
 		return err
 	}
@@ -145,7 +146,7 @@ func (e *Env) down(ctx context.Context, run *journal.Run, wait time.Duration, p 
 	if run.State() == journal.Ended {
 		return view.NewReceipt(run), nil
 	}
-	engine, err := e.engine(ctx, cloudOptions{reason: run.Opened.Reason, progress: p})
+	engine, err := e.app().Engine(ctx, app.Options{Reason: run.Opened.Reason, Progress: p})
 	if err != nil {
 		return view.NewTeardown(run, nil, err), err
 	}

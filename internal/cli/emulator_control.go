@@ -1,21 +1,13 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"net/http"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/view"
 )
 
@@ -35,7 +27,7 @@ taskiam emulator snapshot | diff before.json -`,
 }
 
 func runEmulatorSnapshot(ctx context.Context, e *Env, o emulatorEnvOptions) error {
-	snapshot, err := e.askEmulator(ctx, o.wait, http.MethodGet, "snapshot", nil)
+	snapshot, err := e.app().AskEmulator(ctx, o.wait, "GET", "snapshot", nil)
 	if err != nil {
 		return err
 	}
@@ -80,7 +72,7 @@ func runEmulatorAdvance(ctx context.Context, e *Env, o emulatorAdvanceOptions) e
 	if err != nil {
 		return err
 	}
-	answer, err := e.askEmulator(ctx, o.wait, http.MethodPost, "clock", body)
+	answer, err := e.app().AskEmulator(ctx, o.wait, "POST", "clock", body)
 	if err != nil {
 		return err
 	}
@@ -92,51 +84,4 @@ func runEmulatorAdvance(ctx context.Context, e *Env, o emulatorAdvanceOptions) e
 	}
 	e.say("it is %s in the emulator now", view.Moment(clock.Now))
 	return nil
-}
-
-// askEmulator calls an endpoint of the emulator's own, as its operator: of the one
-// that the environment names, else of the one at work on this machine.
-func (e *Env) askEmulator(ctx context.Context, wait time.Duration, method, name string, body []byte) ([]byte, error) {
-	home, err := e.emulatorHome()
-	if err != nil {
-		return nil, err
-	}
-	address := e.Getenv(envEmulatorHost)
-	if address == "" {
-		if address, err = home.find(ctx, wait); err != nil {
-			return nil, err
-		}
-	}
-	path := e.Getenv(envEmulatorToken)
-	if path == "" {
-		path = home.tokenFile()
-	}
-	token, err := os.ReadFile(path)
-	if err != nil {
-		err = fmt.Errorf("reading the emulator's token: %w", err)
-		if errors.Is(err, fs.ErrNotExist) {
-			err = fault.WithHint(err, `eval "$(taskiam emulator env)"`)
-		}
-		return nil, err
-	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+address+"/_emulator/"+name, bytes.NewReader(body))
-	if err != nil {
-		return nil, fmt.Errorf("asking the emulator: %w", err)
-	}
-	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
-	// No proxy: it is on this machine.
-	transport := &http.Transport{DisableKeepAlives: true}
-	resp, err := transport.RoundTrip(req)
-	if err != nil {
-		return nil, fault.New(fault.Unavailable, "asking the emulator on %s: %w", address, err)
-	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, fault.New(fault.Unavailable, "reading the emulator's answer: %w", err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		return nil, fault.New(fault.Other, "the emulator on %s answered %s: %s", address, resp.Status, bytes.TrimSpace(answer))
-	}
-	return answer, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/taskiam/taskiam/internal/app"
 	"github.com/taskiam/taskiam/internal/credentials"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/journal"
@@ -56,10 +57,10 @@ func parseEnv(c *cli.Context, getenv func(string) string) (envOptions, error) {
 	switch {
 	case c.IsSet(flagFormat):
 		return o, usage(c, "--unset is for shells: it takes no --format")
-	case o.word == "" && getenv(envRun) == "":
-		return o, usage(c, "this shell is not inside a run: $%s is not set", envRun)
+	case o.word == "" && getenv(app.EnvRun) == "":
+		return o, usage(c, "this shell is not inside a run: $%s is not set", app.EnvRun)
 	case o.word == "":
-		o.word = getenv(envRun)
+		o.word = getenv(app.EnvRun)
 	}
 	return o, nil
 }
@@ -84,7 +85,7 @@ func runEnv(_ context.Context, e *Env, o envOptions) error {
 	if err != nil {
 		return err
 	}
-	vars := e.delivery(run).Environment()
+	vars := e.app().Delivery(run).Environment()
 	if o.format == "json" {
 		doc := view.Environment{
 			Schema: "taskiam.env/v1", Run: string(run.ID()), Task: run.Opened.Task, Account: run.Opened.Email,
@@ -115,7 +116,7 @@ func (e *Env) printUnset(word string) error {
 		return err
 	}
 	names := []string{"unset"}
-	for _, v := range e.delivery(run).Environment() {
+	for _, v := range e.app().Delivery(run).Environment() {
 		names = append(names, v.Name)
 	}
 	if _, err := io.WriteString(e.Stdout, strings.Join(names, " ")+"\n"); err != nil {
@@ -126,11 +127,11 @@ func (e *Env) printUnset(word string) error {
 
 // anyRun returns the run that the word names, or the only one that is up.
 func (e *Env) anyRun(word, command string) (*journal.Run, error) {
-	dir, err := e.journals()
+	dir, err := e.app().Journals()
 	if err != nil {
 		return nil, err
 	}
-	runs, unreadable := allRuns(dir)
+	runs, unreadable := app.Runs(dir)
 	run, err := theRun(runs, word, command)
 	if err != nil {
 		return nil, errors.Join(err, unreadable)

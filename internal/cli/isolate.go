@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -57,9 +56,9 @@ func newIsolateFlags() []cli.Flag {
 			Name: flagIsolate, Value: &none, DefaultText: "off",
 			Usage: "run CMD in a sandbox of bubblewrap's that has the work tree and the delivery; --" + flagIsolate + "=nonet: and no network",
 		},
-		&cli.StringSliceFlag{Name: "ro", Usage: "with --" + flagIsolate + ", `PATH` that CMD sees too; repeatable", TakesFile: true},
-		&cli.StringSliceFlag{Name: "rw", Usage: "with --" + flagIsolate + ", `PATH` that CMD sees and may change; repeatable", TakesFile: true},
-		&cli.StringSliceFlag{Name: "env", Usage: "with --" + flagIsolate + ", `NAME` of a variable of yours that CMD gets; repeatable"},
+		&cli.StringSliceFlag{Name: "ro", Usage: "`FILE`: with --" + flagIsolate + ", `PATH` that CMD sees too; repeatable", TakesFile: true},
+		&cli.StringSliceFlag{Name: "rw", Usage: "`FILE`: with --" + flagIsolate + ", `PATH` that CMD sees and may change; repeatable", TakesFile: true},
+		&cli.StringSliceFlag{Name: "env", Usage: "`FILE`: with --" + flagIsolate + ", `NAME` of a variable of yours that CMD gets; repeatable"},
 		newUIDFlag("run CMD as the user with this `NUMBER`, and give the delivery to that one"),
 	}
 }
@@ -108,55 +107,13 @@ func parseIsolate(c *cli.Context, getenv func(string) string) (isolateOptions, e
 	return o, nil
 }
 
-// sandbox makes sure that the command can be run where it is to run.
-func (e *Env) sandbox(o isolateOptions, out string, command []string) (*supervise.Sandbox, error) {
-	c := supervise.SandboxConfig{
+// sandbox returns what describes the sandbox of a command. out is where the delivery is going
+// to be, if that was said.
+func (o isolateOptions) sandbox(out string, command []string) supervise.SandboxConfig {
+	return supervise.SandboxConfig{
 		Isolated: o.how != isolateNot, NoNetwork: o.how == isolateNoNet,
-		UID: o.uid, Command: command, ReadOnly: o.ro, Writable: o.rw, Pass: o.pass,
-		Home: e.Getenv(envHome), Environ: credentials.Scrub(e.Environ()), Delivery: out,
+		UID: o.uid, Command: command, ReadOnly: o.ro, Writable: o.rw, Pass: o.pass, Delivery: out,
 	}
-	if c.Isolated {
-		var err error
-		if c.Closed, err = e.closed(); err != nil {
-			return nil, err
-		}
-	}
-	return supervise.NewSandbox(c)
-}
-
-// closed returns what no sandbox may see: what is taskiam's own, and the deliveries of
-// all runs.
-func (e *Env) closed() ([]isolate.Closed, error) {
-	state, err := e.stateDir()
-	if err != nil {
-		return nil, err
-	}
-	var out []isolate.Closed
-	add := func(path, what string) {
-		out = append(out, isolate.Closed{Path: supervise.RealPath(path), What: what})
-	}
-	add(state, "taskiam's journals and the emulator's logins")
-	if dir := e.Getenv(envRuntimeDir); filepath.IsAbs(dir) {
-		add(dir, "sockets and deliveries of yours")
-	}
-	if path := e.Getenv(envEmulatorToken); path != "" {
-		add(path, "the operator's token on the emulator")
-	}
-	if path := e.Getenv(envCredentials); path != "" {
-		add(path, "a credential of yours")
-	}
-	journals, err := e.journals()
-	if err != nil {
-		return nil, err
-	}
-	// One that cannot be read is in the way of other commands, not of this one.
-	runs, _ := allRuns(journals)
-	for _, run := range runs {
-		if _, err := os.Lstat(run.Opened.DeliveryDir); err == nil {
-			add(run.Opened.DeliveryDir, "the delivery of run "+string(run.ID()))
-		}
-	}
-	return out, nil
 }
 
 // newIsolatedCmd is the first process in a sandbox.

@@ -54,7 +54,7 @@ func runPlan(ctx context.Context, e *Env, o planOptions) error {
 	if err != nil {
 		return err
 	}
-	plan, err := engine.NewPlan(src.task)
+	plan, err := engine.NewPlan(src.Task)
 	if err != nil {
 		return err
 	}
@@ -63,8 +63,8 @@ func runPlan(ctx context.Context, e *Env, o planOptions) error {
 		return err
 	}
 	cloud, endpoint := engine.Cloud.Cloud()
-	doc := view.NewPlan(preview, src.path, cloud, endpoint)
-	doc.Verbose, doc.Next = o.verbose, "taskiam up "+shell.Quote(src.path)
+	doc := view.NewPlan(preview, src.Path, cloud, endpoint)
+	doc.Verbose, doc.Next = o.verbose, "taskiam up "+shell.Quote(src.Path)
 	if o.gcloud {
 		_, err = io.WriteString(e.Stdout, preview.Gcloud().String())
 	} else {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/taskiam/taskiam/internal/app"
 )
 
 // TestBrokenPipeIsNotSpokenOf: whoever read us is gone, as with `taskiam status | head`.
@@ -34,7 +36,7 @@ const sampleToken = "ya29.c.b0Aaek-x_Y1z.more=="
 // TestTalkIsScrubbed goes by the way that every message takes.
 func TestTalkIsScrubbed(t *testing.T) {
 	t.Parallel()
-	e, stdout, stderr := testEnv(map[string]string{envStateHome: "/nonexistent"})
+	e, stdout, stderr := testEnv(map[string]string{app.EnvStateHome: "/nonexistent"})
 	code := Main(t.Context(), []string{"taskiam", "down", sampleToken}, e)
 	if code != int(exitFailure) {
 		t.Errorf("exit code %d", code)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/taskiam/taskiam/internal/app"
 	"github.com/taskiam/taskiam/internal/view"
 )
 
@@ -42,11 +43,11 @@ func parseReceipt(c *cli.Context) (receiptOptions, error) {
 }
 
 func runReceipt(_ context.Context, e *Env, o receiptOptions) error {
-	dir, err := e.journals()
+	dir, err := e.app().Journals()
 	if err != nil {
 		return err
 	}
-	runs, unreadable := allRuns(dir)
+	runs, unreadable := app.Runs(dir)
 	run, err := theRun(runs, o.word, "taskiam receipt")
 	if err != nil {
 		if unreadable != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/taskiam/taskiam/internal/app"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/manifest"
 	"github.com/taskiam/taskiam/internal/supervise"
@@ -77,12 +78,12 @@ func runRenew(ctx context.Context, e *Env, o renewOptions) error {
 	if err != nil {
 		return err
 	}
-	engine, err := e.engine(ctx, cloudOptions{reason: run.Opened.Reason, progress: e.newProgress(o.quiet)})
+	engine, err := e.app().Engine(ctx, app.Options{Reason: run.Opened.Reason, Progress: e.newProgress(o.quiet)})
 	if err != nil {
 		return err
 	}
 	e.interrupts.leaving(exitIncomplete, "undoing what was done", "taskiam renew "+string(run.ID())+" --ttl "+o.ttl.String(), "taskiam down "+string(run.ID()))
-	renewal, err := engine.Renew(ctx, run.ID(), lifecycle.RenewOptions{TTL: o.ttl, MaxTTL: o.maxTTL, Wait: o.wait, Keep: e.startServerAgain})
+	renewal, err := engine.Renew(ctx, run.ID(), lifecycle.RenewOptions{TTL: o.ttl, MaxTTL: o.maxTTL, Wait: o.wait, Keep: e.app().KeepServer})
 	if renewal == nil {
 		return err
 	}

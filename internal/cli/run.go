@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/taskiam/taskiam/internal/app"
 	"github.com/taskiam/taskiam/internal/credentials"
 	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
@@ -130,10 +131,10 @@ func parseRun(c *cli.Context, getenv func(string) string) (runOptions, error) {
 	if o.job, err = parseCI(c, getenv); err != nil {
 		return o, err
 	}
-	if run := getenv(envRun); run != "" {
+	if run := getenv(app.EnvRun); run != "" {
 		return o, fault.WithHint(
 			fault.New(fault.Usage, "this shell is inside run %s, and a run cannot start another run", run),
-			"start it from a shell outside of the run; if this is one: unset "+envRun)
+			"start it from a shell outside of the run; if this is one: unset "+app.EnvRun)
 	}
 	return o, nil
 }
@@ -142,10 +143,10 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 	if err := errors.Join(supervise.Protect(), supervise.SealDescriptors()); err != nil {
 		return err
 	}
-	to := deliverTo{dir: o.out, owner: o.owner}
+	to := app.Place{Dir: o.out, Owner: o.owner}
 	if o.job != nil {
 		var err error
-		if to, err = e.enterJob(o.job, o.out, o.owner); err != nil {
+		if to, err = e.job(o.job).Next(to); err != nil {
 			return err
 		}
 	}
@@ -154,23 +155,23 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	sandbox, err := e.sandbox(o.isolate, o.out, o.command)
+	sandbox, err := e.app().Sandbox(o.isolate.sandbox(o.out, o.command))
 	if err != nil {
 		return err
 	}
-	if len(src.task.Deliver) == 0 {
-		src.task.Deliver = slices.Clone(delivery.DefaultOfRun)
+	if len(src.Task.Deliver) == 0 {
+		src.Task.Deliver = slices.Clone(delivery.DefaultOfRun)
 	}
 	// A sandbox without network has a loopback of its own, and reaches a socket.
-	o.socket = o.socket || o.isolate.how == isolateNoNet && delivery.NeedsServer(src.task)
-	at, err := reserve(ctx, src.task, o.socket)
+	o.socket = o.socket || o.isolate.how == isolateNoNet && delivery.NeedsServer(src.Task)
+	at, err := reserve(ctx, src.Task, o.socket)
 	if err != nil {
 		return err
 	}
 	defer at.Close()
 	up := lifecycle.UpOptions{ReadyTimeout: o.readyTimeout, Metadata: at.Listen, Socket: o.socket}
 	if o.job != nil {
-		up.Job, up.Login = o.job.Label, e.loginFile()
+		up.Job, up.Login = o.job.Label, e.job(o.job).LoginFile()
 	}
 	result, err := e.up(ctx, engine, src, to, up, exitRunFailed)
 	if result == nil {
@@ -207,7 +208,7 @@ func (e *Env) runKept(ctx context.Context, run *journal.Run, at supervise.Endpoi
 	if delivery.Of(run.Kind).Upkeep == delivery.NoUpkeep {
 		return e.runChild(ctx, run, sandbox, o)
 	}
-	journals, err := e.journals()
+	journals, err := e.app().Journals()
 	if err != nil {
 		return 0, err
 	}
@@ -219,7 +220,7 @@ func (e *Env) runKept(ctx context.Context, run *journal.Run, at supervise.Endpoi
 	if err := supervise.HoldTokenLog(log); err != nil {
 		return 0, err
 	}
-	keeper, err := e.tokenKeeper(ctx, run, log)
+	keeper, err := e.app().TokenKeeper(ctx, run, log)
 	if err != nil {
 		return 0, err
 	}
@@ -250,7 +251,7 @@ func (e *Env) runKept(ctx context.Context, run *journal.Run, at supervise.Endpoi
 
 // runChild runs CMD and returns its exit code. Meanwhile signals are CMD's.
 func (e *Env) runChild(ctx context.Context, run *journal.Run, sandbox *supervise.Sandbox, o runOptions) (exitCode, error) {
-	vars, err := credentials.Environ(e.delivery(run).Environment())
+	vars, err := credentials.Environ(e.app().Delivery(run).Environment())
 	if err != nil {
 		return 0, err
 	}

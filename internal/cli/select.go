@@ -1,35 +1,15 @@
 package cli
 
 import (
-	"errors"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/taskiam/taskiam/internal/app"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 )
-
-// allRuns returns what every journal says, the oldest run first. A journal that
-// cannot be read does not hide the others: its error comes beside them.
-func allRuns(dir *journal.Dir) ([]*journal.Run, error) {
-	ids, err := dir.List()
-	if err != nil {
-		return nil, err
-	}
-	var runs []*journal.Run
-	var errs []error
-	for _, id := range ids {
-		run, err := dir.Read(id)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		runs = append(runs, run)
-	}
-	return runs, errors.Join(errs...)
-}
 
 // live returns the runs of which something may still stand.
 func live(runs []*journal.Run) []*journal.Run {
@@ -121,11 +101,11 @@ func ambiguous(runs []*journal.Run, command string) error {
 // completionRuns returns the ids of the live runs; none if the journals cannot be
 // read, as completion has nobody to tell.
 func (e *Env) completionRuns() []string {
-	dir, err := e.journals()
+	dir, err := e.app().Journals()
 	if err != nil {
 		return nil
 	}
-	runs, _ := allRuns(dir)
+	runs, _ := app.Runs(dir)
 	var out []string
 	for _, r := range live(runs) {
 		out = append(out, string(r.ID()))

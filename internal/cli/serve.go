@@ -2,21 +2,17 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"io"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/taskiam/taskiam/internal/app"
 	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
-	"github.com/taskiam/taskiam/internal/shell"
 	"github.com/taskiam/taskiam/internal/supervise"
 )
-
-// flagSpawned marks a server that was started in the background.
-const flagSpawned = "spawned"
 
 type serveOptions struct {
 	word    string // "" is the only run that is up
@@ -37,7 +33,7 @@ down" stops it. It also stops when the run has expired or its account is gone. I
 the foreground it prints a line for each token that it gives out, but no token.`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "refresh", Usage: "replace the token in the delivery each time before it expires"},
-			&cli.BoolFlag{Name: flagSpawned, Hidden: true, Usage: "for taskiam itself: be the server that up has started"},
+			&cli.BoolFlag{Name: app.FlagSpawned, Hidden: true, Usage: "for taskiam itself: be the server that up has started"},
 			newQuietFlag(),
 		},
 		Action: action(parseServe, func(ctx context.Context, o serveOptions) error { return runServe(ctx, e, o) }),
@@ -46,7 +42,7 @@ the foreground it prints a line for each token that it gives out, but no token.`
 
 func parseServe(c *cli.Context) (serveOptions, error) {
 	word, err := oneRun(c)
-	return serveOptions{word: word, refresh: c.Bool("refresh"), spawned: c.Bool(flagSpawned), quiet: c.Bool(flagQuiet)}, err
+	return serveOptions{word: word, refresh: c.Bool("refresh"), spawned: c.Bool(app.FlagSpawned), quiet: c.Bool(flagQuiet)}, err
 }
 
 func runServe(ctx context.Context, e *Env, o serveOptions) error {
@@ -63,7 +59,7 @@ func runServe(ctx context.Context, e *Env, o serveOptions) error {
 	if err := mayServe(run, o.refresh); err != nil {
 		return err
 	}
-	journals, err := e.journals()
+	journals, err := e.app().Journals()
 	if err != nil {
 		return err
 	}
@@ -76,7 +72,7 @@ func runServe(ctx context.Context, e *Env, o serveOptions) error {
 	if o.quiet {
 		log = io.Discard
 	}
-	keeper, err := e.tokenKeeper(ctx, run, log)
+	keeper, err := e.app().TokenKeeper(ctx, run, log)
 	if err != nil {
 		return err
 	}
@@ -110,7 +106,7 @@ func (e *Env) serveSpawned(ctx context.Context, id grants.RunID) error {
 	if err != nil {
 		return err
 	}
-	journals, err := e.journals()
+	journals, err := e.app().Journals()
 	if err != nil {
 		return err
 	}
@@ -118,71 +114,9 @@ func (e *Env) serveSpawned(ctx context.Context, id grants.RunID) error {
 	if err != nil {
 		return err
 	}
-	keeper, err := e.tokenKeeper(ctx, run, e.talk)
+	keeper, err := e.app().TokenKeeper(ctx, run, e.talk)
 	if err != nil {
 		return err
 	}
 	return keeper.ServeHandedOver(ctx, handover)
-}
-
-// startServer starts the server of a run in the background.
-func (e *Env) startServer(
-	ctx context.Context, run grants.RunID, at supervise.Endpoint, record func(journal.ProcessStarted) error,
-) error {
-	journals, err := e.journals()
-	if err != nil {
-		return err
-	}
-	log, err := supervise.OpenTokenLog(journals, run)
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	server := supervise.Background{
-		Role: journal.RoleServer, Args: []string{"serve", "--" + flagSpawned, string(run)},
-		Environ: e.Environ(), Log: log, Endpoint: at,
-	}
-	if err := server.Start(ctx, record); err != nil {
-		return fault.WithHint(fmt.Errorf("starting the server of run %s: %w", run, err), "cat "+shell.Quote(log.Name()))
-	}
-	return nil
-}
-
-// startServerAgain starts the server of a run that was renewed, if none is at work. One that
-// is reads in the journal that the run was renewed.
-func (e *Env) startServerAgain(ctx context.Context, run *journal.Run, record func(journal.ProcessStarted) error) error {
-	if _, at := supervise.AtWork(run, journal.RoleServer); at {
-		return nil
-	}
-	journals, err := e.journals()
-	if err != nil {
-		return err
-	}
-	if held, err := supervise.TokenLogHeld(journals, run.ID()); held || err != nil {
-		return err
-	}
-	at := supervise.EndpointOf(run)
-	if at.Listen != "" {
-		if err := at.Reserve(ctx); err != nil {
-			return err
-		}
-		defer at.Close()
-	}
-	return e.startServer(ctx, run.ID(), at, record)
-}
-
-// tokenKeeper returns what keeps the delivery of a run good.
-func (e *Env) tokenKeeper(ctx context.Context, run *journal.Run, log io.Writer) (*supervise.TokenKeeper, error) {
-	journals, err := e.journals()
-	if err != nil {
-		return nil, err
-	}
-	client, err := e.client(ctx, cloudOptions{reason: run.Opened.Reason})
-	if err != nil {
-		return nil, err
-	}
-	if err := run.Opened.CheckCloud(client.Cloud()); err != nil {
-		return nil, err
-	}
-	return supervise.NewTokenKeeper(run, client, journals, e.Now, log), nil
 }

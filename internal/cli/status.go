@@ -5,6 +5,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/taskiam/taskiam/internal/app"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/view"
 )
@@ -38,11 +39,11 @@ func parseStatus(c *cli.Context) (statusOptions, error) {
 }
 
 func runStatus(_ context.Context, e *Env, o statusOptions) error {
-	dir, err := e.journals()
+	dir, err := e.app().Journals()
 	if err != nil {
 		return err
 	}
-	runs, unreadable := allRuns(dir)
+	runs, unreadable := app.Runs(dir)
 	switch {
 	case len(o.words) > 0:
 		if runs, err = choose(runs, o.words); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/taskiam/taskiam/internal/app"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/lifecycle"
@@ -106,7 +107,7 @@ func runSweep(ctx context.Context, e *Env, o sweepOptions) error {
 	if err := e.fillSweep(&o); err != nil {
 		return err
 	}
-	engine, err := e.engine(ctx, cloudOptions{progress: e.newProgress(o.quiet)})
+	engine, err := e.app().Engine(ctx, app.Options{Progress: e.newProgress(o.quiet)})
 	if err != nil {
 		return err
 	}
@@ -140,12 +141,12 @@ const sweepWithin = 30 * time.Minute
 // then, those of the runs that are known here.
 func (e *Env) fillSweep(o *sweepOptions) error {
 	for _, file := range o.files {
-		src, err := load(taskOptions{file: file})
+		src, err := app.Load(file, 0)
 		if err != nil {
 			return err
 		}
-		o.projects = append(o.projects, src.task.Project)
-		for _, g := range src.task.Grants {
+		o.projects = append(o.projects, src.Task.Project)
+		for _, g := range src.Task.Grants {
 			if p := g.Resource.Project(); o.roles && len(g.Permissions) > 0 && strings.Trim(p, "0123456789") != "" {
 				o.projects = append(o.projects, p)
 			}
@@ -153,11 +154,11 @@ func (e *Env) fillSweep(o *sweepOptions) error {
 		}
 	}
 	if len(o.projects) == 0 {
-		dir, err := e.journals()
+		dir, err := e.app().Journals()
 		if err != nil {
 			return err
 		}
-		runs, _ := allRuns(dir) // a sweep goes by the accounts; what cannot be read, status tells
+		runs, _ := app.Runs(dir) // a sweep goes by the accounts; what cannot be read, status tells
 		for _, r := range runs {
 			o.projects = append(o.projects, r.Opened.Project)
 			for _, c := range r.Roles {

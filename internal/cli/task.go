@@ -2,23 +2,13 @@ package cli
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/taskiam/taskiam/internal/app"
 	"github.com/taskiam/taskiam/internal/ci"
-	"github.com/taskiam/taskiam/internal/fault"
-	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/lifecycle"
-	"github.com/taskiam/taskiam/internal/manifest"
-	"github.com/taskiam/taskiam/internal/shell"
-	"github.com/taskiam/taskiam/internal/view"
 )
 
 // taskOptions are what every command that reads a manifest is told.
@@ -66,47 +56,20 @@ func parseMaxTTL(c *cli.Context, getenv func(string) string) (time.Duration, err
 	return most, nil
 }
 
-// source is a manifest as it was read.
-type source struct {
-	task   grants.Task
-	path   string // absolute
-	sha256 string // of its bytes, in hexadecimal
-}
-
-// load reads and checks the manifest.
-func load(o taskOptions) (source, error) {
-	path, err := filepath.Abs(o.file)
-	if err != nil {
-		return source{}, fmt.Errorf("finding %s: %w", o.file, err)
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		err = fault.New(fault.Usage, "reading the manifest: %w", err)
-		if errors.Is(err, os.ErrNotExist) {
-			err = fault.WithHint(err, "taskiam init "+shell.Quote(o.file))
-		}
-		return source{}, err
-	}
-	task, err := manifest.Parse(o.file, b, manifest.Limits{MaxTTL: o.maxTTL})
-	if err != nil {
-		return source{}, err
-	}
-	sum := sha256.Sum256(b)
-	return source{task: task, path: path, sha256: hex.EncodeToString(sum[:])}, nil
-}
-
 // prepare reads the manifest, and returns it with what carries out its plan.
-func (e *Env) prepare(ctx context.Context, o taskOptions, p *view.Progress) (source, *lifecycle.Engine, error) {
-	src, err := load(o)
+func (e *Env) prepare(ctx context.Context, o taskOptions, p app.Progress) (app.Source, *lifecycle.Engine, error) {
+	src, err := app.Load(o.file, o.maxTTL)
 	if err != nil {
-		return source{}, nil, err
+		return app.Source{}, nil, err
 	}
-	cloud := cloudOptions{member: o.member, owner: o.owner, progress: p}
+	var job *app.Job
 	if o.job != nil {
-		src.task.Reason = reasonOf(o.job, src.task.Reason)
-		cloud.mask = e.maskFor(ctx, o.job)
+		job = e.job(o.job)
 	}
-	cloud.reason = src.task.Reason
-	engine, err := e.engine(ctx, cloud)
+	options := src.For(ctx, job, app.Options{Member: o.member, Owner: o.owner, Progress: p})
+	engine, err := e.app().Engine(ctx, options)
 	return src, engine, err
 }
+
+// job returns the CI job, whose log is standard output.
+func (e *Env) job(job *ci.Job) *app.Job { return e.app().Job(*job, e.Stdout) }

@@ -5,17 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 
-	"github.com/taskiam/taskiam/internal/credentials"
-	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
-	"github.com/taskiam/taskiam/internal/gcp"
-	"github.com/taskiam/taskiam/internal/grants"
-	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/supervise"
 	"github.com/taskiam/taskiam/internal/view"
 )
@@ -58,14 +52,7 @@ func runToken(ctx context.Context, e *Env, o tokenOptions) error {
 	if err != nil {
 		return err
 	}
-	client, err := e.client(ctx, cloudOptions{
-		reason: run.Opened.Reason,
-		nobody: delivery.Of(run.Kind).MakesKey,
-	})
-	if err != nil {
-		return err
-	}
-	token, err := freshToken(ctx, client, run, e.Now())
+	token, err := e.app().FreshToken(ctx, run)
 	if err != nil {
 		return err
 	}
@@ -79,38 +66,6 @@ func runToken(ctx context.Context, e *Env, o tokenOptions) error {
 		return fmt.Errorf("writing the token: %w", err)
 	}
 	return nil
-}
-
-// freshToken makes a token of the run's account: from its key if it has one, else by
-// impersonation.
-func freshToken(ctx context.Context, client *gcp.Client, run *journal.Run, now time.Time) (grants.Token, error) {
-	o := run.Opened
-	// A key or a login is shown to nobody but the cloud that it is for.
-	if err := o.CheckCloud(client.Cloud()); err != nil {
-		return grants.Token{}, err
-	}
-	if delivery.Of(run.Kind).MakesKey {
-		key, err := credentials.ReadKey(o.DeliveryDir, o.Run)
-		if err != nil {
-			return grants.Token{}, err
-		}
-		return client.KeyToken(ctx, key)
-	}
-	return tokenUntil(ctx, client, o.Email, run.Expires(), now)
-}
-
-// tokenUntil makes a token of the account that does not outlive the run. If this
-// machine's clock let it, it is thrown away unseen, and made anew by the cloud's clock.
-func tokenUntil(ctx context.Context, client *gcp.Client, email string, ends, now time.Time) (grants.Token, error) {
-	token, err := client.AccessToken(ctx, email, min(grants.TokenLifetime, ends.Sub(now)))
-	if err != nil || !token.Expires.After(ends.Add(time.Minute)) {
-		return token, err
-	}
-	left := ends.Sub(client.Clock())
-	if left < time.Second {
-		return grants.Token{}, fault.New(fault.NotFound, "the run of %s has expired, at %s by the clock of the cloud", email, view.Moment(ends))
-	}
-	return client.AccessToken(ctx, email, min(grants.TokenLifetime, left))
 }
 
 // isTerminal reports whether w is one.

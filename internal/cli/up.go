@@ -3,14 +3,11 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/taskiam/taskiam/internal/app"
 	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
@@ -114,12 +111,12 @@ func runUp(ctx context.Context, e *Env, o upOptions) error {
 	if o.job != nil {
 		return e.failShell(o.job, upCI(ctx, e, o))
 	}
-	return bringUp(ctx, e, o, deliverTo{dir: o.out, owner: o.owner})
+	return bringUp(ctx, e, o, app.Place{Dir: o.out, Owner: o.owner})
 }
 
 // upCI brings a task up for a CI job.
 func upCI(ctx context.Context, e *Env, o upOptions) error {
-	to, err := e.enterJob(o.job, o.out, o.owner)
+	to, err := e.job(o.job).Next(app.Place{Dir: o.out, Owner: o.owner})
 	if err != nil {
 		return err
 	}
@@ -127,7 +124,7 @@ func upCI(ctx context.Context, e *Env, o upOptions) error {
 }
 
 // bringUp brings a task up, and says so.
-func bringUp(ctx context.Context, e *Env, o upOptions, to deliverTo) error {
+func bringUp(ctx context.Context, e *Env, o upOptions, to app.Place) error {
 	if o.owner != 0 {
 		if _, err := supervise.FindUser(o.owner); err != nil {
 			return err
@@ -138,7 +135,7 @@ func bringUp(ctx context.Context, e *Env, o upOptions, to deliverTo) error {
 		return err
 	}
 	if o.reuse {
-		run, found, err := engine.Reusable(src.path, src.sha256)
+		run, found, err := engine.Reusable(src.Path, src.SHA256)
 		if err != nil {
 			return err
 		}
@@ -146,7 +143,7 @@ func bringUp(ctx context.Context, e *Env, o upOptions, to deliverTo) error {
 			return e.showUp(run, 0, true, o.json)
 		}
 	}
-	at, err := reserve(ctx, src.task, o.socket)
+	at, err := reserve(ctx, src.Task, o.socket)
 	if err != nil {
 		return err
 	}
@@ -155,11 +152,11 @@ func bringUp(ctx context.Context, e *Env, o upOptions, to deliverTo) error {
 		ReadyTimeout: o.readyTimeout, NoWait: o.noWait,
 		Metadata: at.Listen, Socket: o.socket,
 		Keep: func(ctx context.Context, run grants.RunID, record func(journal.ProcessStarted) error) error {
-			return e.startServer(ctx, run, at, record)
+			return e.app().StartServer(ctx, run, at, record)
 		},
 	}
 	if o.job != nil {
-		up.Job, up.Login = o.job.Label, e.loginFile()
+		up.Job, up.Login = o.job.Label, e.job(o.job).LoginFile()
 	}
 	result, err := e.up(ctx, engine, src, to, up, exitIncomplete)
 	if result == nil {
@@ -197,71 +194,22 @@ func reserve(ctx context.Context, task grants.Task, socket bool) (supervise.Endp
 	return at, nil
 }
 
-// up plans a run and brings it up, with the rest of the options as they are. An up that is abandoned ends with the code.
-func (e *Env) up(ctx context.Context, engine *lifecycle.Engine, src source, to deliverTo, o lifecycle.UpOptions, abandoned exitCode) (*lifecycle.Result, error) {
-	plan, err := engine.NewPlan(src.task)
+// up plans a run and brings it up, with the rest of the options as they are. An up that is
+// abandoned ends with the code.
+func (e *Env) up(
+	ctx context.Context, engine *lifecycle.Engine, src app.Source, to app.Place, o lifecycle.UpOptions, abandoned exitCode,
+) (*lifecycle.Result, error) {
+	plan, err := engine.NewPlan(src.Task)
 	if err != nil {
 		return nil, err
 	}
-	if to.parent != "" {
-		to.dir = filepath.Join(to.parent, "taskiam-"+string(plan.Run))
-	}
-	dir, err := e.placeDelivery(to.dir, plan.Run)
-	if err == nil {
-		dir, err = placeFor(to, dir, string(plan.Run))
-	}
+	dir, err := e.app().PlaceOf(plan.Run, to)
 	if err != nil {
 		return nil, err
 	}
 	e.interrupts.leaving(abandoned, "undoing what was done", "taskiam down "+string(plan.Run))
-	o.ManifestPath, o.ManifestSHA256, o.Dir = src.path, src.sha256, dir
+	o.ManifestPath, o.ManifestSHA256, o.Dir = src.Path, src.SHA256, dir
 	return engine.Up(ctx, plan, o)
-}
-
-// deliverTo says where a delivery goes, and to whom.
-type deliverTo struct {
-	dir   string // "" is the default place
-	owner int    // 0 is this user
-	// parent is the folder for a folder of the run's own, if dir is empty; "" for none.
-	parent string
-}
-
-// placeDelivery returns the absolute path of the delivery, and warns of one that
-// could end up in a commit.
-func (e *Env) placeDelivery(out string, run grants.RunID) (string, error) {
-	if out == "" {
-		return e.deliveryDir(string(run))
-	}
-	dir, err := filepath.Abs(out)
-	if err != nil {
-		return "", fmt.Errorf("finding %s: %w", out, err)
-	}
-	entries, err := os.ReadDir(dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return "", fault.New(fault.Usage, "--%s: %w", flagOut, err)
-	case len(entries) > 0:
-		return "", fault.New(fault.Usage, "--%s: %s is not empty", flagOut, dir)
-	}
-	if tree := workTree(dir); tree != "" {
-		e.say("warning: %s is in the git work tree %s: do not commit the credential in it", dir, tree)
-	}
-	return dir, nil
-}
-
-// workTree returns the git work tree that dir is or will be in, "" if it is in none.
-func workTree(dir string) string {
-	for {
-		if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
-			return dir
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return ""
-		}
-		dir = parent
-	}
 }
 
 // showUp reports a run that is up.

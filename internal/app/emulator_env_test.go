@@ -1,25 +1,14 @@
-package cli
+package app
 
 import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/taskiam/taskiam/internal/fault"
 )
-
-func TestParseEmulatorEnv(t *testing.T) {
-	t.Parallel()
-	testParse(t, simply(parseEmulatorEnv), []parseCase[emulatorEnvOptions]{
-		{line: "emulator env", want: emulatorEnvOptions{client: "taskiam", wait: 3 * time.Second}},
-		{line: "emulator env --for gcloud --wait 0s", want: emulatorEnvOptions{client: "gcloud"}},
-		{line: "emulator env --for SDK", err: "taskiam, gcloud, sdk or proxy"},
-		{line: "emulator env x", err: "no argument"},
-	})
-}
 
 // exported returns the names of the variables that a shell would export, and of those
 // that it would unset.
@@ -45,7 +34,7 @@ func exported(t *testing.T, shell string) (set, unset map[string]string) {
 
 func TestEmulatorEnvironment(t *testing.T) {
 	t.Parallel()
-	home := emulatorHome{t.TempDir()}
+	home := EmulatorHome{t.TempDir()}
 	const login = `{"type":"authorized_user","account":"olivia@acme.example","refresh_token":"1//0secret"}`
 	if err := os.WriteFile(home.loginFile(), []byte(login), 0o600); err != nil {
 		t.Fatal(err)
@@ -58,17 +47,17 @@ func TestEmulatorEnvironment(t *testing.T) {
 		"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTPLIB2_CA_CERTS", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS",
 		"CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE",
 	} {
-		proxy[ca] = home.dir + "/ca.pem"
+		proxy[ca] = home.Dir + "/ca.pem"
 	}
-	sdk := map[string]string{"GOOGLE_APPLICATION_CREDENTIALS": home.dir + "/adc.json"}
+	sdk := map[string]string{"GOOGLE_APPLICATION_CREDENTIALS": home.Dir + "/adc.json"}
 	for name, value := range proxy {
 		sdk[name] = value
 	}
 	gcloud := map[string]string{
 		"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost",
 		"CLOUDSDK_PROXY_TYPE": "http", "CLOUDSDK_PROXY_ADDRESS": "127.0.0.1", "CLOUDSDK_PROXY_PORT": "8790",
-		"CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE": home.dir + "/ca.pem",
-		"CLOUDSDK_CONFIG":                    home.dir + "/gcloud", "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": home.dir + "/token",
+		"CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE": home.Dir + "/ca.pem",
+		"CLOUDSDK_CONFIG":                    home.Dir + "/gcloud", "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": home.Dir + "/token",
 		"CLOUDSDK_CORE_ACCOUNT": "olivia@acme.example", "CLOUDSDK_CORE_CHECK_GCE_METADATA": "false",
 		"CLOUDSDK_CORE_DISABLE_PROMPTS": "1", "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
 		"CLOUDSDK_CORE_DISABLE_FILE_LOGGING": "true", "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true",
@@ -84,13 +73,13 @@ func TestEmulatorEnvironment(t *testing.T) {
 		unset  []string // some of them
 	}{
 		{"taskiam", map[string]string{
-			envEmulatorHost: "127.0.0.1:8790", envEmulatorToken: home.dir + "/token", envEmulatorCA: home.dir + "/ca.pem",
+			EnvEmulatorHost: "127.0.0.1:8790", EnvEmulatorToken: home.Dir + "/token", EnvEmulatorCA: home.Dir + "/ca.pem",
 		}, nil},
 		{"gcloud", gcloud, []string{"CLOUDSDK_AUTH_ACCESS_TOKEN", "CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT", "CLOUDSDK_ACTIVE_CONFIG_NAME"}},
 		{"sdk", sdk, []string{"STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "GOOGLE_OAUTH_ACCESS_TOKEN"}},
 		{"proxy", proxy, nil},
 	} {
-		text, err := home.environment("127.0.0.1:8790", c.client)
+		text, err := home.Environment("127.0.0.1:8790", c.client)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,14 +109,14 @@ func TestEmulatorEnvironment(t *testing.T) {
 // Without its login there is no operator for gcloud to be.
 func TestEmulatorEnvironmentWithoutLogin(t *testing.T) {
 	t.Parallel()
-	home := emulatorHome{t.TempDir()}
-	if _, err := home.environment("127.0.0.1:8790", forGcloud); err == nil || len(fault.Hints(err)) == 0 {
+	home := EmulatorHome{t.TempDir()}
+	if _, err := home.Environment("127.0.0.1:8790", ForGcloud); err == nil || len(fault.Hints(err)) == 0 {
 		t.Errorf("the error is %v, without a hint", err)
 	}
 	if err := os.WriteFile(home.loginFile(), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := home.environment("127.0.0.1:8790", forGcloud); err == nil || !strings.Contains(err.Error(), "adc.json") {
+	if _, err := home.Environment("127.0.0.1:8790", ForGcloud); err == nil || !strings.Contains(err.Error(), "adc.json") {
 		t.Errorf("the error is %v, and names no file", err)
 	}
 }

@@ -1,4 +1,4 @@
-package cli
+package demo
 
 import (
 	"context"
@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"cloud.google.com/go/auth"
-	"github.com/urfave/cli/v2"
 	"google.golang.org/api/cloudresourcemanager/v3"
 	"google.golang.org/api/googleapi"
 	"google.golang.org/api/iam/v1"
@@ -21,6 +20,8 @@ import (
 	"google.golang.org/api/pubsub/v1"
 	"google.golang.org/api/secretmanager/v1"
 	"google.golang.org/api/storage/v1"
+
+	"github.com/taskiam/taskiam/internal/app"
 )
 
 // The demo's agent is what a task runs: a program of its own, in the environment
@@ -98,7 +99,8 @@ func probesDuring(email string) []probe {
 			return err
 		}},
 		{"make itself a key", false, func(ctx context.Context, c *clients) error {
-			_, err := c.iam.Projects.ServiceAccounts.Keys.Create(account, &iam.CreateServiceAccountKeyRequest{}).Context(ctx).Do()
+			_, err := c.iam.Projects.ServiceAccounts.Keys.Create(account,
+				&iam.CreateServiceAccountKeyRequest{}).Context(ctx).Do()
 			return err
 		}},
 		{"bind itself roles/owner on the project", false, func(ctx context.Context, c *clients) error {
@@ -134,7 +136,8 @@ func read(object string) func(context.Context, *clients) error {
 
 func readSecret(name string) func(context.Context, *clients) error {
 	return func(ctx context.Context, c *clients) error {
-		_, err := c.secrets.Projects.Secrets.Versions.Access("projects/acme-agents/secrets/" + name + "/versions/latest").Context(ctx).Do()
+		_, err := c.secrets.Projects.Secrets.Versions.Access("projects/acme-agents/secrets/" + name +
+			"/versions/latest").Context(ctx).Do()
 		return err
 	}
 }
@@ -197,7 +200,8 @@ func firstLine(text string) string {
 
 // Arguments and variables of the demo's agent.
 const (
-	demoAgent      = "demo-agent"
+	// AgentCommand is the hidden command of this program that has to call [RunAgent].
+	AgentCommand   = "demo-agent"
 	agentDuring    = "during"
 	agentWithKey   = "key"
 	agentWithToken = "token"
@@ -205,18 +209,9 @@ const (
 	envThief = "TASKIAM_DEMO_TOKEN"
 )
 
-func newDemoAgentCmd(e *Env) *cli.Command {
-	return &cli.Command{
-		Name:   demoAgent,
-		Hidden: true,
-		Usage:  "play the agent of the demo, and print what came of each attempt",
-		Action: func(c *cli.Context) error {
-			return runDemoAgent(c.Context, e, c.Args().Get(0), c.Args().Get(1))
-		},
-	}
-}
-
-func runDemoAgent(ctx context.Context, e *Env, phase, email string) error {
+// RunAgent plays the agent of a part of the story, and writes what came of each attempt to out,
+// a JSON document a line.
+func RunAgent(ctx context.Context, w app.World, out io.Writer, phase, email string) error {
 	var probes []probe
 	var opts []option.ClientOption
 	switch phase {
@@ -226,7 +221,7 @@ func runDemoAgent(ctx context.Context, e *Env, phase, email string) error {
 		probes = probesAfter("key")
 	case agentWithToken:
 		probes = probesAfter("token")
-		opts = append(opts, bareToken(e.Getenv(envThief)))
+		opts = append(opts, bareToken(w.Getenv(envThief)))
 	default:
 		return fmt.Errorf("there is no part %q for the agent of the demo", phase)
 	}
@@ -234,9 +229,9 @@ func runDemoAgent(ctx context.Context, e *Env, phase, email string) error {
 	if err != nil {
 		return err
 	}
-	enc := json.NewEncoder(e.Stdout)
+	enc := json.NewEncoder(out)
 	for _, p := range probes {
-		if err := enc.Encode(p.run(ctx, c, e.Now)); err != nil {
+		if err := enc.Encode(p.run(ctx, c, w.Now)); err != nil {
 			return err
 		}
 	}

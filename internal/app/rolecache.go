@@ -1,4 +1,4 @@
-package cli
+package app
 
 import (
 	"context"
@@ -129,7 +129,8 @@ func (c cachedRoles) read(path, of string) ([]grants.Role, bool) {
 // mineAlone reports whether a folder or a file is the user's own, and no one else's to write.
 func mineAlone(info os.FileInfo) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
-	return ok && int(st.Uid) == os.Geteuid() && info.Mode().Perm()&0o022 == 0 && (info.IsDir() || info.Mode().IsRegular())
+	return ok && int(st.Uid) == os.Geteuid() && info.Mode().Perm()&0o022 == 0 &&
+		(info.IsDir() || info.Mode().IsRegular())
 }
 
 // write keeps an answer: whole, or not at all.
@@ -156,22 +157,22 @@ func (c cachedRoles) write(path string, a cachedAnswer) error {
 }
 
 // cacheDir returns the folder of what can be asked for again; "" if there is none.
-func (e *Env) cacheDir() string {
-	if dir := e.Getenv(envCacheHome); filepath.IsAbs(dir) {
+func (a *App) cacheDir() string {
+	if dir := a.Getenv(EnvCacheHome); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "taskiam")
 	}
-	if home := e.Getenv(envHome); filepath.IsAbs(home) {
+	if home := a.Getenv(EnvHome); filepath.IsAbs(home) {
 		return filepath.Join(home, ".cache", "taskiam")
 	}
 	return ""
 }
 
 // roles returns what answers questions about roles: the cloud, with its answers kept.
-func (e *Env) roles(client *gcp.Client) lifecycle.Roles {
-	dir := e.cacheDir()
+func (a *App) roles(client *gcp.Client) lifecycle.Roles {
+	dir := a.cacheDir()
 	if dir == "" {
 		return client
 	}
 	cloud, endpoint := client.Cloud()
-	return cachedRoles{Roles: client, of: cloud + " " + endpoint, dir: filepath.Join(dir, "roles"), now: e.Now}
+	return cachedRoles{Roles: client, of: cloud + " " + endpoint, dir: filepath.Join(dir, "roles"), now: a.Now}
 }

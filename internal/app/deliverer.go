@@ -1,4 +1,4 @@
-package cli
+package app
 
 import (
 	"encoding/json"
@@ -20,9 +20,9 @@ import (
 	"github.com/taskiam/taskiam/internal/supervise"
 )
 
-// courier hands over credentials to sandboxes. On the emulator it puts beside them
+// deliverer hands over credentials to sandboxes. On the emulator it puts beside them
 // what points Google's clients there; never the operator's login.
-type courier struct {
+type deliverer struct {
 	emulatorHost string // "" on Google Cloud
 	emulatorCA   string
 	owner        int // whom deliveries are for; 0 is this user
@@ -31,7 +31,7 @@ type courier struct {
 }
 
 // NewKeyPair makes a key whose private half stays here.
-func (courier) NewKeyPair() (lifecycle.KeyPair, error) {
+func (deliverer) NewKeyPair() (lifecycle.KeyPair, error) {
 	pair, err := credentials.NewKeyPair(nil)
 	if err != nil {
 		return nil, err
@@ -40,7 +40,7 @@ func (courier) NewKeyPair() (lifecycle.KeyPair, error) {
 }
 
 // Deliver writes the delivery of a run.
-func (c courier) Deliver(d delivery.Delivery) error {
+func (c deliverer) Deliver(d delivery.Delivery) error {
 	if c.mask != nil {
 		if err := c.mask(secretsIn(d)...); err != nil {
 			return err
@@ -78,7 +78,7 @@ func secretsIn(d delivery.Delivery) []secret.String {
 
 // ca returns the certificate of the emulator's CA. Beside the file that it is read from
 // lies the operator's token: a sandbox gets a copy, in its delivery.
-func (c courier) ca() (string, error) {
+func (c deliverer) ca() (string, error) {
 	if c.emulatorHost == "" {
 		return "", nil
 	}
@@ -90,7 +90,7 @@ func (c courier) ca() (string, error) {
 }
 
 // Remove takes the delivery of a run away.
-func (courier) Remove(dir string, run grants.RunID) error {
+func (deliverer) Remove(dir string, run grants.RunID) error {
 	if err := credentials.Remove(dir, run); err != nil {
 		return err
 	}
@@ -98,20 +98,20 @@ func (courier) Remove(dir string, run grants.RunID) error {
 }
 
 // Key returns the key file in the delivery of a run.
-func (courier) Key(run *journal.Run) (secret.String, error) {
+func (deliverer) Key(run *journal.Run) (secret.String, error) {
 	return credentials.ReadKey(run.Opened.DeliveryDir, run.ID())
 }
 
 // Renew says in the delivery of a run when it ends now, and replaces its key, if there is
 // another one.
-func (c courier) Renew(run *journal.Run, expires time.Time, key secret.String) error {
+func (c deliverer) Renew(run *journal.Run, expires time.Time, key secret.String) error {
 	d := c.delivery(run)
 	d.Expires, d.Key = expires, key
 	return credentials.Renew(d)
 }
 
 // more is what a sandbox needs to find the emulator, and nothing on Google Cloud.
-func (c courier) more(dir string) []delivery.Var {
+func (c deliverer) more(dir string) []delivery.Var {
 	if c.emulatorHost == "" {
 		return nil
 	}
@@ -122,22 +122,19 @@ func (c courier) more(dir string) []delivery.Var {
 	return vars
 }
 
-// delivery returns the delivery of a run as its journal describes it, without the
+// Delivery returns the delivery of a run as its journal describes it, without the
 // credential. It does not look into the folder: what is in there, the sandbox may
 // have changed, and a shell of the operator's is about to eval what comes of this.
-func (e *Env) delivery(r *journal.Run) delivery.Delivery {
-	c := courier{}
-	if r.Opened.Cloud == cloudEmulator {
+func (a *App) Delivery(r *journal.Run) delivery.Delivery {
+	c := deliverer{}
+	if r.Opened.OnEmulator() {
 		c.emulatorHost = r.Opened.Endpoint
 	}
 	return c.delivery(r)
 }
 
-func (c courier) delivery(r *journal.Run) delivery.Delivery {
+func (c deliverer) delivery(r *journal.Run) delivery.Delivery {
 	d := supervise.DeliveryOf(r)
 	d.More = c.more(d.Dir)
 	return d
 }
-
-// cloudEmulator is what gcp and the journal call the emulator.
-const cloudEmulator = "emulator"

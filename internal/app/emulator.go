@@ -1,0 +1,224 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/google/renameio/v2"
+
+	"github.com/taskiam/taskiam/emulator"
+	"github.com/taskiam/taskiam/internal/fault"
+)
+
+// Loopback reports whether an address, HOST:PORT, can be reached from this machine alone.
+func Loopback(address string) (bool, error) {
+	host, _, err := net.SplitHostPort(address)
+	return err == nil && loopback(host), err
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// RunEmulator runs an emulator on an address until ctx ends. started is told where it listens,
+// and who the operator is there.
+func (a *App) RunEmulator(
+	ctx context.Context, cfg emulator.Config, address string, started func(address, operator string),
+) (err error) {
+	home, err := a.EmulatorHome()
+	if err != nil {
+		return err
+	}
+	release, err := home.claim(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	cfg.Now, cfg.Dir = a.Now, home.Dir
+	server, err := emulator.New(cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, server.Close()) }()
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return fault.WithHint(fmt.Errorf("listening on %s: %w", address, err), "taskiam emulator --addr 127.0.0.1:0")
+	}
+	address = listener.Addr().String()
+	if err := home.announce(address); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	operator, _ := server.Operator()
+	started(address, operator)
+	return server.Serve(ctx, listener)
+}
+
+// lockPatience is how long a lock that is held in passing is waited for.
+const lockPatience = 500 * time.Millisecond
+
+// EmulatorHome is where an emulator keeps what its clients need to find it: its
+// address, the operator's token and the CA's certificate.
+type EmulatorHome struct{ Dir string }
+
+// EmulatorHome returns the folder of the emulators of this state folder.
+func (a *App) EmulatorHome() (EmulatorHome, error) {
+	state, err := a.StateDir()
+	return EmulatorHome{Dir: filepath.Join(state, "emulator")}, err
+}
+
+// TokenFile names the file with the operator's token, and CAFile the one with the certificate
+// of the emulator's CA.
+func (h EmulatorHome) TokenFile() string { return filepath.Join(h.Dir, "token") }
+
+// CAFile is described at [EmulatorHome.TokenFile].
+func (h EmulatorHome) CAFile() string { return filepath.Join(h.Dir, "ca.pem") }
+
+func (h EmulatorHome) loginFile() string   { return filepath.Join(h.Dir, "adc.json") }
+func (h EmulatorHome) addressFile() string { return filepath.Join(h.Dir, "address") }
+func (h EmulatorHome) lockFile() string    { return filepath.Join(h.Dir, "lock") }
+
+// claim makes the folder this process's own: two emulators would give out each
+// other's token. The lock ends with the process, however it ends.
+func (h EmulatorHome) claim(ctx context.Context) (release func() error, err error) {
+	if err := os.MkdirAll(h.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the emulator's folder: %w", err)
+	}
+	lock := flock.New(h.lockFile(), flock.SetPermissions(0o600))
+	// Who looks for an emulator that was killed has the lock for a moment.
+	ctx, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
+	locked, err := lock.TryLockContext(ctx, 10*time.Millisecond)
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return nil, fmt.Errorf("locking the emulator's folder: %w", err)
+	}
+	if !locked {
+		return nil, fault.WithHint(
+			fault.New(fault.Locked, "an emulator is already running with the state folder %s", h.Dir),
+			`eval "$(taskiam emulator env)"`,
+			"a second one needs its own state folder: "+
+				EnvStateHome+"=DIR taskiam emulator --addr 127.0.0.1:0")
+	}
+	// Whatever address is there is of one that is gone.
+	if err := os.Remove(h.addressFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.Join(fmt.Errorf("removing a stale address: %w", err), lock.Unlock())
+	}
+	return func() error {
+		err := os.Remove(h.addressFile())
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return errors.Join(err, lock.Unlock())
+	}, nil
+}
+
+// announce says where the emulator listens, for [EmulatorHome.Find].
+func (h EmulatorHome) announce(address string) error {
+	if err := renameio.WriteFile(h.addressFile(), []byte(address+"\n"), 0o600); err != nil {
+		return fmt.Errorf("writing the emulator's address: %w", err)
+	}
+	return nil
+}
+
+// Find returns the address of the emulator that is at work, and waits for one that
+// is still starting.
+func (h EmulatorHome) Find(ctx context.Context, wait time.Duration) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		address, err := h.look()
+		if address != "" || err != nil {
+			return address, err
+		}
+		select {
+		case <-ctx.Done():
+			return "", fault.WithHint(
+				fault.New(fault.Unavailable, "no emulator is running with the state folder %s", h.Dir), "taskiam emulator &")
+		case <-tick.C:
+		}
+	}
+}
+
+// look returns the address of the emulator that is at work, "" if there is none.
+func (h EmulatorHome) look() (string, error) {
+	b, err := os.ReadFile(h.addressFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading the emulator's address: %w", err)
+	}
+	// An address without its emulator was left by one that was killed.
+	lock := flock.New(h.lockFile(), flock.SetPermissions(0o600))
+	free, err := lock.TryRLock()
+	if err != nil {
+		return "", fmt.Errorf("looking for the emulator: %w", err)
+	}
+	if free {
+		return "", lock.Unlock()
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+// AskEmulator calls an endpoint of the emulator's own, as its operator: of the one
+// that the environment names, else of the one at work on this machine.
+func (a *App) AskEmulator(
+	ctx context.Context, wait time.Duration, method, name string, body []byte,
+) ([]byte, error) {
+	home, err := a.EmulatorHome()
+	if err != nil {
+		return nil, err
+	}
+	address := a.Getenv(EnvEmulatorHost)
+	if address == "" {
+		if address, err = home.Find(ctx, wait); err != nil {
+			return nil, err
+		}
+	}
+	path := a.Getenv(EnvEmulatorToken)
+	if path == "" {
+		path = home.TokenFile()
+	}
+	token, err := os.ReadFile(path)
+	if err != nil {
+		err = fmt.Errorf("reading the emulator's token: %w", err)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fault.WithHint(err, `eval "$(taskiam emulator env)"`)
+		}
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+address+"/_emulator/"+name, bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("asking the emulator: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	// No proxy: it is on this machine.
+	transport := &http.Transport{DisableKeepAlives: true}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "asking the emulator on %s: %w", address, err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "reading the emulator's answer: %w", err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, fault.New(fault.Other, "the emulator on %s answered %s: %s",
+			address, resp.Status, bytes.TrimSpace(answer))
+	}
+	return answer, nil
+}

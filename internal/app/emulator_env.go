@@ -1,0 +1,101 @@
+package app
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/taskiam/taskiam/emulator"
+	"github.com/taskiam/taskiam/internal/credentials"
+	"github.com/taskiam/taskiam/internal/delivery"
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/shell"
+)
+
+// Who the environment of [EmulatorHome.Environment] is for.
+const (
+	ForTaskiam = "taskiam"
+	ForGcloud  = "gcloud"
+	ForSDK     = "sdk"
+	ForProxy   = "proxy"
+)
+
+// Environment returns what a shell has to eval so that a client finds the emulator
+// on address.
+func (h EmulatorHome) Environment(address, client string) (string, error) {
+	switch client {
+	case ForGcloud:
+		operator, err := h.operator()
+		if err != nil {
+			return "", err
+		}
+		env := append(vars(emulator.GcloudEnv(address, h.CAFile())), h.gcloudLogin(operator)...)
+		return credentials.Format(env, "shell")
+	case ForSDK:
+		// What turns a library's login off, such as STORAGE_EMULATOR_HOST, is unset.
+		return credentials.Format(append(vars(emulator.ProxyEnv(address, h.CAFile())),
+			delivery.Var{Name: "GOOGLE_APPLICATION_CREDENTIALS", Value: h.loginFile()}), "shell")
+	case ForProxy:
+		return exports(emulator.ProxyEnv(address, h.CAFile())), nil
+	}
+	return exports([]emulator.Var{
+		{Name: EnvEmulatorHost, Value: address},
+		{Name: EnvEmulatorToken, Value: h.TokenFile()},
+		{Name: EnvEmulatorCA, Value: h.CAFile()},
+	}), nil
+}
+
+// gcloudLogin makes the operator whom gcloud, bq and gsutil act as. Their own
+// configuration is left alone: they get another, in which nothing is asked, sent or
+// logged (a log would have tokens in it, for everybody to read).
+func (h EmulatorHome) gcloudLogin(operator string) []delivery.Var {
+	return []delivery.Var{
+		{Name: "CLOUDSDK_CONFIG", Value: filepath.Join(h.Dir, "gcloud")},
+		{Name: "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", Value: h.TokenFile()},
+		{Name: "CLOUDSDK_CORE_ACCOUNT", Value: operator}, // without one, gsutil sends no login
+		{Name: "CLOUDSDK_CORE_CHECK_GCE_METADATA", Value: "false"},
+		{Name: "CLOUDSDK_CORE_DISABLE_PROMPTS", Value: "1"},
+		{Name: "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING", Value: "true"},
+		{Name: "CLOUDSDK_CORE_DISABLE_FILE_LOGGING", Value: "true"},
+		{Name: "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK", Value: "true"},
+	}
+}
+
+// operator returns the address of the operator, as its login has it.
+func (h EmulatorHome) operator() (string, error) {
+	raw, err := os.ReadFile(h.loginFile())
+	if err != nil {
+		err = fmt.Errorf("reading the operator's login: %w", err)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fault.WithHint(err, "taskiam emulator &")
+		}
+		return "", err
+	}
+	var login struct {
+		Account string `json:"account"`
+	}
+	if err := json.Unmarshal(raw, &login); err != nil {
+		return "", fmt.Errorf("reading the operator's login %s: %w", h.loginFile(), err)
+	}
+	return login.Account, nil
+}
+
+func vars(of []emulator.Var) []delivery.Var {
+	var out []delivery.Var
+	for _, v := range of {
+		out = append(out, delivery.Var{Name: v.Name, Value: v.Value})
+	}
+	return out
+}
+
+// exports writes variables for a shell's eval, and leaves all others as they are.
+func exports(of []emulator.Var) string {
+	text := ""
+	for _, v := range of {
+		text += "export " + v.Name + "=" + shell.Quote(v.Value) + "\n"
+	}
+	return text
+}

@@ -1,0 +1,296 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/taskiam/taskiam/internal/ci"
+	"github.com/taskiam/taskiam/internal/credentials"
+	"github.com/taskiam/taskiam/internal/delivery"
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/secret"
+)
+
+// Job is a CI job: which runs are its own, and what its later steps are told of them.
+type Job struct {
+	ci.Job
+	app *App
+	// out is the job's log. Where the system has no file for it, the job's shell evals it.
+	out io.Writer
+}
+
+// Job returns the job; what it prints goes to out.
+func (a *App) Job(job ci.Job, out io.Writer) *Job { return &Job{job, a, out} }
+
+// maxReason is how much of a reason Google keeps (the manifest has the same limit).
+const maxReason = 256
+
+// reason returns what Google is told as the reason of the job's calls: where people see the
+// job, and what the manifest says, if there is room for both.
+func (j *Job) reason(manifest string) string {
+	switch both := manifest + " (" + j.URL + ")"; {
+	case j.URL == "" || len(j.URL) > maxReason:
+		return manifest
+	case manifest == "" || len(both) > maxReason:
+		return j.URL
+	default:
+		return both
+	}
+}
+
+// mask returns what keeps secrets out of the job's log, before anybody can have seen them.
+// What cannot be masked is not delivered.
+func (j *Job) mask(ctx context.Context) func(...secret.String) error {
+	return func(secrets ...secret.String) error {
+		m, err := j.System.Mask(secrets...)
+		if err != nil {
+			return err
+		}
+		if _, err := io.WriteString(j.out, m.Print); err != nil {
+			return fmt.Errorf("masking the credential in the log: %w", err)
+		}
+		if m.Command == nil {
+			return nil
+		}
+		cmd := exec.CommandContext(ctx, m.Command[0], m.Command[1:]...)
+		cmd.Stdin = strings.NewReader(m.Input)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			said := strings.TrimSpace(string(out))
+			return fault.WithHint(
+				fmt.Errorf("masking the credential in the log with %s: %w: %s", m.Command[0], err, said),
+				"it takes a buildkite-agent of version 3.66 or later; without masking: --ci="+string(ci.Generic))
+		}
+		return nil
+	}
+}
+
+// temp returns the folder for a delivery: private, and never where the job's
+// code is, which it may publish.
+func (j *Job) temp() (string, error) {
+	dir := j.Temp
+	if dir == "" {
+		if runtime := j.app.Getenv(EnvRuntimeDir); filepath.IsAbs(runtime) {
+			if info, err := os.Stat(runtime); err == nil && info.IsDir() {
+				dir = runtime
+			}
+		}
+	}
+	if dir == "" {
+		dir = os.TempDir()
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	for _, workspace := range j.Workspaces {
+		if inside(dir, workspace) {
+			return "", fault.WithHint(
+				fault.New(fault.Usage,
+					"the folder for temporary files, %s, is inside the job's workspace %s, which may be published",
+					dir, workspace),
+				"--out with a folder elsewhere, or another TMPDIR")
+		}
+	}
+	return dir, nil
+}
+
+// inside reports whether dir is folder or below it, symbolic links followed.
+func inside(dir, folder string) bool {
+	for _, path := range []*string{&dir, &folder} {
+		if real, err := filepath.EvalSymlinks(*path); err == nil {
+			*path = real
+		}
+	}
+	rel, err := filepath.Rel(folder, dir)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+}
+
+// LoginFile returns the credential file that the job logs in with, as an absolute path;
+// "" if it logs in without one.
+func (j *Job) LoginFile() string {
+	path := j.app.Getenv(EnvCredentials)
+	if path == "" {
+		return ""
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return path
+	}
+	return abs
+}
+
+// Leave makes this process the job's again where the environment is that of runs: what
+// they exported is removed, and what the job had logged in with is put back. Only what
+// a run set and nobody changed since is touched.
+func (j *Job) Leave(runs []*journal.Run) error {
+	for _, run := range runs {
+		for _, v := range j.app.Delivery(run).Environment() {
+			if v.File == "" && j.app.Getenv(v.Name) == v.Value {
+				if err := j.app.Setenv(v.Name, ""); err != nil {
+					return fmt.Errorf("leaving the environment of run %s: %w", run.ID(), err)
+				}
+			}
+		}
+	}
+	for _, run := range runs {
+		if j.app.Getenv(EnvCredentials) == "" && run.Opened.Login != "" {
+			if err := j.app.Setenv(EnvCredentials, run.Opened.Login); err != nil {
+				return fmt.Errorf("going back to the job's login: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// Next leaves the environment of the runs that the job has brought up before, and returns
+// where the delivery of its next run goes.
+func (j *Job) Next(to Place) (Place, error) {
+	dir, err := j.app.Journals()
+	if err != nil {
+		return to, err
+	}
+	named, err := j.Named()
+	if err != nil {
+		return to, err
+	}
+	runs, _ := Runs(dir) // what takes them down says which cannot be read
+	if err := j.Leave(j.Own(runs, named)); err != nil {
+		return to, err
+	}
+	if to.Dir == "" && to.Owner == 0 {
+		to.Parent, err = j.temp()
+	}
+	return to, err
+}
+
+// Own returns those of the runs that are the job's: by its label, or because an earlier step
+// exported that run.
+func (j *Job) Own(runs []*journal.Run, named grants.RunID) []*journal.Run {
+	return slices.DeleteFunc(slices.Clone(runs), func(r *journal.Run) bool {
+		return (named == "" || r.ID() != named) && (j.Label == "" || r.Opened.Job != j.Label)
+	})
+}
+
+// Export hands the run over to later steps of the job; with dotenv, to other jobs by that file.
+func (j *Job) Export(run *journal.Run, dotenv string) error {
+	vars := j.app.Delivery(run).Environment()
+	o := run.Opened
+	ids := []delivery.Var{
+		{Name: EnvCIRun, Value: string(o.Run)},
+		{Name: EnvCIAccount, Value: o.Email},
+		{Name: EnvCIProject, Value: o.Project},
+	}
+	if err := j.exportVars(append(vars, ids...)); err != nil {
+		return err
+	}
+	if j.System == ci.GitHub {
+		if err := j.writeOutputs(run); err != nil {
+			return err
+		}
+	}
+	if dotenv == "" {
+		return nil
+	}
+	// Systems keep such files, and show them to people: ids and paths alone.
+	text, err := credentials.Format(append(ids, delivery.Var{Name: EnvDelivery, Value: o.DeliveryDir}), "dotenv")
+	if err == nil {
+		err = os.WriteFile(dotenv, []byte(text), 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the dotenv file: %w", err)
+	}
+	return nil
+}
+
+// writeOutputs writes what GitHub's later steps read as outputs and as state.
+func (j *Job) writeOutputs(run *journal.Run) error {
+	o := run.Opened
+	outputs := []ci.Var{
+		{Name: "run", Value: string(o.Run)},
+		{Name: "task", Value: o.Task},
+		{Name: "account", Value: o.Email},
+		{Name: "project", Value: o.Project},
+		{Name: "delivery", Value: o.DeliveryDir},
+		{Name: "expires", Value: run.Expires().UTC().Format(time.RFC3339)},
+	}
+	for name, vars := range map[string][]ci.Var{"GITHUB_OUTPUT": outputs, "GITHUB_STATE": outputs[:1]} {
+		text, err := ci.Pairs(vars)
+		if path := j.app.Getenv(name); err == nil && path != "" {
+			err = appendTo(path, text)
+		}
+		if err != nil {
+			return fmt.Errorf("writing to $%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// exportVars hands variables over to later steps.
+func (j *Job) exportVars(vars []delivery.Var) error {
+	if j.System != ci.GitHub {
+		text, err := credentials.Format(vars, "shell")
+		switch {
+		case err != nil:
+		case j.File != "":
+			err = appendTo(j.File, text)
+		default:
+			_, err = io.WriteString(j.out, text)
+		}
+		if err != nil {
+			return fmt.Errorf("exporting the environment: %w", err)
+		}
+		return nil
+	}
+	// What has to be unset can only be emptied. A secret stays in its file.
+	var pairs []ci.Var
+	for _, name := range credentials.Competing() {
+		if j.app.Getenv(name) != "" {
+			pairs = append(pairs, ci.Var{Name: name})
+		}
+	}
+	for _, v := range vars {
+		if v.File == "" {
+			pairs = append(pairs, ci.Var{Name: v.Name, Value: v.Value})
+		}
+	}
+	text, err := ci.Pairs(pairs)
+	if err == nil {
+		err = appendTo(j.File, text)
+	}
+	if err != nil {
+		return fmt.Errorf("exporting the environment: %w", err)
+	}
+	return nil
+}
+
+func appendTo(path, text string) error {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(f, text)
+	return errors.Join(err, f.Close())
+}
+
+// Named returns the run that an earlier step exported; "" if none did.
+func (j *Job) Named() (grants.RunID, error) {
+	word := j.app.Getenv(EnvCIRun)
+	if word == "" {
+		return "", nil
+	}
+	run, err := grants.ParseRunID(word)
+	if err != nil {
+		return "", fault.New(fault.Usage, "reading $%s: %w", EnvCIRun, err)
+	}
+	return run, nil
+}

@@ -1,0 +1,56 @@
+package app
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/supervise"
+)
+
+// ExamineMachine looks at what doctor asks of this machine: where deliveries go, and whether
+// commands can be isolated.
+func (a *App) ExamineMachine() []lifecycle.Finding {
+	return []lifecycle.Finding{a.examineDelivery(), a.examineSandbox()}
+}
+
+// examineDelivery looks at where deliveries go if nothing else is said.
+func (a *App) examineDelivery() lifecycle.Finding {
+	f := lifecycle.Finding{About: lifecycle.ThisMachine, What: "deliveries", Health: lifecycle.Healthy}
+	dir, err := a.DeliveryDir("RUN")
+	if err != nil {
+		return lifecycle.Trouble(f.About, f.What, err)
+	}
+	f.Says = "in " + filepath.Dir(dir)
+	if runtime := a.Getenv(EnvRuntimeDir); runtime == "" || !strings.HasPrefix(dir, runtime) {
+		f.Says += ", on the disk: there is no $" + EnvRuntimeDir
+	}
+	for at := filepath.Dir(dir); ; at = filepath.Dir(at) {
+		if _, err := os.Lstat(at); errors.Is(err, os.ErrNotExist) && at != filepath.Dir(at) {
+			continue
+		}
+		if err := unix.Access(at, unix.W_OK|unix.X_OK); err != nil {
+			f.Health, f.Says = lifecycle.Broken, "cannot be made in "+filepath.Dir(dir)+": "+at+": "+err.Error()
+			f.Mend = []string{"export " + EnvRuntimeDir + "=/path/to/a/folder/of/yours", "or taskiam up --out DIR"}
+		}
+		return f
+	}
+}
+
+// examineSandbox tries what `run --isolate` begins with.
+func (a *App) examineSandbox() lifecycle.Finding {
+	const what = "bubblewrap"
+	if _, err := a.Sandbox(supervise.SandboxConfig{Isolated: true, Command: []string{"true"}}); err != nil {
+		f := lifecycle.Trouble(lifecycle.ThisMachine, what, err)
+		f.Health, f.Lacks = lifecycle.Doubtful, false // nothing else needs it
+		f.Says = "run --isolate would refuse: " + f.Says
+		return f
+	}
+	return lifecycle.Finding{
+		About: lifecycle.ThisMachine, What: what, Health: lifecycle.Healthy, Says: "run --isolate works here",
+	}
+}

@@ -1,0 +1,29 @@
+package app
+
+// Variables of the environment that the wiring reads or sets.
+const (
+	// EnvEmulatorHost is the host:port of an emulator. When it is set, every call goes there.
+	EnvEmulatorHost = "TASKIAM_EMULATOR_HOST"
+	// EnvEmulatorToken names the file with the operator's token on the emulator.
+	EnvEmulatorToken = "TASKIAM_EMULATOR_TOKEN_FILE"
+	// EnvEmulatorCA names the file with the certificate of the emulator's CA.
+	EnvEmulatorCA = "TASKIAM_EMULATOR_CA"
+	// EnvQuotaProject is Google's own name for who pays for the calls of a login.
+	EnvQuotaProject = "GOOGLE_CLOUD_QUOTA_PROJECT"
+	// EnvCredentials is Google's own name for the file with a login.
+	EnvCredentials = "GOOGLE_APPLICATION_CREDENTIALS"
+	// EnvRun is set for CMD, and tells it and us that it runs inside a run.
+	EnvRun = "TASKIAM_RUN"
+	// EnvDelivery is set beside it, to where the delivery is.
+	EnvDelivery = "TASKIAM_DELIVERY"
+
+	EnvStateHome  = "XDG_STATE_HOME"
+	EnvCacheHome  = "XDG_CACHE_HOME"
+	EnvRuntimeDir = "XDG_RUNTIME_DIR"
+	EnvHome       = "HOME"
+
+	// What `up --ci` exports beside the variables of the run, for `down --ci`.
+	EnvCIRun     = "TASKIAM_CI_RUN"
+	EnvCIAccount = "TASKIAM_CI_ACCOUNT"
+	EnvCIProject = "TASKIAM_CI_PROJECT"
+)

@@ -1,0 +1,132 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
+)
+
+// Place says where a delivery goes, and to whom.
+type Place struct {
+	Dir   string // "" is the default place
+	Owner int    // the user whom it is for; 0 is this user
+	// Parent is the folder for a folder of the run's own, if Dir is empty; "" for none.
+	Parent string
+}
+
+// PlaceOf returns the absolute path of the delivery of a run. It warns of one that could end
+// up in a commit, and refuses one that its owner could not get to.
+func (a *App) PlaceOf(run grants.RunID, to Place) (string, error) {
+	if to.Parent != "" {
+		to.Dir = filepath.Join(to.Parent, "taskiam-"+string(run))
+	}
+	dir, err := a.placeDelivery(to.Dir, run)
+	if err != nil {
+		return "", err
+	}
+	return placeFor(to, dir, string(run))
+}
+
+// placeDelivery returns the absolute path of the delivery, and warns of one that
+// could end up in a commit.
+func (a *App) placeDelivery(out string, run grants.RunID) (string, error) {
+	if out == "" {
+		return a.DeliveryDir(string(run))
+	}
+	dir, err := filepath.Abs(out)
+	if err != nil {
+		return "", fmt.Errorf("finding %s: %w", out, err)
+	}
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return "", fault.New(fault.Usage, "--out: %w", err)
+	case len(entries) > 0:
+		return "", fault.New(fault.Usage, "--out: %s is not empty", dir)
+	}
+	if tree := workTree(dir); tree != "" {
+		a.Warn("warning: %s is in the git work tree %s: do not commit the credential in it", dir, tree)
+	}
+	return dir, nil
+}
+
+// workTree returns the git work tree that dir is or will be in, "" if it is in none.
+func workTree(dir string) string {
+	for {
+		if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
+			return dir
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return ""
+		}
+		dir = parent
+	}
+}
+
+// sharedDeliveries is where root puts deliveries for other users: they could not get to
+// its own folders.
+const sharedDeliveries = "/run/taskiam"
+
+// sharedMode lets everybody pass and nobody look.
+const sharedMode = 0o711
+
+// openShared lets other users pass, whatever the umask was when the folder was made.
+func openShared() error { return os.Chmod(sharedDeliveries, sharedMode) }
+
+// leaveShared takes the folder away after the last delivery in it.
+func leaveShared(dir string) error {
+	if filepath.Dir(dir) != sharedDeliveries {
+		return nil
+	}
+	err := os.Remove(sharedDeliveries)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EEXIST) {
+		return nil
+	}
+	return err
+}
+
+// placeFor returns the place of a delivery for another user, and refuses one that they
+// cannot get to. dir is the place that it would have for this one.
+func placeFor(to Place, dir, run string) (string, error) {
+	uid := to.Owner
+	if uid == 0 {
+		return dir, nil
+	}
+	if to.Dir == "" {
+		if err := errors.Join(os.MkdirAll(sharedDeliveries, sharedMode), openShared()); err != nil {
+			return "", fault.WithHint(err, "--out DIR")
+		}
+		dir = filepath.Join(sharedDeliveries, run)
+	}
+	for parent := filepath.Dir(dir); ; parent = filepath.Dir(parent) {
+		info, err := os.Stat(parent)
+		if err != nil && !os.IsNotExist(err) {
+			return "", err
+		}
+		if err != nil || !mayPass(info, uid) {
+			return "", fault.WithHint(
+				fault.New(fault.Usage, "user %d cannot reach the delivery %s: the folder %s is closed to that user, or does not exist",
+					uid, dir, parent),
+				"--out with a folder in one that everybody can pass")
+		}
+		if parent == filepath.Dir(parent) {
+			return dir, nil
+		}
+	}
+}
+
+// mayPass reports whether the user may go through the folder. Their groups do not count.
+func mayPass(info fs.FileInfo, uid int) bool {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) == uid {
+		return info.Mode()&0o100 != 0
+	}
+	return info.Mode()&0o001 != 0
+}

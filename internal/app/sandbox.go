@@ -1,0 +1,58 @@
+package app
+
+import (
+	"os"
+	"path/filepath"
+
+	"github.com/taskiam/taskiam/internal/credentials"
+	"github.com/taskiam/taskiam/internal/isolate"
+	"github.com/taskiam/taskiam/internal/supervise"
+)
+
+// Sandbox makes sure that a command can be run where it is to run. What the operator's
+// environment, home and logins have to do with that, it finds out itself.
+func (a *App) Sandbox(c supervise.SandboxConfig) (*supervise.Sandbox, error) {
+	c.Home, c.Environ = a.Getenv(EnvHome), credentials.Scrub(a.Environ())
+	if c.Isolated {
+		var err error
+		if c.Closed, err = a.closed(); err != nil {
+			return nil, err
+		}
+	}
+	return supervise.NewSandbox(c)
+}
+
+// closed returns what no sandbox may see: what is taskiam's own, and the deliveries of
+// all runs.
+func (a *App) closed() ([]isolate.Closed, error) {
+	state, err := a.StateDir()
+	if err != nil {
+		return nil, err
+	}
+	var out []isolate.Closed
+	add := func(path, what string) {
+		out = append(out, isolate.Closed{Path: supervise.RealPath(path), What: what})
+	}
+	add(state, "taskiam's journals and the emulator's logins")
+	if dir := a.Getenv(EnvRuntimeDir); filepath.IsAbs(dir) {
+		add(dir, "sockets and deliveries of yours")
+	}
+	if path := a.Getenv(EnvEmulatorToken); path != "" {
+		add(path, "the operator's token on the emulator")
+	}
+	if path := a.Getenv(EnvCredentials); path != "" {
+		add(path, "a credential of yours")
+	}
+	journals, err := a.Journals()
+	if err != nil {
+		return nil, err
+	}
+	// One that cannot be read is in the way of other commands, not of this one.
+	runs, _ := Runs(journals)
+	for _, run := range runs {
+		if _, err := os.Lstat(run.Opened.DeliveryDir); err == nil {
+			add(run.Opened.DeliveryDir, "the delivery of run "+string(run.ID()))
+		}
+	}
+	return out, nil
+}

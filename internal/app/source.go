@@ -1,0 +1,58 @@
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/manifest"
+	"github.com/taskiam/taskiam/internal/shell"
+)
+
+// Source is a manifest as it was read.
+type Source struct {
+	Task   grants.Task
+	Path   string // absolute
+	SHA256 string // of its bytes, in hexadecimal
+}
+
+// Load reads and checks a manifest. No run of it may be allowed to last longer than maxTTL; 0
+// leaves that to the manifest.
+func Load(file string, maxTTL time.Duration) (Source, error) {
+	path, err := filepath.Abs(file)
+	if err != nil {
+		return Source{}, fmt.Errorf("finding %s: %w", file, err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		err = fault.New(fault.Usage, "reading the manifest: %w", err)
+		if errors.Is(err, os.ErrNotExist) {
+			err = fault.WithHint(err, "taskiam init "+shell.Quote(file))
+		}
+		return Source{}, err
+	}
+	task, err := manifest.Parse(file, b, manifest.Limits{MaxTTL: maxTTL})
+	if err != nil {
+		return Source{}, err
+	}
+	sum := sha256.Sum256(b)
+	return Source{Task: task, Path: path, SHA256: hex.EncodeToString(sum[:])}, nil
+}
+
+// For gives the calls of a task the reason that its manifest says, and in a CI job, which is
+// nil outside of one, the job's; there the credential is masked as well.
+func (s *Source) For(ctx context.Context, job *Job, o Options) Options {
+	if job != nil {
+		s.Task.Reason = job.reason(s.Task.Reason)
+		o.Mask = job.mask(ctx)
+	}
+	o.Reason = s.Task.Reason
+	return o
+}
