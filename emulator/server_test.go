@@ -234,9 +234,10 @@ func TestClientEnv(t *testing.T) {
 	t.Parallel()
 	got := map[string]string{}
 	for _, v := range ClientEnv("127.0.0.1:8790", "/d/ca.pem") {
-		got[v.Name] = v.Value
-		if strings.HasPrefix(v.Name, "CLOUDSDK_API_ENDPOINT_OVERRIDES_") && v.Value != "http://127.0.0.1:8790/" {
-			t.Errorf("%s is %s", v.Name, v.Value)
+		name, value, _ := strings.Cut(v, "=")
+		got[name] = value
+		if strings.HasPrefix(name, "CLOUDSDK_API_ENDPOINT_OVERRIDES_") && value != "http://127.0.0.1:8790/" {
+			t.Errorf("%s is %s", name, value)
 		}
 	}
 	for name, want := range map[string]string{

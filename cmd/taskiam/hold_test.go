@@ -137,7 +137,8 @@ func environ(vars map[string]string) []string {
 func (s *stage) client() map[string]string {
 	vars := map[string]string{"PATH": s.vars["PATH"], "HOME": s.folder("nobody"), "GORACE": raceOptions}
 	for _, v := range emulator.ClientEnv(s.host, s.vars["TASKIAM_EMULATOR_CA"]) {
-		vars[v.Name] = v.Value
+		name, value, _ := strings.Cut(v, "=")
+		vars[name] = value
 	}
 	return vars
 }

@@ -115,11 +115,7 @@ func (c deliverer) more(dir string) []delivery.Var {
 	if c.emulatorHost == "" {
 		return nil
 	}
-	var vars []delivery.Var
-	for _, v := range emulator.ClientEnv(c.emulatorHost, delivery.CAPath(dir)) {
-		vars = append(vars, delivery.Var{Name: v.Name, Value: v.Value})
-	}
-	return vars
+	return vars(emulator.ClientEnv(c.emulatorHost, delivery.CAPath(dir)))
 }
 
 // Delivery returns the delivery of a run as its journal describes it, without the

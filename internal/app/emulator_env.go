@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/taskiam/taskiam/emulator"
 	"github.com/taskiam/taskiam/internal/credentials"
@@ -41,10 +42,10 @@ func (h EmulatorHome) Environment(address, client string) (string, error) {
 	case ForProxy:
 		return exports(emulator.ProxyEnv(address, h.CAFile())), nil
 	}
-	return exports([]emulator.Var{
-		{Name: EnvEmulatorHost, Value: address},
-		{Name: EnvEmulatorToken, Value: h.TokenFile()},
-		{Name: EnvEmulatorCA, Value: h.CAFile()},
+	return exports([]string{
+		EnvEmulatorHost + "=" + address,
+		EnvEmulatorToken + "=" + h.TokenFile(),
+		EnvEmulatorCA + "=" + h.CAFile(),
 	}), nil
 }
 
@@ -83,19 +84,21 @@ func (h EmulatorHome) operator() (string, error) {
 	return login.Account, nil
 }
 
-func vars(of []emulator.Var) []delivery.Var {
+// vars reads variables that are given as NAME=VALUE.
+func vars(pairs []string) []delivery.Var {
 	var out []delivery.Var
-	for _, v := range of {
-		out = append(out, delivery.Var{Name: v.Name, Value: v.Value})
+	for _, pair := range pairs {
+		name, value, _ := strings.Cut(pair, "=")
+		out = append(out, delivery.Var{Name: name, Value: value})
 	}
 	return out
 }
 
 // exports writes variables for a shell's eval, and leaves all others as they are.
-func exports(of []emulator.Var) string {
-	text := ""
-	for _, v := range of {
-		text += "export " + v.Name + "=" + shell.Quote(v.Value) + "\n"
+func exports(pairs []string) string {
+	var b strings.Builder
+	for _, v := range vars(pairs) {
+		b.WriteString("export " + v.Name + "=" + shell.Quote(v.Value) + "\n")
 	}
-	return text
+	return b.String()
 }

@@ -215,15 +215,15 @@ func (j *Job) Export(run *journal.Run, dotenv string) error {
 // writeOutputs writes what GitHub's later steps read as outputs and as state.
 func (j *Job) writeOutputs(run *journal.Run) error {
 	o := run.Opened
-	outputs := []ci.Var{
-		{Name: "run", Value: string(o.Run)},
-		{Name: "task", Value: o.Task},
-		{Name: "account", Value: o.Email},
-		{Name: "project", Value: o.Project},
-		{Name: "delivery", Value: o.DeliveryDir},
-		{Name: "expires", Value: run.Expires().UTC().Format(time.RFC3339)},
+	outputs := []string{
+		"run=" + string(o.Run),
+		"task=" + o.Task,
+		"account=" + o.Email,
+		"project=" + o.Project,
+		"delivery=" + o.DeliveryDir,
+		"expires=" + run.Expires().UTC().Format(time.RFC3339),
 	}
-	for name, vars := range map[string][]ci.Var{"GITHUB_OUTPUT": outputs, "GITHUB_STATE": outputs[:1]} {
+	for name, vars := range map[string][]string{"GITHUB_OUTPUT": outputs, "GITHUB_STATE": outputs[:1]} {
 		text, err := ci.Pairs(vars)
 		if path := j.app.Getenv(name); err == nil && path != "" {
 			err = appendTo(path, text)
@@ -252,15 +252,15 @@ func (j *Job) exportVars(vars []delivery.Var) error {
 		return nil
 	}
 	// What has to be unset can only be emptied. A secret stays in its file.
-	var pairs []ci.Var
+	var pairs []string
 	for _, name := range credentials.Competing() {
 		if j.app.Getenv(name) != "" {
-			pairs = append(pairs, ci.Var{Name: name})
+			pairs = append(pairs, name+"=")
 		}
 	}
 	for _, v := range vars {
 		if v.File == "" {
-			pairs = append(pairs, ci.Var{Name: v.Name, Value: v.Value})
+			pairs = append(pairs, v.Name+"="+v.Value)
 		}
 	}
 	text, err := ci.Pairs(pairs)

@@ -259,19 +259,17 @@ func (s System) Mask(secrets ...secret.String) (Masking, error) {
 	}
 }
 
-// Var is one variable.
-type Var struct{ Name, Value string }
-
-// Pairs returns variables in the form of GitHub's files: GITHUB_ENV, GITHUB_OUTPUT and
-// GITHUB_STATE. A value of several lines is a [fault.Usage]: it could set further
-// variables.
-func Pairs(vars []Var) (string, error) {
+// Pairs returns variables, NAME=VALUE each, as GitHub's files take them: GITHUB_ENV,
+// GITHUB_OUTPUT and GITHUB_STATE. A value of several lines is a [fault.Usage]: it could be
+// read as further variables.
+func Pairs(vars []string) (string, error) {
 	var b strings.Builder
 	for _, v := range vars {
-		if v.Name == "" || strings.ContainsAny(v.Name, "=<\r\n") || strings.ContainsAny(v.Value, "\r\n\x00") {
-			return "", fault.New(fault.Usage, "the value of %s has more than one line: %q", v.Name, v.Value)
+		name, value, _ := strings.Cut(v, "=")
+		if name == "" || strings.ContainsAny(name, "<\r\n") || strings.ContainsAny(value, "\r\n\x00") {
+			return "", fault.New(fault.Usage, "the value of %s has more than one line: %q", name, value)
 		}
-		b.WriteString(v.Name + "=" + v.Value + "\n")
+		b.WriteString(name + "=" + value + "\n")
 	}
 	return b.String(), nil
 }

@@ -114,12 +114,12 @@ func TestMask(t *testing.T) {
 
 func TestPairs(t *testing.T) {
 	t.Parallel()
-	got, err := Pairs([]Var{{"A", "1"}, {"B", "x = 'y'"}, {"C", ""}})
+	got, err := Pairs([]string{"A=1", "B=x = 'y'", "C="})
 	if err != nil || got != "A=1\nB=x = 'y'\nC=\n" {
 		t.Errorf("got %q, %v", got, err)
 	}
-	for _, v := range []Var{{"A", "1\nPATH=/tmp"}, {"A", "1\r"}, {"A<<E", "1"}, {"A=B", "1"}, {"", "1"}} {
-		if got, err := Pairs([]Var{v}); !fault.Is(err, fault.Usage) {
+	for _, v := range []string{"A=1\nPATH=/tmp", "A=1\r", "A<<E=1", "=1", ""} {
+		if got, err := Pairs([]string{v}); !fault.Is(err, fault.Usage) {
 			t.Errorf("%q: %q, %v", v, got, err)
 		}
 	}

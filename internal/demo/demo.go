@@ -327,10 +327,7 @@ func (d *stage) steal(ctx context.Context, result *lifecycle.Result) (stolen, er
 		return stolen{}, err
 	}
 	// The thief reaches the same cloud, by the same way.
-	var base []string
-	for _, v := range emulator.ClientEnv(result.Run.Opened.Endpoint, delivery.CAPath(loot)) {
-		base = append(base, v.Name+"="+v.Value)
-	}
+	base := emulator.ClientEnv(result.Run.Opened.Endpoint, delivery.CAPath(loot))
 	return stolen{
 		withKey: append(slices.Clone(base), app.EnvCredentials+"="+delivery.KeyPath(loot)),
 		withToken: append(slices.Clone(base),

@@ -55,9 +55,8 @@ func compareScript(ctx context.Context, out io.Writer, dir, program string, rtt 
 		"CLOUDSDK_AUTH_ACCESS_TOKEN="+string(token), "CLOUDSDK_CORE_CHECK_GCE_METADATA=false",
 		"CLOUDSDK_CORE_DISABLE_PROMPTS=1", "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING=true",
 		"CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK=true", "CLOUDSDK_CORE_DISABLE_FILE_LOGGING=true")
-	for _, v := range emulator.ClientEnv(c.addr, filepath.Join(dir, "state", "taskiam", "emulator", "ca.pem")) {
-		byHand.env = append(byHand.env, v.Name+"="+v.Value)
-	}
+	ca := filepath.Join(dir, "state", "taskiam", "emulator", "ca.pem")
+	byHand.env = append(byHand.env, emulator.ClientEnv(c.addr, ca)...)
 
 	var scripted, ours []time.Duration
 	for range min(rounds, 3) { // the script takes its time
