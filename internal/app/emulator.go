@@ -146,7 +146,8 @@ func (h EmulatorHome) Find(ctx context.Context, wait time.Duration) (string, err
 		select {
 		case <-ctx.Done():
 			return "", fault.WithHint(
-				fault.New(fault.Unavailable, "no emulator is running with the state folder %s", h.Dir), "taskiam emulator &")
+				fault.New(fault.Unavailable, "no emulator is running with the state folder %s",
+					h.Dir), "taskiam emulator &")
 		case <-tick.C:
 		}
 	}

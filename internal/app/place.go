@@ -113,7 +113,8 @@ func placeFor(to Place, dir, run string) (string, error) {
 		}
 		if err != nil || !mayPass(info, uid) {
 			return "", fault.WithHint(
-				fault.New(fault.Usage, "user %d cannot reach the delivery %s: the folder %s is closed to that user, or does not exist",
+				fault.New(fault.Usage, "user %d cannot reach the delivery %s: the folder %s is closed to that user, "+
+					"or does not exist",
 					uid, dir, parent),
 				"--out with a folder in one that everybody can pass")
 		}

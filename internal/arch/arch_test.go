@@ -175,6 +175,25 @@ func TestPurePackagesReachNothing(t *testing.T) {
 	}
 }
 
+// banned are imports that a package must not have, whatever else it may do: cli is flags,
+// options and exit codes, and what opens sockets, starts processes or calls the system is
+// elsewhere, where something else than the command line can use it.
+var banned = map[string][]string{
+	"internal/cli": {"golang.org/x/sys", "net", "net/http", "os/exec"},
+}
+
+func TestWhatIsBannedIsNotImported(t *testing.T) {
+	t.Parallel()
+	pkgs := list(t)
+	for name, bans := range banned {
+		for _, imp := range pkgs[name].Imports {
+			if slices.ContainsFunc(bans, func(b string) bool { return imp == b || b != "net" && strings.HasPrefix(imp, b+"/") }) {
+				t.Errorf("%s imports %s, which it must not", name, imp)
+			}
+		}
+	}
+}
+
 // calls returns where the files of a package call pkg.name, as file:line.
 func calls(t *testing.T, p pkg, names ...string) []string {
 	t.Helper()

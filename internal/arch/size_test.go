@@ -17,6 +17,7 @@ import (
 // What fits on a screen and in a head. Tests and tables are free of it.
 const (
 	maxPackageLines = 6500
+	maxCommandLines = 350 // a file of internal/cli
 	maxFuncLines    = 80
 	maxComplexity   = 20
 	maxColumns      = 120
@@ -65,6 +66,15 @@ func TestLinesFitOnAScreen(t *testing.T) {
 			if columns(line) > maxColumns && !tables[n] && !slices.Contains(unfinished, s.pkg) {
 				t.Errorf("%s:%d has %d columns, more than %d", s.path, n, columns(line), maxColumns)
 			}
+		}
+	}
+}
+
+func TestCommandsFitInAFile(t *testing.T) {
+	t.Parallel()
+	for _, s := range sources(t) {
+		if n := strings.Count(s.text, "\n"); s.pkg == "internal/cli" && n > maxCommandLines {
+			t.Errorf("%s has %d lines, more than %d", s.path, n, maxCommandLines)
 		}
 	}
 }
