@@ -29,7 +29,8 @@ const (
 
 const markerSchema = "taskiam.env/v1"
 
-// marker is env.json: the environment for programs, and what a delivery is known by.
+// marker is env.json: the environment for programs, and the mark that identifies a
+// delivery.
 type marker struct {
 	Schema  string            `json:"schema"`
 	Run     grants.RunID      `json:"run"`
@@ -45,14 +46,14 @@ func readme(d delivery.Delivery) string {
 	title := d.Title()
 	return fmt.Sprintf(`%[1]s of %[2]s, for run %[3]s of the task %[4]s and for nobody else.
 To use it in a shell: . %[5]s
-It ends at %[6]s, or before that with: taskiam down %[3]s (which takes this folder away, with everything in it).
+It ends at %[6]s, or before that with: taskiam down %[3]s (which removes this folder with everything in it).
 `, strings.ToUpper(title[:1])+title[1:], d.Account.Email, d.Run, d.Task,
 		shell.Quote(filepath.Join(d.Dir, shellName)), d.Expires.UTC().Format(time.RFC3339))
 }
 
-// Deliver writes the delivery: a folder of mode 0700 with files of mode 0600, each
-// there whole or not at all. The folder must not exist yet, or be an empty one of this
-// user's; anything else is a [fault.Usage]. If something fails, nothing is left.
+// Deliver writes the delivery: a folder of mode 0700 with files of mode 0600, each written
+// as a whole. The folder must not exist yet, or be empty and this user's; anything else is
+// a [fault.Usage]. If something fails, nothing is left.
 func Deliver(d delivery.Delivery) error {
 	if err := deliver(d); err != nil {
 		return fmt.Errorf("delivering to %s: %w", d.Dir, err)
@@ -72,14 +73,14 @@ func deliver(d delivery.Delivery) error {
 	if err != nil {
 		return err
 	}
-	if _, err := Format(vars, "dotenv"); err != nil { // so that env never fails later
+	if _, err := Format(vars, "dotenv"); err != nil { // so that taskiam env never fails later
 		return err
 	}
 	mark, err := markerOf(d, vars)
 	if err != nil {
 		return err
 	}
-	// First what it is known by, last what is worth stealing.
+	// The marks first, the secrets last.
 	files := append([]delivery.File{
 		{Name: markerName, Text: mark}, {Name: readmeName, Text: readme(d)}, {Name: shellName, Text: shell},
 	}, d.Files()...)
@@ -122,8 +123,8 @@ func fill(root *os.Root, d delivery.Delivery, files []delivery.File) error {
 			return err
 		}
 		if i == 0 {
-			// Before there is a secret in the folder, it is marked for good: after a
-			// loss of power too, Remove will know it.
+			// The mark is durable before there is a secret in the folder, so that Remove
+			// recognises the folder even after a power failure.
 			if err := syncFolder(root); err != nil {
 				return err
 			}
@@ -148,7 +149,7 @@ func fill(root *os.Root, d delivery.Delivery, files []delivery.File) error {
 	return syncFolder(root)
 }
 
-// makeFolder makes the folder, or takes an empty one, and opens it.
+// makeFolder makes the folder, or uses an empty one, and opens it.
 func makeFolder(dir string) (*os.Root, error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
 		return nil, err
@@ -166,7 +167,7 @@ func makeFolder(dir string) (*os.Root, error) {
 		err = refuse(fmt.Errorf("the folder is not empty: it has %q", names[0]))
 	}
 	if err == nil {
-		// An umask may have taken bits away, and an empty folder may have had more.
+		// The umask may have removed bits, and an existing folder may have others.
 		err = root.Chmod(".", 0o700)
 	}
 	if err != nil {
@@ -175,13 +176,13 @@ func makeFolder(dir string) (*os.Root, error) {
 	return root, nil
 }
 
-// refuse says that the place of the delivery is not a fit one.
+// refuse says that the place of the delivery cannot be used.
 func refuse(err error) error {
 	return fault.WithHint(fault.New(fault.Usage, "%w", err),
 		"give a folder that does not exist yet: --out DIR")
 }
 
-// openFolder opens a folder of this user's own, and not one behind a link.
+// openFolder opens a folder of this user's own. It follows no link.
 func openFolder(dir string) (*os.Root, error) {
 	before, err := os.Lstat(dir)
 	if err != nil {
@@ -200,7 +201,7 @@ func openFolder(dir string) (*os.Root, error) {
 	if err != nil {
 		return nil, err
 	}
-	// From here on the folder itself is held, whatever its name comes to mean.
+	// root stays this folder, even if its name is given to another one.
 	after, err := root.Stat(".")
 	if err == nil && !os.SameFile(before, after) {
 		err = errors.New("it was replaced by another folder")
@@ -211,11 +212,11 @@ func openFolder(dir string) (*os.Root, error) {
 	return root, nil
 }
 
-// unfinished is what the names of files begin with that are not whole yet.
+// unfinished is how the names of files begin that are still being written.
 func unfinished(run grants.RunID) string { return "." + string(run) + "." }
 
-// writeFile puts a file in its place, whole, in one step. Both names stay inside the
-// folder: neither is followed if it is a link.
+// writeFile writes a file and moves it to its place in one step. Both names stay inside
+// the folder, and neither is followed if it is a link.
 func writeFile(root *os.Root, run grants.RunID, f delivery.File, owner int) (err error) {
 	temporary := unfinished(run) + f.Name
 	if err := root.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -239,7 +240,8 @@ func writeFile(root *os.Root, run grants.RunID, f delivery.File, owner int) (err
 	return nil
 }
 
-// ownerOf returns the number of a file's user; this one's where files have none.
+// ownerOf returns the number of the user who owns a file; this user's on systems where
+// files have no owner.
 func ownerOf(info fs.FileInfo) int {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		return int(st.Uid)
@@ -306,7 +308,7 @@ func replace(dir string, run grants.RunID, files ...delivery.File) error {
 	for _, f := range files {
 		owner := 0
 		if info, missing := root.Lstat(f.Name); missing == nil && ownerOf(info) != os.Geteuid() {
-			owner = ownerOf(info) // whom it was given to
+			owner = ownerOf(info) // the user it was given to
 		}
 		if err = writeFile(root, run, f, owner); err != nil {
 			break

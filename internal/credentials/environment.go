@@ -8,8 +8,8 @@ import (
 	"github.com/taskiam/taskiam/internal/delivery"
 )
 
-// Environ returns the variables as NAME=value, for a process that is started now.
-// Where the value is in a file, that file is read.
+// Environ returns the variables as NAME=value, for a process that is started now. It reads
+// the values that are in files.
 func Environ(vars []delivery.Var) ([]string, error) {
 	var out []string
 	for _, v := range vars {

@@ -17,14 +17,13 @@ var Formats = []string{"shell", "dotenv", "json"}
 
 // Format writes the variables in one of [Formats]:
 //
-//   - shell, for eval in sh, bash, dash and zsh. It unsets what would make a client
-//     act as somebody else, as far as [Rules] name it in full, and reads a variable
-//     that is a secret from its file.
-//   - dotenv, one NAME=value a line, for docker run --env-file and its kin. Variables
+//   - shell, for eval in sh, bash, dash and zsh. It unsets [Competing] variables, and
+//     reads a variable that is a secret from its file.
+//   - dotenv, one NAME=value a line, for docker run --env-file and the like. Variables
 //     that are secrets are left out, because CI systems store such files.
-//   - json, one object of names and values; the same are left out.
+//   - json, one object of names and values, without secrets as well.
 //
-// A value that the form cannot carry is a [fault.Usage].
+// A value that cannot be written in the format is a [fault.Usage].
 func Format(vars []delivery.Var, format string) (string, error) {
 	for _, v := range vars {
 		if !namePattern.MatchString(v.Name) {
@@ -51,7 +50,7 @@ var namePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 func formatShell(vars []delivery.Var) string {
 	var b strings.Builder
 	var unset []string
-	for _, name := range competing() {
+	for _, name := range Competing() {
 		if !slices.ContainsFunc(vars, func(v delivery.Var) bool { return v.Name == name }) {
 			unset = append(unset, name)
 		}
@@ -67,7 +66,7 @@ func formatShell(vars []delivery.Var) string {
 	return b.String()
 }
 
-// plain is what every reader of dotenv files takes for itself, without quotes.
+// plain matches values that every reader of dotenv files understands without quotes.
 var plain = regexp.MustCompile(`^[A-Za-z0-9_./:@%+,=-]*$`)
 
 func formatDotenv(vars []delivery.Var) (string, error) {
@@ -79,7 +78,7 @@ func formatDotenv(vars []delivery.Var) (string, error) {
 		case plain.MatchString(v.Value):
 			b.WriteString(v.Name + "=" + v.Value + "\n")
 		case strings.ContainsAny(v.Value, "'\r\n"):
-			// Readers differ in what escapes they know; in single quotes none knows any.
+			// Readers know different escapes; in single quotes, none of them knows any.
 			return "", fault.New(fault.Usage, "the value of %s cannot be written to a dotenv file: %q", v.Name, v.Value)
 		default:
 			b.WriteString(v.Name + "='" + v.Value + "'\n")

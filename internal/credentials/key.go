@@ -19,12 +19,12 @@ import (
 // keyBits is the size of key that Google makes itself (iam/docs/keys-create-delete).
 const keyBits = 2048
 
-// KeyPair is a key whose private half never leaves this machine: Google is sent a
-// certificate of the public half, and keeps no other.
+// KeyPair is a key whose private half never leaves this machine. Google gets only a
+// certificate of the public half.
 type KeyPair struct{ private *rsa.PrivateKey }
 
 // NewKeyPair makes a key pair. The private key comes from newKey, or from
-// [rsa.GenerateKey] if that is nil; making one costs some 50 ms.
+// [rsa.GenerateKey] if that is nil, which takes about 50 ms.
 func NewKeyPair(newKey func(bits int) (*rsa.PrivateKey, error)) (*KeyPair, error) {
 	if newKey == nil {
 		newKey = func(bits int) (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, bits) }
@@ -36,12 +36,12 @@ func NewKeyPair(newKey func(bits int) (*rsa.PrivateKey, error)) (*KeyPair, error
 	return &KeyPair{private}, nil
 }
 
-// Certificate returns a self-signed X.509 v3 certificate of the public key, in PEM,
-// as keys:upload takes it. Google refuses the key after notAfter, which is cut to the
-// second: it is never later than was asked for.
+// Certificate returns a self-signed X.509 v3 certificate of the public key, in PEM, in the
+// form of keys:upload. Google refuses the key after notAfter, which is rounded down to the
+// second: it is never later than requested.
 //
-// The subject says nothing, because anybody may read the certificates of a service
-// account (iam/docs/keys-upload).
+// The subject contains no information, because anybody may read the certificates of a
+// service account (iam/docs/keys-upload).
 func (k *KeyPair) Certificate(notBefore, notAfter time.Time) ([]byte, error) {
 	// RFC 5280: at most 20 octets and not negative.
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
@@ -60,7 +60,7 @@ func (k *KeyPair) Certificate(notBefore, notAfter time.Time) ([]byte, error) {
 		NotAfter:              notAfter,
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-		BasicConstraintsValid: true, // and IsCA false: it vouches for nobody
+		BasicConstraintsValid: true, // and IsCA false: it certifies nothing else
 		SignatureAlgorithm:    x509.SHA256WithRSA,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, k.private.Public(), k.private)
@@ -70,8 +70,8 @@ func (k *KeyPair) Certificate(notBefore, notAfter time.Time) ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), nil
 }
 
-// serviceAccountKey is Google's key file (google.aip.dev/auth/4112), its fields in
-// the order in which Google writes them.
+// serviceAccountKey is Google's key file (google.aip.dev/auth/4112). Its fields are in the
+// order in which Google writes them.
 type serviceAccountKey struct {
 	Type                string `json:"type"`
 	ProjectID           string `json:"project_id"`
@@ -86,9 +86,9 @@ type serviceAccountKey struct {
 	UniverseDomain      string `json:"universe_domain"`
 }
 
-// File returns the key file with which Google's clients act as the account. The key's
-// id is the one that Google gave it: it tells Google which certificate to check
-// signatures with.
+// File returns the key file with which Google's clients act as the account. The id of the
+// key is the one that Google gave it: it tells Google which certificate to use when it
+// checks a signature.
 func (k *KeyPair) File(account grants.Account, keyID string) (secret.String, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(k.private)
 	if err != nil {

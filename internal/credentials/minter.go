@@ -15,87 +15,87 @@ import (
 )
 
 const (
-	// maxTokens is how many different tokens a minter keeps: sets of scopes, and
-	// audiences. Clients ask for two or three. What is beyond is refused. Making room for
-	// it instead would let a sandbox have Google asked at every request.
+	// maxTokens is how many different tokens a minter keeps: one for each set of scopes and
+	// each audience. Clients ask for two or three. More are refused: if they replaced older
+	// ones, a sandbox could cause a call to Google with every request.
 	maxTokens = 16
-	// mintTimeout bounds one minting, with all its repetitions. Few clients wait longer.
+	// mintTimeout bounds one minting, retries included. Few clients wait longer.
 	mintTimeout = 30 * time.Second
-	// After a refusal Google is left alone for a while, and longer after each further one:
-	// the quota that asking uses up is the operator's whole project's.
+	// After a failure there is a pause, which gets longer after each further one: all calls
+	// count against the quota of the operator's project.
 	firstPause   = time.Second
 	longestPause = time.Minute
-	// leastLife is what a token has left at the least when it is handed out.
+	// leastLife is the shortest remaining life with which a token is handed out.
 	leastLife = 2 * time.Second
-	// lastCall is when the end of a run is so near that no token of whole seconds, which
-	// is what Google makes, would have leastLife.
+	// lastCall is how long before the end of a run the last token is made. Google makes
+	// tokens of whole seconds; a later one would not have leastLife.
 	lastCall = leastLife + time.Second
-	// identityLifetime is Google's for identity tokens, and cannot be changed.
+	// identityLifetime is how long Google's identity tokens live; it cannot be changed.
 	identityLifetime = time.Hour
 )
 
 // MinterConfig says how a [Minter] makes its tokens.
 type MinterConfig struct {
-	// AccessToken makes an access token of the run's account that lives that long and
-	// carries those scopes, and IDToken an identity token for an audience. Nil refuses.
+	// AccessToken makes an access token of the run's account with that lifetime and those
+	// scopes, and IDToken an identity token for an audience. If one is nil, there are none.
 	AccessToken func(ctx context.Context, lifetime time.Duration, scopes []string) (grants.Token, error)
 	IDToken     func(ctx context.Context, audience string) (grants.Token, error)
-	// Scopes are those of a token that is asked for without any; nil is cloud-platform.
+	// Scopes are those of a token if a caller names none; nil is cloud-platform.
 	Scopes []string
 	// Lifetime is how long an access token lives; 0 is what one of a metadata server does.
 	Lifetime time.Duration
-	// Expires is the end of the run: no access token is asked for that would outlive it,
-	// and from then on there are none. The zero time is no end.
+	// Expires is the end of the run. No access token is made that would outlive it, and
+	// none after it. The zero time is no end.
 	Expires time.Time
 	// Now is the clock; nil is [time.Now].
 	Now func() time.Time
 }
 
-// Minter keeps the tokens of one run, and makes new ones ahead of need: in the last
-// third of a token's life the next one is fetched while callers still get this one,
-// which a newer one does not end. However many ask at once, each token is made once.
+// Minter caches the tokens of one run, and makes new ones in advance: in the last third of
+// a token's life the next one is fetched, while callers still get the current one, which
+// stays valid. However many callers ask at once, each token is made once.
 //
-// It may be used by several goroutines. Its memory is bounded, by 16 different tokens,
-// and so are its calls: one for each token and renewal, and after a refusal none for up
-// to a minute, in which everybody is given the same answer.
+// It may be used by several goroutines. Its memory is bounded: it keeps at most 16
+// different tokens. So are its calls: one for each token and renewal, and after a failure
+// none for up to a minute, during which every caller gets the same error.
 type Minter struct {
 	cfg MinterConfig
 
-	// ctx is that of all minting. Who asked does not matter to it: others may wait for
+	// ctx is used for all minting, and not the caller's, because other callers may wait for
 	// the same token.
 	ctx    context.Context
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
-	mu     sync.Mutex // held for a look, never across a call
+	mu     sync.Mutex // never held during a call
 	closed bool
 	tokens map[string]*cached
 }
 
-// cached is a token, and what is known about getting the next one.
+// cached is a token, and the state of fetching the next one.
 type cached struct {
 	mint func(ctx context.Context) (grants.Token, time.Duration, error)
-	// bound is whether the token is to end with the run, as an access token is.
+	// bound says that the token must end with the run, as an access token must.
 	bound bool
 
 	held  minted
 	next  *flight // nil unless a token is being made
 	err   error   // why the last minting failed; nil if it did not
 	pause time.Duration
-	after time.Time // before which there is no other minting
+	after time.Time // no minting before this
 }
 
-// minted is a token with its life measured from before it was asked for, by this
-// machine's clock: Google's may differ by minutes.
+// minted is a token whose life is measured by this machine's clock, from before the
+// request: Google's clock may differ by minutes.
 type minted struct {
 	value    secret.String
 	asked    time.Time
 	lifetime time.Duration
 }
 
-// left is how much of the token's life is left, at the least. Of the two halves of a
-// [time.Time] the one counts that went further: the wall clock may be set back, and the
-// monotonic one stands still while a laptop sleeps.
+// left is how much of the token's life is left at least. Of the two clocks in a
+// [time.Time], the one that advanced further counts: the wall clock may be set back, and
+// the monotonic one stops while a laptop sleeps.
 func (t minted) left(now time.Time) time.Duration {
 	if t.value.IsZero() {
 		return 0
@@ -103,15 +103,15 @@ func (t minted) left(now time.Time) time.Duration {
 	return t.lifetime - max(now.Sub(t.asked), now.Round(0).Sub(t.asked.Round(0)))
 }
 
-// flight is one minting, which any number of callers may wait for.
+// flight is one minting in progress, for which any number of callers may wait.
 type flight struct {
-	done  chan struct{} // closed when the others are there
+	done  chan struct{} // closed when token and err are set
 	token minted
 	err   error
 }
 
-// NewMinter returns a minter. It makes no token yet. Asking for one before there is
-// anybody to be served keeps the first client from waiting, and tells whether it works.
+// NewMinter returns a minter. It makes no token yet: asking for one in advance spares the
+// first client the wait, and shows whether minting works.
 func NewMinter(cfg MinterConfig) *Minter {
 	if cfg.Lifetime <= 0 {
 		cfg.Lifetime = delivery.Of(delivery.Metadata).Lifetime(grants.Task{})
@@ -127,8 +127,8 @@ func NewMinter(cfg MinterConfig) *Minter {
 	return m
 }
 
-// Close ends the minter: what is being made is given up, and waited for. Every later
-// call is refused.
+// Close ends the minter: it cancels what is in progress and waits until that has ended.
+// Every later call is refused.
 func (m *Minter) Close() {
 	m.mu.Lock()
 	m.closed = true
@@ -137,23 +137,23 @@ func (m *Minter) Close() {
 	m.work.Wait()
 }
 
-// Extend moves the end of the run. A token that was made to end with the earlier one is
-// replaced ahead of its own, like every other.
+// Extend moves the end of the run. A token that was made to end at the earlier end is
+// replaced in advance, like every other.
 func (m *Minter) Extend(expires time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.cfg.Expires = expires
 }
 
-// errEnded is what a minter says when its run is over.
+// errEnded is the error after the run's end.
 var errEnded = fault.New(fault.Denied, "the run has ended")
 
-// AccessToken returns an access token with these scopes, in whatever order, or with the
-// configured ones if there are none. Its Expires is not later than its real end, nor
-// than the run's. A caller whose context ends does not keep others from the token.
+// AccessToken returns an access token with these scopes, in any order, or with the
+// configured ones if there are none. Its Expires is not later than its real end, nor than
+// the run's. If a caller's context ends, other callers still get the token.
 //
-// After the run's end, and from a few seconds before it, it is a [fault.Denied], as for
-// more different tokens than are kept; otherwise the error is what minting ended with.
+// From a few seconds before the run's end on, and for more different tokens than are kept,
+// the error is a [fault.Denied]; otherwise it is that of minting.
 func (m *Minter) AccessToken(ctx context.Context, scopes []string) (grants.Token, error) {
 	if len(scopes) == 0 {
 		scopes = m.cfg.Scopes
@@ -181,8 +181,8 @@ func (m *Minter) AccessToken(ctx context.Context, scopes []string) (grants.Token
 	})
 }
 
-// IDToken returns an identity token for the audience. Google gives it an hour, which may
-// be longer than the run has; none is made after the run's end.
+// IDToken returns an identity token for the audience. Google lets it live an hour, which
+// may be longer than the run has; none is made after the run's end.
 func (m *Minter) IDToken(ctx context.Context, audience string) (grants.Token, error) {
 	return m.get(ctx, "identity "+audience, func() *cached {
 		return &cached{mint: func(ctx context.Context) (grants.Token, time.Duration, error) {
@@ -195,8 +195,7 @@ func (m *Minter) IDToken(ctx context.Context, audience string) (grants.Token, er
 	})
 }
 
-// get returns the token of that name. If it is asked for the first time, create tells
-// how it is made.
+// get returns the token of that name. At the first request, create says how it is made.
 func (m *Minter) get(ctx context.Context, name string, create func() *cached) (grants.Token, error) {
 	now := m.cfg.Now()
 	held, next, err := m.look(name, now, create)
@@ -221,8 +220,8 @@ func (m *Minter) get(ctx context.Context, name string, create func() *cached) (g
 	return grants.Token{Value: held.value, Expires: now.Add(left)}, nil
 }
 
-// look returns the token in hand, or the minting to wait for, and starts one where it
-// is time.
+// look returns the current token or the minting to wait for. If it is time for the next
+// token, it starts the minting.
 func (m *Minter) look(name string, now time.Time, create func() *cached) (minted, *flight, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -271,8 +270,8 @@ func (m *Minter) start(c *cached, asked time.Time) *flight {
 		ctx, cancel := context.WithTimeout(m.ctx, mintTimeout)
 		defer cancel()
 		token, lifetime, err := c.mint(ctx)
-		// A token that ends earlier than was asked for is believed; one that ended before
-		// it was made only says that the clocks differ.
+		// If the token says that it ends earlier than requested, that counts. If it says
+		// that it has ended already, the clocks differ, and that is ignored.
 		if said := token.Expires.Sub(asked); said >= leastLife {
 			lifetime = min(lifetime, said)
 		}
@@ -281,7 +280,7 @@ func (m *Minter) start(c *cached, asked time.Time) *flight {
 	return f
 }
 
-// land keeps what a minting ended with, and tells everybody who waits.
+// land stores the result of a minting, and wakes everybody who waits for it.
 func (m *Minter) land(c *cached, f *flight, token minted, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

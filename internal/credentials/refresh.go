@@ -15,24 +15,24 @@ type Refresh struct {
 	Delivery delivery.Delivery
 	// Mint makes a token that lives as long as it may, and not longer than the run.
 	Mint func(ctx context.Context) (grants.Token, error)
-	// Ends is when the token that lies there ends, and Expires when the run does.
+	// Ends is when the current token ends, and Expires when the run does.
 	Ends, Expires time.Time
 	Now           func() time.Time
-	// Refused is told why there is no new token yet. There is another try a while later,
-	// as long as the run lasts. If it returns an error, Keep ends with it.
+	// Refused is told why there is no new token yet. There is another try later, as long
+	// as the run lasts. If Refused returns an error, Keep ends with it.
 	Refused func(err error) error
 }
 
 const (
-	// refreshAgain is how long after a failure the next try begins.
+	// refreshAgain is the pause between a failure and the next try.
 	refreshAgain = 15 * time.Second
-	// refreshLead is how long before a token's end there is another one at the latest.
+	// refreshLead is how long before its end a token is replaced at the latest.
 	refreshLead = 5 * time.Minute
 )
 
-// Keep replaces the token in time: when half of its life is over, or earlier if less
-// than five minutes would be left. A newer token does not end the older one, so that
-// what a command has read stays good for its time. It returns nil at the run's end.
+// Keep replaces the token when half of its life is over, or earlier if less than five
+// minutes would be left. An older token, which a command may have read, stays valid until
+// its own end. Keep returns nil at the run's end.
 func (r Refresh) Keep(ctx context.Context) error {
 	for ends := r.Ends; ends.Before(r.Expires); {
 		left := ends.Sub(r.Now())
@@ -50,8 +50,8 @@ func (r Refresh) Keep(ctx context.Context) error {
 	return nil
 }
 
-// replace puts a new token into the file, however many tries that takes, and returns
-// when it ends. The zero time means that there is no use in any more tries.
+// replace puts a new token into the delivery, with as many tries as it takes, and returns
+// when that token ends. The zero time means that further tries are of no use.
 func (r Refresh) replace(ctx context.Context) (time.Time, error) {
 	for {
 		token, err := r.Mint(ctx)

@@ -17,9 +17,9 @@ import (
 	"github.com/taskiam/taskiam/internal/shell"
 )
 
-// Remove takes a run's delivery away, with everything in it, the credential first. A
-// folder that is not there is no error. A folder that is not marked as this run's
-// delivery is left alone, and so is what a link in it points to.
+// Remove removes a run's delivery with everything in it, the credential first. A missing
+// folder is no error. A folder that is not marked as this run's delivery is not touched,
+// and neither is what a link in it points to.
 func Remove(dir string, run grants.RunID) error {
 	root, err := openDelivery(dir, run)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -38,7 +38,7 @@ func Remove(dir string, run grants.RunID) error {
 	return nil
 }
 
-// openDelivery opens the folder of a run's delivery and nobody else's.
+// openDelivery opens the folder of a run's delivery. Any other folder is an error.
 func openDelivery(dir string, run grants.RunID) (*os.Root, error) {
 	root, err := openFolder(dir)
 	if err != nil {
@@ -55,15 +55,15 @@ func openDelivery(dir string, run grants.RunID) (*os.Root, error) {
 	return root, nil
 }
 
-// marked reports whether the folder is the run's delivery, or the beginning or the
-// rest of it: an empty folder has nothing that could be anybody else's.
+// marked reports whether the folder is the run's delivery, whole, half written or half
+// removed. An empty folder counts: there is nothing in it that could be somebody else's.
 func marked(root *os.Root, run grants.RunID) (bool, error) {
 	var m marker
 	if b, err := readRegular(root, markerName); err == nil && json.Unmarshal(b, &m) == nil &&
 		m.Schema == markerSchema && m.Run == run {
 		return true, nil
 	}
-	// The command may have damaged one of the two.
+	// The command may have damaged one of the two marked files.
 	about := "for run " + string(run) + " of the task "
 	if b, err := readRegular(root, readmeName); err == nil && strings.Contains(string(b), about) {
 		return true, nil
@@ -77,14 +77,14 @@ func marked(root *os.Root, run grants.RunID) (bool, error) {
 	return err == nil, err
 }
 
-// readRegular reads a file of the folder that is no link, pipe or device, and not
-// larger than anything that Deliver writes.
+// readRegular reads a file of the folder. It refuses links, pipes and devices, and reads
+// no more than Deliver ever writes.
 func readRegular(root *os.Root, name string) ([]byte, error) {
 	info, err := root.Lstat(name)
 	if err != nil {
 		return nil, err
 	}
-	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe has no writer to wait for
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // without waiting for a pipe's writer
 	if err != nil {
 		return nil, err
 	}
@@ -100,15 +100,15 @@ func readRegular(root *os.Root, name string) ([]byte, error) {
 	return b, errors.Join(err, f.Close())
 }
 
-// empty removes what is in the folder: the credential first, the marker last, so
-// that an interrupted removal can be repeated.
+// empty removes everything in the folder: the credential first, the marker last, so that
+// an interrupted removal can be repeated.
 func empty(root *os.Root) error {
 	names, err := list(root)
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, kind := range delivery.Kinds() { // whatever the kind is: the sandbox may have changed the marker
+	for _, kind := range delivery.Kinds() { // of every kind, because the folder does not say reliably which it is
 		for _, f := range secrets(delivery.Delivery{Kind: kind.Name}) {
 			errs = append(errs, root.RemoveAll(f.Name))
 		}
@@ -124,13 +124,13 @@ func empty(root *os.Root) error {
 	return root.RemoveAll(markerName)
 }
 
-// removeAll removes a tree, folders that their maker protected included.
+// removeAll removes a tree, including folders without write permission.
 func removeAll(root *os.Root, name string) error {
 	err := root.RemoveAll(name)
 	if !errors.Is(err, fs.ErrPermission) {
 		return err
 	}
-	// The walk does not go through links. What it cannot open, it opens on the way.
+	// The walk follows no links. It makes each folder accessible before it enters it.
 	walkErr := fs.WalkDir(root.FS(), filepath.ToSlash(name), func(path string, entry fs.DirEntry, err error) error {
 		if entry != nil && entry.IsDir() && err == nil {
 			return root.Chmod(filepath.FromSlash(path), 0o700)

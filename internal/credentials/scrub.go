@@ -13,15 +13,15 @@ import (
 
 // Rule is one row of the table by which [Scrub] works.
 type Rule struct {
-	// Names are what the rule matches, in any case: * stands for any characters.
+	// Names are what the rule matches, in upper or lower case: * stands for any characters.
 	Names []string
-	// Competes means that a client of Google's would act as somebody else, or
-	// somewhere else, because of it. The others are what the operator holds.
+	// Competes means that a client of Google's would act as somebody else, or somewhere
+	// else, because of it. The other rules are about credentials of the operator.
 	Competes bool
 	Why      string
 }
 
-// table is what is known of clients and of CI systems.
+// table lists the variables of clients and of CI systems.
 var table = []Rule{
 	{[]string{"GOOGLE_APPLICATION_CREDENTIALS"}, true, "names the credential file that every client reads first; Node reads it in lower case too"},
 	{[]string{"GOOGLE_CREDENTIALS", "GOOGLE_BACKEND_CREDENTIALS", "GOOGLE_CLOUD_KEYFILE_JSON", "GCLOUD_KEYFILE_JSON"}, true,
@@ -69,12 +69,12 @@ var table = []Rule{
 	{[]string{"DRONE_NETRC_PASSWORD", "CI_NETRC_PASSWORD"}, false, "Drone and Woodpecker: the job's token for the repository"},
 }
 
-// rules is the table, and what a kind of delivery sets beside what is in it.
+// rules is the table, with a rule for further variables that deliveries set.
 var rules = slices.Concat(table, setByKinds())
 
 // setByKinds returns a rule for the variables that a kind of delivery sets and no row of
-// the table matches: in a run that is delivered by another kind, the operator's own value
-// would stay. It is empty if there are none.
+// the table matches. Without it, the operator's own value would stay in runs of the other
+// kinds. There is no rule if the table matches them all.
 func setByKinds() []Rule {
 	r := Rule{Competes: true, Why: "set by a kind of delivery"}
 	for _, kind := range delivery.Kinds() {
@@ -91,7 +91,7 @@ func setByKinds() []Rule {
 	return []Rule{r}
 }
 
-// kept are variables that a rule matches and that are no identity.
+// kept are variables that a rule matches although they name no identity.
 var kept = Rule{
 	Names: []string{
 		"CLOUDSDK_PYTHON", "CLOUDSDK_PYTHON_ARGS", "CLOUDSDK_PYTHON_SITEPACKAGES", "CLOUDSDK_GSUTIL_PYTHON", "CLOUDSDK_BQ_PYTHON",
@@ -103,7 +103,7 @@ var kept = Rule{
 // Rules returns the table by which [Scrub] works.
 func Rules() []Rule { return slices.Clone(rules) }
 
-// Kept returns what [Scrub] leaves although a rule of the table matches.
+// Kept returns the variables that [Scrub] leaves although a rule matches them.
 func Kept() Rule { return kept }
 
 func (r Rule) matches(name string) bool {
@@ -113,9 +113,9 @@ func (r Rule) matches(name string) bool {
 	})
 }
 
-// Scrub returns the environment without the variables that could make a command act
-// as anybody but the run's account: those in the table of [Rules], and those, under
-// whatever name, whose value is a credential for Google Cloud.
+// Scrub returns the environment without the variables that could make a command act as
+// anybody but the run's account: those that [Rules] match, and those, under any name,
+// whose value is a credential for Google Cloud.
 func Scrub(environ []string) []string {
 	return slices.DeleteFunc(slices.Clone(environ), func(v string) bool {
 		name, value, _ := strings.Cut(v, "=")
@@ -128,11 +128,8 @@ func Scrub(environ []string) []string {
 }
 
 // Competing returns the names of the variables that make a client of Google's act as
-// somebody else, or somewhere else, as far as [Rules] name them in full.
-func Competing() []string { return competing() }
-
-// competing returns the names, not the patterns, of what competes with a run's access.
-func competing() []string {
+// somebody else, or somewhere else. Patterns in [Rules] are left out.
+func Competing() []string {
 	var names []string
 	for _, r := range rules {
 		for _, name := range r.Names {
@@ -144,9 +141,9 @@ func competing() []string {
 	return names
 }
 
-// isCredential reports whether a value is a credential for Google Cloud by its form:
-// an access or refresh token, a credential file in JSON (in base64 too, as CI systems
-// keep it), or an identity token that was made for Google.
+// isCredential reports whether a value has the form of a credential for Google Cloud: an
+// access or refresh token, a credential file in JSON (also in base64, as CI systems store
+// it), or an identity token for Google.
 func isCredential(value string) bool {
 	value = strings.TrimSpace(value)
 	switch {
