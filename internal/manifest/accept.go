@@ -55,7 +55,7 @@ func (r *reader) accept(t *table, grant int) []grants.Acceptance {
 	return out
 }
 
-// meant says what an unknown finding may have been meant to be.
+// meant suggests the finding that an unknown name was probably meant to be.
 func meant(name string) string {
 	var names []string
 	for _, rule := range review.Rules {

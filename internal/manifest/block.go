@@ -7,7 +7,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 )
 
-// Block returns a grant as a manifest has it, a [[grant]] with its lines, each ended.
+// Block returns a grant as it is written in a manifest: a [[grant]] with its lines.
 func Block(g grants.Grant) string {
 	on := g.Resource.String()
 	if g.Prefix != "" {
@@ -48,8 +48,8 @@ func quoteList(list []string) string {
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
-// quote returns a TOML string: a literal one if there are quotes in it, as far as that
-// can be, since conditions are full of them.
+// quote returns a TOML string. If s has double quotes in it, as conditions usually do, it is
+// a literal string where possible.
 func quote(s string) string {
 	notLiteral := func(c rune) bool { return c == '\'' || c < ' ' || c == 0x7f }
 	if strings.Contains(s, `"`) && !strings.ContainsFunc(s, notLiteral) {

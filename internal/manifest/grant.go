@@ -63,7 +63,7 @@ func (r *reader) grants(file *table, task *grants.Task) {
 	}
 }
 
-// grantKey is what makes two grants the same.
+// grantKey identifies a grant: two with the same key are duplicates.
 type grantKey struct {
 	gives             string // the role, or the permissions
 	resource          resource.Name
@@ -77,8 +77,8 @@ func keyOf(g grants.Grant) grantKey {
 // onAll is the key of the same grant without prefix and condition.
 func (k grantKey) onAll() grantKey { return grantKey{gives: k.gives, resource: k.resource} }
 
-// grant reads one [[grant]], and reports whether what it gives and its resource are good
-// enough for it to be compared with others.
+// grant reads one [[grant]], and reports whether its role or permissions and its resource
+// are valid, so that it can be compared with others.
 func (r *reader) grant(t *table) (g grants.Grant, ok bool) {
 	t.only("role", "permissions", "resource", "condition", "unbounded", "allow_basic", "accept")
 	roleOK, resourceOK := r.gives(t, &g), r.resource(t, &g)
@@ -120,8 +120,8 @@ func (r *reader) allowBasic(t *table, g grants.Grant) {
 	}
 }
 
-// unbounded reports a grant that cannot end by itself and does not say that it may, and
-// one that says so and does end by itself. said is the key's value, if it is there.
+// unbounded records a problem if a grant cannot expire and does not accept that, or if it
+// accepts that and does expire. said is the key's value, if it is there.
 func (r *reader) unbounded(t *table, g grants.Grant, said string, there bool) {
 	switch why := takesNoCondition(g); {
 	case why != "" && g.Prefix != "":
@@ -141,7 +141,7 @@ func (r *reader) unbounded(t *table, g grants.Grant, said string, there bool) {
 	}
 }
 
-// orOffer says what to write for a grant that ends by itself, and what that widens.
+// orOffer says what to write instead for a grant that expires, and which access that adds.
 func orOffer(o review.Offer) string {
 	lines := "resource = " + quote(o.Grant.Resource.String())
 	if o.Grant.Condition != "" {
@@ -220,7 +220,8 @@ func (r *reader) resource(t *table, g *grants.Grant) bool {
 	return true
 }
 
-// withoutPolicy refuses a grant on what no role can be bound on, and says where it can.
+// withoutPolicy refuses a grant on a resource that has no policy, and says which resource to
+// use instead.
 func (r *reader) withoutPolicy(t *table, g grants.Grant) {
 	what := "has no allow policy of its own"
 	if g.Resource.Type().API.GetPath != "" {
@@ -239,8 +240,9 @@ func (r *reader) withoutPolicy(t *table, g grants.Grant) {
 		g.Resource.Type().A(), what, o.Grant.Resource, o.Widens)
 }
 
-// custom refuses a project's custom role where that cannot be granted: it is known in
-// its own project alone (iam/docs/roles-overview). A list of permissions becomes one.
+// custom refuses a project's custom role on resources where it cannot be granted: such a
+// role exists in its own project alone (iam/docs/roles-overview). A list of permissions
+// becomes one.
 func (r *reader) custom(t *table, g grants.Grant) {
 	kind := g.Resource.Type().Kind
 	if len(g.Permissions) > 0 && (kind == "folder" || kind == "organization") {
@@ -261,14 +263,14 @@ func (r *reader) custom(t *table, g grants.Grant) {
 	switch on := g.Resource.Project(); {
 	case g.Resource.Type().Kind == "folder", g.Resource.Type().Kind == "organization":
 		r.add(t.place.child("role").value, "", "a project's custom role cannot be granted on %s", g.Resource.Type().A())
-	// A number may be the number of the same project.
+	// A number may be that of the same project.
 	case on != "" && on != project && strings.Trim(on, "0123456789") != "" && strings.Trim(project, "0123456789") != "":
 		r.add(t.place.child("role").value, "", "a custom role of %s cannot be granted in %s", project, on)
 	}
 }
 
-// condition reports everything wrong with a grant's condition, at its place inside the
-// string.
+// condition records everything that is wrong with a grant's condition, each at its place
+// inside the string.
 func (r *reader) condition(t *table, g grants.Grant) {
 	p := t.place.child("condition")
 	if _, ok := t.values["condition"].(string); !ok {

@@ -1,9 +1,9 @@
 // Package manifest reads the file that declares a task: what is granted on what, for
 // how long, and how the credential is delivered.
 //
-// It turns bytes into a [grants.Task] that may be acted on, or into everything that
-// is wrong with them at once, each with its place. It is pure: it opens no file, asks
-// nobody and reads no clock, so whether a resource exists is not its business.
+// It turns bytes into a valid [grants.Task], or into a list of everything that is wrong
+// with them, each problem with its place. It is pure: it opens no file, makes no call and
+// reads no clock, so it does not know whether a resource exists.
 package manifest
 
 import (
@@ -27,7 +27,7 @@ const Version = 1
 const (
 	// DefaultTTL is how long a run lasts if its manifest does not say.
 	DefaultTTL = time.Hour
-	// MinTTL is the shortest run: Google needs longer than that to make access usable.
+	// MinTTL is the shortest run: Google may need longer than that to make access usable.
 	MinTTL = time.Minute
 	// DefaultMaxTTL is the longest run if the operator does not say otherwise.
 	DefaultMaxTTL = 12 * time.Hour
@@ -36,7 +36,7 @@ const (
 	MinTokenLifetime = 5 * time.Minute
 )
 
-// maxSize is more than any manifest needs, and keeps a wrong file from being read as one.
+// maxSize is more than any manifest needs; a larger file was named by mistake.
 const maxSize = 256 << 10
 
 // Limits are the operator's bounds on what a manifest may ask for. The zero Limits are
@@ -53,9 +53,9 @@ func (l Limits) maxTTL() time.Duration {
 	return l.MaxTTL
 }
 
-// Parse reads a manifest. The name of the file is only for messages. An error is of
-// kind [fault.Usage] and holds [Problems]: everything that is wrong, unless the file is
-// not TOML, in which case it is the first thing.
+// Parse reads a manifest. The name of the file is only for messages. An error is of kind
+// [fault.Usage] and holds [Problems]: everything that is wrong, or, if the file is not
+// TOML, the first syntax error.
 func Parse(file string, src []byte, limits Limits) (grants.Task, error) {
 	r := reader{file: file, src: src, lines: newLines(src), limits: limits}
 	task := r.read()
@@ -66,7 +66,7 @@ func Parse(file string, src []byte, limits Limits) (grants.Task, error) {
 	return task, nil
 }
 
-// reader gathers problems while it reads one file.
+// reader collects problems while it reads one file.
 type reader struct {
 	file     string
 	src      []byte
@@ -84,8 +84,8 @@ func (r *reader) read() grants.Task {
 		r.add(at, "", "this is not UTF-8, which TOML is written in")
 		return grants.Task{}
 	}
-	// The values are BurntSushi's; the places, which it does not give, are go-toml's.
-	// A file on which they do not agree is refused.
+	// The values come from BurntSushi's parser, and their places, which it does not give,
+	// from go-toml's. A file on which the two disagree is refused.
 	root, placeErr := locate(r.src)
 	if deep := (*placeError)(nil); errors.As(placeErr, &deep) && deep.deep {
 		r.addSyntax(nil, placeErr)
@@ -100,8 +100,8 @@ func (r *reader) read() grants.Task {
 	return r.manifest(&table{r, values, root, "the manifest"})
 }
 
-// addSyntax records why a file is not TOML: in the words of the one parser, at the
-// place of the other, which is the more exact, if both refuse it.
+// addSyntax records why a file is not TOML. If both parsers refuse it, the message is the
+// one's and the place the other's, which is more exact.
 func (r *reader) addSyntax(err, placeErr error) {
 	var burnt toml.ParseError
 	var place *placeError
@@ -132,7 +132,7 @@ func (r *reader) add(at int, fix, format string, args ...any) {
 	})
 }
 
-// printable keeps a message on one line, and what a file holds from steering a terminal.
+// printable keeps a message on one line, and text of the file from controlling a terminal.
 func printable(s string) string {
 	var b strings.Builder
 	for _, c := range s {

@@ -28,8 +28,8 @@ func (r *reader) gives(t *table, g *grants.Grant) bool {
 	return false
 }
 
-// permissions reads a list of permissions. Whether they exist, and whether custom roles
-// may hold them, is for plan and up to ask.
+// permissions reads a list of permissions. Plan and up find out whether they exist, and
+// whether custom roles may hold them.
 func (r *reader) permissions(t *table, g *grants.Grant) bool {
 	p := t.place.child("permissions")
 	if _, ok := t.values["permissions"].([]any); !ok {
@@ -63,11 +63,11 @@ func (r *reader) permissions(t *table, g *grants.Grant) bool {
 		r.add(p.value, "",
 			"the permissions have %d bytes in all, and a custom role holds %d at most", size, grants.MaxPermissionBytes)
 	}
-	slices.Sort(g.Permissions) // their order means nothing
+	slices.Sort(g.Permissions) // their order has no meaning
 	return len(r.problems) == before
 }
 
-// eachOnce returns the words of a list without those that stand there twice.
+// eachOnce returns the words of a list without duplicates.
 func eachOnce(all []word) (out []string) {
 	for _, w := range all {
 		if !slices.Contains(out, w.text) {
@@ -77,8 +77,8 @@ func eachOnce(all []word) (out []string) {
 	return out
 }
 
-// notAPermission says what is wrong with a permission, and what to write instead if
-// that can be told.
+// notAPermission says what is wrong with a permission, and what to write instead if that is
+// clear.
 func notAPermission(s string) (message, fix string) {
 	switch {
 	case strings.Contains(s, "*"):

@@ -10,14 +10,14 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// place is where a value of the file stands, and the places inside it.
+// place is the place of a value in the file, with the places inside it.
 type place struct {
-	depth int // how many tables and lists are around it
+	depth int // in how many tables and lists it is
 	key   int // offset in bytes of the key, or of the header of a table
-	value int // offset of the value; of the key where the value has no place of its own
+	value int // offset of the value, or of the key if the value has no place of its own
 	kind  unstable.Kind
-	raw   string // a string as it is written, quotes included
-	text  string // a string as it is read
+	raw   string // a string as it is written, with its quotes
+	text  string // the value of the string
 	keys  map[string]*place
 	items []*place
 }
@@ -41,7 +41,7 @@ func (p *place) item(i int) *place {
 // maxDepth is more than any manifest needs. Reading takes time quadratic in the depth.
 const maxDepth = 16
 
-// placeError is why a file has no places, with the offset.
+// placeError is a syntax error, with its offset.
 type placeError struct {
 	at      int
 	message string
@@ -127,10 +127,10 @@ func (l *locator) inside(p *place, at int) *place {
 	return &place{depth: p.depth + 1, key: at, value: at, kind: unstable.Table}
 }
 
-// descendTo walks from p along keys and makes what is not there yet, at an offset.
+// descendTo walks from p along keys. A place that does not exist yet is made, at an offset.
 func (l *locator) descendTo(p *place, keys unstable.Iterator, at int) *place {
 	for keys.Next() {
-		if len(p.items) > 0 { // a list of tables: the last one is meant
+		if len(p.items) > 0 { // in a list of tables, a key belongs to the last one
 			p = p.items[len(p.items)-1]
 		}
 		name := string(keys.Node().Data)
@@ -149,7 +149,7 @@ func (l *locator) descendTo(p *place, keys unstable.Iterator, at int) *place {
 	return p
 }
 
-// descend is descendTo, and goes on into the last element of a list.
+// descend is descendTo, and continues into the last element of a list.
 func (l *locator) descend(p *place, keys unstable.Iterator, at int) *place {
 	p = l.descendTo(p, keys, at)
 	if len(p.items) > 0 {

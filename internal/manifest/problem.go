@@ -7,20 +7,20 @@ import (
 	"strings"
 )
 
-// Problem is one thing wrong with a manifest.
+// Problem is one thing that is wrong with a manifest.
 type Problem struct {
 	File string
 	// Line and Column count from 1; a column is a character.
 	Line, Column int
 	Message      string
-	// Fix is what to write instead, to be pasted as it is; "" where that depends on
-	// what was meant.
+	// Fix is what to write instead, ready to be pasted; "" if that depends on what was
+	// meant.
 	Fix string
-	// Or is another way out, in words; "" if there is none.
+	// Or is another way to solve it, in words; "" if there is none.
 	Or string
 }
 
-// String returns the problem as compilers print one: file:line:column: message.
+// String returns the problem in the form of a compiler's: file:line:column: message.
 func (p Problem) String() string {
 	return fmt.Sprintf("%s:%d:%d: %s", p.File, p.Line, p.Column, p.Message)
 }
@@ -28,7 +28,7 @@ func (p Problem) String() string {
 // Problems is everything wrong with a manifest, in the order of the file.
 type Problems []Problem
 
-// Error returns the problems, a line each.
+// Error returns the problems, one on each line.
 func (p Problems) Error() string {
 	lines := make([]string, len(p))
 	for i, x := range p {

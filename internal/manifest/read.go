@@ -21,12 +21,12 @@ var (
 		`^(roles/[a-z][A-Za-z0-9_]*(\.[A-Za-z0-9]+)*|(projects/[^/]+|organizations/[0-9]+)/roles/[A-Za-z0-9_.]{3,64})$`)
 )
 
-// maxReason keeps a reason within what fits on a line of an audit log.
+// maxReason is how long a reason may be, so that it fits on a line of an audit log.
 const maxReason = 256
 
 // manifest reads the whole file.
 func (r *reader) manifest(file *table) grants.Task {
-	// A later version may give every other key another meaning.
+	// In a later version, every other key may have another meaning.
 	if v, ok := get[int64](file, "version", "version = 1"); ok && v != Version {
 		r.add(file.place.child("version").value, "version = 1",
 			"version %d of the manifest is not known; this program reads version %d", v, Version)
@@ -87,7 +87,7 @@ func (r *reader) task(t *table, task *grants.Task) {
 	}
 
 	if reason, ok := t.text("reason", `reason = "Build the nightly report"`); ok {
-		// It is sent as a header, which holds what is printable in ASCII.
+		// It is sent as a header, which can hold printable ASCII only.
 		bad := strings.IndexFunc(reason, func(c rune) bool { return c < ' ' || c > '~' })
 		switch {
 		case bad >= 0:
@@ -162,7 +162,7 @@ func (r *reader) credentials(t *table, task *grants.Task) {
 
 const deliverExample = `deliver = ["key", "token"]`
 
-// deliveries lists the ways to deliver, for a person.
+// deliveries lists the kinds of delivery in words.
 func deliveries() string {
 	var names []string
 	for _, kind := range delivery.Kinds() {

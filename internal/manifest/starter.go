@@ -8,9 +8,9 @@ import (
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
-// Starter returns a commented manifest to begin from, which [Parse] accepts as it
-// stands. A name that no task can have is made into one; a project that cannot be one
-// is replaced.
+// Starter returns a manifest with comments to start from, which [Parse] accepts as it is. A
+// name that is not valid for a task is changed into one; a project that is not valid is
+// replaced.
 func Starter(name, project string) []byte {
 	if resource.CheckProject(project) != nil || strings.Trim(project, "0123456789") == "" {
 		project = "my-project"

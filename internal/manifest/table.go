@@ -9,7 +9,7 @@ import (
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
-// table is one table of the file, and where it stands.
+// table is one table of the file, with its place.
 type table struct {
 	r      *reader
 	values map[string]any
@@ -17,7 +17,7 @@ type table struct {
 	name   string // as messages call it: "[task]"
 }
 
-// only reports every key that is not one of known.
+// only records a problem for every key that is not one of known.
 func (t *table) only(known ...string) {
 	for key := range t.values {
 		if slices.Contains(known, key) {
@@ -33,13 +33,13 @@ func (t *table) only(known ...string) {
 	}
 }
 
-// missing reports that a key which must be there is not.
+// missing records that a required key is not there.
 func (t *table) missing(key, fix string) {
 	t.r.add(t.place.key, fix, "%s has no %s", t.name, key)
 }
 
-// text returns a key's string. ok is false if the key is not there, or is of another
-// type, which is reported. example is a line that would do.
+// text returns a key's string. ok is false if the key is not there; if it has another type,
+// that is recorded too. example is a valid line.
 func (t *table) text(key, example string) (s string, ok bool) { return get[string](t, key, example) }
 
 // flag returns a key's true or false, and false if there is none.
@@ -48,7 +48,7 @@ func (t *table) flag(key string) bool {
 	return b
 }
 
-// get returns a key's value if it is of type T, and reports one of another type.
+// get returns a key's value if it is of type T. Another type is recorded as a problem.
 func get[T string | bool | int64](t *table, key, example string) (value T, ok bool) {
 	v, there := t.values[key]
 	if !there {
@@ -61,14 +61,14 @@ func get[T string | bool | int64](t *table, key, example string) (value T, ok bo
 	return value, false
 }
 
-// word is one string, and where it stands.
+// word is one string, with its place.
 type word struct {
 	text  string
 	place *place
 }
 
-// texts returns the strings of a key that has one string or a list of them. What is
-// neither is reported, and so is an empty list: it says nothing.
+// texts returns the strings of a key that has one string or a list of them. Anything else
+// is recorded as a problem, and so is an empty list, which means nothing.
 func (t *table) texts(key, example string) []word {
 	v, there := t.values[key]
 	if !there {
@@ -100,7 +100,8 @@ func (t *table) texts(key, example string) []word {
 	return out
 }
 
-// sub returns a key's table; nil if there is none, or something else, which is reported.
+// sub returns a key's table; nil if there is none, or if the value is no table, which is
+// recorded as a problem.
 func (t *table) sub(key string) *table {
 	v, there := t.values[key]
 	if !there {

@@ -6,9 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// origins returns, for every character of a string's value, the offset in bytes inside
-// raw, the string as TOML writes it, where that character comes from; and one offset
-// more, for the end. It reports false if raw does not read as text.
+// origins returns, for every character of a string's value, the offset in bytes of that
+// character in raw, which is the string as it is written in TOML; and one more offset, for
+// the end. It reports false if raw does not stand for text.
 func origins(raw, text string) ([]int, bool) {
 	var at []int
 	var read strings.Builder
@@ -54,13 +54,13 @@ func origins(raw, text string) ([]int, bool) {
 	return append(at, end), read.String() == text
 }
 
-// The letters behind a backslash: what they stand for, or how many digits follow.
+// The letters after a backslash: what they stand for, or how many digits follow.
 var (
 	escapes      = map[byte]rune{'b': '\b', 't': '\t', 'n': '\n', 'f': '\f', 'r': '\r', 'e': '\x1b'}
 	escapeDigits = map[byte]int{'x': 2, 'u': 4, 'U': 8}
 )
 
-// escape reads the escape that s begins with, and says how many bytes it takes.
+// escape reads the escape sequence at the beginning of s, and returns its length in bytes.
 func escape(s string) (r rune, n int, ok bool) {
 	if len(s) < 2 {
 		return 0, 0, false
