@@ -39,13 +39,13 @@ func (r *reader) accept(t *table, grant int) []grants.Acceptance {
 		case rule.Accept == "-":
 			r.add(p.key, "", "%s cannot be accepted", name)
 		case rule.Accept != "":
-			r.add(p.key, rule.Accept, "%s is accepted in words of its own", name)
+			r.add(p.key, rule.Accept, "%s is accepted by a key of its own", name)
 		case !isText:
 			r.add(p.value, acceptExample,
 				"the reason for which %s is accepted is a string, and this is %s", name, kindOf(values[name]))
 		case strings.TrimSpace(reason) == "":
 			r.add(p.value, acceptExample,
-				"%s is accepted without a reason; say why, for whoever reads the receipt", name)
+				"%s is accepted without a reason; say why: the receipt shows it", name)
 		case len(reason) > maxReason:
 			r.add(p.value, "", "the reason has %d bytes, and at most %d are kept", len(reason), maxReason)
 		default:

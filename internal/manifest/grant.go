@@ -113,7 +113,7 @@ func (r *reader) allowBasic(t *table, g grants.Grant) {
 	switch basic := grants.Basic(g.Role); {
 	case basic && !g.AllowBasic:
 		r.add(t.place.child("role").value, basicFix,
-			"%s is a basic role and reaches over every service of a project; if that is meant, say so", g.Role)
+			"%s is a basic role and gives access to every service of a project; if you want that, say so", g.Role)
 	case !basic && g.AllowBasic:
 		r.add(t.place.child("allow_basic").key, "",
 			"allow_basic is only for roles/owner, roles/editor and roles/viewer; leave the line out")
@@ -137,7 +137,7 @@ func (r *reader) unbounded(t *table, g grants.Grant, said string, there bool) {
 		}
 	case why == "" && there:
 		r.add(t.place.child("unbounded").key, "", "this grant ends by itself, since %s takes conditions; "+
-			"leave unbounded out, so that it says something where it stands", g.Resource.Type().A())
+			"leave unbounded out here, so that it keeps its meaning elsewhere", g.Resource.Type().A())
 	}
 }
 

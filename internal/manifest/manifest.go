@@ -81,7 +81,7 @@ func (r *reader) read() grants.Task {
 		return grants.Task{}
 	}
 	if at := invalidUTF8(r.src); at >= 0 {
-		r.add(at, "", "this is not UTF-8, which TOML is written in")
+		r.add(at, "", "the file is not in UTF-8, as TOML must be")
 		return grants.Task{}
 	}
 	// The values come from BurntSushi's parser, and their places, which it does not give,

@@ -164,7 +164,7 @@ func refusals() []refusal {
 			"f:1:1: the table [task] is missing",
 			"f:1:1: the manifest grants nothing; a task that needs no access needs no account",
 		}, []string{"version = 1", "[task]", "[[grant]]"}},
-		{"not UTF-8", "version = 1\n# \xff", []string{"f:2:3: this is not UTF-8, which TOML is written in"}, []string{""}},
+		{"not UTF-8", "version = 1\n# \xff", []string{"f:2:3: the file is not in UTF-8, as TOML must be"}, []string{""}},
 		{"too much", strings.Repeat("#", maxSize+1), []string{"f:1:1: the file has 262145 bytes, and a manifest has at most 262144"}, []string{""}},
 		{"too deep", "a = " + strings.Repeat("[{b = ", 9) + "1" + strings.Repeat("}]", 9), []string{"f:1:49: tables and lists are nested more than 16 deep"}, []string{""}},
 		{"too deep by its keys", "a = 1\n" + strings.Repeat("a.", 20) + "a = 1", []string{"f:2:1: tables and lists are nested more than 16 deep"}, []string{""}},
@@ -260,11 +260,11 @@ func refusals() []refusal {
 		{"a condition on a topic", grant(topicRole, topic, `condition = "true"`, `unbounded = "accept"`), []string{"f:8:14: a topic takes no conditions"}, []string{""}},
 		{"unbounded says something else", grant(topicRole, topic, `unbounded = "yes"`), []string{`f:8:13: "yes" is not known here; unbounded takes only "accept"`}, []string{unboundedFix}},
 		{"unbounded without need", grant(bucketRole, bucket, `unbounded = "accept"`), []string{
-			"f:8:1: this grant ends by itself, since a bucket takes conditions; leave unbounded out, so that it says something where it stands",
+			"f:8:1: this grant ends by itself, since a bucket takes conditions; leave unbounded out here, so that it keeps its meaning elsewhere",
 		}, []string{""}},
 		{"a basic role", grant(`role = "roles/editor"`, `resource = "projects/acme-agents"`), []string{
 			"f:5:1: this grant cannot end by itself, since basic roles take no conditions; if it may end with down alone, say so",
-			"f:6:8: roles/editor is a basic role and reaches over every service of a project; if that is meant, say so",
+			"f:6:8: roles/editor is a basic role and gives access to every service of a project; if you want that, say so",
 		}, []string{unboundedFix, basicFix}},
 		{"a basic role under a condition", grant(`role = "roles/viewer"`, `resource = "projects/acme-agents"`, basicFix, unboundedFix, `condition = "true"`), []string{
 			"f:10:14: roles/viewer is a basic role, and basic roles take no conditions",
@@ -339,7 +339,7 @@ func refusals() []refusal {
 			`f:8:12: there is no finding "no such thing"; those that can be accepted are escalates, runs-code-as, role-unread, acts-as, runs-code, hands-out, object-acls, reaches-beyond, not-uniform, ambient-already, narrower-role`,
 		}, []string{""}},
 		{"accepted without a reason", grant(bucketRole, bucket, `accept = { escalates = " " }`), []string{
-			"f:8:24: escalates is accepted without a reason; say why, for whoever reads the receipt",
+			"f:8:24: escalates is accepted without a reason; say why: the receipt shows it",
 		}, []string{acceptExample}},
 		{"accepted for a number", grant(bucketRole, bucket, `accept = { escalates = 1, acts-as = "deploys" }`), []string{
 			"f:8:24: the reason for which escalates is accepted is a string, and this is an integer",
@@ -347,17 +347,17 @@ func refusals() []refusal {
 		{"accepted at too great length", grant(bucketRole, bucket, `accept = { escalates = "`+strings.Repeat("x", maxReason+1)+`" }`), []string{
 			fmt.Sprintf("f:8:24: the reason has %d bytes, and at most %d are kept", maxReason+1, maxReason),
 		}, []string{""}},
-		{"accepted in other words", grant(bucketRole, bucket, `accept = { basic-role = "x" }`), []string{"f:8:12: basic-role is accepted in words of its own"}, []string{"allow_basic = true"}},
+		{"accepted in other words", grant(bucketRole, bucket, `accept = { basic-role = "x" }`), []string{"f:8:12: basic-role is accepted by a key of its own"}, []string{"allow_basic = true"}},
 		{"what cannot be accepted", grant(bucketRole, bucket, `accept = { not-grantable = "x" }`), []string{"f:8:12: not-grantable cannot be accepted"}, []string{""}},
 		{"accept of another type", grant(bucketRole, bucket, `accept = "escalates"`), []string{"f:8:10: accept is a table of findings with a reason each, and this is a string"}, []string{acceptExample}},
 		{"accept in a table of its own", grant(bucketRole, bucket) + "[grant.accept]\nescalates = \"\"\n", []string{
-			"f:9:13: escalates is accepted without a reason; say why, for whoever reads the receipt",
+			"f:9:13: escalates is accepted without a reason; say why: the receipt shows it",
 		}, []string{acceptExample}},
 		{"an empty accept", grant(bucketRole, bucket, "accept = {}"), []string{"f:8:10: accept is empty; leave the line out"}, []string{""}},
 
-		{"an unknown delivery", head + good + "[credentials]\ndeliver = \"mail\"\n", []string{`f:9:11: "mail" is no way to deliver; known are ` + known()}, []string{deliverExample}},
+		{"an unknown delivery", head + good + "[credentials]\ndeliver = \"mail\"\n", []string{`f:9:11: "mail" is not a kind of delivery; known are ` + known()}, []string{deliverExample}},
 		{"unknown and repeated deliveries in a list", head + good + "[credentials]\ndeliver = [\"key\", \"mail\", \"key\", 3]\n", []string{
-			`f:9:19: "mail" is no way to deliver; known are ` + known(),
+			`f:9:19: "mail" is not a kind of delivery; known are ` + known(),
 			`f:9:27: "key" is named twice`,
 			`f:9:34: deliver is a list of strings, and this element is an integer`,
 		}, []string{deliverExample, "", deliverExample}},

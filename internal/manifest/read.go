@@ -134,7 +134,8 @@ func (r *reader) credentials(t *table, task *grants.Task) {
 	for _, word := range t.texts("deliver", deliverExample) {
 		switch d := grants.DeliveryKind(word.text); {
 		case delivery.Of(d).Name == "":
-			r.add(word.place.value, deliverExample, "%q is no way to deliver; known are %s", word.text, deliveries())
+			r.add(word.place.value, deliverExample,
+				"%q is not a kind of delivery; known are %s", word.text, deliveries())
 		case slices.Contains(task.Deliver, d):
 			r.add(word.place.value, "", "%q is named twice", word.text)
 		default:

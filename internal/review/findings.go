@@ -80,7 +80,7 @@ var Rules = []Rule{
 	{Name: NotUniform, Grade: Warn, Why: "the bucket has no uniform access: ACLs of its objects give access that no policy shows, and that no condition ends", Instead: "gcloud storage buckets update gs://BUCKET --uniform-bucket-level-access"},
 	{Name: AmbientAlready, Grade: Warn, Why: "everybody has all of this there already, so the grant adds nothing, and down takes nothing away", Instead: "leave the grant out, or take the access away from everybody", planned: true},
 	{Name: NarrowerRole, Grade: Inform, Why: "a predefined role has the same verbs with fewer permissions", Instead: "that role", planned: true},
-	{Name: UnusedAcceptance, Grade: Inform, Why: "the manifest accepts what is not found", Instead: "leave the acceptance out, so that it says something where it stands", Accept: "-"},
+	{Name: UnusedAcceptance, Grade: Inform, Why: "the manifest accepts what is not found", Instead: "leave the acceptance out, so that it keeps its meaning elsewhere", Accept: "-"},
 }
 
 // FindRule returns the rule of a name.
