@@ -239,6 +239,17 @@ func TestClockEnvironmentAndStreamsEnterFromOutside(t *testing.T) {
 	}
 }
 
+// TestOneRoomKnowsTheKindsOfDelivery: what a kind is like is asked of its value, so that a
+// new one is a file and a line in package delivery.
+func TestOneRoomKnowsTheKindsOfDelivery(t *testing.T) {
+	t.Parallel()
+	for name, p := range list(t) {
+		if at := calls(t, p, "delivery.Key", "delivery.Token", "delivery.Metadata"); len(at) > 0 {
+			t.Errorf("%s names a kind of delivery: %v", name, at)
+		}
+	}
+}
+
 func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
 	t.Parallel()
 	for name, p := range list(t) {

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/secret"
@@ -42,7 +41,7 @@ type MinterConfig struct {
 	IDToken     func(ctx context.Context, audience string) (grants.Token, error)
 	// Scopes are those of a token if a caller names none; nil is cloud-platform.
 	Scopes []string
-	// Lifetime is how long an access token lives; 0 is what one of a metadata server does.
+	// Lifetime is how long an access token lives; 0 is a quarter of an hour.
 	Lifetime time.Duration
 	// Expires is the end of the run. No access token is made that would outlive it, and
 	// none after it. The zero time is no end.
@@ -114,7 +113,7 @@ type flight struct {
 // first client the wait, and shows whether minting works.
 func NewMinter(cfg MinterConfig) *Minter {
 	if cfg.Lifetime <= 0 {
-		cfg.Lifetime = delivery.Of(delivery.Metadata).Lifetime(grants.Task{})
+		cfg.Lifetime = grants.TokenLifetime / 4
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

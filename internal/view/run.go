@@ -35,7 +35,7 @@ type Run struct {
 	ClockAhead int64  `json:"clock_ahead_seconds"`
 	Manifest   string `json:"manifest"`
 	Job        string `json:"job"`     // the label of the CI job that it is for; "" for none
-	Deliver    string `json:"deliver"` // "metadata", "key" or "token"; empty before there is one
+	Deliver    string `json:"deliver"` // the kind of delivery; empty before there is one
 	Delivery   string `json:"delivery"`
 	// Server is what serves metadata or renews the token in the background; null if nothing does, or the
 	// command of run does.
