@@ -1,0 +1,129 @@
+package arch
+
+import (
+	"bytes"
+	"maps"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
+)
+
+// The recipes of CONTRIBUTING.md, by their headings: each has a worked example in
+// testdata/recipes.
+var recipes = map[string]string{
+	"command": "How to add a command",
+	"finding": "How to add a finding",
+}
+
+// A recipe is few steps, and what its example changes builds and keeps the law. An example
+// is an archive of new files, and of lines to insert: a file is called
+//
+//	PATH after "TEXT"
+//
+// if its lines go behind the one line of PATH that has that text.
+func TestRecipes(t *testing.T) {
+	t.Parallel()
+	if os.Getenv("TASKIAM_RECIPES") != "" {
+		t.Skip("these are the recipes")
+	}
+	dir := t.TempDir()
+	for _, file := range tree(t) {
+		data, err := os.ReadFile(filepath.Join(root, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, file), data)
+	}
+	touched := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(recipes)) {
+		steps(t, recipes[name])
+		example, err := txtar.ParseFile(filepath.Join("testdata", "recipes", name+".txtar"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range example.Files {
+			file, insert := cook(t, dir, f)
+			if !insert {
+				write(t, filepath.Join(dir, file), f.Data)
+			}
+			if strings.HasSuffix(file, ".go") {
+				touched["./"+path.Dir(file)] = true
+			}
+		}
+	}
+	if t.Failed() {
+		return
+	}
+	packages := slices.Sorted(maps.Keys(touched))
+	for _, args := range [][]string{
+		append([]string{"gofmt", "-l"}, packages...),
+		append([]string{"go", "build"}, packages...),
+		append([]string{"go", "vet"}, packages...),
+		{"go", "test", "./internal/arch"},
+	} {
+		cmd := exec.Command(args[0], args[1:]...)
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "TASKIAM_RECIPES=1")
+		out, err := cmd.CombinedOutput()
+		if err != nil || args[0] == "gofmt" && len(out) > 0 {
+			t.Errorf("%s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+}
+
+var after = regexp.MustCompile(`^(\S+) after (".*")$`)
+
+// cook inserts the lines of an archive's file where its name says, if it says so.
+func cook(t *testing.T, dir string, f txtar.File) (file string, inserted bool) {
+	t.Helper()
+	m := after.FindStringSubmatch(f.Name)
+	if m == nil {
+		return f.Name, false
+	}
+	at, err := strconv.Unquote(m[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(dir, m[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := bytes.Count(data, []byte(at)); n != 1 {
+		t.Fatalf("%s has %q %d times, and not once: the example of a recipe is out of date", m[1], at, n)
+	}
+	end := bytes.Index(data, []byte(at))
+	end += bytes.IndexByte(data[end:], '\n') + 1
+	write(t, filepath.Join(dir, m[1]), slices.Concat(data[:end], f.Data, data[end:]))
+	return m[1], true
+}
+
+// steps checks that CONTRIBUTING.md has a recipe, of five steps at most.
+func steps(t *testing.T, heading string) {
+	t.Helper()
+	_, text, ok := strings.Cut(read(t, "CONTRIBUTING.md"), "## "+heading+"\n")
+	if !ok {
+		t.Errorf("CONTRIBUTING.md does not say %q", heading)
+	}
+	text, _, _ = strings.Cut(text, "\n## ")
+	n := len(regexp.MustCompile(`(?m)^[0-9]+\. `).FindAllString(text, -1))
+	if n == 0 || n > 5 {
+		t.Errorf("%q has %d steps in CONTRIBUTING.md, want one to five", heading, n)
+	}
+}
+
+func write(t *testing.T, file string, data []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
