@@ -80,15 +80,15 @@ var allowed = map[string][]string{
 	},
 	"internal/tools/bench": {
 		"emulator", "internal/credentials", "internal/fault", "internal/gcp", "internal/grants",
-		"internal/metadata", "internal/policy", "internal/resource", "internal/secret", "internal/tools/contest",
+		"internal/metadata", "internal/policy", "internal/resource", "internal/secret",
+		"internal/tools/contest",
 	},
-	"internal/tools/contest": {
-		"internal/fault", "internal/gcp", "internal/policy", "internal/resource",
-	},
-	"internal/tools/gen":          {},
-	"internal/tools/gen/emulator": {"internal/tools/gen"},
-	"internal/tools/gen/resource": {"internal/resource", "internal/tools/gen"},
-	"internal/tools/mutants":      {},
+	"internal/tools/contest":          {"internal/fault", "internal/gcp", "internal/policy", "internal/resource"},
+	"internal/tools/gen":              {},
+	"internal/tools/gen/architecture": {"internal/tools/gen"},
+	"internal/tools/gen/emulator":     {"internal/tools/gen"},
+	"internal/tools/gen/resource":     {"internal/resource", "internal/tools/gen"},
+	"internal/tools/mutants":          {},
 	"internal/view": {
 		"internal/customrole", "internal/delivery", "internal/fault", "internal/grants", "internal/journal",
 		"internal/lifecycle", "internal/manifest", "internal/policy", "internal/resource", "internal/review",
