@@ -52,7 +52,8 @@ func openWith(dir, program string, rtt time.Duration, seed, manifest []byte) (*c
 	}
 	c.gate, c.addr, c.close = gate, addr, stop
 	c.env = append(os.Environ(),
-		"XDG_STATE_HOME="+filepath.Join(dir, "state"), "XDG_CACHE_HOME="+filepath.Join(dir, "cache"), "XDG_RUNTIME_DIR=",
+		"XDG_STATE_HOME="+filepath.Join(dir, "state"), "XDG_CACHE_HOME="+filepath.Join(dir, "cache"),
+		"XDG_RUNTIME_DIR=",
 		"TASKIAM_EMULATOR_HOST="+addr,
 		"TASKIAM_EMULATOR_TOKEN_FILE="+filepath.Join(state, "token"),
 		"TASKIAM_EMULATOR_CA="+filepath.Join(state, "ca.pem"))
@@ -95,9 +96,11 @@ func manifest(n int, deliver string) []byte {
 	fmt.Fprintf(&b, "version = 1\n[task]\nname = \"bench\"\nproject = %q\nttl = \"30m\"\n", host)
 	for i := range n {
 		if i%2 == 0 {
-			fmt.Fprintf(&b, "[[grant]]\nrole = \"roles/secretmanager.secretAccessor\"\nresource = \"projects/%s/secrets/s%d\"\n", host, i)
+			fmt.Fprintf(&b, "[[grant]]\nrole = \"roles/secretmanager.secretAccessor\"\n"+
+				"resource = \"projects/%s/secrets/s%d\"\n", host, i)
 		} else {
-			fmt.Fprintf(&b, "[[grant]]\nrole = \"roles/storage.objectViewer\"\nresource = \"gs://bench-bucket-%d\"\n", i)
+			fmt.Fprintf(&b, "[[grant]]\nrole = \"roles/storage.objectViewer\"\n"+
+				"resource = \"gs://bench-bucket-%d\"\n", i)
 		}
 	}
 	fmt.Fprintf(&b, "[credentials]\ndeliver = %q\n", deliver)

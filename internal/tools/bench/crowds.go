@@ -72,7 +72,8 @@ func (c *crowd) client(agent string) (*gcp.Client, error) {
 func (c *crowd) process(ctx context.Context, program string, machine int) error {
 	dir := filepath.Join(c.dir, fmt.Sprint("machine", machine))
 	run := company{env: append(os.Environ(),
-		"XDG_STATE_HOME="+filepath.Join(dir, "state"), "XDG_CACHE_HOME="+filepath.Join(dir, "cache"), "XDG_RUNTIME_DIR=", "TASKIAM_EMULATOR_HOST="+c.addr,
+		"XDG_STATE_HOME="+filepath.Join(dir, "state"), "XDG_CACHE_HOME="+filepath.Join(dir, "cache"),
+		"XDG_RUNTIME_DIR=", "TASKIAM_EMULATOR_HOST="+c.addr,
 		"TASKIAM_EMULATOR_TOKEN_FILE="+filepath.Join(c.dir, "emulator", "token"))}
 	_, err := run.run(ctx, program, "run", filepath.Join(c.dir, "task.toml"), "--", "true")
 	return err
@@ -194,12 +195,16 @@ func (c *crowd) contend(ctx context.Context, n int, one func(i int) error) (cont
 
 // compareCrowds prints what it costs to be many, for taskiam and for scripts.
 func compareCrowds(ctx context.Context, out io.Writer, dir, program string, rtt time.Duration) error {
-	fmt.Fprintf(out, "Many at once on the same four policies (of a project, a bucket, a dataset and a topic), each of\n")
-	fmt.Fprintf(out, "which a neighbour edits every %s: up and down of a task with four grants as a process each,\n", neighbourPace)
+	fmt.Fprintf(out, "Many at once on the same four policies (of a project, a bucket, a dataset and a topic), "+
+		"each of\n")
+	fmt.Fprintf(out, "which a neighbour edits every %s: up and down of a task with four grants as a process each,\n",
+		neighbourPace)
 	fmt.Fprintf(out, "and the same edits by loops that read and write until it goes well (goroutines: no start-up\n")
-	fmt.Fprintf(out, "is in it, and nothing is checked), at once or after a second. \"per done\" is policy writes tried\n")
+	fmt.Fprintf(out, "is in it, and nothing is checked), at once or after a second. \"per done\" is policy writes "+
+		"tried\n")
 	fmt.Fprintf(out, "for one that was done; \"alone\" leaves out what was lost to the neighbour.\n\n")
-	fmt.Fprintf(out, "| what | machines x runs | wall | the longest | writes tried | done | per done | alone |\n|---|---:|---:|---:|---:|---:|---:|---:|\n")
+	fmt.Fprintf(out, "| what | machines x runs | wall | the longest | writes tried | done | per done | alone |\n"+
+		"|---|---:|---:|---:|---:|---:|---:|---:|\n")
 	type result struct {
 		what        string
 		machines, n int
@@ -220,7 +225,8 @@ func compareCrowds(ctx context.Context, out io.Writer, dir, program string, rtt 
 			return fmt.Errorf("%s, %d x %d: %w", what, machines, n, err)
 		}
 		results = append(results, result{what, machines, n, o})
-		fmt.Fprintf(out, "| %s | %d x %d | %s | %s | %d | %d | %.2f | %.2f |\n", what, machines, n, o.wall.Round(10*time.Millisecond),
+		fmt.Fprintf(out, "| %s | %d x %d | %s | %s | %d | %d | %.2f | %.2f |\n", what, machines, n,
+			o.wall.Round(10*time.Millisecond),
 			o.worst.Round(10*time.Millisecond), o.ours.Tried, o.ours.Done, o.ours.PerDone(), o.ours.PerDoneAlone())
 		return nil
 	}
@@ -236,12 +242,15 @@ func compareCrowds(ctx context.Context, out io.Writer, dir, program string, rtt 
 		rest time.Duration
 	}{{"loop, again at once", 0}, {"loop, again after a second", time.Second}} {
 		for _, n := range []int{1, 10, 100} {
-			if err := row(loop.what, 1, n, func(c *crowd, i int) error { return c.script(ctx, i, loop.rest) }); err != nil {
+			if err := row(loop.what, 1, n, func(c *crowd, i int) error {
+				return c.script(ctx, i, loop.rest)
+			}); err != nil {
 				return err
 			}
 		}
 	}
-	fmt.Fprintf(out, "\n| loop / taskiam on one machine | runs | wall | writes tried per done |\n|---|---:|---:|---:|\n")
+	fmt.Fprintf(out, "\n| loop / taskiam on one machine | runs | wall | writes tried per done |\n"+
+		"|---|---:|---:|---:|\n")
 	for _, r := range results {
 		for _, ours := range results[:3] {
 			if r.n == ours.n && r.what != ours.what {

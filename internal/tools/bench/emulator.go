@@ -101,7 +101,8 @@ func (l *load) measure(ctx context.Context, out io.Writer, calls int64) error {
 	wall := time.Since(begun)
 	busy = processorTime() - busy
 
-	fmt.Fprintf(out, "The emulator, called over loopback HTTP/1.1 by %d clients in the same process (GOMAXPROCS %d): half\n", loadClients, runtime.GOMAXPROCS(0))
+	fmt.Fprintf(out, "The emulator, called over loopback HTTP/1.1 by %d clients in the same process (GOMAXPROCS %d): "+
+		"half\n", loadClients, runtime.GOMAXPROCS(0))
 	fmt.Fprintf(out, "object gets, a quarter testIamPermissions, a quarter getIamPolicy, against a project policy of\n")
 	fmt.Fprintf(out, "%d bindings, a tenth of them conditional.\n\n", loadBindings)
 	fmt.Fprintf(out, "| call | calls | calls/s | p50 | p90 | p99 | max |\n|---|---:|---:|---:|---:|---:|---:|\n")
@@ -109,7 +110,8 @@ func (l *load) measure(ctx context.Context, out io.Writer, calls int64) error {
 	row := func(name string, d []time.Duration) {
 		slices.Sort(d)
 		at := func(p float64) time.Duration { return d[int(p*float64(len(d)-1))].Round(time.Microsecond) }
-		fmt.Fprintf(out, "| %s | %d | %.0f | %s | %s | %s | %s |\n", name, len(d), float64(len(d))/wall.Seconds(), at(.5), at(.9), at(.99), at(1))
+		fmt.Fprintf(out, "| %s | %d | %.0f | %s | %s | %s | %s |\n", name, len(d), float64(len(d))/wall.Seconds(),
+			at(.5), at(.9), at(.99), at(1))
 	}
 	for kind, d := range took {
 		all = append(all, d...)
@@ -173,7 +175,8 @@ func (l *load) bind(ctx context.Context) error {
 			Role: "roles/storage.objectViewer", Members: []string{fmt.Sprintf("user:caller%d@bench.example", i)},
 			Condition: map[string]string{
 				"title": fmt.Sprintf("until %d", i),
-				"expression": fmt.Sprintf(`request.time < timestamp("2999-01-01T00:00:%02dZ") && resource.name.startsWith("projects/_/buckets/bench-load")`,
+				"expression": fmt.Sprintf(`request.time < timestamp("2999-01-01T00:00:%02dZ") && `+
+					`resource.name.startsWith("projects/_/buckets/bench-load")`,
 					i%60) + strings.Repeat(" ", i/60),
 			},
 		})
@@ -182,10 +185,12 @@ func (l *load) bind(ctx context.Context) error {
 		if len(bindings) == loadBindings {
 			break
 		}
-		if slices.ContainsFunc(bindings, func(b loadBinding) bool { return b.Role == r.Name }) || strings.HasPrefix(r.Name, "roles/storage.legacy") {
+		if slices.ContainsFunc(bindings, func(b loadBinding) bool { return b.Role == r.Name }) ||
+			strings.HasPrefix(r.Name, "roles/storage.legacy") {
 			continue
 		}
-		bindings = append(bindings, loadBinding{Role: r.Name, Members: []string{fmt.Sprintf("group:team%d@bench.example", len(bindings)%200)}})
+		bindings = append(bindings,
+			loadBinding{Role: r.Name, Members: []string{fmt.Sprintf("group:team%d@bench.example", len(bindings)%200)}})
 	}
 	if len(bindings) != loadBindings {
 		return fmt.Errorf("the emulator has roles for %d bindings, not for %d", len(bindings), loadBindings)
@@ -194,7 +199,8 @@ func (l *load) bind(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return l.ask(ctx, http.MethodPost, "cloudresourcemanager.googleapis.com", "/v1/projects/bench-load:setIamPolicy", string(policy), nil)
+	return l.ask(ctx, http.MethodPost, "cloudresourcemanager.googleapis.com", "/v1/projects/bench-load:setIamPolicy",
+		string(policy), nil)
 }
 
 // ask makes one call as the operator and decodes the answer.
@@ -268,13 +274,16 @@ func (l *load) call(ctx context.Context, kind callKind, caller int) error {
 	least := int64(1024)
 	switch kind {
 	case getObject:
-		answer, err = l.send(ctx, http.MethodGet, "storage.googleapis.com", "/storage/v1/b/bench-load/o/one.txt?alt=media", "", token)
+		answer, err = l.send(ctx, http.MethodGet, "storage.googleapis.com",
+			"/storage/v1/b/bench-load/o/one.txt?alt=media", "", token)
 	case testPermissions:
 		answer, err = l.send(ctx, http.MethodPost, resources, "/v1/projects/bench-load:testIamPermissions",
-			`{"permissions":["resourcemanager.projects.get","storage.objects.get","storage.objects.create","pubsub.topics.publish","resourcemanager.projects.getIamPolicy"]}`, token)
+			`{"permissions":["resourcemanager.projects.get","storage.objects.get","storage.objects.create",`+
+				`"pubsub.topics.publish","resourcemanager.projects.getIamPolicy"]}`, token)
 		least = int64(len(`{"permissions":["resourcemanager.projects.get"`))
 	default:
-		answer, err = l.send(ctx, http.MethodPost, resources, "/v1/projects/bench-load:getIamPolicy", `{"options":{"requestedPolicyVersion":3}}`, token)
+		answer, err = l.send(ctx, http.MethodPost, resources, "/v1/projects/bench-load:getIamPolicy",
+			`{"options":{"requestedPolicyVersion":3}}`, token)
 		least = loadBindings * 50
 	}
 	if err != nil {

@@ -73,7 +73,8 @@ func edits(data []byte) error {
 // emulator in it: 20 grants, into a policy with 10 members of others, and with 1,400.
 func benchFullPolicy(ctx context.Context, out io.Writer) error {
 	const rounds, each = 9, 50
-	fmt.Fprintf(out, "| 20 grants on one policy, edited without a call | size | per up and down | ratio | per KB |\n|---|---:|---:|---:|---:|\n")
+	fmt.Fprintf(out, "| 20 grants on one policy, edited without a call | size | per up and down | ratio | per KB |\n"+
+		"|---|---:|---:|---:|---:|\n")
 	var base time.Duration
 	for _, members := range []int{10, 1400} {
 		data, err := fullPolicy(members)
@@ -98,7 +99,8 @@ func benchFullPolicy(ctx context.Context, out io.Writer) error {
 			base = d
 		}
 		kb := float64(len(data)) / 1024
-		fmt.Fprintf(out, "| %d members of others | %.1f KB | %s | %.1f | %s |\n", members, kb, d.Round(time.Microsecond), float64(d)/float64(base), time.Duration(float64(d)/kb).Round(time.Microsecond))
+		fmt.Fprintf(out, "| %d members of others | %.1f KB | %s | %.1f | %s |\n", members, kb,
+			d.Round(time.Microsecond), float64(d)/float64(base), time.Duration(float64(d)/kb).Round(time.Microsecond))
 	}
 	return nil
 }
@@ -132,7 +134,8 @@ func crowded(members int) (companySeed, task []byte) {
 // comparePolicies prints up and down with a policy that is nearly full beside the same
 // with a small one, and then what of that are our own edits.
 func comparePolicies(ctx context.Context, out io.Writer, dir, program string, rtt time.Duration, rounds int) error {
-	fmt.Fprintf(out, "| 20 grants, 10 of them on one policy | up: inside | ratio | down: inside | ratio |\n|---|---:|---:|---:|---:|\n")
+	fmt.Fprintf(out, "| 20 grants, 10 of them on one policy | up: inside | ratio | down: inside | ratio |\n"+
+		"|---|---:|---:|---:|---:|\n")
 	var base measurement
 	for _, members := range []int{10, 1400} {
 		s, task := crowded(members)

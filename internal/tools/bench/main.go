@@ -68,11 +68,13 @@ func run(ctx context.Context, out io.Writer, program string, rtt time.Duration, 
 	}
 	defer os.RemoveAll(dir)
 
-	fmt.Fprintf(out, "Wall time in round trips of %s, medians of %d. \"process\" is the whole program, from exec\n", rtt, rounds)
+	fmt.Fprintf(out, "Wall time in round trips of %s, medians of %d. \"process\" is the whole program, from exec\n",
+		rtt, rounds)
 	fmt.Fprintf(out, "to exit; \"inside\" what it reports of itself; \"one by one\" is inside, with the emulator\n")
 	fmt.Fprintf(out, "serving the same calls one at a time. The limit is the longest chain of calls that wait\n")
 	fmt.Fprintf(out, "for each other: up 3 with a key and 4 with a token, down 4.\n\n")
-	fmt.Fprintf(out, "| grants | deliver | up: process | inside | one by one | calls | down: process | inside | one by one | calls |\n")
+	fmt.Fprintf(out, "| grants | deliver "+
+		"| up: process | inside | one by one | calls | down: process | inside | one by one | calls |\n")
 	fmt.Fprintf(out, "|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	for _, n := range []int{1, 5, 20} {
 		for _, deliver := range []string{"key", "token"} {

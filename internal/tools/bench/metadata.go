@@ -43,7 +43,8 @@ func benchMetadata(ctx context.Context, out io.Writer) error {
 		AccessToken: func(_ context.Context, lifetime time.Duration, _ []string) (grants.Token, error) {
 			minted.Add(1)
 			// As long as one of Google's.
-			return grants.Token{Value: secret.New("ya29.c." + strings.Repeat("x", 1000)), Expires: time.Now().Add(lifetime)}, nil
+			return grants.Token{Value: secret.New("ya29.c." + strings.Repeat("x", 1000)),
+				Expires: time.Now().Add(lifetime)}, nil
 		},
 	})
 	defer minter.Close()
@@ -67,9 +68,12 @@ func benchMetadata(ctx context.Context, out io.Writer) error {
 	go func() { served <- server.Serve(serving, listener) }()
 	defer func() { stop(); <-served }()
 
-	fmt.Fprintf(out, "The metadata server, asked for a cached token over loopback by %d connections of the same process\n", metadataClients)
-	fmt.Fprintf(out, "(GOMAXPROCS %d). At a rate, a request is due whether or not a connection is free for it.\n\n", runtime.GOMAXPROCS(0))
-	fmt.Fprintf(out, "| asked | answers | answers/s | p50 | p90 | p99 | max | processor, client included |\n|---|---:|---:|---:|---:|---:|---:|---:|\n")
+	fmt.Fprintf(out, "The metadata server, asked for a cached token over loopback by %d connections of the same "+
+		"process\n", metadataClients)
+	fmt.Fprintf(out, "(GOMAXPROCS %d). At a rate, a request is due whether or not a connection is free for it.\n\n",
+		runtime.GOMAXPROCS(0))
+	fmt.Fprintf(out, "| asked | answers | answers/s | p50 | p90 | p99 | max | processor, client included |\n"+
+		"|---|---:|---:|---:|---:|---:|---:|---:|\n")
 	for _, rate := range []int{metadataRate, 0} {
 		asked := fmt.Sprintf("%d a second", rate)
 		if rate == 0 {
@@ -83,7 +87,8 @@ func benchMetadata(ctx context.Context, out io.Writer) error {
 		busy = (processorTime() - busy) / time.Duration(len(took))
 		slices.Sort(took)
 		at := func(p float64) time.Duration { return took[int(p*float64(len(took)-1))].Round(time.Microsecond) }
-		fmt.Fprintf(out, "| %s | %d | %.0f | %s | %s | %s | %s | %s |\n", asked, len(took), float64(len(took))/wall.Seconds(),
+		fmt.Fprintf(out, "| %s | %d | %.0f | %s | %s | %s | %s | %s |\n", asked, len(took),
+			float64(len(took))/wall.Seconds(),
 			at(.5), at(.9), at(.99), at(1), busy.Round(100*time.Nanosecond))
 	}
 	fmt.Fprintf(out, "\nTokens made for all of them: %d.\n", minted.Load())

@@ -79,8 +79,10 @@ func compareScript(ctx context.Context, out io.Writer, dir, program string, rtt 
 	}
 	s, o := median(scripted), median(ours)
 	fmt.Fprintf(out, "| up and down, 2 grants, token | wall | round trips | ratio |\n|---|---:|---:|---:|\n")
-	fmt.Fprintf(out, "| seven gcloud calls, nothing checked | %s | %.1f | %.1f |\n", s.Round(time.Millisecond), float64(s)/float64(rtt), float64(s)/float64(o))
-	fmt.Fprintf(out, "| taskiam up, taskiam down | %s | %.1f | 1 |\n", o.Round(time.Millisecond), float64(o)/float64(rtt))
+	fmt.Fprintf(out, "| seven gcloud calls, nothing checked | %s | %.1f | %.1f |\n", s.Round(time.Millisecond),
+		float64(s)/float64(rtt), float64(s)/float64(o))
+	fmt.Fprintf(out, "| taskiam up, taskiam down | %s | %.1f | 1 |\n", o.Round(time.Millisecond),
+		float64(o)/float64(rtt))
 	return nil
 }
 

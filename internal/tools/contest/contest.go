@@ -47,12 +47,14 @@ func (c Count) PerDoneAlone() float64 {
 }
 
 func (c Count) plus(o Count) Count {
-	return Count{c.Tried + o.Tried, c.Done + o.Done, c.Lost + o.Lost, c.Interfered + o.Interfered, c.Throttled + o.Throttled}
+	return Count{c.Tried + o.Tried, c.Done + o.Done, c.Lost + o.Lost, c.Interfered + o.Interfered,
+		c.Throttled + o.Throttled}
 }
 
 // String returns the counts in words.
 func (c Count) String() string {
-	return fmt.Sprintf("%d writes tried, %d done (%.2f per done; %.2f without the neighbour), %d lost, %d of them to the neighbour, %d throttled",
+	return fmt.Sprintf("%d writes tried, %d done (%.2f per done; %.2f without the neighbour), %d lost, %d of them to "+
+		"the neighbour, %d throttled",
 		c.Tried, c.Done, c.PerDone(), c.PerDoneAlone(), c.Lost, c.Interfered, c.Throttled)
 }
 
@@ -119,7 +121,8 @@ func (w *Watch) Violations() []string {
 }
 
 // editing matches the URLs of policies, and of the datasets that hold access lists.
-var editing = regexp.MustCompile(`^/(?:storage/v1/b/[^/]+/iam|bigquery/v2/projects/[^/]+/datasets/[^/]+|[^:]*:[gs]etIamPolicy)$`)
+var editing = regexp.MustCompile(
+	`^/(?:storage/v1/b/[^/]+/iam|bigquery/v2/projects/[^/]+/datasets/[^/]+|[^:]*:[gs]etIamPolicy)$`)
 
 // ServeHTTP passes a call on.
 func (w *Watch) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
@@ -130,7 +133,8 @@ func (w *Watch) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if !editing.MatchString(r.URL.Path) || strings.Contains(r.URL.Path, "/serviceAccounts/") { // those are one run's alone
+	// The policy of a service account is one run's alone.
+	if !editing.MatchString(r.URL.Path) || strings.Contains(r.URL.Path, "/serviceAccounts/") {
 		w.next.ServeHTTP(rw, r)
 		return
 	}
@@ -142,7 +146,8 @@ func (w *Watch) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		w.policies[name] = p
 	}
 	w.mu.Unlock()
-	write := r.Method == http.MethodPut || r.Method == http.MethodPatch || strings.HasSuffix(r.URL.Path, ":setIamPolicy")
+	write := r.Method == http.MethodPut || r.Method == http.MethodPatch ||
+		strings.HasSuffix(r.URL.Path, ":setIamPolicy")
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return // the client has gone
@@ -233,7 +238,8 @@ func (w *Watch) judge(name string, neighbour bool, before, after map[string]bool
 		case !neighbour && mine != "" && (owner == "" || owner == mine):
 			owner = mine
 		default:
-			w.violations = append(w.violations, fmt.Sprintf("%s: a write (of a neighbour: %t) changed %s", name, neighbour, entry))
+			w.violations = append(w.violations, fmt.Sprintf("%s: a write (of a neighbour: %t) changed %s", name,
+				neighbour, entry))
 		}
 	}
 }

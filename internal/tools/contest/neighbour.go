@@ -39,7 +39,8 @@ func (n *Neighbour) Run(ctx context.Context) error {
 	tick := time.NewTicker(n.Every)
 	defer tick.Stop()
 	for {
-		n.log = append(n.log, policy.Binding{Role: n.Role, Member: fmt.Sprintf("user:%s%d@acme.example", person, n.next)})
+		n.log = append(n.log,
+			policy.Binding{Role: n.Role, Member: fmt.Sprintf("user:%s%d@acme.example", person, n.next)})
 		n.next++
 		over := n.log[:max(0, len(n.log)-kept)]
 		// An edit that was begun is ended: the log has it.

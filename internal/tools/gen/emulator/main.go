@@ -27,7 +27,8 @@ func makers(list, roles string) map[string]func() ([]byte, error) {
 	return map[string]func() ([]byte, error){
 		"roles.txt": func() ([]byte, error) {
 			if _, err := os.Stat(list); errors.Is(err, os.ErrNotExist) {
-				fmt.Fprintf(os.Stderr, "gen/emulator: there is no list of predefined roles at %q: roles.txt stays as it is\n", list)
+				fmt.Fprintf(os.Stderr, "gen/emulator: there is no list of predefined roles at %q: roles.txt stays as "+
+					"it is\n", list)
 				return nil, nil
 			}
 			return roleTable(list)

@@ -115,7 +115,8 @@ func collect(d *gen.Document, prefixes map[resourceType][]string) error {
 
 // newType reads a type off the methods of one version of its API, and what paths
 // begin with in that version.
-func newType(d *gen.Document, name string, get gen.Method, methods map[string]gen.Method) (resourceType, string, error) {
+func newType(d *gen.Document, name string, get gen.Method,
+	methods map[string]gen.Method) (resourceType, string, error) {
 	t := resourceType{name: name, get: get.HTTPMethod, set: "-", test: "-"}
 	prefix, rest, err := gen.SplitVersion(d.URL(get))
 	if err != nil {

@@ -63,9 +63,11 @@ func page() ([]byte, error) {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, pageHead, n, len(services), len(without))
 	for _, s := range services {
-		fmt.Fprintf(&b, "\n## %s\n\n| kind | example | conditions | resource.name | proof |\n|---|---|---|---|---|\n", s)
+		fmt.Fprintf(&b, "\n## %s\n\n| kind | example | conditions | resource.name | proof |\n"+
+			"|---|---|---|---|---|\n", s)
 		for _, t := range by[s] {
-			fmt.Fprintf(&b, "| %s%s | `%s` | %s | %s | %s |\n", t.Kind, preview(t), t.Example, conditions(t), suppliesName(t), yesNo(t.API.TestPath != ""))
+			fmt.Fprintf(&b, "| %s%s | `%s` | %s | %s | %s |\n", t.Kind, preview(t), t.Example, conditions(t),
+				suppliesName(t), yesNo(t.API.TestPath != ""))
 		}
 	}
 	b.WriteString(`

@@ -173,7 +173,7 @@ func (f found) path(m gen.Method) (string, error) {
 		}
 		name := strings.Trim(v, "{}")
 		switch {
-		case i > 0 && !strings.ContainsAny(segments[i-1], "{}") && !gen.Version.MatchString(segments[i-1]) && len(segments[i-1]) > 1: // Cloud Storage has b and o
+		case i > 0 && isCollection(segments[i-1]):
 			name = singular(segments[i-1])
 		case strings.HasSuffix(name, "Id"): // v1Id, which stands for a whole name
 			name = "name"
@@ -181,6 +181,12 @@ func (f found) path(m gen.Method) (string, error) {
 		segments[i] = strings.Replace(s, v, "{"+name+"}", 1)
 	}
 	return strings.Join(segments, "/"), nil
+}
+
+// isCollection reports whether a segment is the word for what the next one is of. Cloud
+// Storage's b and o are too short to say.
+func isCollection(segment string) bool {
+	return !strings.ContainsAny(segment, "{}") && !gen.Version.MatchString(segment) && len(segment) > 1
 }
 
 // call is the verb and the path of a method beside getIamPolicy.
@@ -297,7 +303,8 @@ func noun(d *gen.Document) string {
 // singular is one of what a collection holds: policy for policies.
 func singular(collection string) string {
 	s := collection
-	for _, end := range []struct{ plural, one string }{{"indexes", "index"}, {"ies", "y"}, {"sses", "ss"}, {"Buses", "Bus"}, {"ss", "ss"}, {"us", "us"}, {"s", ""}} {
+	for _, end := range []struct{ plural, one string }{{"indexes", "index"}, {"ies", "y"}, {"sses", "ss"},
+		{"Buses", "Bus"}, {"ss", "ss"}, {"us", "us"}, {"s", ""}} {
 		if stem, ok := strings.CutSuffix(s, end.plural); ok {
 			return stem + end.one
 		}
