@@ -28,7 +28,6 @@ const (
 var unfinished = []string{
 	"emulator",
 	"internal/cli",
-	"internal/gcp",
 	"internal/journal",
 	"internal/lifecycle",
 	"internal/tools/bench",

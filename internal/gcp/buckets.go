@@ -19,7 +19,8 @@ func (c *Client) Bucket(ctx context.Context, bucket resource.Name) (grants.Bucke
 	}
 	return call(ctx, c, task{"reading bucket", bucket.String()}, func(ctx context.Context) (grants.Bucket, error) {
 		data, err := rest(ctx, c.as, http.MethodGet,
-			resourceURL(bucket, "storage/v1/b/{bucket}", url.Values{"fields": {"iamConfiguration,projectNumber"}}), nil, nil)
+			resourceURL(bucket, "storage/v1/b/{bucket}", url.Values{"fields": {"iamConfiguration,projectNumber"}}),
+			nil, nil)
 		if err != nil {
 			return grants.Bucket{}, err
 		}
@@ -34,6 +35,7 @@ func (c *Client) Bucket(ctx context.Context, bucket resource.Name) (grants.Bucke
 		if err := json.Unmarshal(data, &b); err != nil {
 			return grants.Bucket{}, fmt.Errorf("parsing the answer: %w", err)
 		}
-		return grants.Bucket{Uniform: b.IAMConfiguration.UniformBucketLevelAccess.Enabled, Project: b.ProjectNumber}, nil
+		return grants.Bucket{Uniform: b.IAMConfiguration.UniformBucketLevelAccess.Enabled, Project: b.ProjectNumber},
+			nil
 	})
 }

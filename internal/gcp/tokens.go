@@ -28,7 +28,9 @@ func (c *Client) AccessToken(ctx context.Context, email string, lifetime time.Du
 
 // ScopedAccessToken is AccessToken with scopes of the caller's, at least one: what the
 // token may be used for at all, whatever its account is granted.
-func (c *Client) ScopedAccessToken(ctx context.Context, email string, lifetime time.Duration, scopes []string) (grants.Token, error) {
+func (c *Client) ScopedAccessToken(
+	ctx context.Context, email string, lifetime time.Duration, scopes []string,
+) (grants.Token, error) {
 	return call(ctx, c, task{"making an access token of", email}, func(ctx context.Context) (grants.Token, error) {
 		minter, err := c.minter()
 		if err != nil {
