@@ -19,8 +19,9 @@ import (
 // The recipes of CONTRIBUTING.md, by their headings: each has a worked example in
 // testdata/recipes.
 var recipes = map[string]string{
-	"command": "How to add a command",
-	"finding": "How to add a finding",
+	"command":  "How to add a command",
+	"delivery": "How to add a delivery",
+	"finding":  "How to add a finding",
 }
 
 // A recipe is few steps, and what its example changes builds and keeps the law. An example

@@ -48,7 +48,11 @@ const (
 const MintPermission = "iam.serviceAccounts.getAccessToken"
 
 // kinds is every kind of delivery, the one that exposes least first.
-var kinds = []Kind{metadata, key, token}
+var kinds = []Kind{
+	metadata,
+	key,
+	token,
+}
 
 // Default is how a task is delivered whose manifest does not say: by key, and by token
 // where keys are forbidden. `taskiam run`, which stays and can serve, has DefaultOfRun.
