@@ -11,8 +11,9 @@ TAGS    := urfave_cli_no_docs
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# Without cgo the program is one file that needs no C library of the system that it runs on.
 build: ## build bin/taskiam
-	$(GO) build -trimpath -tags $(TAGS) -o $(BIN) ./cmd/taskiam
+	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -o $(BIN) ./cmd/taskiam
 
 demo: build ## watch a task get its access, be refused the rest, and lose it all
 	@$(BIN) demo

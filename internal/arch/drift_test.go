@@ -152,6 +152,18 @@ func TestEveryDependencyHasItsReason(t *testing.T) {
 	}
 }
 
+// The program is built with CGO_ENABLED=0, so nothing in it is C.
+func TestNothingIsC(t *testing.T) {
+	t.Parallel()
+	for _, s := range sources(t) {
+		for _, imp := range s.ast.Imports {
+			if imp.Path.Value == `"C"` {
+				t.Errorf("%s imports C", s.path)
+			}
+		}
+	}
+}
+
 // rows are the first cells of the tables in a text.
 func rows(text string) map[string]bool {
 	all := map[string]bool{}
