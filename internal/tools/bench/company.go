@@ -36,7 +36,7 @@ func open(dir, program string, rtt time.Duration, n int, deliver string) (*compa
 	return openWith(dir, program, rtt, seed(n), manifest(n, deliver))
 }
 
-// openWith is open for another company and another task.
+// openWith is open with another company and another task.
 func openWith(dir, program string, rtt time.Duration, seed, manifest []byte) (*company, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -60,9 +60,8 @@ func openWith(dir, program string, rtt time.Duration, seed, manifest []byte) (*c
 	return c, nil
 }
 
-// seed describes the company: secrets and buckets in turn, and an operator who owns
-// the project and may mint tokens in it, as the docs recommend for a project that
-// is there for this.
+// seed describes the company: secrets and buckets in turn, and an operator who owns the
+// project and may mint tokens in it. The docs recommend that for a project of its own.
 func seed(n int) []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, `[organization]

@@ -89,9 +89,9 @@ func (c *crowd) manifest() error {
 	return os.WriteFile(filepath.Join(c.dir, "task.toml"), []byte(text), 0o600)
 }
 
-// script does what scripts do: it makes an account and edits one policy after the other,
-// each read and written until that goes well, with the same rest every time it does not.
-// Its calls alone are made, without the second that gcloud takes to start.
+// script does what scripts do: it creates an account and edits one policy after the other.
+// If a write fails, it rests, always as long, and begins again with reading. Only the calls
+// are made, without the second that gcloud takes to start.
 func (c *crowd) script(ctx context.Context, number int, rest time.Duration) error {
 	client, err := c.client("script")
 	if err != nil {
@@ -137,8 +137,8 @@ type contestOutcome struct {
 	ours        contest.Count
 }
 
-// contend lets n of something happen at once, beside the neighbour, and checks that no
-// update was lost and nothing is left.
+// contend does one thing n times at once, beside the neighbour, and checks that no update
+// was lost and nothing is left.
 func (c *crowd) contend(ctx context.Context, n int, one func(i int) error) (contestOutcome, error) {
 	before, err := c.server.Snapshot()
 	if err != nil {
@@ -193,7 +193,7 @@ func (c *crowd) contend(ctx context.Context, n int, one func(i int) error) (cont
 	return o, nil
 }
 
-// compareCrowds prints what it costs to be many, for taskiam and for scripts.
+// compareCrowds prints what many runs at once cost, for taskiam and for scripts.
 func compareCrowds(ctx context.Context, out io.Writer, dir, program string, rtt time.Duration) error {
 	fmt.Fprintf(out, "Many at once on the same four policies (of a project, a bucket, a dataset and a topic), "+
 		"each of\n")

@@ -25,7 +25,7 @@ const (
 	soakCalls    = 1_000_000
 )
 
-// load is an emulator under many small calls, and what they go to.
+// load is an emulator that gets many small calls, and what they ask for.
 type load struct {
 	addr     string
 	operator string
@@ -128,7 +128,7 @@ func (l *load) measure(ctx context.Context, out io.Writer, calls int64) error {
 // liveMemory is what is reachable in the process, in MiB.
 func liveMemory() float64 {
 	runtime.GC()
-	runtime.GC() // what finalizers and pools let go of in the first
+	runtime.GC() // a second time, for what finalizers and pools released in the first
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return float64(m.HeapAlloc) / (1 << 20)
@@ -154,8 +154,8 @@ type loadBinding struct {
 	Condition map[string]string `json:"condition,omitempty"`
 }
 
-// bind fills the project's policy: a tenth of the bindings are conditional, and it is by
-// those that the callers may read objects.
+// bind fills the project's policy. A tenth of the bindings are conditional; those let the
+// callers read objects.
 func (l *load) bind(ctx context.Context) error {
 	var roles struct {
 		Roles []struct{ Name string } `json:"roles"`

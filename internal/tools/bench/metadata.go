@@ -102,7 +102,7 @@ func askMetadata(ctx context.Context, addr string, rate int) ([]time.Duration, t
 	defer cancel(nil)
 	begun := time.Now()
 	end := begun.Add(metadataFor)
-	due := make(chan time.Time, metadataRate*int(metadataFor/time.Second)) // no request waits to be due
+	due := make(chan time.Time, metadataRate*int(metadataFor/time.Second)) // room for all, so that nothing delays the times
 	if rate > 0 {
 		go func() {
 			defer close(due)
@@ -114,7 +114,7 @@ func askMetadata(ctx context.Context, addr string, rate int) ([]time.Duration, t
 				if wait := time.Until(at); wait > 0 {
 					<-time.After(wait)
 				}
-				due <- time.Now() // and not at: a timer is late by up to a millisecond
+				due <- time.Now() // not the planned time: a timer is late by up to a millisecond
 			}
 		}()
 	}
@@ -150,8 +150,8 @@ func askMetadata(ctx context.Context, addr string, rate int) ([]time.Duration, t
 	return took, wall, nil
 }
 
-// askOneByOne asks over one connection. It does little more than to write and to read,
-// so that what is measured is the server and not the client.
+// askOneByOne asks over one connection. It only writes and reads, so that the server is
+// measured and not the client.
 func askOneByOne(ctx context.Context, addr string, next func() (time.Time, bool)) ([]time.Duration, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 	if err != nil {

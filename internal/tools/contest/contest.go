@@ -1,13 +1,12 @@
 // Package contest watches many writers edit the same policies, and plays one of them.
 //
-// A [Watch] stands before an emulator. It keeps the history of every policy that goes
-// by, counts the writes that were tried, and holds each that was accepted to one rule:
-// it changes what is its writer's own, and nothing else. So an update that was lost is
-// seen when it is lost, and not by what is missing in the end. A [Neighbour] edits the
-// policies all the time, and keeps its own log of what is to be in them.
+// A [Watch] is a handler in front of an emulator. It records the versions of every policy,
+// counts the writes that were tried, and checks each write that was accepted: it may change
+// what belongs to its writer, and nothing else. So a lost update is seen when it happens. A
+// [Neighbour] edits the policies all the time, and keeps a log of what they must contain.
 //
-// The package serves tests and benchmarks. It knows the shapes of Google's policies, and
-// nothing of how the others go about editing them.
+// The package is for tests and benchmarks. It knows the form of Google's policies, and
+// nothing about how the other writers edit them.
 package contest
 
 import (
@@ -27,21 +26,21 @@ import (
 // Agent is the User-Agent of the neighbours.
 const Agent = "neighbour"
 
-// Count is what became of the writes of policies.
+// Count says how the writes of policies ended.
 type Count struct {
 	Tried, Done int
-	// Lost are those that came too late: somebody had written the policy since it was read.
+	// Lost are the writes that came too late: the policy had changed since it was read.
 	Lost int
-	// Interfered are those of the lost where only neighbours had.
+	// Interfered are the lost writes where only neighbours had changed it.
 	Interfered int
-	// Throttled are those that a quota refused.
+	// Throttled are the writes that a quota refused.
 	Throttled int
 }
 
 // PerDone is how many writes were tried for one that was done.
 func (c Count) PerDone() float64 { return float64(c.Tried) / float64(max(1, c.Done)) }
 
-// PerDoneAlone is the same without the tries that were lost to neighbours alone.
+// PerDoneAlone is PerDone without the writes that only neighbours made fail.
 func (c Count) PerDoneAlone() float64 {
 	return float64(c.Tried-c.Interfered) / float64(max(1, c.Done))
 }
@@ -58,7 +57,7 @@ func (c Count) String() string {
 		c.Tried, c.Done, c.PerDone(), c.PerDoneAlone(), c.Lost, c.Interfered, c.Throttled)
 }
 
-// Watch is a handler that passes everything on to an emulator.
+// Watch is a handler that passes every call on to an emulator.
 type Watch struct {
 	next http.Handler
 	rtt  time.Duration
@@ -70,7 +69,7 @@ type Watch struct {
 
 // history is the history of one policy.
 type history struct {
-	writing chan struct{} // its one place is held while a write is at work, so that the order is known
+	writing chan struct{} // of one place: one write at a time, so that their order is known
 	entries map[string]bool
 	versions
 	ours, theirs Count
@@ -84,13 +83,13 @@ type version struct {
 	neighbour bool
 }
 
-// New returns a watch before the emulator's handler, which lets a round trip pass before
+// New returns a watch in front of the emulator's handler. It waits for a round trip before
 // each call.
 func New(next http.Handler, rtt time.Duration) *Watch {
 	return &Watch{next: next, rtt: rtt, policies: map[string]*history{}}
 }
 
-// Ours returns what became of the writes of all but the neighbours, by policy.
+// Ours returns how the writes of everybody but the neighbours ended, by policy.
 func (w *Watch) Ours() map[string]Count {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -178,7 +177,7 @@ func (w *Watch) read(p *history, body []byte) {
 	}
 }
 
-// took counts a write, and holds it to the rule.
+// took counts a write, and checks what it changed.
 func (w *Watch) took(name string, p *history, r *http.Request, sent []byte, answer *response) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -211,7 +210,7 @@ func (w *Watch) took(name string, p *history, r *http.Request, sent []byte, answ
 	}
 }
 
-// onlyNeighbours reports whether all that was written since the version is neighbours'.
+// onlyNeighbours reports whether neighbours alone have written since the version.
 func (v versions) onlyNeighbours(since string) bool {
 	for _, version := range slices.Backward(v) {
 		if version.etag == since {
@@ -227,8 +226,8 @@ func (v versions) onlyNeighbours(since string) bool {
 // account finds the accounts of runs.
 var account = regexp.MustCompile(`ti-[a-z0-9-]+@`)
 
-// judge notes what a write changed that is not its writer's: a neighbour's members are
-// called so, and any other writer adds or removes one account.
+// judge records what a write changed that does not belong to its writer. Members of a
+// neighbour are known by their addresses; any other writer may add or remove one account.
 func (w *Watch) judge(name string, neighbour bool, before, after map[string]bool) {
 	owner := ""
 	for _, entry := range slices.Concat(missing(before, after), missing(after, before)) {
@@ -267,7 +266,7 @@ type document struct {
 	AuditConfigs []json.RawMessage
 }
 
-// decode returns the etag of a policy, and who has what by it, an entry each.
+// decode returns the etag of a policy, and one entry for each role that somebody has.
 func decode(body []byte) (etag string, entries map[string]bool) {
 	var d document
 	if json.Unmarshal(body, &d) != nil {

@@ -19,19 +19,19 @@ const person = "contest-neighbour-"
 // kept is how many of its latest bindings a neighbour leaves in a policy.
 const kept = 3
 
-// Neighbour edits one policy again and again: it adds a binding with each edit, and
-// takes away the one before the last few. Where it comes too late it reads again at once.
+// Neighbour edits one policy again and again: each edit adds a binding and removes all
+// but the latest few. When its write comes too late, it reads the policy again at once.
 type Neighbour struct {
 	// Client is the cloud, as somebody with [Agent] as its User-Agent.
 	Client *gcp.Client
 	// Policy is what it edits, and Role what it binds there.
 	Policy resource.Name
 	Role   string
-	// Every is its pace.
+	// Every is how long it waits between two edits.
 	Every time.Duration
 
 	next int
-	log  []policy.Binding // what is to be in the policy
+	log  []policy.Binding // what the policy must contain
 }
 
 // Run edits until ctx is done.
@@ -43,7 +43,7 @@ func (n *Neighbour) Run(ctx context.Context) error {
 			policy.Binding{Role: n.Role, Member: fmt.Sprintf("user:%s%d@acme.example", person, n.next)})
 		n.next++
 		over := n.log[:max(0, len(n.log)-kept)]
-		// An edit that was begun is ended: the log has it.
+		// An edit that was begun is finished, since it is in the log.
 		if err := n.edit(context.WithoutCancel(ctx), over); err != nil {
 			return err
 		}
@@ -56,7 +56,7 @@ func (n *Neighbour) Run(ctx context.Context) error {
 	}
 }
 
-// edit puts everything in that is in the log, save for what is over.
+// edit adds the newest binding of the log to the policy, and removes those that are over.
 func (n *Neighbour) edit(ctx context.Context, over []policy.Binding) error {
 	for {
 		doc, err := n.Client.ReadPolicy(ctx, n.Policy)
@@ -87,7 +87,7 @@ func (n *Neighbour) absent(doc policy.Document, bound []policy.Binding) error {
 	return errors.Join(errs...)
 }
 
-// Leave takes away what it has bound, all of which must still be there.
+// Leave removes what it has bound, after checking that all of it is still there.
 func (n *Neighbour) Leave(ctx context.Context) error {
 	for {
 		doc, err := n.Client.ReadPolicy(ctx, n.Policy)
