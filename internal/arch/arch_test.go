@@ -80,10 +80,11 @@ var allowed = map[string][]string{
 	},
 	"internal/tools/bench": {
 		"emulator", "internal/credentials", "internal/fault", "internal/gcp", "internal/grants",
-		"internal/metadata", "internal/policy", "internal/resource", "internal/secret",
-		"internal/tools/contest",
+		"internal/metadata", "internal/policy", "internal/resource", "internal/secret", "internal/tools/contest",
 	},
-	"internal/tools/contest":          {"internal/fault", "internal/gcp", "internal/policy", "internal/resource"},
+	"internal/tools/contest": {
+		"internal/fault", "internal/gcp", "internal/policy", "internal/resource",
+	},
 	"internal/tools/gen":              {},
 	"internal/tools/gen/architecture": {"internal/tools/gen"},
 	"internal/tools/gen/emulator":     {"internal/tools/gen"},

@@ -102,7 +102,8 @@ func askMetadata(ctx context.Context, addr string, rate int) ([]time.Duration, t
 	defer cancel(nil)
 	begun := time.Now()
 	end := begun.Add(metadataFor)
-	due := make(chan time.Time, metadataRate*int(metadataFor/time.Second)) // room for all, so that nothing delays the times
+	// room for all, so that nothing delays the times
+	due := make(chan time.Time, metadataRate*int(metadataFor/time.Second))
 	if rate > 0 {
 		go func() {
 			defer close(due)
