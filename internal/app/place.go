@@ -116,7 +116,7 @@ func placeFor(to Place, dir, run string) (string, error) {
 				fault.New(fault.Usage, "user %d cannot reach the delivery %s: the folder %s is closed to that user, "+
 					"or does not exist",
 					uid, dir, parent),
-				"--out with a folder in one that everybody can pass")
+				"--out with a folder that every user can reach")
 		}
 		if parent == filepath.Dir(parent) {
 			return dir, nil

@@ -61,7 +61,12 @@ func (*ciValue) Follows(word string) bool { return slices.Contains(ciNames(), wo
 
 func newCIFlag(usage string) cli.Flag {
 	none := ciNot
-	return &cli.GenericFlag{Name: flagCI, Value: &none, DefaultText: "off", Usage: usage + "; the CI system is detected, or `SYSTEM` is " + view.OneOf(ciNames()[1:])}
+	return &cli.GenericFlag{
+		Name:        flagCI,
+		Value:       &none,
+		DefaultText: "off",
+		Usage:       usage + "; the CI system is detected, or `SYSTEM` is " + view.OneOf(ciNames()[1:]),
+	}
 }
 
 // parseCI reads the flag of newCIFlag. It returns nil without it.
@@ -144,7 +149,8 @@ func runDownCI(ctx context.Context, e *Env, o downOptions) error {
 	case !known:
 		errs = append(errs, e.downElsewhere(ctx, named, o, p), unreadable)
 	case len(runs) == 0 && unreadable != nil:
-		errs = append(errs, fault.New(fault.Incomplete, "no run of this job was found here, but some journals could not be read"), unreadable)
+		errs = append(errs, fault.New(fault.Incomplete,
+			"no run of this job was found here, but some journals could not be read"), unreadable)
 	case len(runs) == 0:
 		errs = append(errs, e.tell("no run of this job%s is here: there is nothing to take down", labelled(o.job)))
 	}
@@ -196,9 +202,11 @@ func (e *Env) localOnly(run *journal.Run) string {
 	v := e.viewRun(run)
 	ends := "its access expires at " + view.Moment(v.Expires)
 	if v.Unbounded() > 0 {
-		ends += fmt.Sprintf(", that of %d of its %d grants by %s", v.Unbounded(), len(v.Grants), view.Moment(v.Expires.Add(grants.TokenLifetime)))
+		ends += fmt.Sprintf(", that of %d of its %d grants by %s", v.Unbounded(), len(v.Grants),
+			view.Moment(v.Expires.Add(grants.TokenLifetime)))
 	}
-	return fmt.Sprintf("run %s of %s: the login of the job does not work any more: %s; %s; after that, remove the rest: taskiam sweep --project %s",
+	return fmt.Sprintf("run %s of %s: the login of the job does not work any more: %s; %s; after that, remove the "+
+		"rest: taskiam sweep --project %s",
 		o.Run, o.Task, here, ends, o.Project)
 }
 
@@ -208,7 +216,8 @@ func (e *Env) downElsewhere(ctx context.Context, run grants.RunID, o downOptions
 	account, project := e.Getenv(app.EnvCIAccount), e.Getenv(app.EnvCIProject)
 	if account == "" || project == "" {
 		return errors.Join(e.tell("run %s: not taken down: its journal is not here", run), fault.WithHint(
-			fault.New(fault.Incomplete, "run %s has no journal here, and $%s and $%s do not say which account it has", run, app.EnvCIAccount, app.EnvCIProject),
+			fault.New(fault.Incomplete, "run %s has no journal here, and $%s and $%s do not say which account it has",
+				run, app.EnvCIAccount, app.EnvCIProject),
 			"taskiam sweep --project PROJECT"))
 	}
 	engine, err := e.app().Engine(ctx, app.Options{Progress: p, AllowLoggedOut: true})
@@ -228,11 +237,14 @@ func (e *Env) downElsewhere(ctx context.Context, run grants.RunID, o downOptions
 	teardown, err := engine.DownAccount(ctx, project, account, o.resources)
 	switch {
 	case fault.Is(err, fault.NotFound):
-		return e.tell("run %s: the account %s does not exist any more, and no policy that was read names it", run, account)
+		return e.tell("run %s: the account %s does not exist any more, and no policy that was read names it", run,
+			account)
 	case teardown == nil:
-		return errors.Join(e.tell("run %s: not taken down", run), fault.WithHint(&exitError{exitIncomplete, err}, again))
+		return errors.Join(e.tell("run %s: not taken down", run),
+			fault.WithHint(&exitError{exitIncomplete, err}, again))
 	case teardown.Run.ID() != run:
-		return errors.Join(err, e.tell("run %s: the account %s belongs to run %s, which was taken down", run, account, teardown.Run.ID()))
+		return errors.Join(err, e.tell("run %s: the account %s belongs to run %s, which was taken down", run, account,
+			teardown.Run.ID()))
 	default:
 		return errors.Join(e.tell("%s", view.NewTeardown(nil, teardown, err).Outcome()), err)
 	}

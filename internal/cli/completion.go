@@ -33,7 +33,9 @@ func newCompletionCmd(e *Env) *cli.Command {
 source <(taskiam completion zsh)        # in ~/.zshrc, after compinit
 taskiam completion fish | source        # in ~/.config/fish/config.fish`,
 		ArgsUsage: "bash|zsh|fish",
-		Action:    action(parseCompletion, func(ctx context.Context, o completionOptions) error { return runCompletion(ctx, e, o) }),
+		Action: action(parseCompletion, func(ctx context.Context, o completionOptions) error {
+			return runCompletion(ctx, e, o)
+		}),
 	}
 }
 
@@ -115,17 +117,7 @@ func candidates(app *cli.App, runs func() []string, words []string) []string {
 		}
 	}
 	if strings.HasPrefix(last, "-") {
-		for _, f := range flags {
-			about := ""
-			if doc, ok := f.(cli.DocGenerationFlag); ok {
-				about = strings.ReplaceAll(doc.GetUsage(), "`", "")
-			}
-			for _, n := range f.Names() {
-				if len(n) > 1 {
-					add("--"+n, about)
-				}
-			}
-		}
+		flagNames(flags, add)
 		return out
 	}
 	for _, c := range visible(commands) {
@@ -134,21 +126,7 @@ func candidates(app *cli.App, runs func() []string, words []string) []string {
 	if cmd == nil {
 		return out
 	}
-	if strings.Contains(cmd.ArgsUsage, "RUN") {
-		for _, run := range runs() {
-			add(run, "run")
-		}
-	}
-	if cmd.Name == "completion" {
-		for _, s := range shells {
-			add(s, "")
-		}
-	}
-	if cmd.Name == "help" {
-		for _, c := range visible(app.Commands) {
-			add(c.Name, c.Usage)
-		}
-	}
+	argumentWords(app, cmd, runs, add)
 	if strings.Contains(cmd.ArgsUsage, "FILE") {
 		out = append(out, fileCandidates)
 	}
@@ -167,4 +145,38 @@ func values(flag, last string) []string {
 		}
 	}
 	return out
+}
+
+// flagNames adds the names of flags, with what each is for.
+func flagNames(flags []cli.Flag, add func(word, about string)) {
+	for _, f := range flags {
+		about := ""
+		if doc, ok := f.(cli.DocGenerationFlag); ok {
+			about = strings.ReplaceAll(doc.GetUsage(), "`", "")
+		}
+		for _, n := range f.Names() {
+			if len(n) > 1 {
+				add("--"+n, about)
+			}
+		}
+	}
+}
+
+// argumentWords adds the words that a command takes as an argument.
+func argumentWords(app *cli.App, cmd *cli.Command, runs func() []string, add func(word, about string)) {
+	if strings.Contains(cmd.ArgsUsage, "RUN") {
+		for _, run := range runs() {
+			add(run, "run")
+		}
+	}
+	if cmd.Name == "completion" {
+		for _, s := range shells {
+			add(s, "")
+		}
+	}
+	if cmd.Name == "help" {
+		for _, c := range visible(app.Commands) {
+			add(c.Name, c.Usage)
+		}
+	}
 }

@@ -34,7 +34,8 @@ func runDemo(ctx context.Context, e *Env, asJSON bool) error {
 	hear := func(c demo.Chapter) error { return e.print(c, false) }
 	if asJSON {
 		hear = func(demo.Chapter) error { return nil }
-	} else if err := view.Tell(e.Stdout, "A task on an emulator of Google Cloud in this process. Nothing leaves this machine."); err != nil {
+	} else if err := view.Tell(e.Stdout, "A task on an emulator of Google Cloud in this process. Nothing leaves this "+
+		"machine."); err != nil {
 		return err
 	}
 	story, err := demo.Tell(ctx, e.World, hear)
@@ -52,7 +53,8 @@ func runDemo(ctx context.Context, e *Env, asJSON bool) error {
 	if asJSON {
 		return nil
 	}
-	return view.Tell(e.Stdout, "\nEvery line is true, after %s. Next: taskiam init, or the README for your own project.",
+	return view.Tell(e.Stdout, "\nEvery line is true, after %s. Next: taskiam init, or the README for your own "+
+		"project.",
 		view.Span(time.Duration(story.Elapsed)*time.Millisecond))
 }
 

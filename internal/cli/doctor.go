@@ -36,7 +36,11 @@ changed.
 With --role it prints commands for an administrator: they create custom roles with
 exactly what the operator of these tasks needs, and bind them.`,
 		Flags: append([]cli.Flag{
-			&cli.BoolFlag{Name: "role", Usage: "print the smallest roles for the operator of the tasks: you, or the member in --" + flagOperatorMember},
+			&cli.BoolFlag{
+				Name: "role",
+				Usage: "print the smallest roles for the operator of the tasks: you, or the member in " +
+					"--" + flagOperatorMember,
+			},
 			newJSONFlag(),
 			newQuietFlag(),
 		}, newTaskFlags()...),
@@ -87,7 +91,9 @@ func runDoctor(ctx context.Context, e *Env, o doctorOptions) error {
 	doc := view.NewDoctor(tasks, x.Findings)
 	doc.Cloud, doc.Endpoint, doc.Operator = cloud, endpoint, x.Operator.Member
 	kind := fault.Precondition
-	if slices.ContainsFunc(x.Findings, func(f lifecycle.Finding) bool { return f.Health == lifecycle.Broken && f.Lacks }) {
+	if slices.ContainsFunc(x.Findings, func(f lifecycle.Finding) bool {
+		return f.Health == lifecycle.Broken && f.Lacks
+	}) {
 		kind = fault.Denied
 	}
 	err = e.print(doc, o.json)
@@ -97,8 +103,11 @@ func runDoctor(ctx context.Context, e *Env, o doctorOptions) error {
 	return err
 }
 
-// examine looks at this machine, and at the cloud if there is a login for it; its name is "" if there is none.
-func (e *Env) examine(ctx context.Context, o doctorOptions, patients []lifecycle.Patient) (x *lifecycle.Examination, cloud, endpoint string, err error) {
+// examine looks at this machine, and at the cloud if there is a login for it; its name is "" if
+// there is none.
+func (e *Env) examine(ctx context.Context, o doctorOptions, patients []lifecycle.Patient) (
+	x *lifecycle.Examination, cloud, endpoint string, err error,
+) {
 	here := e.app().ExamineMachine()
 	engine, err := e.app().Engine(ctx, app.Options{Member: o.member, Progress: e.newProgress(o.quiet)})
 	if err != nil {

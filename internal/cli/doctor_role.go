@@ -32,6 +32,7 @@ func runDoctorRole(ctx context.Context, e *Env, o doctorOptions, patients []life
 		e.say("warning: nobody can be asked in which projects buckets are: %v", err)
 		access = review.NewOperatorAccess(tasks, member, func(resource.Name) string { return "" })
 	}
-	doc := view.NewOperator(access, tasks, member, view.Commands{Role: gcloud.CreateOperatorRole, Bind: gcloud.BindOperator})
+	doc := view.NewOperator(access, tasks, member,
+		view.Commands{Role: gcloud.CreateOperatorRole, Bind: gcloud.BindOperator})
 	return e.print(doc, o.json)
 }

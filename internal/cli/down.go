@@ -44,7 +44,11 @@ With --account it needs no journal: it uses the mark in the description of the
 account, and searches for its bindings as sweep does. This works on any machine.`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "take down every run that is not down"},
-			&cli.DurationFlag{Name: "wait", Usage: "`DURATION`: how long to wait for another taskiam that is working on the run", Value: downWait},
+			&cli.DurationFlag{
+				Name:  "wait",
+				Usage: "`DURATION`: how long to wait for another taskiam that is working on the run",
+				Value: downWait,
+			},
 			&cli.StringFlag{Name: "account", Usage: "`EMAIL`: account of the run"},
 			&cli.StringFlag{Name: flagProject, Usage: "`PROJECT`: project of the account"},
 			newResourcesFlag(),
@@ -52,7 +56,9 @@ account, and searches for its bindings as sweep does. This works on any machine.
 			newJSONFlag(),
 			newQuietFlag(),
 		},
-		Action: action(func(c *cli.Context) (downOptions, error) { return parseDown(c, e.Getenv) }, func(ctx context.Context, o downOptions) error { return runDown(ctx, e, o) }),
+		Action: action(
+			func(c *cli.Context) (downOptions, error) { return parseDown(c, e.Getenv) },
+			func(ctx context.Context, o downOptions) error { return runDown(ctx, e, o) }),
 	}
 }
 
@@ -130,7 +136,8 @@ func runDownAccount(ctx context.Context, e *Env, o downOptions) error {
 	if err != nil {
 		return err
 	}
-	e.interrupts.leaving(exitIncomplete, "the teardown continues", "taskiam down --account "+o.account+" --project "+o.project)
+	again := "taskiam down --account " + o.account + " --project " + o.project
+	e.interrupts.leaving(exitIncomplete, "the teardown continues", again)
 	ctx, cancel := detached(ctx, downWithin)
 	defer cancel()
 	teardown, err := engine.DownAccount(ctx, o.project, o.account, o.resources)

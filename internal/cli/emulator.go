@@ -35,12 +35,20 @@ taskiam up task.toml`,
 		Description: `Serves a small example company until it is interrupted. IAM decides every call of
 taskiam and of Google's clients, conditions included. Nothing is sent to Google.`,
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "addr", Usage: "`HOST:PORT`: loopback address to listen on; port 0 is any free port", Value: "127.0.0.1:8790"},
+			&cli.StringFlag{
+				Name:  "addr",
+				Usage: "`HOST:PORT`: loopback address to listen on; port 0 is any free port",
+				Value: "127.0.0.1:8790",
+			},
 			&cli.BoolFlag{Name: "allow-remote", Usage: "let other machines reach --addr, over plain HTTP"},
 			&cli.StringFlag{Name: "seed", Usage: "`FILE`: TOML file that describes another company", TakesFile: true},
 			&cli.StringFlag{Name: "data", Usage: "`FILE`: keep the state there (default: in memory)", TakesFile: true},
 			&cli.DurationFlag{Name: "rtt", Usage: "`DURATION`: delay of each call, as in a network"},
-			&cli.StringFlag{Name: "log", Usage: "`FILE`: append a log of the requests there, as JSON lines; - is standard error", TakesFile: true},
+			&cli.StringFlag{
+				Name:      "log",
+				Usage:     "`FILE`: append a log of the requests there, as JSON lines; - is standard error",
+				TakesFile: true,
+			},
 		}, newEmulatorTroubleFlags()...),
 		Subcommands: []*cli.Command{
 			newEmulatorEnvCmd(e),
@@ -103,7 +111,8 @@ func runEmulator(ctx context.Context, e *Env, o emulatorOptions) (err error) {
 	}
 	return e.app().RunEmulator(ctx, cfg, o.addr, func(address, operator string) {
 		if loopback, err := app.Loopback(address); err == nil && !loopback {
-			e.say("warning: other machines can reach %s; tokens are sent over plain HTTP, and anybody who reads one can use it", address)
+			e.say("warning: other machines can reach %s; tokens are sent over plain HTTP, and anybody who reads one "+
+				"can use it", address)
 		}
 		e.say("emulator of Google Cloud on http://%s; you are %s there", address, operator)
 		e.say(`in another shell: eval "$(taskiam emulator env)"`)

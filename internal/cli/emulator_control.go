@@ -18,8 +18,9 @@ func newEmulatorSnapshotCmd(e *Env) *cli.Command {
 		UsageText: `taskiam emulator snapshot > before.json
 taskiam run task.toml -- true
 taskiam emulator snapshot | diff before.json -`,
-		Description: "Two snapshots are equal if the state is equal: etags, update times and deleted\naccounts are left out.",
-		Flags:       []cli.Flag{newWaitFlag()},
+		Description: "Two snapshots are equal if the state is equal: etags, update times and deleted\n" +
+			"accounts are left out.",
+		Flags: []cli.Flag{newWaitFlag()},
 		Action: action(parseEmulatorEnv, func(ctx context.Context, o emulatorEnvOptions) error {
 			return runEmulatorSnapshot(ctx, e, o)
 		}),
@@ -50,7 +51,9 @@ func newEmulatorAdvanceCmd(e *Env) *cli.Command {
 		ArgsUsage:   "DURATION",
 		Description: "Use it to see access expire: conditions, keys and tokens depend on that clock.",
 		Flags:       []cli.Flag{newWaitFlag()},
-		Action:      action(parseEmulatorAdvance, func(ctx context.Context, o emulatorAdvanceOptions) error { return runEmulatorAdvance(ctx, e, o) }),
+		Action: action(parseEmulatorAdvance, func(ctx context.Context, o emulatorAdvanceOptions) error {
+			return runEmulatorAdvance(ctx, e, o)
+		}),
 	}
 }
 

@@ -41,12 +41,18 @@ another shell for that.`,
 			},
 			newWaitFlag(),
 		},
-		Action: action(parseEmulatorEnv, func(ctx context.Context, o emulatorEnvOptions) error { return runEmulatorEnv(ctx, e, o) }),
+		Action: action(parseEmulatorEnv, func(ctx context.Context, o emulatorEnvOptions) error {
+			return runEmulatorEnv(ctx, e, o)
+		}),
 	}
 }
 
 func newWaitFlag() cli.Flag {
-	return &cli.DurationFlag{Name: "wait", Usage: "`DURATION`: how long to wait for an emulator that is starting", Value: 3 * time.Second}
+	return &cli.DurationFlag{
+		Name:  "wait",
+		Usage: "`DURATION`: how long to wait for an emulator that is starting",
+		Value: 3 * time.Second,
+	}
 }
 
 func parseEmulatorEnv(c *cli.Context) (emulatorEnvOptions, error) {

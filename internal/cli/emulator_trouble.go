@@ -19,8 +19,16 @@ type emulatorTrouble struct {
 
 func newEmulatorTroubleFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "lag", Usage: "`NAME=DURATION`: delay until a change is visible, or NAME=FROM..TO; names: account_read, account_bind, account_mint, key, grant, revoke, disable, role, search; also seed=N"},
-		&cli.StringSliceFlag{Name: "quota", Usage: "`NAME=N`: limit of calls; names: iam_writes, account_creations, bucket_updates, dataset_updates; or only google, for Google's own limits"},
+		&cli.StringSliceFlag{
+			Name: "lag",
+			Usage: "`NAME=DURATION`: delay until a change is visible, or NAME=FROM..TO; names: " +
+				"account_read, account_bind, account_mint, key, grant, revoke, disable, role, search; also seed=N",
+		},
+		&cli.StringSliceFlag{
+			Name: "quota",
+			Usage: "`NAME=N`: limit of calls; names: iam_writes, account_creations, bucket_updates, " +
+				"dataset_updates; or only google, for Google's own limits",
+		},
 		&cli.StringSliceFlag{Name: "fault", Usage: "`JSON`: a fault, as in the control API"},
 	}
 }

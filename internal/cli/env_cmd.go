@@ -39,8 +39,17 @@ variables that would make a client act as somebody else.
 To take a run down on Google Cloud, taskiam must act as you and not as the account:
 use --unset first.`,
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "unset", Usage: "print a command that removes the environment of a run from this shell"},
-			&cli.StringFlag{Name: flagFormat, Aliases: []string{"f"}, Usage: "`FORMAT`: " + view.OneOf(envFormats), Value: envFormats[0], Action: oneOf(flagFormat, envFormats...)},
+			&cli.BoolFlag{
+				Name:  "unset",
+				Usage: "print a command that removes the environment of a run from this shell",
+			},
+			&cli.StringFlag{
+				Name:    flagFormat,
+				Aliases: []string{"f"},
+				Usage:   "`FORMAT`: " + view.OneOf(envFormats),
+				Value:   envFormats[0],
+				Action:  oneOf(flagFormat, envFormats...),
+			},
 		},
 		Action: action(
 			func(c *cli.Context) (envOptions, error) { return parseEnv(c, e.Getenv) },
@@ -149,9 +158,13 @@ func (e *Env) deliveredRun(word, command string) (*journal.Run, error) {
 	id := string(run.ID())
 	switch state := run.State(); {
 	case state != journal.Running && state != journal.RunningNotReady:
-		return nil, fault.WithHint(fault.New(fault.NotFound, "run %s of %s is not up, it is: %s", id, run.Opened.Task, state), "taskiam status "+id)
+		return nil, fault.WithHint(
+			fault.New(fault.NotFound, "run %s of %s is not up, it is: %s", id, run.Opened.Task, state),
+			"taskiam status "+id)
 	case run.Expired(e.Now()):
-		return nil, fault.WithHint(fault.New(fault.NotFound, "run %s of %s has ended, at %s", id, run.Opened.Task, view.Moment(run.Expires())), "taskiam down "+id)
+		return nil, fault.WithHint(
+			fault.New(fault.NotFound, "run %s of %s has ended, at %s", id, run.Opened.Task, view.Moment(run.Expires())),
+			"taskiam down "+id)
 	}
 	if _, err := os.Stat(run.Opened.DeliveryDir); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {

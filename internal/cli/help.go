@@ -39,7 +39,8 @@ func runHelp(_ context.Context, e *Env, app *cli.App, path []string) error {
 			}
 		}
 		if !found {
-			return fault.WithHint(fault.New(fault.Usage, "there is no command %q", strings.Join(path, " ")), "taskiam --help")
+			return fault.WithHint(fault.New(fault.Usage, "there is no command %q", strings.Join(path, " ")),
+				"taskiam --help")
 		}
 	}
 	return e.showHelp(cmd)

@@ -34,7 +34,11 @@ func newInitCmd(e *Env) *cli.Command {
 as it is.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "name", Usage: "`NAME` of the task; made of the folder's if it is not given"},
-			&cli.StringFlag{Name: "project", Usage: "`PROJECT` that is to host the run's service account", Value: "my-project"},
+			&cli.StringFlag{
+				Name:  "project",
+				Usage: "`PROJECT` that is to host the run's service account",
+				Value: "my-project",
+			},
 		},
 		Action: action(parseInit, func(ctx context.Context, o initOptions) error { return runInit(ctx, e, o) }),
 	}
@@ -65,7 +69,8 @@ func runInit(_ context.Context, e *Env, o initOptions) error {
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if errors.Is(err, fs.ErrExist) {
-		return fault.WithHint(fault.New(fault.Exists, "%s is already there, and is left as it is", o.file), "taskiam plan "+shell.Quote(o.file))
+		return fault.WithHint(fault.New(fault.Exists, "%s is already there, and is left as it is", o.file),
+			"taskiam plan "+shell.Quote(o.file))
 	}
 	if err != nil {
 		return fmt.Errorf("creating the manifest: %w", err)

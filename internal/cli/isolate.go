@@ -53,12 +53,26 @@ func newIsolateFlags() []cli.Flag {
 	none := isolateNot
 	return []cli.Flag{
 		&cli.GenericFlag{
-			Name: flagIsolate, Value: &none, DefaultText: "off",
-			Usage: "run CMD in a sandbox of bubblewrap's that has the work tree and the delivery; --" + flagIsolate + "=nonet: and no network",
+			Name:        flagIsolate,
+			Value:       &none,
+			DefaultText: "off",
+			Usage: "run CMD in a bubblewrap sandbox that sees the work tree and the delivery; " +
+				"--" + flagIsolate + "=nonet: without network",
 		},
-		&cli.StringSliceFlag{Name: "ro", Usage: "`FILE`: with --" + flagIsolate + ", `PATH` that CMD sees too; repeatable", TakesFile: true},
-		&cli.StringSliceFlag{Name: "rw", Usage: "`FILE`: with --" + flagIsolate + ", `PATH` that CMD sees and may change; repeatable", TakesFile: true},
-		&cli.StringSliceFlag{Name: "env", Usage: "`FILE`: with --" + flagIsolate + ", `NAME` of a variable of yours that CMD gets; repeatable"},
+		&cli.StringSliceFlag{
+			Name:      "ro",
+			Usage:     "`PATH`: with --" + flagIsolate + ", a file or folder that CMD can read too; repeatable",
+			TakesFile: true,
+		},
+		&cli.StringSliceFlag{
+			Name:      "rw",
+			Usage:     "`PATH`: with --" + flagIsolate + ", a file or folder that CMD can read and change; repeatable",
+			TakesFile: true,
+		},
+		&cli.StringSliceFlag{
+			Name:  "env",
+			Usage: "`NAME`: with --" + flagIsolate + ", one of your variables that CMD gets; repeatable",
+		},
 		newUIDFlag("run CMD as the user with this `NUMBER`, and give the delivery to that one"),
 	}
 }
@@ -97,7 +111,8 @@ func parseIsolate(c *cli.Context, getenv func(string) string) (isolateOptions, e
 	for _, name := range o.pass {
 		switch {
 		case name == "" || strings.Contains(name, "="):
-			return o, usage(c, "--env takes the name of a variable, whose value it has in your environment, not %q", name)
+			return o, usage(c, "--env takes the name of a variable, whose value it has in your environment, not %q",
+				name)
 		case getenv(name) == "":
 			return o, usage(c, "--env %s: it is not set", name)
 		case len(credentials.Scrub([]string{name + "=" + getenv(name)})) == 0:

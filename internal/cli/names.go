@@ -16,9 +16,11 @@ var environment = [][2]string{
 	{app.EnvEmulatorToken, "file with the operator's token for the emulator"},
 	{app.EnvEmulatorCA, "file with the certificate of the emulator's CA"},
 	{envMaxTTL, "longest ttl that a manifest may have (default 12h)"},
-	{envOperatorMember, "your member name in IAM policies; needed for federated logins, whose tokens do not contain it"},
+	{envOperatorMember, "your member name in IAM policies; needed for federated logins, " +
+		"whose tokens do not contain it"},
 	{app.EnvStateHome, "journals and other state are in its folder taskiam (default ~/.local/state)"},
-	{app.EnvCacheHome, "the permissions of predefined roles are cached in its folder taskiam/roles for a day (default ~/.cache)"},
+	{app.EnvCacheHome, "the permissions of predefined roles are cached in its folder taskiam/roles " +
+		"for a day (default ~/.cache)"},
 	{app.EnvRuntimeDir, "deliveries are in its folder taskiam/RUN, if it exists"},
 }
 

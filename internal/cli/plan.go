@@ -28,7 +28,10 @@ account would have in addition, because everybody has it.`,
 		Flags: append([]cli.Flag{
 			newJSONFlag(), newQuietFlag(),
 			&cli.BoolFlag{Name: flagGcloud, Usage: "print what up would do as a script of gcloud commands"},
-			&cli.BoolFlag{Name: flagVerbose, Usage: "print the name of every permission, and the room that is left in every policy"},
+			&cli.BoolFlag{
+				Name:  flagVerbose,
+				Usage: "print the name of every permission, and the room that is left in every policy",
+			},
 		}, newTaskFlags()...),
 		Action: action(
 			func(c *cli.Context) (planOptions, error) { return parsePlan(c, e.Getenv) },
@@ -37,7 +40,9 @@ account would have in addition, because everybody has it.`,
 }
 
 func parsePlan(c *cli.Context, getenv func(string) string) (planOptions, error) {
-	o := planOptions{json: c.Bool(flagJSON), quiet: c.Bool(flagQuiet), gcloud: c.Bool(flagGcloud), verbose: c.Bool(flagVerbose)}
+	o := planOptions{
+		json: c.Bool(flagJSON), quiet: c.Bool(flagQuiet), gcloud: c.Bool(flagGcloud), verbose: c.Bool(flagVerbose),
+	}
 	if o.json && o.gcloud {
 		return o, usage(c, "either --%s or --%s", flagJSON, flagGcloud)
 	}

@@ -24,8 +24,10 @@ taskiam receipt --json 0s6qsieqib30dbn`,
 		Description: `Reads the journal of the run and calls no service. The journal of a run that is down
 is kept for 90 days. If something is left of a run, its journal is kept until a later
 teardown has removed it.`,
-		Flags:  []cli.Flag{newJSONFlag()},
-		Action: action(parseReceipt, func(ctx context.Context, o receiptOptions) error { return runReceipt(ctx, e, o) }),
+		Flags: []cli.Flag{newJSONFlag()},
+		Action: action(parseReceipt, func(ctx context.Context, o receiptOptions) error {
+			return runReceipt(ctx, e, o)
+		}),
 	}
 }
 

@@ -36,8 +36,16 @@ and a command that has read the old key must read the file again. The manifest i
 not needed; it may have been changed or deleted.`,
 		Flags: []cli.Flag{
 			&cli.DurationFlag{Name: flagTTL, Usage: "`DURATION`: time from now until the run expires"},
-			&cli.DurationFlag{Name: flagMaxTTL, Usage: "`TTL`: longest time from the start of the run until it expires (default $" + envMaxTTL + ", or 12h)"},
-			&cli.DurationFlag{Name: "wait", Usage: "`DURATION`: how long to wait for another taskiam that is working on the run", Value: downWait},
+			&cli.DurationFlag{
+				Name: flagMaxTTL,
+				Usage: "`TTL`: longest time from the start of the run until it expires (default " +
+					"$" + envMaxTTL + ", or 12h)",
+			},
+			&cli.DurationFlag{
+				Name:  "wait",
+				Usage: "`DURATION`: how long to wait for another taskiam that is working on the run",
+				Value: downWait,
+			},
 			newJSONFlag(),
 			newQuietFlag(),
 		},
@@ -48,7 +56,9 @@ not needed; it may have been changed or deleted.`,
 }
 
 func parseRenew(c *cli.Context, getenv func(string) string) (renewOptions, error) {
-	o := renewOptions{ttl: c.Duration(flagTTL), wait: c.Duration("wait"), json: c.Bool(flagJSON), quiet: c.Bool(flagQuiet)}
+	o := renewOptions{
+		ttl: c.Duration(flagTTL), wait: c.Duration("wait"), json: c.Bool(flagJSON), quiet: c.Bool(flagQuiet),
+	}
 	var err error
 	if o.word, err = oneRun(c); err != nil {
 		return o, err
@@ -82,8 +92,11 @@ func runRenew(ctx context.Context, e *Env, o renewOptions) error {
 	if err != nil {
 		return err
 	}
-	e.interrupts.leaving(exitIncomplete, "undoing what was done", "taskiam renew "+string(run.ID())+" --ttl "+o.ttl.String(), "taskiam down "+string(run.ID()))
-	renewal, err := engine.Renew(ctx, run.ID(), lifecycle.RenewOptions{TTL: o.ttl, MaxTTL: o.maxTTL, Wait: o.wait, Keep: e.app().KeepServer})
+	again := "taskiam renew " + string(run.ID()) + " --ttl " + o.ttl.String()
+	e.interrupts.leaving(exitIncomplete, "undoing what was done", again, "taskiam down "+string(run.ID()))
+	renewal, err := engine.Renew(ctx, run.ID(), lifecycle.RenewOptions{
+		TTL: o.ttl, MaxTTL: o.maxTTL, Wait: o.wait, Keep: e.app().KeepServer,
+	})
 	if renewal == nil {
 		return err
 	}

@@ -30,8 +30,10 @@ taskiam resources keyRings --json`,
 CONDITIONS says whether the policy of the resource can have conditions: only then can
 a grant on it expire. A type with "none" has no policy of its own: grant the role on
 its project instead.`,
-		Flags:  []cli.Flag{newJSONFlag()},
-		Action: action(parseResourcesOptions, func(ctx context.Context, o resourcesOptions) error { return runResources(ctx, e, o) }),
+		Flags: []cli.Flag{newJSONFlag()},
+		Action: action(parseResourcesOptions, func(ctx context.Context, o resourcesOptions) error {
+			return runResources(ctx, e, o)
+		}),
 	}
 }
 
@@ -64,7 +66,8 @@ func runResources(_ context.Context, e *Env, o resourcesOptions) error {
 // matches reports whether a part of what the type is called is the filter.
 func matches(t *resource.Type, filter string) bool {
 	filter = strings.ToLower(filter)
-	return slices.ContainsFunc(slices.Concat([]string{t.Kind, t.ID, "//" + t.Service + "/" + t.Pattern, t.Example}, t.Short, t.Also), func(s string) bool {
+	return slices.ContainsFunc(slices.Concat([]string{t.Kind, t.ID, "//" + t.Service + "/" + t.Pattern, t.Example},
+		t.Short, t.Also), func(s string) bool {
 		return strings.Contains(strings.ToLower(s), filter)
 	})
 }

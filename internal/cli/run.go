@@ -55,12 +55,24 @@ Signals go to CMD. When CMD ends, for whatever reason, the run is taken down; a
 second signal during the teardown stops it, and "taskiam down" does the rest.
 The exit code is that of CMD, or 125 if taskiam failed.`,
 		Flags: slices.Concat([]cli.Flag{
-			&cli.StringFlag{Name: flagOut, Usage: "`DIR`: new or empty folder for the delivery (default: a folder outside of the work tree)", TakesFile: true},
+			&cli.StringFlag{
+				Name:      flagOut,
+				Usage:     "`DIR`: new or empty folder for the delivery (default: a folder outside of the work tree)",
+				TakesFile: true,
+			},
 			newReadyTimeoutFlag(),
-			&cli.BoolFlag{Name: "start-unready", Usage: "start CMD after --" + flagReadyTimeout + " even if some access does not work yet"},
-			&cli.DurationFlag{Name: "kill-after", Usage: "`DURATION`: how long CMD may take to end after a signal", Value: defaultKillAfter},
+			&cli.BoolFlag{
+				Name:  "start-unready",
+				Usage: "start CMD after --" + flagReadyTimeout + " even if some access does not work yet",
+			},
+			&cli.DurationFlag{
+				Name:  "kill-after",
+				Usage: "`DURATION`: how long CMD may take to end after a signal",
+				Value: defaultKillAfter,
+			},
 			newSocketFlag(),
-			newCIFlag("for a CI job: mask the credential in the log, and label the run so that down --ci finds it if the job is killed"),
+			newCIFlag("for a CI job: mask the credential in the log, and label the run so that " +
+				"down --ci finds it if the job is killed"),
 			newQuietFlag(),
 		}, newIsolateFlags(), newTaskFlags()),
 		OnUsageError: func(c *cli.Context, err error, sub bool) error {
@@ -95,8 +107,8 @@ func runFailed(err error) error {
 
 func parseRun(c *cli.Context, getenv func(string) string) (runOptions, error) {
 	o := runOptions{
-		out: c.String(flagOut), readyTimeout: c.Duration(flagReadyTimeout), startUnready: c.Bool("start-unready"), socket: c.Bool(flagSocket),
-		killAfter: c.Duration("kill-after"), quiet: c.Bool(flagQuiet),
+		out: c.String(flagOut), readyTimeout: c.Duration(flagReadyTimeout), startUnready: c.Bool("start-unready"),
+		socket: c.Bool(flagSocket), killAfter: c.Duration("kill-after"), quiet: c.Bool(flagQuiet),
 	}
 	var err error
 	if o.taskOptions, err = parseTask(c, getenv); err != nil {
@@ -125,7 +137,8 @@ func parseRun(c *cli.Context, getenv func(string) string) (runOptions, error) {
 		return o, usage(c, "--kill-after is negative")
 	case o.socket && o.isolate.how == isolateNet:
 		// Whoever is first to listen at the address would be taken for the run's server.
-		return o, usage(c, "--%s is for a sandbox without network (--%s=%s); in this one only CMD can reach the port of its server", flagSocket, flagIsolate, isolateNoNet)
+		return o, usage(c, "--%s is for a sandbox without network (--%s=%s); "+
+			"in this one only CMD can reach the port of its server", flagSocket, flagIsolate, isolateNoNet)
 	}
 	o.file, o.command = args[0], args[dashes+1:]
 	if o.job, err = parseCI(c, getenv); err != nil {
@@ -178,19 +191,8 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 		return err
 	}
 	e.interrupts.leaving(exitRunFailed, "the teardown continues", "taskiam down "+string(result.Plan.Run))
-	var code exitCode
-	if err == nil || o.startUnready && fault.Is(err, fault.NotReady) {
-		if err != nil {
-			e.say("warning: %v", err)
-		}
-		if !o.quiet {
-			if sandbox.Bare() {
-				e.say("not isolated: the command runs as you and can read your files and logins (use --%s)", flagIsolate)
-			}
-			e.say("run %s is up on %s as %s; it expires at %s", result.Plan.Run, result.Run.Opened.Cloud, result.Plan.Email, view.Moment(result.Plan.Expires))
-		}
-		code, err = e.runKept(ctx, result.Run, at, sandbox, o)
-	}
+	c := commandRun{Env: e, runOptions: o, run: result.Run, at: at, sandbox: sandbox}
+	code, err := c.carryOut(ctx, err)
 	if downErr := e.downAfter(ctx, engine, result.Run, o.quiet); downErr != nil {
 		if err == nil {
 			e.say("%s ended with %d", o.command[0], code)
@@ -203,16 +205,45 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 	return &exitError{code: code}
 }
 
-// runKept runs CMD, and meanwhile keeps its delivery good.
-func (e *Env) runKept(ctx context.Context, run *journal.Run, at supervise.Endpoint, sandbox *supervise.Sandbox, o runOptions) (exitCode, error) {
-	if delivery.Of(run.Kind).Upkeep == delivery.NoUpkeep {
-		return e.runChild(ctx, run, sandbox, o)
+// commandRun is CMD in a run that is up.
+type commandRun struct {
+	*Env
+	runOptions
+	run     *journal.Run
+	at      supervise.Endpoint // the port that was reserved for the run's server
+	sandbox *supervise.Sandbox
+}
+
+// carryOut runs CMD and returns its exit code, unless up has failed. An up whose access does
+// not all work yet has failed too, unless CMD may start without it.
+func (c *commandRun) carryOut(ctx context.Context, up error) (exitCode, error) {
+	switch {
+	case up != nil && !(c.startUnready && fault.Is(up, fault.NotReady)):
+		return 0, up
+	case up != nil:
+		c.say("warning: %v", up)
 	}
-	journals, err := e.app().Journals()
+	if !c.quiet {
+		if c.sandbox.Bare() {
+			c.say("not isolated: the command runs as you and can read your files and logins (use --%s)",
+				flagIsolate)
+		}
+		o := c.run.Opened
+		c.say("run %s is up on %s as %s; it expires at %s", o.Run, o.Cloud, o.Email, view.Moment(c.run.Expires()))
+	}
+	if delivery.Of(c.run.Kind).Upkeep == delivery.NoUpkeep {
+		return c.runChild(ctx)
+	}
+	return c.runKept(ctx)
+}
+
+// runKept runs CMD, and meanwhile keeps its delivery good.
+func (c *commandRun) runKept(ctx context.Context) (exitCode, error) {
+	journals, err := c.app().Journals()
 	if err != nil {
 		return 0, err
 	}
-	log, err := supervise.OpenTokenLog(journals, run.ID())
+	log, err := supervise.OpenTokenLog(journals, c.run.ID())
 	if err != nil {
 		return 0, err
 	}
@@ -220,50 +251,50 @@ func (e *Env) runKept(ctx context.Context, run *journal.Run, at supervise.Endpoi
 	if err := supervise.HoldTokenLog(log); err != nil {
 		return 0, err
 	}
-	keeper, err := e.app().TokenKeeper(ctx, run, log)
+	keeper, err := c.app().TokenKeeper(ctx, c.run, log)
 	if err != nil {
 		return 0, err
 	}
-	serving := supervise.EndpointOf(run)
-	serving.Inherit = at.Inherit
+	serving := supervise.EndpointOf(c.run)
+	serving.Inherit = c.at.Inherit
 	l, err := serving.Open(ctx)
 	if err != nil {
 		return 0, err
 	}
 	if serving.Path == "" {
-		l = sandbox.Guard(l)
+		l = c.sandbox.Guard(l)
 	}
-	// A signal is CMD's, which may need its access to end well.
+	// A signal is for CMD, which may need its access to end well.
 	keeping, stop := context.WithCancel(context.WithoutCancel(ctx))
 	kept := make(chan error, 1)
 	go func() {
 		err := keeper.Keep(keeping, l)
 		if err != nil {
-			e.say("warning: run %s gets no more tokens: %v", run.ID(), err)
+			c.say("warning: run %s gets no more tokens: %v", c.run.ID(), err)
 		}
 		kept <- err
 	}()
-	code, err := e.runChild(ctx, run, sandbox, o)
+	code, err := c.runChild(ctx)
 	stop()
 	<-kept
 	return code, err
 }
 
-// runChild runs CMD and returns its exit code. Meanwhile signals are CMD's.
-func (e *Env) runChild(ctx context.Context, run *journal.Run, sandbox *supervise.Sandbox, o runOptions) (exitCode, error) {
-	vars, err := credentials.Environ(e.app().Delivery(run).Environment())
+// runChild runs CMD and returns its exit code. Meanwhile signals are for CMD.
+func (c *commandRun) runChild(ctx context.Context) (exitCode, error) {
+	vars, err := credentials.Environ(c.app().Delivery(c.run).Environment())
 	if err != nil {
 		return 0, err
 	}
-	environ := append(sandbox.Environment(), vars...)
-	leave, err := sandbox.Enter(ctx, run)
+	environ := append(c.sandbox.Environment(), vars...)
+	leave, err := c.sandbox.Enter(ctx, c.run)
 	if err != nil {
 		return 0, err
 	}
 	defer leave()
 
 	signals := make(chan os.Signal, 8)
-	release := e.interrupts.handle(func(s os.Signal) {
+	release := c.interrupts.handle(func(s os.Signal) {
 		select {
 		case signals <- s:
 		default: // CMD has enough of them to read
@@ -271,11 +302,11 @@ func (e *Env) runChild(ctx context.Context, run *journal.Run, sandbox *supervise
 	})
 	defer release()
 	if ctx.Err() != nil { // it came while up was at its end
-		return 0, fmt.Errorf("starting %s: %w", o.command[0], context.Cause(ctx))
+		return 0, fmt.Errorf("starting %s: %w", c.command[0], context.Cause(ctx))
 	}
-	child, err := sandbox.Start(supervise.Command{
-		Args: o.command, Environ: environ, KillAfter: o.killAfter,
-		Stdin: e.Stdin, Stdout: e.Stdout, Stderr: e.Stderr,
+	child, err := c.sandbox.Start(supervise.Command{
+		Args: c.command, Environ: environ, KillAfter: c.killAfter,
+		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr,
 	})
 	if err != nil {
 		return 0, err
@@ -285,7 +316,7 @@ func (e *Env) runChild(ctx context.Context, run *journal.Run, sandbox *supervise
 		code = int(exitRunFailed)
 	}
 	if child.WithoutSandbox() {
-		return 0, fmt.Errorf("starting %s: bubblewrap ended with %d and without a sandbox", o.command[0], code)
+		return 0, fmt.Errorf("starting %s: bubblewrap ended with %d and without a sandbox", c.command[0], code)
 	}
 	return exitCode(code), nil
 }

@@ -95,7 +95,8 @@ func ambiguous(runs []*journal.Run, command string) error {
 		lines = append(lines, string(r.ID())+" of "+r.Opened.Task)
 		hints = append(hints, command+" "+string(r.ID()))
 	}
-	return fault.WithHint(fault.New(fault.Usage, "%d runs are up, name one of them: %s", len(runs), strings.Join(lines, ", ")), hints...)
+	return fault.WithHint(fault.New(fault.Usage, "%d runs are up, name one of them: %s", len(runs),
+		strings.Join(lines, ", ")), hints...)
 }
 
 // completionRuns returns the ids of the live runs; none if the journals cannot be

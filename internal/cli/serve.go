@@ -33,7 +33,11 @@ down" stops it. It also stops when the run has expired or its account is gone. I
 the foreground it prints a line for each token that it gives out, but no token.`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "refresh", Usage: "replace the token in the delivery each time before it expires"},
-			&cli.BoolFlag{Name: app.FlagSpawned, Hidden: true, Usage: "for taskiam itself: be the server that up has started"},
+			&cli.BoolFlag{
+				Name:   app.FlagSpawned,
+				Hidden: true,
+				Usage:  "for taskiam itself: be the server that up has started",
+			},
 			newQuietFlag(),
 		},
 		Action: action(parseServe, func(ctx context.Context, o serveOptions) error { return runServe(ctx, e, o) }),
@@ -42,7 +46,9 @@ the foreground it prints a line for each token that it gives out, but no token.`
 
 func parseServe(c *cli.Context) (serveOptions, error) {
 	word, err := oneRun(c)
-	return serveOptions{word: word, refresh: c.Bool("refresh"), spawned: c.Bool(app.FlagSpawned), quiet: c.Bool(flagQuiet)}, err
+	return serveOptions{
+		word: word, refresh: c.Bool("refresh"), spawned: c.Bool(app.FlagSpawned), quiet: c.Bool(flagQuiet),
+	}, err
 }
 
 func runServe(ctx context.Context, e *Env, o serveOptions) error {

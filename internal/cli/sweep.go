@@ -52,10 +52,19 @@ stay in policies as deleted: members.
 With --roles it deletes custom roles that taskiam made for lists of permissions and
 that no run needs. Google keeps them for some days; an up that needs one restores it.`,
 		Flags: []cli.Flag{
-			newProjectsFlag("`PROJECT`: project with accounts of runs; repeatable (default: the projects of FILE and of the runs known here)"),
+			newProjectsFlag("`PROJECT`: project with accounts of runs; repeatable (default: the projects of FILE and " +
+				"of the runs known here)"),
 			&cli.BoolFlag{Name: "roles", Usage: "delete custom roles that no run needs, and nothing else"},
-			&cli.DurationFlag{Name: "older-than", Usage: "`DURATION`: how long ago a run must have expired", Value: defaultGrace},
-			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "show what would be removed, and change nothing"},
+			&cli.DurationFlag{
+				Name:  "older-than",
+				Usage: "`DURATION`: how long ago a run must have expired",
+				Value: defaultGrace,
+			},
+			&cli.BoolFlag{
+				Name:    "dry-run",
+				Aliases: []string{"n"},
+				Usage:   "show what would be removed, and change nothing",
+			},
 			newResourcesFlag(),
 			newJSONFlag(),
 			newQuietFlag(),
@@ -69,7 +78,11 @@ func newProjectsFlag(usage string) cli.Flag {
 }
 
 func newResourcesFlag() cli.Flag {
-	return &cli.StringSliceFlag{Name: flagResource, Usage: "`RESOURCE`: also look at this resource; repeatable. If you may not search, the resources given here are taken to be all"}
+	return &cli.StringSliceFlag{
+		Name: flagResource,
+		Usage: "`RESOURCE`: also look at this resource; repeatable. If you may not search, the " +
+			"resources given here are taken to be all",
+	}
 }
 
 // parseResources reads the flag of newResourcesFlag. A prefix narrows nothing here.
@@ -81,7 +94,8 @@ func parseResources(c *cli.Context) ([]resource.Name, error) {
 			return nil, usage(c, "--%s: %v", flagResource, err)
 		}
 		if !name.Type().Bindable() {
-			return nil, usage(c, "--%s: nothing can be bound on %s: %s has no allow policy", flagResource, name, name.Type().A())
+			return nil, usage(c, "--%s: nothing can be bound on %s: %s has no allow policy", flagResource, name,
+				name.Type().A())
 		}
 		out = append(out, name)
 	}
@@ -171,7 +185,8 @@ func (e *Env) fillSweep(o *sweepOptions) error {
 	slices.Sort(o.projects)
 	o.projects = slices.Compact(o.projects)
 	if len(o.projects) == 0 {
-		return fault.WithHint(fault.New(fault.Usage, "--project is missing, and no run is known here"), "taskiam sweep --project PROJECT")
+		return fault.WithHint(fault.New(fault.Usage, "--project is missing, and no run is known here"),
+			"taskiam sweep --project PROJECT")
 	}
 	return nil
 }

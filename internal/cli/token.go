@@ -46,7 +46,8 @@ func runToken(ctx context.Context, e *Env, o tokenOptions) error {
 		return err
 	}
 	if isTerminal(e.Stdout) && !o.show {
-		return fault.WithHint(fault.New(fault.Usage, "standard output is a terminal, and a token should not be shown there"), "taskiam token --show")
+		return fault.WithHint(fault.New(fault.Usage,
+			"standard output is a terminal, and a token should not be shown there"), "taskiam token --show")
 	}
 	run, err := e.deliveredRun(o.word, "taskiam token")
 	if err != nil {

@@ -41,13 +41,29 @@ taskiam down`,
 		Description: `Creates a service account, binds what the manifest declares, delivers a credential,
 and waits until the access works. If a step fails, everything is undone.`,
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: flagOut, Usage: "`DIR`: new or empty folder for the delivery (default: a folder outside of the work tree)", TakesFile: true},
-			&cli.BoolFlag{Name: "reuse", Usage: "if a run is up for exactly this manifest, return it and start no other"},
+			&cli.StringFlag{
+				Name:      flagOut,
+				Usage:     "`DIR`: new or empty folder for the delivery (default: a folder outside of the work tree)",
+				TakesFile: true,
+			},
+			&cli.BoolFlag{
+				Name:  "reuse",
+				Usage: "if a run is up for exactly this manifest, return it and start no other",
+			},
 			newReadyTimeoutFlag(),
-			&cli.BoolFlag{Name: "no-wait", Usage: "return when everything is bound and delivered; do not wait until the access works"},
+			&cli.BoolFlag{
+				Name:  "no-wait",
+				Usage: "return when everything is bound and delivered; do not wait until the access works",
+			},
 			newSocketFlag(),
-			newCIFlag("for a CI job: mask the credential in the log, export the environment to later steps, and label the run so that down --ci finds it"),
-			&cli.StringFlag{Name: flagDotenv, Usage: "`FILE`: with --" + flagCI + ", write ids and paths for other jobs there; it holds no secret", TakesFile: true},
+			newCIFlag("for a CI job: mask the credential in the log, export the environment to later " +
+				"steps, and label the run so that down --ci finds it"),
+			&cli.StringFlag{
+				Name: flagDotenv,
+				Usage: "`FILE`: with --" + flagCI + ", write ids and paths for other jobs there; it " +
+					"holds no secret",
+				TakesFile: true,
+			},
 			newUIDFlag("`NUMBER`: id of the user who gets the delivery"),
 			newJSONFlag(),
 			newQuietFlag(),
@@ -59,16 +75,25 @@ and waits until the access works. If a step fails, everything is undone.`,
 }
 
 func newReadyTimeoutFlag() cli.Flag {
-	return &cli.DurationFlag{Name: flagReadyTimeout, Usage: "`DURATION`: how long to wait until all access works", Value: defaultReadyTimeout}
+	return &cli.DurationFlag{
+		Name:  flagReadyTimeout,
+		Usage: "`DURATION`: how long to wait until all access works",
+		Value: defaultReadyTimeout,
+	}
 }
 
 func newSocketFlag() cli.Flag {
-	return &cli.BoolFlag{Name: flagSocket, Usage: "serve metadata on a socket in the delivery (metadata.sock) and not on a port: for sandboxes without network"}
+	return &cli.BoolFlag{
+		Name: flagSocket,
+		Usage: "serve metadata on a socket in the delivery (metadata.sock) and not on a port: for " +
+			"sandboxes without network",
+	}
 }
 
 func parseUp(c *cli.Context, getenv func(string) string) (upOptions, error) {
 	o := upOptions{
-		out: c.String(flagOut), reuse: c.Bool("reuse"), readyTimeout: c.Duration(flagReadyTimeout), noWait: c.Bool("no-wait"), socket: c.Bool(flagSocket),
+		out: c.String(flagOut), reuse: c.Bool("reuse"), readyTimeout: c.Duration(flagReadyTimeout),
+		noWait: c.Bool("no-wait"), socket: c.Bool(flagSocket),
 		json: c.Bool(flagJSON), quiet: c.Bool(flagQuiet), dotenv: c.String(flagDotenv),
 	}
 	var err error
@@ -197,7 +222,8 @@ func reserve(ctx context.Context, task grants.Task, socket bool) (supervise.Endp
 // up plans a run and brings it up, with the rest of the options as they are. An up that is
 // abandoned ends with the code.
 func (e *Env) up(
-	ctx context.Context, engine *lifecycle.Engine, src app.Source, to app.Place, o lifecycle.UpOptions, abandoned exitCode,
+	ctx context.Context, engine *lifecycle.Engine, src app.Source, to app.Place,
+	o lifecycle.UpOptions, abandoned exitCode,
 ) (*lifecycle.Result, error) {
 	plan, err := engine.NewPlan(src.Task)
 	if err != nil {
