@@ -99,7 +99,7 @@ func TestDocumentedEnvironment(t *testing.T) {
 			}
 		}
 	}
-	kept := fmt.Sprintf("What stays of them: %s (%s).\n", quoted(credentials.Kept().Names), credentials.Kept().Why)
+	kept := fmt.Sprintf("What stays: %s (%s).\n", quoted(credentials.Kept().Names), credentials.Kept().Why)
 
 	path := filepath.Join("..", "..", "docs", "delivery.md")
 	text, err := os.ReadFile(path)

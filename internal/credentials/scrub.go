@@ -97,7 +97,7 @@ var kept = Rule{
 		"CLOUDSDK_PYTHON", "CLOUDSDK_PYTHON_ARGS", "CLOUDSDK_PYTHON_SITEPACKAGES", "CLOUDSDK_GSUTIL_PYTHON", "CLOUDSDK_BQ_PYTHON",
 		"CLOUDSDK_PROXY_*", "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE",
 	},
-	Why: "which Python gcloud runs in, and the way out of this network, like HTTPS_PROXY: without them nothing works",
+	Why: "which Python runs gcloud, and the proxy of this network, like HTTPS_PROXY: without them nothing works",
 }
 
 // Rules returns the table by which [Scrub] works.
