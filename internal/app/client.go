@@ -125,6 +125,7 @@ func (a *App) Engine(ctx context.Context, o Options) (*lifecycle.Engine, error) 
 	if err != nil {
 		return nil, err
 	}
+	kept := lifecycle.Folder(journals)
 	client, err := a.Client(ctx, o)
 	if err != nil {
 		return nil, err
@@ -135,7 +136,8 @@ func (a *App) Engine(ctx context.Context, o Options) (*lifecycle.Engine, error) 
 		Credentials: deliverer{
 			emulatorHost: a.Getenv(EnvEmulatorHost), emulatorCA: a.emulatorCA(), owner: o.Owner, mask: o.Mask,
 		},
-		Journals:  journals,
+		Journals:  kept,
+		Turns:     journals,
 		Stop:      supervise.Stop,
 		Now:       a.Now,
 		Random:    a.Random,

@@ -6,7 +6,6 @@ import (
 
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
-	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -54,7 +53,7 @@ func (e *Engine) DownAccount(ctx context.Context, project, email string, more []
 	}
 	teardown, err := e.descent(s.marked(account, mark, known), nil).descend(ctx)
 	if err == nil && known.damaged {
-		e.report("the journal "+e.Journals.JournalPath(run)+" cannot be read, and nothing needs it any more: remove it", "", Known, nil)
+		e.report("the journal "+e.Journals.Where(run)+" cannot be read, and nothing needs it any more: remove it", "", Known, nil)
 	}
 	return teardown, err
 }
@@ -110,7 +109,7 @@ type remains struct {
 // openFor opens the journal of a run if this machine has one that can be followed for
 // the account: of this cloud, and of this email. Else it returns what is known without
 // one. A [fault.Locked] means that another process is at work on the run.
-func (e *Engine) openFor(ctx context.Context, run grants.RunID, project, email string, wait time.Duration) (j *journal.Journal, known remains, err error) {
+func (e *Engine) openFor(ctx context.Context, run grants.RunID, project, email string, wait time.Duration) (j Journal, known remains, err error) {
 	j, err = e.Journals.Open(ctx, run, wait)
 	if err == nil {
 		if o := j.Run().Opened; o.Project == project && o.Email == email && e.refuse(o) == nil {

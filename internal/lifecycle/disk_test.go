@@ -242,7 +242,7 @@ func TestDamagedJournal(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := newMachine(t, nil)
 				plan := m.upNow(byShort)
-				path := m.engine().Journals.JournalPath(plan.Run)
+				path := m.engine().Journals.Where(plan.Run)
 				written, err := m.disk.Read(path)
 				if err != nil {
 					t.Fatal(err)

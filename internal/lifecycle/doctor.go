@@ -15,7 +15,6 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/gcloud"
 	"github.com/taskiam/taskiam/internal/grants"
-	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/resource"
 	"github.com/taskiam/taskiam/internal/review"
 )
@@ -105,7 +104,7 @@ func (e *Engine) Examine(ctx context.Context, patients []Patient) (*Examination,
 }
 
 // ExamineState is the look at the state folder that an up begins with.
-func ExamineState(journals *journal.Dir) Finding {
+func ExamineState(journals interface{ Probe() error }) Finding {
 	if err := journals.Probe(); err != nil {
 		return Trouble(ThisMachine, "state folder", err)
 	}

@@ -179,7 +179,7 @@ func (t *try) turn(ctx context.Context) (*journal.Turn, error) {
 	})
 	defer notice.Stop()
 	cloud, endpoint := t.Cloud.Cloud()
-	turn, err := t.Journals.LockPolicy(ctx, cloud+" "+endpoint+" "+t.name.Full(), paces[t.name.Type().Kind])
+	turn, err := t.Turns.LockPolicy(ctx, cloud+" "+endpoint+" "+t.name.Full(), paces[t.name.Type().Kind])
 	if err != nil {
 		return nil, fmt.Errorf("waiting for the policy of %s: %w", on, err)
 	}

@@ -103,7 +103,7 @@ func (c *crowd) engine(disk journal.Disk) *lifecycle.Engine {
 	}
 	client := c.client("taskiam/test")
 	return &lifecycle.Engine{
-		Cloud: client, Roles: client, Credentials: c.safe, Journals: journals,
+		Cloud: client, Roles: client, Credentials: c.safe, Journals: lifecycle.Folder(journals), Turns: journals,
 		Now: time.Now, Random: rand.Reader,
 	}
 }

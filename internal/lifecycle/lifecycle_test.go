@@ -661,10 +661,11 @@ func TestFullDiskStopsNoTeardown(t *testing.T) {
 				return nil
 			}
 			e := w.engine()
-			var err error
-			if e.Journals, err = journal.OpenDir(w.state, disk); err != nil {
+			journals, err := journal.OpenDir(w.state, disk)
+			if err != nil {
 				t.Fatal(err)
 			}
+			e.Journals, e.Turns = lifecycle.Folder(journals), journals
 			plan := w.plan(e, byKey)
 			_, err = e.Up(t.Context(), plan, w.options(plan))
 			if reached != (err != nil) {

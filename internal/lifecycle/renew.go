@@ -96,7 +96,7 @@ func (e *Engine) Renew(ctx context.Context, id grants.RunID, o RenewOptions) (*R
 // extension is one renewal at work.
 type extension struct {
 	*Engine
-	journal *journal.Journal
+	journal Journal
 	run     *journal.Run // as it was before
 	account grants.Account
 	expires time.Time // the new end

@@ -180,9 +180,9 @@ type sweeper struct {
 type orphan struct {
 	SweptRun
 	target  target
-	journal *journal.Journal // nil where there is none
-	descent *descent         // nil in a dry run
-	on      bool             // whether the teardown may go on
+	journal Journal  // nil where there is none
+	descent *descent // nil in a dry run
+	on      bool     // whether the teardown may go on
 }
 
 func (s *sweeper) add(r SweptRun) {

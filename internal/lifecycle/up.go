@@ -189,7 +189,7 @@ func intended(plan grants.Plan) []journal.Edit {
 }
 
 // undo takes down what an up did before it failed.
-func (e *Engine) undo(ctx context.Context, j *journal.Journal, cause error) error {
+func (e *Engine) undo(ctx context.Context, j Journal, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoWithin)
 	defer cancel()
 	teardown, err := e.takeDown(ctx, j)
@@ -213,7 +213,7 @@ type ascent struct {
 	plan    grants.Plan
 	options UpOptions
 	survey  *survey
-	journal *journal.Journal
+	journal Journal
 	begun   time.Time
 
 	pair func() (KeyPair, error)
