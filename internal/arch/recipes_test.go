@@ -22,6 +22,7 @@ var recipes = map[string]string{
 	"command":  "How to add a command",
 	"delivery": "How to add a delivery",
 	"finding":  "How to add a finding",
+	"state":    "How to add a state backend",
 }
 
 // A recipe is few steps, and what its example changes builds and keeps the law. An example
