@@ -27,7 +27,6 @@ const (
 // unfinished are packages that are still being cut into pieces.
 var unfinished = []string{
 	"emulator",
-	"internal/journal",
 	"internal/lifecycle",
 }
 

@@ -30,21 +30,21 @@ func account(a *iam.ServiceAccount) grants.Account {
 func (c *Client) CreateAccount(
 	ctx context.Context, project, id, displayName, description string,
 ) (grants.Account, error) {
-	return call(ctx, c, task{"creating service account", id + " in project " + project},
-		unversioned(c, func(ctx context.Context) (grants.Account, error) {
-			svc, err := c.iam()
-			if err != nil {
-				return grants.Account{}, err
-			}
-			a, err := svc.Projects.ServiceAccounts.Create("projects/"+project, &iam.CreateServiceAccountRequest{
-				AccountId:      id,
-				ServiceAccount: &iam.ServiceAccount{DisplayName: displayName, Description: description},
-			}).Context(ctx).Do()
-			if err != nil {
-				return grants.Account{}, err
-			}
-			return account(a), nil
-		}))
+	doing := task{"creating service account", id + " in project " + project}
+	return call(ctx, c, doing, unversioned(c, func(ctx context.Context) (grants.Account, error) {
+		svc, err := c.iam()
+		if err != nil {
+			return grants.Account{}, err
+		}
+		a, err := svc.Projects.ServiceAccounts.Create("projects/"+project, &iam.CreateServiceAccountRequest{
+			AccountId:      id,
+			ServiceAccount: &iam.ServiceAccount{DisplayName: displayName, Description: description},
+		}).Context(ctx).Do()
+		if err != nil {
+			return grants.Account{}, err
+		}
+		return account(a), nil
+	}))
 }
 
 // Account reads a service account by its email or its unique id. One that was deleted,
@@ -72,15 +72,15 @@ const accountPage = 100
 func (c *Client) Accounts(ctx context.Context, project string) ([]grants.Account, error) {
 	var all []grants.Account
 	for token := ""; ; {
-		page, err := call(ctx, c, task{"listing the service accounts of project", project},
-			func(ctx context.Context) (*iam.ListServiceAccountsResponse, error) {
-				svc, err := c.iam()
-				if err != nil {
-					return nil, err
-				}
-				return svc.Projects.ServiceAccounts.List("projects/" + project).PageSize(accountPage).
-					PageToken(token).Context(ctx).Do()
-			})
+		doing := task{"listing the service accounts of project", project}
+		page, err := call(ctx, c, doing, func(ctx context.Context) (*iam.ListServiceAccountsResponse, error) {
+			svc, err := c.iam()
+			if err != nil {
+				return nil, err
+			}
+			list := svc.Projects.ServiceAccounts.List("projects/" + project).PageSize(accountPage).PageToken(token)
+			return list.Context(ctx).Do()
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -97,17 +97,17 @@ func (c *Client) Accounts(ctx context.Context, project string) ([]grants.Account
 // unique id, and nothing else of it. There is no etag to send: that of an account is
 // deprecated (google/iam/admin/v1/iam.proto). Repeating it changes nothing.
 func (c *Client) SetDescription(ctx context.Context, project, uid, description string) error {
-	_, err := call(ctx, c, task{"describing service account", uid},
-		unversioned(c, func(ctx context.Context) (*iam.ServiceAccount, error) {
-			svc, err := c.iam()
-			if err != nil {
-				return nil, err
-			}
-			return svc.Projects.ServiceAccounts.Patch(accountName(project, uid), &iam.PatchServiceAccountRequest{
-				ServiceAccount: &iam.ServiceAccount{Description: description, ForceSendFields: []string{"Description"}},
-				UpdateMask:     "description",
-			}).Context(ctx).Do()
-		}))
+	doing := task{"describing service account", uid}
+	_, err := call(ctx, c, doing, unversioned(c, func(ctx context.Context) (*iam.ServiceAccount, error) {
+		svc, err := c.iam()
+		if err != nil {
+			return nil, err
+		}
+		return svc.Projects.ServiceAccounts.Patch(accountName(project, uid), &iam.PatchServiceAccountRequest{
+			ServiceAccount: &iam.ServiceAccount{Description: description, ForceSendFields: []string{"Description"}},
+			UpdateMask:     "description",
+		}).Context(ctx).Do()
+	}))
 	return err
 }
 
@@ -115,28 +115,28 @@ func (c *Client) SetDescription(ctx context.Context, project, uid, description s
 // rejects its tokens from then on, those already out included. Repeating it changes
 // nothing.
 func (c *Client) DisableAccount(ctx context.Context, project, uid string) error {
-	_, err := call(ctx, c, task{"disabling service account", uid},
-		unversioned(c, func(ctx context.Context) (*iam.Empty, error) {
-			svc, err := c.iam()
-			if err != nil {
-				return nil, err
-			}
-			return svc.Projects.ServiceAccounts.Disable(accountName(project, uid),
-				&iam.DisableServiceAccountRequest{}).Context(ctx).Do()
-		}))
+	doing := task{"disabling service account", uid}
+	_, err := call(ctx, c, doing, unversioned(c, func(ctx context.Context) (*iam.Empty, error) {
+		svc, err := c.iam()
+		if err != nil {
+			return nil, err
+		}
+		disable := &iam.DisableServiceAccountRequest{}
+		return svc.Projects.ServiceAccounts.Disable(accountName(project, uid), disable).Context(ctx).Do()
+	}))
 	return err
 }
 
 // DeleteAccount deletes a service account, by its email or its unique id. Repeated it
 // is a [fault.NotFound].
 func (c *Client) DeleteAccount(ctx context.Context, project, uid string) error {
-	_, err := call(ctx, c, task{"deleting service account", uid},
-		unversioned(c, func(ctx context.Context) (*iam.Empty, error) {
-			svc, err := c.iam()
-			if err != nil {
-				return nil, err
-			}
-			return svc.Projects.ServiceAccounts.Delete(accountName(project, uid)).Context(ctx).Do()
-		}))
+	doing := task{"deleting service account", uid}
+	_, err := call(ctx, c, doing, unversioned(c, func(ctx context.Context) (*iam.Empty, error) {
+		svc, err := c.iam()
+		if err != nil {
+			return nil, err
+		}
+		return svc.Projects.ServiceAccounts.Delete(accountName(project, uid)).Context(ctx).Do()
+	}))
 	return err
 }

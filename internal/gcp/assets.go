@@ -25,26 +25,26 @@ func (c *Client) SearchPolicies(ctx context.Context, scope resource.Name, text s
 	query := url.Values{"query": {"policy:" + strconv.Quote(text)}, "pageSize": {searchPage}}
 	var names []string
 	for {
-		next, err := call(ctx, c, task{"searching the policies of", scope.String()},
-			func(ctx context.Context) (string, error) {
-				data, err := rest(ctx, c.as, http.MethodGet,
-					"https://cloudasset.googleapis.com/v1/"+scope.Relative()+":searchAllIamPolicies?"+query.Encode(),
-					nil, nil)
-				if err != nil {
-					return "", err
-				}
-				var page struct {
-					Results       []struct{ Resource string }
-					NextPageToken string
-				}
-				if err := json.Unmarshal(data, &page); err != nil {
-					return "", fmt.Errorf("parsing the answer: %w", err)
-				}
-				for _, r := range page.Results {
-					names = append(names, fullName(r.Resource))
-				}
-				return page.NextPageToken, nil
-			})
+		doing := task{"searching the policies of", scope.String()}
+		next, err := call(ctx, c, doing, func(ctx context.Context) (string, error) {
+			data, err := rest(ctx, c.as, http.MethodGet,
+				"https://cloudasset.googleapis.com/v1/"+scope.Relative()+":searchAllIamPolicies?"+query.Encode(),
+				nil, nil)
+			if err != nil {
+				return "", err
+			}
+			var page struct {
+				Results       []struct{ Resource string }
+				NextPageToken string
+			}
+			if err := json.Unmarshal(data, &page); err != nil {
+				return "", fmt.Errorf("parsing the answer: %w", err)
+			}
+			for _, r := range page.Results {
+				names = append(names, fullName(r.Resource))
+			}
+			return page.NextPageToken, nil
+		})
 		if err != nil {
 			return nil, err
 		}

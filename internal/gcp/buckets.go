@@ -35,7 +35,7 @@ func (c *Client) Bucket(ctx context.Context, bucket resource.Name) (grants.Bucke
 		if err := json.Unmarshal(data, &b); err != nil {
 			return grants.Bucket{}, fmt.Errorf("parsing the answer: %w", err)
 		}
-		return grants.Bucket{Uniform: b.IAMConfiguration.UniformBucketLevelAccess.Enabled, Project: b.ProjectNumber},
-			nil
+		uniform := b.IAMConfiguration.UniformBucketLevelAccess.Enabled
+		return grants.Bucket{Uniform: uniform, Project: b.ProjectNumber}, nil
 	})
 }

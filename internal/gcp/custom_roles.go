@@ -30,15 +30,15 @@ func role(r *iam.Role) grants.Role {
 func (c *Client) CustomRoles(ctx context.Context, project string) ([]grants.Role, error) {
 	var all []grants.Role
 	for token := ""; ; {
-		page, err := call(ctx, c, task{"listing the custom roles of project", project},
-			func(ctx context.Context) (*iam.ListRolesResponse, error) {
-				svc, err := c.iam()
-				if err != nil {
-					return nil, err
-				}
-				return svc.Projects.Roles.List("projects/" + project).ShowDeleted(true).View("FULL").
-					PageSize(rolePage).PageToken(token).Context(ctx).Do()
-			})
+		doing := task{"listing the custom roles of project", project}
+		page, err := call(ctx, c, doing, func(ctx context.Context) (*iam.ListRolesResponse, error) {
+			svc, err := c.iam()
+			if err != nil {
+				return nil, err
+			}
+			list := svc.Projects.Roles.List("projects/" + project).ShowDeleted(true).View("FULL")
+			return list.PageSize(rolePage).PageToken(token).Context(ctx).Do()
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -57,20 +57,20 @@ func (c *Client) CustomRoles(ctx context.Context, project string) ([]grants.Role
 // undeleted if it can still be read.
 func (c *Client) CreateRole(ctx context.Context, r grants.Role) (grants.Role, error) {
 	parent, id, _ := strings.Cut(r.Name, "/roles/")
-	return call(ctx, c, task{"creating custom role", r.Name},
-		unversioned(c, func(ctx context.Context) (grants.Role, error) {
-			svc, err := c.iam()
-			if err != nil {
-				return grants.Role{}, err
-			}
-			made, err := svc.Projects.Roles.Create(parent, &iam.CreateRoleRequest{RoleId: id, Role: &iam.Role{
-				Title: r.Title, Description: r.Description, Stage: r.Stage, IncludedPermissions: r.Permissions,
-			}}).Context(ctx).Do()
-			if err != nil {
-				return grants.Role{}, err
-			}
-			return role(made), nil
-		}))
+	doing := task{"creating custom role", r.Name}
+	return call(ctx, c, doing, unversioned(c, func(ctx context.Context) (grants.Role, error) {
+		svc, err := c.iam()
+		if err != nil {
+			return grants.Role{}, err
+		}
+		made, err := svc.Projects.Roles.Create(parent, &iam.CreateRoleRequest{RoleId: id, Role: &iam.Role{
+			Title: r.Title, Description: r.Description, Stage: r.Stage, IncludedPermissions: r.Permissions,
+		}}).Context(ctx).Do()
+		if err != nil {
+			return grants.Role{}, err
+		}
+		return role(made), nil
+	}))
 }
 
 // UndeleteRole takes a deleted custom role of a project back. The etag is that of the
@@ -109,16 +109,16 @@ func (c *Client) DeleteRole(ctx context.Context, name, etag string) error {
 func (c *Client) TestablePermissions(ctx context.Context, name resource.Name) (map[string]grants.Support, error) {
 	all := map[string]grants.Support{}
 	for token := ""; ; {
-		page, err := call(ctx, c, task{"asking which permissions there are on", name.Full()},
-			func(ctx context.Context) (*iam.QueryTestablePermissionsResponse, error) {
-				svc, err := c.iam()
-				if err != nil {
-					return nil, err
-				}
-				return svc.Permissions.QueryTestablePermissions(&iam.QueryTestablePermissionsRequest{
-					FullResourceName: name.Full(), PageSize: permissionPage, PageToken: token,
-				}).Context(ctx).Do()
-			})
+		doing := task{"asking which permissions there are on", name.Full()}
+		page, err := call(ctx, c, doing, func(ctx context.Context) (*iam.QueryTestablePermissionsResponse, error) {
+			svc, err := c.iam()
+			if err != nil {
+				return nil, err
+			}
+			return svc.Permissions.QueryTestablePermissions(&iam.QueryTestablePermissionsRequest{
+				FullResourceName: name.Full(), PageSize: permissionPage, PageToken: token,
+			}).Context(ctx).Do()
+		})
 		if err != nil {
 			return nil, err
 		}

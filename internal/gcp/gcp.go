@@ -96,8 +96,8 @@ func New(cfg Config) (*Client, error) {
 		}
 	}
 	if strings.ContainsFunc(cfg.Reason, isControl) {
-		return nil, fault.New(fault.Usage, "the reason %q has a control character, which no HTTP header takes",
-			cfg.Reason)
+		return nil, fault.New(fault.Usage,
+			"the reason %q has a control character, which no HTTP header takes", cfg.Reason)
 	}
 	return newClient(cfg, &dated{base: newTransport(cfg)}), nil
 }
@@ -110,15 +110,17 @@ func newClient(cfg Config, base *dated) *Client {
 		base:  base,
 		as:    httpClient(cfg, base, cfg.Credential),
 		plain: httpClient(cfg, base, anonymous{}),
-		retry: retry{attempts: maxAttempts, patience: throttledFor, timeout: attemptTimeout,
-			jitter: rand.N[time.Duration], progress: cfg.Progress},
+		retry: retry{
+			attempts: maxAttempts, patience: throttledFor, timeout: attemptTimeout,
+			jitter: rand.N[time.Duration], progress: cfg.Progress,
+		},
 	}
 	c.iam = sync.OnceValues(func() (*iam.Service, error) {
 		return iam.NewService(context.Background(), c.options("https://iam.googleapis.com/")...)
 	})
 	c.minter = sync.OnceValues(func() (*credentials.IamCredentialsClient, error) {
-		m, err := credentials.NewIamCredentialsRESTClient(context.Background(),
-			c.options("https://iamcredentials.googleapis.com")...)
+		options := c.options("https://iamcredentials.googleapis.com")
+		m, err := credentials.NewIamCredentialsRESTClient(context.Background(), options...)
 		if err != nil {
 			return nil, err
 		}

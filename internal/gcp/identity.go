@@ -24,25 +24,25 @@ func (c *Client) Whoami(ctx context.Context) (grants.Identity, error) {
 	if m := c.cfg.OperatorMember; m != "" {
 		return identity(m)
 	}
-	info, err := call(ctx, c, task{"asking Google whose", "the login is"},
-		func(ctx context.Context) (tokenInfo, error) {
-			token, err := login(ctx, c.cfg.Credential)
-			if err != nil {
-				return tokenInfo{}, err
-			}
-			// In a form and not in the URL, which ends up in logs and errors.
-			form := url.Values{"access_token": {token.Reveal()}}
-			header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
-			data, err := rest(ctx, c.plain, http.MethodPost, tokenInfoURL, header, []byte(form.Encode()))
-			if err != nil {
-				return tokenInfo{}, err
-			}
-			var info tokenInfo
-			if err := json.Unmarshal(data, &info); err != nil {
-				return tokenInfo{}, fmt.Errorf("parsing the answer: %w", err)
-			}
-			return info, nil
-		})
+	doing := task{"asking Google whose", "the login is"}
+	info, err := call(ctx, c, doing, func(ctx context.Context) (tokenInfo, error) {
+		token, err := login(ctx, c.cfg.Credential)
+		if err != nil {
+			return tokenInfo{}, err
+		}
+		// In a form and not in the URL, which ends up in logs and errors.
+		form := url.Values{"access_token": {token.Reveal()}}
+		header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+		data, err := rest(ctx, c.plain, http.MethodPost, tokenInfoURL, header, []byte(form.Encode()))
+		if err != nil {
+			return tokenInfo{}, err
+		}
+		var info tokenInfo
+		if err := json.Unmarshal(data, &info); err != nil {
+			return tokenInfo{}, fmt.Errorf("parsing the answer: %w", err)
+		}
+		return info, nil
+	})
 	if fault.Is(err, fault.Unauthenticated) {
 		return grants.Identity{}, fault.WithHint(err, memberHint)
 	}

@@ -24,21 +24,19 @@ func key(k *iam.ServiceAccountKey) (grants.Key, error) {
 // ends when the certificate does (iam/docs/keys-upload). Repeated after a lost answer
 // it may be refused, or add the same public key under another id; [Client.Keys] tells.
 func (c *Client) UploadKey(ctx context.Context, project, email string, certPEM []byte) (grants.Key, error) {
-	return call(ctx, c, task{"uploading a key of", email},
-		unversioned(c, func(ctx context.Context) (grants.Key, error) {
-			svc, err := c.iam()
-			if err != nil {
-				return grants.Key{}, err
-			}
-			k, err := svc.Projects.ServiceAccounts.Keys.Upload(accountName(project, email),
-				&iam.UploadServiceAccountKeyRequest{
-					PublicKeyData: base64.StdEncoding.EncodeToString(certPEM),
-				}).Context(ctx).Do()
-			if err != nil {
-				return grants.Key{}, err
-			}
-			return key(k)
-		}))
+	doing := task{"uploading a key of", email}
+	return call(ctx, c, doing, unversioned(c, func(ctx context.Context) (grants.Key, error) {
+		svc, err := c.iam()
+		if err != nil {
+			return grants.Key{}, err
+		}
+		upload := &iam.UploadServiceAccountKeyRequest{PublicKeyData: base64.StdEncoding.EncodeToString(certPEM)}
+		k, err := svc.Projects.ServiceAccounts.Keys.Upload(accountName(project, email), upload).Context(ctx).Do()
+		if err != nil {
+			return grants.Key{}, err
+		}
+		return key(k)
+	}))
 }
 
 // Keys lists the keys of a service account that were made or uploaded by its users.
@@ -50,8 +48,8 @@ func (c *Client) Keys(ctx context.Context, project, email string) ([]grants.Key,
 			return nil, err
 		}
 		// The method has no pages: an account has ten user-managed keys at most.
-		list, err := svc.Projects.ServiceAccounts.Keys.List(accountName(project, email)).
-			KeyTypes("USER_MANAGED").Context(ctx).Do()
+		query := svc.Projects.ServiceAccounts.Keys.List(accountName(project, email)).KeyTypes("USER_MANAGED")
+		list, err := query.Context(ctx).Do()
 		if err != nil {
 			return nil, err
 		}
@@ -68,14 +66,14 @@ func (c *Client) Keys(ctx context.Context, project, email string) ([]grants.Key,
 // DeleteKey deletes one key. Tokens that were made with it live on. Repeated it is a
 // [fault.NotFound] or a [fault.Denied].
 func (c *Client) DeleteKey(ctx context.Context, project, email, keyID string) error {
-	_, err := call(ctx, c, task{"deleting a key of", email},
-		unversioned(c, func(ctx context.Context) (*iam.Empty, error) {
-			svc, err := c.iam()
-			if err != nil {
-				return nil, err
-			}
-			return svc.Projects.ServiceAccounts.Keys.Delete(accountName(project, email) + "/keys/" + keyID).
-				Context(ctx).Do()
-		}))
+	doing := task{"deleting a key of", email}
+	_, err := call(ctx, c, doing, unversioned(c, func(ctx context.Context) (*iam.Empty, error) {
+		svc, err := c.iam()
+		if err != nil {
+			return nil, err
+		}
+		name := accountName(project, email) + "/keys/" + keyID
+		return svc.Projects.ServiceAccounts.Keys.Delete(name).Context(ctx).Do()
+	}))
 	return err
 }

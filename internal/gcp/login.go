@@ -134,8 +134,8 @@ type emulatorLogin struct{ value secret.String }
 
 func (e emulatorLogin) Token(context.Context) (secret.String, error) {
 	if e.value.IsZero() {
-		return secret.String{}, fault.WithHint(fault.New(fault.Unauthenticated, "there is no login for the emulator"),
-			emulatorCommand)
+		return secret.String{}, fault.WithHint(
+			fault.New(fault.Unauthenticated, "there is no login for the emulator"), emulatorCommand)
 	}
 	return e.value, nil
 }
@@ -163,22 +163,22 @@ func (k keySource) Token(ctx context.Context) (secret.String, error) { return to
 // key that was deleted or has ended is a [fault.Unauthenticated]. It needs no login.
 // Repeating it makes another token.
 func (c *Client) KeyToken(ctx context.Context, keyJSON secret.String) (grants.Token, error) {
-	creds, err := credentials.NewCredentialsFromJSON(credentials.ServiceAccount, []byte(keyJSON.Reveal()),
-		options(c.plain, scopeCloudPlatform))
+	opts := options(c.plain, scopeCloudPlatform)
+	creds, err := credentials.NewCredentialsFromJSON(credentials.ServiceAccount, []byte(keyJSON.Reveal()), opts)
 	if err != nil {
 		return grants.Token{}, keyFault(err)
 	}
-	return call(ctx, c, task{"exchanging the key of", keyEmail(keyJSON)},
-		func(ctx context.Context) (grants.Token, error) {
-			t, err := creds.Token(ctx)
-			if err != nil {
-				return grants.Token{}, loginError{err}
-			}
-			if t.Expiry.IsZero() || t.Value == "" {
-				return grants.Token{}, errors.New("the answer has no token, or one without an end")
-			}
-			return grants.Token{Value: secret.New(t.Value), Expires: t.Expiry.Truncate(time.Second)}, nil
-		})
+	doing := task{"exchanging the key of", keyEmail(keyJSON)}
+	return call(ctx, c, doing, func(ctx context.Context) (grants.Token, error) {
+		t, err := creds.Token(ctx)
+		if err != nil {
+			return grants.Token{}, loginError{err}
+		}
+		if t.Expiry.IsZero() || t.Value == "" {
+			return grants.Token{}, errors.New("the answer has no token, or one without an end")
+		}
+		return grants.Token{Value: secret.New(t.Value), Expires: t.Expiry.Truncate(time.Second)}, nil
+	})
 }
 
 func keyFault(err error) error {

@@ -25,14 +25,14 @@ const testBatch = 100
 
 // ReadPolicy reads who has access to a resource, conditions included.
 func (c *Client) ReadPolicy(ctx context.Context, name resource.Name) (policy.Document, error) {
-	return call(ctx, c, task{"reading the policy of", name.String()},
-		func(ctx context.Context) (policy.Document, error) {
-			data, err := c.readPolicy(ctx, name)
-			if err != nil {
-				return nil, err
-			}
-			return policy.Decode(name.Type().API.Dialect, data)
-		})
+	doing := task{"reading the policy of", name.String()}
+	return call(ctx, c, doing, func(ctx context.Context) (policy.Document, error) {
+		data, err := c.readPolicy(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		return policy.Decode(name.Type().API.Dialect, data)
+	})
 }
 
 func (c *Client) readPolicy(ctx context.Context, name resource.Name) ([]byte, error) {
@@ -67,14 +67,14 @@ func (c *Client) readPolicy(ctx context.Context, name resource.Name) ([]byte, er
 // take it and drop whatever was written meanwhile. Repeated after a lost answer a write
 // is a conflict too, and the caller then finds its own change when it reads again.
 func (c *Client) WritePolicy(ctx context.Context, name resource.Name, doc policy.Document) (policy.Document, error) {
-	return call(ctx, c, task{"writing the policy of", name.String()},
-		func(ctx context.Context) (policy.Document, error) {
-			data, err := c.writePolicy(ctx, name, doc)
-			if err != nil {
-				return nil, err
-			}
-			return policy.Decode(name.Type().API.Dialect, data)
-		})
+	doing := task{"writing the policy of", name.String()}
+	return call(ctx, c, doing, func(ctx context.Context) (policy.Document, error) {
+		data, err := c.writePolicy(ctx, name, doc)
+		if err != nil {
+			return nil, err
+		}
+		return policy.Decode(name.Type().API.Dialect, data)
+	})
 }
 
 func (c *Client) writePolicy(ctx context.Context, name resource.Name, doc policy.Document) ([]byte, error) {
@@ -117,15 +117,15 @@ func (c *Client) TryWritePolicy(ctx context.Context, name resource.Name, doc pol
 // on a resource. On a resource that does not exist it has none.
 func (c *Client) TestPermissions(ctx context.Context, name resource.Name, permissions []string) ([]string, error) {
 	if name.Type().API.TestPath == "" {
-		return nil, fault.New(fault.Invalid, "testing permissions on %s: Google has no method for %s", name,
-			name.Type().A())
+		return nil, fault.New(fault.Invalid, "testing permissions on %s: Google has no method for %s",
+			name, name.Type().A())
 	}
 	var held []string
 	for batch := range slices.Chunk(permissions, testBatch) {
-		some, err := call(ctx, c, task{"testing permissions on", name.String()},
-			func(ctx context.Context) ([]string, error) {
-				return c.testPermissions(ctx, name, batch)
-			})
+		doing := task{"testing permissions on", name.String()}
+		some, err := call(ctx, c, doing, func(ctx context.Context) ([]string, error) {
+			return c.testPermissions(ctx, name, batch)
+		})
 		if err != nil {
 			return nil, err
 		}

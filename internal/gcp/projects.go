@@ -14,40 +14,40 @@ import (
 // Ancestors returns a project and what is above it, the nearest first: what its
 // resources inherit access from.
 func (c *Client) Ancestors(ctx context.Context, project string) ([]resource.Name, error) {
-	return call(ctx, c, task{"reading what is above project", project},
-		func(ctx context.Context) ([]resource.Name, error) {
-			data, err := rest(ctx, c.as, http.MethodPost,
-				"https://cloudresourcemanager.googleapis.com/v1/projects/"+url.PathEscape(project)+":getAncestry", nil,
-				[]byte("{}"))
+	doing := task{"reading what is above project", project}
+	return call(ctx, c, doing, func(ctx context.Context) ([]resource.Name, error) {
+		data, err := rest(ctx, c.as, http.MethodPost,
+			"https://cloudresourcemanager.googleapis.com/v1/projects/"+url.PathEscape(project)+":getAncestry",
+			nil, []byte("{}"))
+		if err != nil {
+			return nil, err
+		}
+		var answer struct {
+			Ancestor []struct {
+				ResourceID struct{ Type, ID string } `json:"resourceId"`
+			} `json:"ancestor"`
+		}
+		if err := json.Unmarshal(data, &answer); err != nil {
+			return nil, fmt.Errorf("parsing the answer: %w", err)
+		}
+		var names []resource.Name
+		for _, a := range answer.Ancestor {
+			name, _, err := resource.Parse(a.ResourceID.Type + "s/" + a.ResourceID.ID)
 			if err != nil {
-				return nil, err
-			}
-			var answer struct {
-				Ancestor []struct {
-					ResourceID struct{ Type, ID string } `json:"resourceId"`
-				} `json:"ancestor"`
-			}
-			if err := json.Unmarshal(data, &answer); err != nil {
 				return nil, fmt.Errorf("parsing the answer: %w", err)
 			}
-			var names []resource.Name
-			for _, a := range answer.Ancestor {
-				name, _, err := resource.Parse(a.ResourceID.Type + "s/" + a.ResourceID.ID)
-				if err != nil {
-					return nil, fmt.Errorf("parsing the answer: %w", err)
-				}
-				names = append(names, name)
-			}
-			return names, nil
-		})
+			names = append(names, name)
+		}
+		return names, nil
+	})
 }
 
 // ProjectNumber returns the number of a project, by which principal sets and some resources
 // name it.
 func (c *Client) ProjectNumber(ctx context.Context, project string) (string, error) {
 	return call(ctx, c, task{"reading project", project}, func(ctx context.Context) (string, error) {
-		data, err := rest(ctx, c.as, http.MethodGet, "https://cloudresourcemanager.googleapis.com/v3/projects/"+
-			url.PathEscape(project), nil, nil)
+		data, err := rest(ctx, c.as, http.MethodGet,
+			"https://cloudresourcemanager.googleapis.com/v3/projects/"+url.PathEscape(project), nil, nil)
 		if err != nil {
 			return "", err
 		}

@@ -56,19 +56,19 @@ func (c *Client) RolesOn(ctx context.Context, name resource.Name) ([]grants.Role
 func (c *Client) grantable(ctx context.Context, name resource.Name, view string) ([]grants.Role, error) {
 	var all []grants.Role
 	for page := ""; ; {
-		answer, err := call(ctx, c, task{"asking which roles can be granted on", name.Full()},
-			func(ctx context.Context) (*iam.QueryGrantableRolesResponse, error) {
-				svc, err := c.iam()
-				if err != nil {
-					return nil, err
-				}
-				return svc.Roles.QueryGrantableRoles(&iam.QueryGrantableRolesRequest{
-					FullResourceName: name.Full(),
-					PageSize:         3000, // the most that Google takes
-					PageToken:        page,
-					View:             view,
-				}).Context(ctx).Do()
-			})
+		doing := task{"asking which roles can be granted on", name.Full()}
+		answer, err := call(ctx, c, doing, func(ctx context.Context) (*iam.QueryGrantableRolesResponse, error) {
+			svc, err := c.iam()
+			if err != nil {
+				return nil, err
+			}
+			return svc.Roles.QueryGrantableRoles(&iam.QueryGrantableRolesRequest{
+				FullResourceName: name.Full(),
+				PageSize:         3000, // the most that Google takes
+				PageToken:        page,
+				View:             view,
+			}).Context(ctx).Do()
+		})
 		if err != nil {
 			return nil, err
 		}

@@ -84,8 +84,8 @@ func (s signed) sign(req *http.Request) error {
 		return nil
 	}
 	if req.URL.Scheme != "https" || !strings.HasSuffix(req.URL.Hostname(), ".googleapis.com") {
-		return fault.New(fault.Other, "refusing to send a token to %s://%s, which is not Google", req.URL.Scheme,
-			req.URL.Host)
+		return fault.New(fault.Other, "refusing to send a token to %s://%s, which is not Google",
+			req.URL.Scheme, req.URL.Host)
 	}
 	req.Header.Set("Authorization", "Bearer "+token.Reveal())
 	if p, ok := s.login.(payer); ok && p.quotaProject() != "" {

@@ -160,7 +160,8 @@ func wayOn(path string, b []byte) string {
 	if o, err := opening(b); err == nil && plainName.MatchString(o.Email) && plainName.MatchString(o.Project) {
 		return byAccount(o)
 	}
-	return "the run cannot be taken down from a journal that is not understood, but by its account: taskiam down --account EMAIL --project PROJECT; to see what the journal says of it: less -N " + path
+	return "the run cannot be taken down from a journal that is not understood, but by its account: " +
+		"taskiam down --account EMAIL --project PROJECT; to see what the journal says of it: less -N " + path
 }
 
 // byAccount is how to end a run without its journal.

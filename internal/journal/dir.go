@@ -140,7 +140,8 @@ func unwritable(err error) error {
 	if fault.Is(err, fault.Locked) {
 		return err
 	}
-	return fault.WithHint(err, "nothing was called; give taskiam a state folder that it can write: export XDG_STATE_HOME=DIR")
+	return fault.WithHint(err,
+		"nothing was called; give taskiam a state folder that it can write: export XDG_STATE_HOME=DIR")
 }
 
 // create makes a new file with lines in it, durably.

@@ -328,6 +328,15 @@ func (r *Run) accepts(rec Record) error {
 // begun at any point, and begun again after its end.
 func (r *Run) add(e entry) {
 	r.Last = e.at
+	for _, fold := range []func(entry) bool{r.addAccount, r.addAccess, r.addCredential, r.addLife} {
+		if fold(e) {
+			return
+		}
+	}
+}
+
+// addAccount folds in what happened to the account. It reports whether the entry is about that.
+func (r *Run) addAccount(e entry) bool {
 	switch rec := e.record.(type) {
 	case AccountIntended:
 		r.Account.Effect = Maybe
@@ -339,6 +348,15 @@ func (r *Run) add(e entry) {
 	case AccountDeleted:
 		r.Account.Effect = Undone
 		r.step(e.at, "delete account", r.Opened.Email)
+	default:
+		return false
+	}
+	return true
+}
+
+// addAccess folds in what happened to custom roles and policies. It reports whether the entry is about that.
+func (r *Run) addAccess(e entry) bool {
+	switch rec := e.record.(type) {
 	case RoleIntended:
 		if rec.Instead != "" {
 			r.Roles = slices.DeleteFunc(r.Roles, func(o Role) bool { return o.Name == rec.Instead })
@@ -365,6 +383,17 @@ func (r *Run) add(e entry) {
 		*r.drop(rec.Resource, rec.Binding) = Drop{rec.Resource, rec.Binding, Maybe, e.at}
 	case Dropped:
 		*r.drop(rec.Resource, rec.Binding) = Drop{rec.Resource, rec.Binding, Done, e.at}
+	case GrantReady:
+		r.Grants[rec.Grant] = GrantState{State: rec.State, Why: rec.Why, At: e.at}
+	default:
+		return false
+	}
+	return true
+}
+
+// addCredential folds in what happened to keys, tokens and the delivery. It reports whether the entry is about that.
+func (r *Run) addCredential(e entry) bool {
+	switch rec := e.record.(type) {
 	case KeyIntended:
 		r.Keys = append(r.Keys, Key{Effect: Maybe})
 	case KeyCreated:
@@ -405,8 +434,15 @@ func (r *Run) add(e entry) {
 	case Removed:
 		r.path(rec.Path).Effect = Undone
 		r.step(e.at, "remove delivery", rec.Path)
-	case GrantReady:
-		r.Grants[rec.Grant] = GrantState{State: rec.State, Why: rec.Why, At: e.at}
+	default:
+		return false
+	}
+	return true
+}
+
+// addLife folds in how far the run is, and what works for it. It reports whether the entry is about that.
+func (r *Run) addLife(e entry) bool {
+	switch rec := e.record.(type) {
 	case ProcessStarted:
 		p := r.process(rec.PID, rec.Start)
 		p.Role, p.Effect = cmp.Or(rec.Role, RoleServer), Done
@@ -436,7 +472,10 @@ func (r *Run) add(e entry) {
 		}
 	case Closed:
 		r.Receipt = &Receipt{At: e.at, Checks: rec.Checks}
+	default:
+		return false
 	}
+	return true
 }
 
 // step adds a step of a teardown that came off. Before there is one, what is taken away

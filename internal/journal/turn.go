@@ -100,7 +100,8 @@ func (d *Dir) LockPolicy(ctx context.Context, key string, pace Pace) (*Turn, err
 		if err != nil {
 			if ctx.Err() != nil {
 				<-t.queue
-				return nil, fmt.Errorf("waiting for the lock of policy %s, which %s has: %w", key, process(holder), context.Cause(ctx))
+				return nil, fmt.Errorf("waiting for the lock of policy %s, which %s has: %w",
+					key, process(holder), context.Cause(ctx))
 			}
 			// A disk that takes no locks must not keep a teardown from its work.
 			t.release = func() error { return nil }
