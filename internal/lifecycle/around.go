@@ -41,92 +41,131 @@ func (e *Engine) around(ctx context.Context, plan grants.Plan) *around {
 		Above: map[resource.Name][]resource.Name{}, Same: map[resource.Name]resource.Name{}, Numbers: map[string]string{},
 		Bindings: map[resource.Name][]policy.Binding{}, Unseen: map[resource.Name][]string{},
 	}}
-	var (
-		mu   sync.Mutex
-		wg   sync.WaitGroup
-		once = map[string]*sync.Once{}
-		ends = map[string][]resource.Name{}
-	)
-	// ancestors asks for each project once; nil is for what cannot be found.
-	ancestors := func(project string) []resource.Name {
-		mu.Lock()
-		o := once[project]
-		if o == nil {
-			o = &sync.Once{}
-			once[project] = o
+	places := e.placesOf(ctx, plan)
+	projects := e.projectsOf(ctx, places)
+	for id, p := range projects {
+		if p.number != "" {
+			a.Numbers[id] = p.number
 		}
-		mu.Unlock()
-		o.Do(func() {
-			above, err := e.Cloud.Ancestors(ctx, project)
-			number, numberErr := e.Cloud.ProjectNumber(ctx, project)
-			mu.Lock()
-			defer mu.Unlock()
-			if err == nil {
-				ends[project] = above
-			}
-			if numberErr == nil {
-				a.Numbers[project] = number
-			}
-		})
-		mu.Lock()
-		defer mu.Unlock()
-		return ends[project]
 	}
-	place := func(name resource.Name, project, unknown string) {
-		above := review.Containers(name)
-		self, _, err := resource.Parse("projects/" + project)
-		var chain []resource.Name
-		if project != "" {
-			chain = ancestors(project)
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		if (project != "" || unknown != "") && len(chain) == 0 {
-			if unknown == "" {
-				unknown = "project " + project + " and what is above it"
-			}
-			a.missing = append(a.missing, unknown)
-			a.Unseen[name] = append(a.Unseen[name], unknown)
-			if err == nil && project != "" && name != self {
-				above = append(above, self)
-			}
-		}
-		if len(chain) > 0 {
-			if err == nil && chain[0] != self {
-				a.Same[self] = chain[0]
-			}
-			if chain[0] == name {
-				chain = chain[1:]
-			}
-		}
-		a.Above[name] = append(above, chain...)
+	for _, p := range places {
+		a.put(p, projects[p.project].chain)
 	}
+	a.complete()
+	return a
+}
+
+// place says where a resource is.
+type place struct {
+	name    resource.Name
+	project string // its id or its number; "" if the resource is in none, or in an unknown one
+	unknown string // what cannot be found, in words
+}
+
+// placesOf finds in which projects the plan's resources are. A bucket has to be asked for.
+func (e *Engine) placesOf(ctx context.Context, plan grants.Plan) []place {
+	var places []place
 	host, _, err := resource.Parse("projects/" + plan.Task.Project)
 	if err == nil {
-		wg.Go(func() { place(host, plan.Task.Project, "") })
+		places = append(places, place{name: host, project: plan.Task.Project})
 	}
 	for _, edit := range plan.Edits {
-		name := edit.Resource
+		if edit.Resource != host {
+			places = append(places, place{name: edit.Resource, project: edit.Resource.Project()})
+		}
+	}
+	var wg sync.WaitGroup
+	for i := range places {
+		p := &places[i]
 		switch {
-		case name == host:
-		case name.Var("bucket") != "" && name.Project() == "":
+		case p.name.Type().Kind == "folder":
+			p.project, p.unknown = "", "what is above "+p.name.String()
+		case p.name.Var("bucket") != "" && p.project == "":
 			wg.Go(func() {
-				bucket, _ := name.Bucket()
+				bucket, _ := p.name.Bucket()
 				b, err := e.Cloud.Bucket(ctx, bucket)
 				if err != nil || b.Project == "" {
-					place(name, "", "the project of "+bucket.String())
+					p.unknown = "the project of " + bucket.String()
 					return
 				}
-				place(name, b.Project, "")
+				p.project = b.Project
 			})
-		case name.Type().Kind == "folder":
-			wg.Go(func() { place(name, "", "what is above "+name.String()) })
-		default:
-			wg.Go(func() { place(name, name.Project(), "") })
 		}
 	}
 	wg.Wait()
-	// Each project and folder on the way up is a resource of its own, above which is the rest.
+	return places
+}
+
+// projectAround is what can be seen of one project.
+type projectAround struct {
+	chain  []resource.Name // the project and what is above it; nil if that cannot be found
+	number string          // "" if it cannot be found
+}
+
+// projectsOf looks at each project of the places once.
+func (e *Engine) projectsOf(ctx context.Context, places []place) map[string]projectAround {
+	var (
+		out = map[string]projectAround{}
+		mu  sync.Mutex
+		wg  sync.WaitGroup
+	)
+	for _, p := range places {
+		if _, twice := out[p.project]; !twice {
+			out[p.project] = projectAround{}
+		}
+	}
+	delete(out, "")
+	for _, id := range slices.Collect(maps.Keys(out)) {
+		wg.Go(func() {
+			var found projectAround
+			if chain, err := e.Cloud.Ancestors(ctx, id); err == nil {
+				found.chain = chain
+			}
+			if number, err := e.Cloud.ProjectNumber(ctx, id); err == nil {
+				found.number = number
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			out[id] = found
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+// put notes what a resource inherits access from: what contains it, and the chain of its
+// project.
+func (a *around) put(p place, chain []resource.Name) {
+	above := review.Containers(p.name)
+	self, _, err := resource.Parse("projects/" + p.project)
+	named := p.project != "" && err == nil
+	if len(chain) == 0 {
+		unknown := p.unknown
+		if unknown == "" && p.project != "" {
+			unknown = "project " + p.project + " and what is above it"
+		}
+		if unknown != "" {
+			a.missing = append(a.missing, unknown)
+			a.Unseen[p.name] = append(a.Unseen[p.name], unknown)
+		}
+		if named && p.name != self {
+			above = append(above, self)
+		}
+		a.Above[p.name] = above
+		return
+	}
+	if named && chain[0] != self {
+		a.Same[self] = chain[0]
+	}
+	if chain[0] == p.name {
+		chain = chain[1:]
+	}
+	a.Above[p.name] = append(above, chain...)
+}
+
+// complete adds the projects and folders on the way up: each is a resource of its own, above
+// which is the rest of the chain. What one resource shows is not missing any more.
+func (a *around) complete() {
 	for _, chain := range slices.Collect(maps.Values(a.Above)) {
 		for i, n := range chain {
 			if rest := chain[i+1:]; len(a.Above[n]) < len(rest) || len(rest) == 0 && a.Above[n] == nil {
@@ -135,10 +174,13 @@ func (e *Engine) around(ctx context.Context, plan grants.Plan) *around {
 			}
 		}
 	}
-	a.missing = slices.DeleteFunc(a.missing, func(what string) bool {
-		return !slices.ContainsFunc(slices.Collect(maps.Values(a.Unseen)), func(list []string) bool { return slices.Contains(list, what) })
-	})
-	return a
+	unseen := map[string]bool{}
+	for _, list := range a.Unseen {
+		for _, what := range list {
+			unseen[what] = true
+		}
+	}
+	a.missing = slices.DeleteFunc(a.missing, func(what string) bool { return !unseen[what] })
 }
 
 // readRoles reads the roles that reach the account without being in the plan. What cannot

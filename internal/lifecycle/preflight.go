@@ -56,113 +56,26 @@ type survey struct {
 // survey reads, side by side, all that a plan depends on. The error is one that
 // says nothing of the plan: no login, no network, a cancelled context.
 func (e *Engine) survey(ctx context.Context, plan grants.Plan) (*survey, error) {
-	var (
-		s     = newSurvey(plan)
-		mu    sync.Mutex
-		wg    sync.WaitGroup
-		fatal []error
-	)
-	// ask runs one question; what it returns is judged under the lock.
-	ask := func(f func() error) {
-		wg.Go(func() {
-			err := f()
-			if err == nil {
-				return
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			if ctx.Err() != nil || fault.Is(err, fault.Unauthenticated, fault.Unavailable, fault.Throttled) {
-				fatal = append(fatal, err)
-			} else {
-				s.refusals = append(s.refusals, err)
-			}
-		})
-	}
-	note := func(f func()) { mu.Lock(); defer mu.Unlock(); f() }
-
-	ask(func() error {
-		id, err := e.Cloud.Whoami(ctx)
-		note(func() { s.operator = id })
-		return err
-	})
-	ask(func() error {
-		host, _, err := resource.Parse("projects/" + plan.Task.Project)
-		if err != nil {
-			return err
-		}
-		want := slices.Concat(hostPermissions, []string{mintIDPermission, letMintPermission})
-		for _, kind := range delivery.Kinds() {
-			want = append(want, kind.Permissions...)
-		}
-		slices.Sort(want)
-		want = slices.Compact(want)
-		have, err := e.Cloud.TestPermissions(ctx, host, want)
-		if err != nil {
-			return err
-		}
-		s.host = have
-		s.mints = slices.Contains(have, mintPermission) &&
-			(len(plan.Task.Audiences) == 0 || slices.Contains(have, mintIDPermission))
-		s.deliver, err = allowed(plan.Task, s.mints, have)
-		return err
-	})
+	q := &surveyor{Engine: e, plan: plan, found: newSurvey(plan)}
+	q.ask(ctx, func() error { return q.whoami(ctx) })
+	q.ask(ctx, func() error { return q.hostPermissions(ctx) })
 	for role, on := range rolesOf(plan) {
-		ask(func() error {
-			r, err := e.Roles.Role(ctx, role)
-			switch {
-			case err == nil && r.Deleted:
-				return fault.New(fault.Precondition, "role %s is deleted and grants nothing", role)
-			case err == nil:
-				note(func() { s.roles[role] = r })
-				return nil
-			case fault.Is(err, fault.NotFound):
-				return fault.WithHint(fmt.Errorf("granting %s on %s: there is no such role: %w", role, on, err),
-					gcloud.FindRole(lastPart(role)))
-			case fault.Is(err, fault.Denied):
-				// Another project's role: it may exist, and nobody here knows what it gives.
-				note(func() { s.seen.Unreadable[role] = true })
-				return nil
-			default:
-				return err
-			}
-		})
+		q.ask(ctx, func() error { return q.role(ctx, role, on) })
 	}
-	ask(func() error {
-		custom, errs := e.customRoles().Survey(ctx, plan.Task)
-		s.custom = custom
-		for _, err := range errs {
-			ask(func() error { return err })
-		}
-		return nil
-	})
+	q.ask(ctx, func() error { return q.listedPermissions(ctx) })
 	for _, edit := range plan.Edits {
-		ask(func() error {
-			doc, err := e.Cloud.ReadPolicy(ctx, edit.Resource)
-			if err != nil {
-				note(func() { s.unread[edit.Resource] = err })
-				return err
-			}
-			note(func() { s.policies[edit.Resource] = doc })
-			if err := doc.Room(edit.Bindings); err != nil {
-				return fmt.Errorf("binding on %s: %w", edit.Resource, err)
-			}
-			return nil
-		})
+		q.ask(ctx, func() error { return q.policy(ctx, edit) })
 		if _, ok := edit.Resource.Bucket(); ok {
-			ask(func() error {
-				return e.uniform(ctx, edit, func(uniform bool) { note(func() { s.seen.Uniform[edit.Resource] = uniform }) })
-			})
+			q.ask(ctx, func() error { return q.uniform(ctx, edit) })
 		}
 	}
 	for _, edits := range byType(plan.Edits) {
-		if !slices.ContainsFunc(edits, namesPredefined) {
-			continue // a custom role is in the list only for who may list those
+		if slices.ContainsFunc(edits, namesPredefined) { // custom roles are listed only for some operators
+			q.ask(ctx, func() error { return q.grantable(ctx, edits) })
 		}
-		ask(func() error {
-			return e.grantable(ctx, edits, func(grant int) { note(func() { s.seen.Ungrantable[grant] = true }) })
-		})
 	}
-	wg.Wait()
+	q.wg.Wait()
+	s := q.found
 	s.settle()
 	s.judge()
 	s.ahead = e.clockAhead()
@@ -170,7 +83,116 @@ func (e *Engine) survey(ctx context.Context, plan grants.Plan) (*survey, error) 
 		s.refusals = append(s.refusals, err)
 	}
 	slices.SortFunc(s.refusals, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	return s, errors.Join(fatal...)
+	return s, errors.Join(q.fatal...)
+}
+
+// surveyor asks the questions of one survey.
+type surveyor struct {
+	*Engine
+	plan grants.Plan
+	wg   sync.WaitGroup
+
+	mu    sync.Mutex // guards what follows
+	found *survey
+	fatal []error // what says nothing of the plan
+}
+
+// ask asks one question beside the others. Its error is a reason to refuse the plan, or says
+// nothing of the plan.
+func (q *surveyor) ask(ctx context.Context, question func() error) {
+	q.wg.Go(func() {
+		err := question()
+		if err == nil {
+			return
+		}
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		if ctx.Err() != nil || fault.Is(err, fault.Unauthenticated, fault.Unavailable, fault.Throttled) {
+			q.fatal = append(q.fatal, err)
+		} else {
+			q.found.refusals = append(q.found.refusals, err)
+		}
+	})
+}
+
+// note writes down what was found.
+func (q *surveyor) note(f func(s *survey)) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	f(q.found)
+}
+
+func (q *surveyor) whoami(ctx context.Context) error {
+	id, err := q.Cloud.Whoami(ctx)
+	q.note(func(s *survey) { s.operator = id })
+	return err
+}
+
+// hostPermissions asks what the operator may do in the project of the account, and so how
+// the task can be delivered.
+func (q *surveyor) hostPermissions(ctx context.Context) error {
+	task := q.plan.Task
+	host, _, err := resource.Parse("projects/" + task.Project)
+	if err != nil {
+		return err
+	}
+	want := slices.Concat(hostPermissions, []string{mintIDPermission, letMintPermission})
+	for _, kind := range delivery.Kinds() {
+		want = append(want, kind.Permissions...)
+	}
+	slices.Sort(want)
+	have, err := q.Cloud.TestPermissions(ctx, host, slices.Compact(want))
+	if err != nil {
+		return err
+	}
+	mints := slices.Contains(have, mintPermission) &&
+		(len(task.Audiences) == 0 || slices.Contains(have, mintIDPermission))
+	kinds, err := allowed(task, mints, have)
+	q.note(func(s *survey) { s.host, s.mints, s.deliver = have, mints, kinds })
+	return err
+}
+
+// role reads a role that the manifest names. One that the operator may not read may exist.
+func (q *surveyor) role(ctx context.Context, name string, on resource.Name) error {
+	r, err := q.Roles.Role(ctx, name)
+	switch {
+	case err == nil && r.Deleted:
+		return fault.New(fault.Precondition, "role %s is deleted and grants nothing", name)
+	case err == nil:
+		q.note(func(s *survey) { s.roles[name] = r })
+		return nil
+	case fault.Is(err, fault.NotFound):
+		return fault.WithHint(fmt.Errorf("granting %s on %s: there is no such role: %w", name, on, err),
+			gcloud.FindRole(lastPart(name)))
+	case fault.Is(err, fault.Denied):
+		q.note(func(s *survey) { s.seen.Unreadable[name] = true })
+		return nil
+	}
+	return err
+}
+
+// listedPermissions finds the custom roles that lists of permissions come to.
+func (q *surveyor) listedPermissions(ctx context.Context) error {
+	custom, errs := q.customRoles().Survey(ctx, q.plan.Task)
+	q.note(func(s *survey) { s.custom = custom })
+	for _, err := range errs { // each is judged by itself
+		q.ask(ctx, func() error { return err })
+	}
+	return nil
+}
+
+// policy reads a policy that is to be edited, and looks whether there is room in it.
+func (q *surveyor) policy(ctx context.Context, edit grants.Edit) error {
+	doc, err := q.Cloud.ReadPolicy(ctx, edit.Resource)
+	if err != nil {
+		q.note(func(s *survey) { s.unread[edit.Resource] = err })
+		return err
+	}
+	q.note(func(s *survey) { s.policies[edit.Resource] = doc })
+	if err := doc.Room(edit.Bindings); err != nil {
+		return fmt.Errorf("binding on %s: %w", edit.Resource, err)
+	}
+	return nil
 }
 
 func predefined(b policy.Binding) bool { return strings.HasPrefix(b.Role, "roles/") }
@@ -235,8 +257,8 @@ func byType(edits []grants.Edit) map[*resource.Type][]grants.Edit {
 // grantable refuses roles that Google does not let one bind on resources of one type.
 // Which predefined roles these are depends on the type alone, and the answer is long,
 // so it is asked for once. Where Google does not answer, binding will tell.
-func (e *Engine) grantable(ctx context.Context, edits []grants.Edit, not func(grant int)) error {
-	roles, err := e.Roles.GrantableRoles(ctx, edits[0].Resource)
+func (q *surveyor) grantable(ctx context.Context, edits []grants.Edit) error {
+	roles, err := q.Roles.GrantableRoles(ctx, edits[0].Resource)
 	if err != nil {
 		if fault.Is(err, fault.Unauthenticated, fault.Unavailable) {
 			return err
@@ -246,31 +268,35 @@ func (e *Engine) grantable(ctx context.Context, edits []grants.Edit, not func(gr
 	var refused []error
 	for _, edit := range edits {
 		for i, b := range edit.Bindings {
-			if predefined(b) && !roles[b.Role] {
-				not(edit.Grants[i])
-				refused = append(refused, fault.WithHint(
-					fault.New(fault.Invalid, "granting %s on %s: the role cannot be bound on %s", b.Role, edit.Resource, edit.Resource.Type().A()),
-					gcloud.GrantableRoles(edit.Resource)))
+			if !predefined(b) || roles[b.Role] {
+				continue
 			}
+			q.note(func(s *survey) { s.seen.Ungrantable[edit.Grants[i]] = true })
+			refused = append(refused, fault.WithHint(
+				fault.New(fault.Invalid, "granting %s on %s: the role cannot be bound on %s",
+					b.Role, edit.Resource, edit.Resource.Type().A()),
+				gcloud.GrantableRoles(edit.Resource)))
 		}
 	}
 	return errors.Join(refused...)
 }
 
-// uniform refuses conditions on a bucket that still has object ACLs, and tells whether it has.
-func (e *Engine) uniform(ctx context.Context, edit grants.Edit, tell func(uniform bool)) error {
+// uniform refuses conditions on a bucket that still has object ACLs. An operator who may
+// bind on a bucket need not be allowed to look at it.
+func (q *surveyor) uniform(ctx context.Context, edit grants.Edit) error {
 	bucket, _ := edit.Resource.Bucket()
-	b, err := e.Cloud.Bucket(ctx, bucket)
+	b, err := q.Cloud.Bucket(ctx, bucket)
 	if err != nil {
 		if fault.Is(err, fault.Denied, fault.NotFound) {
-			return nil // who may bind on it need not be who may look at it; that it is not there, its policy says
+			return nil
 		}
 		return err
 	}
-	tell(b.Uniform)
+	q.note(func(s *survey) { s.seen.Uniform[edit.Resource] = b.Uniform })
 	if !b.Uniform && slices.ContainsFunc(edit.Bindings, conditional) {
 		return fault.WithHint(
-			fault.New(fault.Precondition, "binding on %s: a bucket without uniform bucket-level access takes no conditions, so the grant would not end by itself", bucket),
+			fault.New(fault.Precondition, "binding on %s: a bucket without uniform bucket-level access takes "+
+				"no conditions, so the grant would not expire", bucket),
 			gcloud.UniformAccess(bucket))
 	}
 	return nil
