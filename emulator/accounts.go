@@ -2,56 +2,21 @@ package emulator
 
 import (
 	"cmp"
-	"crypto/rand"
-	"encoding/base64"
-	"fmt"
-	"math/big"
 	"net/http"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 )
 
-// serviceAccount is one account, alive or in its grave.
-type serviceAccount struct {
-	UniqueID    string        `json:"uniqueId"`
-	ProjectID   string        `json:"projectId"`
-	Email       string        `json:"email"`
-	DisplayName string        `json:"displayName,omitempty"`
-	Description string        `json:"description,omitempty"`
-	Disabled    bool          `json:"disabled,omitempty"`
-	Deleted     time.Time     `json:"deleted,omitzero"`
-	Keys        []*accountKey `json:"keys,omitempty"`
-	Seen        visibility    `json:"seen,omitzero" snapshot:"-"`
-	Policy      policy        `json:"policy"`
-}
-
 const (
-	iamHost = "iam.googleapis.com"
 	// accountEtag is what every account has for an etag: it means nothing.
 	accountEtag = "MDEwMjE5MjA="
-	// undeletePeriod is how long a deleted account can be brought back.
-	undeletePeriod = 30 * 24 * time.Hour
 
 	maxDisplayName = 100 // bytes
 	maxDescription = 256 // bytes
 )
 
-var accountID = regexp.MustCompile(`^[a-z][-a-z0-9]{4,28}[a-z0-9]$`)
-
-func (a *serviceAccount) deleted() bool  { return !a.Deleted.IsZero() }
-func (a *serviceAccount) member() string { return "serviceAccount:" + a.Email }
-func (a *serviceAccount) tombstone() string {
-	return "deleted:serviceAccount:" + a.Email + "?uid=" + a.UniqueID
-}
-func (a *serviceAccount) name() string {
-	return "projects/" + a.ProjectID + "/serviceAccounts/" + a.Email
-}
-
-// resource is the account as the API shows it.
-func (a *serviceAccount) resource() map[string]any {
+// showAccount is the account as the API shows it.
+func showAccount(a *serviceAccount) map[string]any {
 	m := map[string]any{
 		"name": a.name(), "projectId": a.ProjectID, "uniqueId": a.UniqueID, "email": a.Email,
 		"oauth2ClientId": a.UniqueID, "etag": accountEtag,
@@ -68,35 +33,9 @@ func (a *serviceAccount) resource() map[string]any {
 	return m
 }
 
-// accountByEmail returns the live account of that address, or nil.
-func (s *state) accountByEmail(email string) *serviceAccount {
-	return s.live[email]
-}
-
-// lastOf returns the account of that address that was deleted last and could still
-// come back, or nil.
-func (s *state) lastOf(email string) (last *serviceAccount) {
-	for _, a := range s.Accounts {
-		if a.Email == email && a.deleted() && (last == nil || a.Deleted.After(last.Deleted)) {
-			last = a
-		}
-	}
-	return last
-}
-
-// accountNode is an account as IAM sees it. Service accounts provide no resource
-// attributes to conditions (iam/docs/conditions-resource-attributes).
-func (s *Server) accountNode(a *serviceAccount) (node, error) {
-	parent, _, err := s.projectNode(a.ProjectID)
-	if err != nil {
-		return node{}, err
-	}
-	return parent.child("//iam.googleapis.com/"+a.name(), "", "", &a.Policy), nil
-}
-
 // findAccount returns the account that the path names: by address or unique id,
 // in its project or in "-". If there is none, the node is the project's.
-func (c *call) findAccount() (*serviceAccount, node, error) {
+func findAccount(c *call) (*serviceAccount, node, error) {
 	id, projectID := c.vars["account"], c.vars["project"]
 	a := c.state().accountByEmail(id)
 	if a == nil {
@@ -108,12 +47,12 @@ func (c *call) findAccount() (*serviceAccount, node, error) {
 		}
 	}
 	if a != nil {
-		n, err := c.server.accountNode(a)
+		n, err := c.state().accountNode(a)
 		if err == nil && a.deleted() {
 			err = notFound("Account deleted: %s", a.UniqueID)
 		}
-		if err == nil && c.overlooks(a) {
-			err = c.overlooked(a)
+		if err == nil && overlooks(c, a) {
+			err = overlooked(c, a)
 		}
 		return a, n, err
 	}
@@ -125,17 +64,42 @@ func (c *call) findAccount() (*serviceAccount, node, error) {
 		// With the wildcard, a missing account is not told from one out of reach.
 		return nil, node{}, forbidden("Permission denied on resource (or it may not exist).")
 	}
-	n, _, err := c.server.projectNode(projectID)
+	n, _, err := c.state().projectNode(projectID)
 	if err != nil {
 		return nil, node{}, err
 	}
 	return nil, n, missing
 }
 
-// account is findAccount for a caller that needs a permission on it.
-func (c *call) account(permission string) (*serviceAccount, error) {
-	a, n, err := c.findAccount()
+// accountFor is findAccount for a caller that needs a permission on it.
+func accountFor(c *call, permission string) (*serviceAccount, error) {
+	a, n, err := findAccount(c)
 	return a, c.requireFound(permission, n, err)
+}
+
+// iamService is the IAM API: accounts, keys, roles.
+func iamService() *service {
+	return &service{
+		Name: iamHost, Title: "Identity and Access Management (IAM) API", Scopes: []string{"iam"},
+		Methods: slices.Concat(iamMethods(), roleMethods(), customRoleMethods()),
+		Seed:    iamSeed, Assets: accountAssets, Denied: deniedUnnamed, Quota: spendWrite,
+		Grantable: map[string][]string{"serviceAccounts": {"iam.serviceAccount"}},
+	}
+}
+
+func accountAssets(st *state, add func(asset)) {
+	for _, a := range st.Accounts {
+		full := "//" + iamHost + "/projects/" + a.ProjectID + "/serviceAccounts/" + a.UniqueID
+		if asset, ok := st.assetBelow(a.ProjectID, full, iamHost+"/ServiceAccount", &a.Policy); ok && !a.deleted() {
+			add(asset)
+		}
+	}
+}
+
+// deniedUnnamed is a 403 that names no resource.
+func deniedUnnamed(_ *principal, permission string, _ node) *apiError {
+	return forbidden("Permission '%s' denied on resource (or it may not exist).", permission).withDetails(
+		errorInfo("IAM_PERMISSION_DENIED", iamHost, map[string]string{"permission": permission}))
 }
 
 func iamMethods() []method {
@@ -167,7 +131,7 @@ func iamMethods() []method {
 		api: "iam.projects.serviceAccounts", host: iamHost, path: one, getVerb: http.MethodPost,
 		permission: "iam.serviceAccounts", conditions: true, grants: "iam.serviceAccount",
 		find: func(c *call) (node, *policy, error) {
-			a, n, err := c.findAccount()
+			a, n, err := findAccount(c)
 			if err != nil {
 				return n, nil, err
 			}
@@ -187,7 +151,7 @@ func checkText(displayName, description string) error {
 }
 
 func createAccount(c *call) (any, error) {
-	n, p, err := c.server.projectNode(c.vars["project"])
+	n, p, err := c.state().projectNode(c.vars["project"])
 	if err != nil {
 		return nil, err
 	}
@@ -214,26 +178,26 @@ func createAccount(c *call) (any, error) {
 		if _, blocked := c.state().projectConstraint(p.ID, constraint); !blocked {
 			continue
 		}
-		return nil, orgPolicy(constraint, "projects/"+p.ID+"/serviceAccounts/?configvalue=", "Service account creation is not allowed on this project.")
+		return nil, refuseByPolicy(constraint, "projects/"+p.ID+"/serviceAccounts/?configvalue=", "Service account creation is not allowed on this project.")
 	}
 	email := accountEmail(body.AccountID, p.ID)
 	if c.state().accountByEmail(email) != nil {
 		return nil, alreadyExists("Service account %s already exists within project projects/%s.", body.AccountID, p.ID).withDetails(
 			map[string]any{"@type": resourceInfo, "resourceName": "projects/" + p.ID + "/serviceAccounts/" + email})
 	}
-	if err := c.roomForAccount(p); err != nil {
+	if err := roomForAccount(c, p); err != nil {
 		return nil, err
 	}
-	// What named a dead account of this name is not to mean the new one.
-	for _, g := range c.state().Graves {
-		if g.Member == "serviceAccount:"+email {
-			c.state().bury(g)
+	// What names a deleted account of this address must not mean the new one.
+	for _, t := range c.state().Tombstones {
+		if t.Member == "serviceAccount:"+email {
+			c.state().nameTombstone(t)
 		}
 	}
 	a := c.state().addAccount(p.ID, body.AccountID)
 	a.DisplayName, a.Description = body.ServiceAccount.DisplayName, body.ServiceAccount.Description
-	a.Seen = c.server.lags.newcomer(c.now)
-	return a.resource(), nil
+	a.Seen = c.state().newcomer(c.now)
+	return showAccount(a), nil
 }
 
 // defaultAccountQuota is how many accounts a project may have, where the seed says
@@ -241,14 +205,8 @@ func createAccount(c *call) (any, error) {
 const defaultAccountQuota = 100
 
 // roomForAccount refuses the account that is one too many. Deleted ones do not count.
-func (c *call) roomForAccount(p *project) error {
-	count := 0
-	for _, a := range c.state().live {
-		if a.ProjectID == p.ID {
-			count++
-		}
-	}
-	if count < cmp.Or(p.AccountQuota, defaultAccountQuota) {
+func roomForAccount(c *call, p *project) error {
+	if c.state().countAccounts(p.ID) < cmp.Or(p.AccountQuota, defaultAccountQuota) {
 		return nil
 	}
 	const message = "Maximum number of service accounts on project reached."
@@ -258,33 +216,8 @@ func (c *call) roomForAccount(p *project) error {
 	return fail(http.StatusTooManyRequests, "RESOURCE_EXHAUSTED", "rateLimitExceeded", message)
 }
 
-// accountEmail is the address of an account. A project of a domain ("example.com:p")
-// turns around.
-func accountEmail(id, projectID string) string {
-	if domain, name, ok := strings.Cut(projectID, ":"); ok {
-		projectID = name + "." + domain
-	}
-	return id + "@" + projectID + ".iam.gserviceaccount.com"
-}
-
-// addAccount makes an account with a unique id of its own.
-func (s *state) addAccount(projectID, id string) *serviceAccount {
-	a := &serviceAccount{UniqueID: uniqueID(), ProjectID: projectID, Email: accountEmail(id, projectID)}
-	s.Accounts[a.UniqueID], s.live[a.Email] = a, a
-	return a
-}
-
-// uniqueID draws 21 digits, the first of them 1.
-func uniqueID() string {
-	n, err := rand.Int(rand.Reader, new(big.Int).Exp(big.NewInt(10), big.NewInt(20), nil))
-	if err != nil {
-		panic(err) // the system's source of randomness does not fail
-	}
-	return fmt.Sprintf("1%020d", n)
-}
-
 func listAccounts(c *call) (any, error) {
-	n, p, err := c.server.projectNode(c.vars["project"])
+	n, p, err := c.state().projectNode(c.vars["project"])
 	if err != nil {
 		return nil, err
 	}
@@ -293,7 +226,7 @@ func listAccounts(c *call) (any, error) {
 	}
 	var all []*serviceAccount
 	for _, a := range c.state().Accounts {
-		if a.ProjectID == p.ID && !a.deleted() && !c.overlooks(a) {
+		if a.ProjectID == p.ID && !a.deleted() && !overlooks(c, a) {
 			all = append(all, a)
 		}
 	}
@@ -309,7 +242,7 @@ func listAccounts(c *call) (any, error) {
 	answer := map[string]any{}
 	var accounts []any
 	for _, a := range part {
-		accounts = append(accounts, a.resource())
+		accounts = append(accounts, showAccount(a))
 	}
 	if len(accounts) > 0 {
 		answer["accounts"] = accounts
@@ -320,62 +253,17 @@ func listAccounts(c *call) (any, error) {
 	return answer, nil
 }
 
-// page is the part of a list that was asked for.
-type page struct {
-	size  int // 0 means the default
-	token string
-}
-
-// listPage reads pageSize and pageToken from the query.
-func (c *call) listPage() (page, error) {
-	p := page{token: c.query("pageToken")}
-	if q := c.query("pageSize"); q != "" {
-		n, err := strconv.Atoi(q)
-		if err != nil {
-			return p, invalid("Invalid value at 'page_size' (TYPE_INT32), %q", q)
-		}
-		p.size = n
-	}
-	return p, nil
-}
-
-// paginate returns that part of all, and the token of the next. size is what a page
-// holds by default, limit the most.
-func paginate[T any](all []T, p page, size, limit int) (part []T, next string, err error) {
-	if p.size < 0 {
-		return nil, "", invalid("The page size must not be negative.")
-	}
-	if p.size > 0 {
-		size = min(p.size, limit)
-	}
-	from := 0
-	if p.token != "" {
-		raw, err := base64.RawURLEncoding.DecodeString(p.token)
-		if err == nil {
-			from, err = strconv.Atoi(string(raw))
-		}
-		if err != nil || from < 0 || from > len(all) {
-			return nil, "", invalid("Invalid page token.")
-		}
-	}
-	to := min(from+size, len(all))
-	if to < len(all) {
-		next = base64.RawURLEncoding.EncodeToString([]byte(strconv.Itoa(to)))
-	}
-	return all[from:to], next, nil
-}
-
 func getAccount(c *call) (any, error) {
-	a, err := c.account("iam.serviceAccounts.get")
+	a, err := accountFor(c, "iam.serviceAccounts.get")
 	if err != nil {
 		return nil, err
 	}
-	return a.resource(), nil
+	return showAccount(a), nil
 }
 
 // patchAccount changes what the mask names, and answers no more than that.
 func patchAccount(c *call) (any, error) {
-	a, err := c.account("iam.serviceAccounts.update")
+	a, err := accountFor(c, "iam.serviceAccounts.update")
 	if err != nil {
 		return nil, err
 	}
@@ -412,7 +300,7 @@ func patchAccount(c *call) (any, error) {
 
 // updateAccount is the older way to change the display name: the body is the account.
 func updateAccount(c *call) (any, error) {
-	a, err := c.account("iam.serviceAccounts.update")
+	a, err := accountFor(c, "iam.serviceAccounts.update")
 	if err != nil {
 		return nil, err
 	}
@@ -426,24 +314,21 @@ func updateAccount(c *call) (any, error) {
 		return nil, err
 	}
 	a.DisplayName = body.DisplayName
-	return a.resource(), nil
+	return showAccount(a), nil
 }
 
-// deleteAccount buries an account. What names it in policies stays, as a tombstone.
+// deleteAccount deletes an account. Policies keep naming it, by its tombstone.
 func deleteAccount(c *call) (any, error) {
-	a, err := c.account("iam.serviceAccounts.delete")
+	a, err := accountFor(c, "iam.serviceAccounts.delete")
 	if err != nil {
 		return nil, err
 	}
-	a.Deleted = c.now
 	s := c.state()
-	delete(s.live, a.Email)
-	g := &grave{Account: a.UniqueID, Member: a.member(), Tombstone: a.tombstone(), Deleted: c.now}
-	s.Graves[a.UniqueID] = g
+	t := s.deleteAccount(a, c.now)
 	if s.Doubts.TombstoneLag == 0 {
-		s.bury(g)
+		s.nameTombstone(t)
 	}
-	c.server.wake()
+	c.checkDue()
 	return struct{}{}, nil
 }
 
@@ -455,7 +340,7 @@ func undeleteAccount(c *call) (any, error) {
 	if a != nil && projectID == "-" {
 		projectID = a.ProjectID
 	}
-	n, p, err := c.server.projectNode(projectID)
+	n, p, err := c.state().projectNode(projectID)
 	if err != nil {
 		return nil, err
 	}
@@ -470,28 +355,25 @@ func undeleteAccount(c *call) (any, error) {
 	case c.state().accountByEmail(a.Email) != nil:
 		return nil, precondition("A service account named %s already exists.", a.Email)
 	}
-	a.Deleted = time.Time{}
-	s := c.state()
-	s.live[a.Email] = a
-	s.rename(a.tombstone(), a.member())
-	delete(s.Graves, a.UniqueID)
-	return map[string]any{"restoredAccount": a.resource()}, nil
+	c.state().restoreAccount(a)
+	c.state().rename(a.tombstone(), a.member())
+	return map[string]any{"restoredAccount": showAccount(a)}, nil
 }
 
 func disableAccount(c *call) (any, error) {
-	a, err := c.account("iam.serviceAccounts.disable")
+	a, err := accountFor(c, "iam.serviceAccounts.disable")
 	if err != nil {
 		return nil, err
 	}
-	a.turn(true, c.now, c.state().lags)
+	a.turn(c.company(), true, c.now)
 	return struct{}{}, nil
 }
 
 func enableAccount(c *call) (any, error) {
-	a, err := c.account("iam.serviceAccounts.enable")
+	a, err := accountFor(c, "iam.serviceAccounts.enable")
 	if err != nil {
 		return nil, err
 	}
-	a.turn(false, c.now, c.state().lags)
+	a.turn(c.company(), false, c.now)
 	return struct{}{}, nil
 }

@@ -6,39 +6,13 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 )
 
 const assetHost = "cloudasset.googleapis.com"
 
-// supersededPolicy is what a policy said before a change, and until when the search
-// over all policies goes by that: its index follows the changes
-// (asset-inventory/docs/search-allow-policies).
-type supersededPolicy struct {
-	Bindings []binding `json:"bindings,omitempty"`
-	Until    time.Time `json:"until"`
-}
-
-// supersede adds what is replaced now to what the search still knows.
-func (l *lags) supersede(past []supersededPolicy, bindings []binding, now time.Time) []supersededPolicy {
-	past = slices.DeleteFunc(slices.Clone(past), func(s supersededPolicy) bool { return !now.Before(s.Until) })
-	if until := l.after(now, func(l Lag) Delay { return l.Search }); !until.IsZero() {
-		past = append(past, supersededPolicy{bindings, until})
-	}
-	if len(past) == 0 {
-		return nil
-	}
-	return past
-}
-
-// indexed returns the bindings that the search goes by at now.
-func (p *policy) indexed(now time.Time) []binding {
-	for _, s := range p.Superseded {
-		if now.Before(s.Until) {
-			return s.Bindings
-		}
-	}
-	return p.Bindings
+// assetService is Cloud Asset Inventory: the search over all policies.
+func assetService() *service {
+	return &service{Name: assetHost, Title: "Cloud Asset API", Methods: assetMethods()}
 }
 
 func assetMethods() []method {
@@ -50,14 +24,6 @@ func assetMethods() []method {
 		})
 	}
 	return ms
-}
-
-// asset is a resource as Cloud Asset Inventory names it, with the policy on it.
-type asset struct {
-	name   string // //storage.googleapis.com/b, not the name that conditions see
-	typ    string
-	node   node
-	policy *policy
 }
 
 func searchAllPolicies(c *call, name string) (any, error) {
@@ -73,12 +39,12 @@ func searchAllPolicies(c *call, name string) (any, error) {
 		return nil, err
 	}
 	var found []map[string]any
-	for _, a := range c.server.assets() {
-		if !slices.Contains(a.node.holders, scope.full) {
+	for _, a := range c.state().assets() {
+		if !slices.Contains(a.Node.holders, scope.full) {
 			continue
 		}
-		if bindings := matching(a.policy.indexed(c.now), terms); len(bindings) > 0 {
-			found = append(found, c.server.assetResult(a, bindings))
+		if bindings := matching(a.Policy.indexed(c.now), terms); len(bindings) > 0 {
+			found = append(found, assetResult(c.state(), a, bindings))
 		}
 	}
 	asked, err := c.listPage()
@@ -135,19 +101,19 @@ func matching(bindings []binding, terms []string) []binding {
 }
 
 // assetResult is one result of a search, with the part of the policy that matched.
-func (s *Server) assetResult(a asset, bindings []binding) map[string]any {
-	m := map[string]any{"resource": a.name, "policy": wirePolicy{Bindings: bindings}}
-	if a.typ != "" {
-		m["assetType"] = a.typ
+func assetResult(s *state, a asset, bindings []binding) map[string]any {
+	m := map[string]any{"resource": a.Name, "policy": wirePolicy{Bindings: bindings}}
+	if a.Type != "" {
+		m["assetType"] = a.Type
 	}
 	var folders []string
-	for _, holder := range a.node.holders {
+	for _, holder := range a.Node.holders {
 		name, ours := strings.CutPrefix(holder, "//"+resourceManagerHost+"/")
 		kind, id, _ := strings.Cut(name, "/")
 		switch {
 		case !ours:
 		case kind == "projects":
-			m["project"] = "projects/" + s.state.projectBy(id).Number
+			m["project"] = "projects/" + s.projectBy(id).Number
 		case kind == "folders":
 			folders = append(folders, name)
 		case kind == "organizations":
@@ -158,73 +124,4 @@ func (s *Server) assetResult(a asset, bindings []binding) map[string]any {
 		m["folders"] = folders
 	}
 	return m
-}
-
-// assets returns everything that has a policy, sorted by name.
-func (s *Server) assets() []asset {
-	st := &s.state
-	var all []asset
-	add := func(name, typ string, n node, p *policy) {
-		if p != nil {
-			all = append(all, asset{name, typ, n, p})
-		}
-	}
-	addBelow := func(project, full, typ string, p *policy) {
-		if parent, _, err := s.projectNode(project); err == nil {
-			add(full, typ, parent.child(full, "", typ, p), p)
-		}
-	}
-	container := func(name, typ string, p *policy) {
-		n := st.containerNode(name)
-		add(n.full, resourceManagerHost+"/"+typ, n, p)
-	}
-	for number, o := range st.Organizations {
-		container("organizations/"+number, "Organization", &o.Policy)
-	}
-	for number, f := range st.Folders {
-		container("folders/"+number, "Folder", &f.Policy)
-	}
-	for _, p := range st.Projects {
-		container("projects/"+p.Number, "Project", &p.Policy)
-	}
-	for _, a := range st.Accounts {
-		if !a.deleted() {
-			addBelow(a.ProjectID, "//"+iamHost+"/projects/"+a.ProjectID+"/serviceAccounts/"+a.UniqueID, iamHost+"/ServiceAccount", &a.Policy)
-		}
-	}
-	for _, b := range st.Storage.Buckets {
-		addBelow(b.Project, "//"+storageHost+"/"+b.Name, storageHost+"/Bucket", b.Policy)
-	}
-	for _, t := range st.PubSub.Topics {
-		addBelow(strings.Split(t.Name, "/")[1], "//"+pubsubHost+"/"+t.Name, pubsubHost+"/Topic", t.Policy)
-	}
-	for _, b := range st.PubSub.Subscriptions {
-		addBelow(strings.Split(b.Name, "/")[1], "//"+pubsubHost+"/"+b.Name, pubsubHost+"/Subscription", b.Policy)
-	}
-	for _, m := range st.Secrets.Secrets {
-		addBelow(m.Project, "//"+secretHost+"/projects/"+m.Project+"/secrets/"+m.ID, secretHost+"/Secret", m.Policy)
-	}
-	for _, d := range st.BigQuery.Datasets {
-		full := "//" + bigqueryHost + "/projects/" + d.Project + "/datasets/" + d.ID
-		p := d.policy()
-		p.Superseded = d.Superseded
-		addBelow(d.Project, full, bigqueryHost+"/Dataset", p)
-		for _, t := range d.Tables {
-			addBelow(d.Project, full+"/tables/"+t.ID, bigqueryHost+"/Table", t.Policy)
-		}
-	}
-	for name, r := range st.KMS.Rings {
-		project := strings.Split(name, "/")[1]
-		addBelow(project, "//"+kmsHost+"/"+name, kmsHost+"/KeyRing", r.Policy)
-		for id, k := range r.Keys {
-			addBelow(project, "//"+kmsHost+"/"+name+"/cryptoKeys/"+id, kmsHost+"/CryptoKey", k.Policy)
-		}
-	}
-	for full := range st.Resources {
-		if r, n, err := s.findNamed(full); err == nil {
-			add(full, n.typ, n, r.Policy)
-		}
-	}
-	slices.SortFunc(all, func(a, b asset) int { return strings.Compare(a.name, b.name) })
-	return all
 }

@@ -1,66 +1,14 @@
 package emulator
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 )
 
-// principal is who makes a call.
-type principal struct {
-	member    string          // "serviceAccount:EMAIL", "user:EMAIL", "principal://..."
-	email     string          // as messages name it
-	account   *serviceAccount // nil for all others
-	federated *federated      // nil for all others
-	scopes    []string        // nil means every scope
-	jwt       bool            // came with a JWT that it signed itself
-
-	identities map[string]bool // every member string that means it; filled when first asked
-}
-
-// accessToken is an opaque bearer token; the state keeps its hash alone.
-type accessToken struct {
-	Account   string     `json:"account,omitempty"` // unique id
-	Person    string     `json:"person,omitempty"`  // e-mail address
-	Federated *federated `json:"federated,omitempty"`
-	Scopes    []string   `json:"scopes,omitempty"`
-	Expires   time.Time  `json:"expires,omitzero"` // zero means never
-}
-
-func (t *accessToken) expired(now time.Time) bool {
-	return !t.Expires.IsZero() && !now.Before(t.Expires)
-}
-
-func tokenHash(token string) string {
-	sum := sha256.Sum256([]byte(token))
-	return hex.EncodeToString(sum[:])
-}
-
-// issue makes a token of an account.
-func (s *state) issue(a *serviceAccount, scopes []string, now time.Time, lifetime time.Duration) (string, time.Time) {
-	return s.issueToken(accessToken{Account: a.UniqueID, Scopes: scopes}, now, lifetime)
-}
-
-// issueToken draws a token for what t says and keeps it until its end.
-func (s *state) issueToken(t accessToken, now time.Time, lifetime time.Duration) (string, time.Time) {
-	for hash, t := range s.Tokens {
-		// Long after its end a token is as unknown as one that never was.
-		if t.expired(now.Add(-24 * time.Hour)) {
-			delete(s.Tokens, hash)
-		}
-	}
-	token := newToken()
-	t.Expires = now.Add(lifetime).Truncate(time.Second)
-	s.Tokens[tokenHash(token)] = &t
-	return token, t.Expires
-}
-
 // authenticate returns who makes the call, or Google's 401.
-func (s *Server) authenticate(c *call) (*principal, error) {
+func (s *wireServer) authenticate(c *call) (*principal, error) {
 	host := c.method.host
 	header := c.r.Header.Get("Authorization")
 	if header == "" {
@@ -83,7 +31,7 @@ func (s *Server) authenticate(c *call) (*principal, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !scopesAllow(p.scopes, c.method) {
+	if !scopesAllow(p.scopes, c.method, s.state.service(host)) {
 		return nil, fail(http.StatusForbidden, "PERMISSION_DENIED", "insufficientPermissions",
 			"Request had insufficient authentication scopes.").withDetails(
 			errorInfo("ACCESS_TOKEN_SCOPE_INSUFFICIENT", "googleapis.com", map[string]string{"service": host, "method": c.method.id}))
@@ -99,7 +47,7 @@ func (c *call) payer(who *principal) error {
 		return nil
 	}
 	const permission = "serviceusage.services.use"
-	if n, _, err := c.server.projectNode(id); err == nil {
+	if n, _, err := c.state().projectNode(id); err == nil {
 		d := c.state().decide(who, permission, n, c.now, nil)
 		c.decisions = append(c.decisions, d)
 		if d.allowed {
@@ -120,7 +68,7 @@ func badToken(host string) error {
 }
 
 // byToken authenticates by an opaque token.
-func (s *Server) byToken(c *call, token string) (*principal, error) {
+func (s *wireServer) byToken(c *call, token string) (*principal, error) {
 	t := s.state.Tokens[tokenHash(token)]
 	if t == nil {
 		return nil, badToken(c.method.host)
@@ -135,26 +83,6 @@ func (s *Server) byToken(c *call, token string) (*principal, error) {
 	return p, nil
 }
 
-// subject returns the principal of a token, or nil if it may not act any more.
-func (s *state) subject(t *accessToken, now time.Time) *principal {
-	switch {
-	case t.Person != "":
-		return &principal{member: "user:" + t.Person, email: t.Person, scopes: t.Scopes}
-	case t.Federated != nil:
-		pool := s.Pools[t.Federated.Pool]
-		if pool == nil || pool.Disabled {
-			return nil
-		}
-		member := t.Federated.member()
-		return &principal{member: member, email: member, federated: t.Federated, scopes: t.Scopes}
-	}
-	a := s.Accounts[t.Account]
-	if a == nil || a.deleted() || a.off(now) {
-		return nil
-	}
-	return &principal{member: a.member(), email: a.Email, account: a, scopes: t.Scopes}
-}
-
 // deadToken is the 401 for a token that was good once.
 func (s *state) deadToken(host, reason string) error {
 	e := unauthenticated(host, reason, invalidCredentials)
@@ -166,7 +94,7 @@ func (s *state) deadToken(host, reason string) error {
 
 // byJWT authenticates by a JWT that an account has signed for this service
 // (google.aip.dev/auth/4111): its audience is the service, or it names scopes.
-func (s *Server) byJWT(c *call, token string) (*principal, error) {
+func (s *wireServer) byJWT(c *call, token string) (*principal, error) {
 	a, claims, err := s.state.verifyJWT(token, c.now)
 	if err != nil {
 		if err == errAccountDisabled {
@@ -195,19 +123,8 @@ func (c *call) isAudience(aud string) bool {
 
 const scopePrefix = "https://www.googleapis.com/auth/"
 
-// serviceScopes are the scopes beside cloud-platform that open a service; those
-// that only read end in "read_only" or "readonly".
-var serviceScopes = map[string][]string{
-	"iam.googleapis.com":                  {"iam"},
-	"iamcredentials.googleapis.com":       {"iam"},
-	"cloudresourcemanager.googleapis.com": {"cloudplatformprojects", "cloudplatformprojects.readonly"},
-	storageHost:                           {"devstorage.full_control", "devstorage.read_write", "devstorage.read_only"},
-	"pubsub.googleapis.com":               {"pubsub"},
-	"bigquery.googleapis.com":             {"bigquery", "bigquery.readonly", "bigquery.insertdata"},
-}
-
 // scopesAllow reports whether one of the token's scopes opens the method.
-func scopesAllow(scopes []string, m *method) bool {
+func scopesAllow(scopes []string, m *method, at *service) bool {
 	if scopes == nil {
 		return true
 	}
@@ -220,7 +137,7 @@ func scopesAllow(scopes []string, m *method) bool {
 		if reads && m.writes {
 			continue
 		}
-		if name == "cloud-platform" || name == "cloud-platform.read-only" || slices.Contains(serviceScopes[m.host], name) {
+		if name == "cloud-platform" || name == "cloud-platform.read-only" || at != nil && slices.Contains(at.Scopes, name) {
 			return true
 		}
 	}

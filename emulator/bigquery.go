@@ -35,6 +35,69 @@ type dataset struct {
 	Tables       map[string]*table  `json:"tables,omitempty"`
 }
 
+// bigqueryService is BigQuery.
+func bigqueryService() *service {
+	return &service{
+		Name: bigqueryHost, Title: "BigQuery API", Scopes: []string{"bigquery", "bigquery.readonly", "bigquery.insertdata"},
+		Methods: bigqueryMethods(),
+		Key:     bigqueryKey,
+		New:     func() any { return &bigqueryState{Datasets: map[string]*dataset{}, Jobs: map[string]*queryJob{}} },
+		Seed:    bigquerySeed, Assets: bigqueryAssets, Node: datasetByName,
+		Grantable: map[string][]string{
+			"datasets": {"bigquery.datasets.", "bigquery.tables.", "bigquery.routines.", "bigquery.models."},
+			"tables":   {"bigquery.tables."},
+		},
+		Denied: bigqueryDenied, Errors: legacyErrors, Quota: spendDatasetUpdate,
+	}
+}
+
+const bigqueryKey = "bigquery"
+
+func bigqueryOf(st *state) *bigqueryState { return part[bigqueryState](st, bigqueryKey) }
+
+func bigqueryAssets(st *state, add func(asset)) {
+	for _, d := range bigqueryOf(st).Datasets {
+		full := "//" + bigqueryHost + "/" + d.name()
+		p := d.policy()
+		p.Superseded = d.Superseded
+		if a, ok := st.assetBelow(d.Project, full, bigqueryHost+"/Dataset", p); ok {
+			add(a)
+		}
+		for _, t := range d.Tables {
+			if a, ok := st.assetBelow(d.Project, full+"/tables/"+t.ID, bigqueryHost+"/Table", t.Policy); ok {
+				add(a)
+			}
+		}
+	}
+}
+
+// datasetByName returns a dataset, for what lies below it.
+func datasetByName(st *state, relative string) (node, bool) {
+	d := bigqueryOf(st).Datasets[relative]
+	if d == nil {
+		return node{}, false
+	}
+	parent, _, err := st.projectNode(d.Project)
+	return d.node(parent), err == nil
+}
+
+// bigqueryDenied is the 403 of a missing permission in the words of BigQuery.
+func bigqueryDenied(_ *principal, permission string, n node) *apiError {
+	e := forbidden("Access Denied: %s: Permission %s denied on %s (or it may not exist).", shortName(n), permission, shortName(n))
+	e.reason = "accessDenied"
+	return e
+}
+
+// spendDatasetUpdate counts an update of a dataset's metadata. BigQuery reports rate limits as 403.
+func spendDatasetUpdate(c *call, q *quotas) error {
+	if !strings.HasPrefix(c.method.id, "bigquery.datasets.") || !c.method.updates() ||
+		q.take("dataset "+c.vars["project"]+":"+c.vars["dataset"], q.limits.DatasetUpdates, 10*time.Second, c.now) {
+		return nil
+	}
+	return fail(http.StatusForbidden, "PERMISSION_DENIED", "rateLimitExceeded",
+		"Exceeded rate limits: too many dataset metadata update operations for this dataset.")
+}
+
 // bigqueryMethods are the methods of BigQuery's REST API for datasets, tables and rows, and for the
 // queries that need no SQL engine.
 func bigqueryMethods() []method {
@@ -67,7 +130,7 @@ func bigqueryMethods() []method {
 		api: "bigquery.tables", host: bigqueryHost, path: tables + "/{table}", getVerb: http.MethodPost,
 		permission: "bigquery.tables", public: true,
 		find: func(c *call) (node, *policy, error) {
-			_, t, n, err := c.findTable()
+			_, t, n, err := findTable(c)
 			if err != nil {
 				return n, nil, err
 			}
@@ -77,12 +140,12 @@ func bigqueryMethods() []method {
 }
 
 // findDataset returns the dataset of the request and its node, or the node of its project beside the error.
-func (c *call) findDataset() (*dataset, node, error) {
-	parent, p, err := c.server.projectNode(c.vars["project"])
+func findDataset(c *call) (*dataset, node, error) {
+	parent, p, err := c.state().projectNode(c.vars["project"])
 	if err != nil {
 		return nil, parent, err
 	}
-	d := c.state().BigQuery.Datasets["projects/"+p.ID+"/datasets/"+c.vars["dataset"]]
+	d := bigqueryOf(c.state()).Datasets["projects/"+p.ID+"/datasets/"+c.vars["dataset"]]
 	if d == nil {
 		return nil, parent, notFound("Not found: Dataset %s:%s", p.ID, c.vars["dataset"])
 	}
@@ -97,8 +160,8 @@ func (d *dataset) node(parent node) node {
 
 // findTable returns the table of the request, its dataset and its node, or the node of what would hold
 // it beside the error.
-func (c *call) findTable() (*dataset, *table, node, error) {
-	d, n, err := c.findDataset()
+func findTable(c *call) (*dataset, *table, node, error) {
+	d, n, err := findDataset(c)
 	if err != nil {
 		return nil, nil, n, err
 	}

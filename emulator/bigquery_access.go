@@ -165,8 +165,8 @@ func conditional(access []accessEntry) bool {
 	return slices.ContainsFunc(access, func(e accessEntry) bool { return e.Condition != nil })
 }
 
-// parseAccess reads an access list that is to replace d's, in the form that it will be read back in.
-func (c *call) parseAccess(d *dataset, list []json.RawMessage, version int) ([]accessEntry, error) {
+// readAccessList reads an access list that is to replace d's, in the form that it will be read back in.
+func readAccessList(c *call, d *dataset, list []json.RawMessage, version int) ([]accessEntry, error) {
 	access, err := parseAccess(list, d.Project)
 	if err != nil {
 		return nil, err
@@ -178,7 +178,7 @@ func (c *call) parseAccess(d *dataset, list []json.RawMessage, version int) ([]a
 	o := datasetOptions
 	o.now = c.now
 	o.before = d.policy()
-	if n, _, err := c.server.projectNode(d.Project); err == nil {
+	if n, _, err := c.state().projectNode(d.Project); err == nil {
 		o.within = n.holders
 	}
 	if err := c.state().checkPolicy(next.policy(), o); err != nil {
@@ -255,8 +255,8 @@ func (e *accessEntry) check(i int, project string) error {
 	return nil
 }
 
-// accessVersion is the version of the access list that the request speaks of.
-func (c *call) accessVersion() (int, error) {
+// requestedAccessVersion is the version of the access list that the request speaks of.
+func requestedAccessVersion(c *call) (int, error) {
 	switch v := c.query("accessPolicyVersion"); v {
 	case "", "0", "1":
 		return 1, nil

@@ -53,7 +53,7 @@ func (d *dataset) touch(now time.Time) {
 	d.Revision++
 }
 
-func (c *call) datasetResource(d *dataset, version int) datasetResource {
+func showDataset(c *call, d *dataset, version int) datasetResource {
 	return datasetResource{
 		Kind: "bigquery#dataset", Etag: d.etag(), ID: d.Project + ":" + d.ID, SelfLink: c.baseURL() + "/bigquery/v2/" + d.name(),
 		Reference: datasetReference{d.Project, d.ID}, FriendlyName: d.FriendlyName, Description: d.Description, Labels: d.Labels,
@@ -87,7 +87,7 @@ type datasetChange struct {
 	Location     string
 }
 
-func (c *call) datasetChange() (datasetChange, error) {
+func readDatasetChange(c *call) (datasetChange, error) {
 	var in datasetChange
 	var output any // what a client may send back as it read it
 	err := c.decodeKnown(c.body, map[string]any{
@@ -144,15 +144,15 @@ func (in datasetChange) apply(d *dataset) error {
 }
 
 func insertDataset(c *call) (any, error) {
-	parent, p, err := c.server.projectNode(c.vars["project"])
+	parent, p, err := c.state().projectNode(c.vars["project"])
 	if err := c.requireFound("bigquery.datasets.create", parent, err); err != nil {
 		return nil, err
 	}
-	version, err := c.accessVersion()
+	version, err := requestedAccessVersion(c)
 	if err != nil {
 		return nil, err
 	}
-	in, err := c.datasetChange()
+	in, err := readDatasetChange(c)
 	if err != nil {
 		return nil, err
 	}
@@ -160,14 +160,14 @@ func insertDataset(c *call) (any, error) {
 	if !bigqueryID(id) {
 		return nil, invalidEntry("Invalid dataset ID %q. Dataset IDs must be alphanumeric (plus underscores) and must be at most 1024 characters long.", id)
 	}
-	st := &c.state().BigQuery
+	st := bigqueryOf(c.state())
 	d := &dataset{Project: p.ID, ID: id}
 	if st.Datasets[d.name()] != nil {
 		return nil, duplicate("Dataset %s:%s", p.ID, id)
 	}
 	access := defaultAccess(c.caller.member, p.ID)
 	if in.Access != nil {
-		if access, err = c.parseAccess(d, in.Access, version); err != nil {
+		if access, err = readAccessList(c, d, in.Access, version); err != nil {
 			return nil, err
 		}
 	}
@@ -177,21 +177,21 @@ func insertDataset(c *call) (any, error) {
 	made := st.newDataset(p.ID, id, in.Location, access, c.now)
 	made.FriendlyName, made.Description, made.Labels = d.FriendlyName, d.Description, d.Labels
 	made.TimeTravel, made.AnyCase = d.TimeTravel, d.AnyCase
-	r := c.datasetResource(made, version)
+	r := showDataset(c, made, version)
 	r.TimeTravel = in.TimeTravel // the default shows only when the dataset is read
 	return r, nil
 }
 
 func getDataset(c *call) (any, error) {
-	version, err := c.accessVersion()
+	version, err := requestedAccessVersion(c)
 	if err != nil {
 		return nil, err
 	}
-	d, n, err := c.findDataset()
+	d, n, err := findDataset(c)
 	if err := c.requireFound("bigquery.datasets.get", n, err); err != nil {
 		return nil, err
 	}
-	r := c.datasetResource(d, version)
+	r := showDataset(c, d, version)
 	switch view := c.query("datasetView"); view {
 	case "", "DATASET_VIEW_UNSPECIFIED", "FULL":
 	case "METADATA":
@@ -206,22 +206,22 @@ func getDataset(c *call) (any, error) {
 
 // patchDataset changes metadata, access or both. Changing who has access takes bigquery.datasets.update
 // alone, as long as no condition is involved.
-func patchDataset(c *call) (any, error) { return c.changeDataset(false) }
+func patchDataset(c *call) (any, error) { return changeDataset(c, false) }
 
 // updateDataset is patchDataset for a body that is the whole dataset: metadata that it leaves out is
 // emptied. Who has access stays as it was if it says nothing of that.
-func updateDataset(c *call) (any, error) { return c.changeDataset(true) }
+func updateDataset(c *call) (any, error) { return changeDataset(c, true) }
 
-func (c *call) changeDataset(whole bool) (any, error) {
-	version, err := c.accessVersion()
+func changeDataset(c *call, whole bool) (any, error) {
+	version, err := requestedAccessVersion(c)
 	if err != nil {
 		return nil, err
 	}
-	in, err := c.datasetChange()
+	in, err := readDatasetChange(c)
 	if err != nil {
 		return nil, err
 	}
-	d, n, err := c.findDataset()
+	d, n, err := findDataset(c)
 	for _, permission := range []string{"bigquery.datasets.update", "bigquery.datasets.get"} {
 		if err := c.requireFound(permission, n, err); err != nil {
 			return nil, err
@@ -242,7 +242,7 @@ func (c *call) changeDataset(whole bool) (any, error) {
 	}
 	next := *d
 	if access {
-		if next.Access, err = c.parseAccess(d, in.Access, version); err != nil {
+		if next.Access, err = readAccessList(c, d, in.Access, version); err != nil {
 			return nil, err
 		}
 		if conditional(d.Access) || conditional(next.Access) {
@@ -262,15 +262,15 @@ func (c *call) changeDataset(whole bool) (any, error) {
 			return nil, err
 		}
 	}
-	next.Unsettled = d.policy().settle(next.policy(), c.now, c.state().lags)
-	next.Superseded = c.state().lags.supersede(d.Superseded, d.policy().Bindings, c.now)
+	next.Unsettled = d.policy().settle(c.company(), next.policy(), c.now)
+	next.Superseded = c.state().supersede(d.Superseded, d.policy().Bindings, c.now)
 	*d = next
 	d.touch(c.now)
-	return c.datasetResource(d, version), nil
+	return showDataset(c, d, version), nil
 }
 
 func deleteDataset(c *call) (any, error) {
-	d, n, err := c.findDataset()
+	d, n, err := findDataset(c)
 	if err := c.requireFound("bigquery.datasets.delete", n, err); err != nil {
 		return nil, err
 	}
@@ -279,20 +279,20 @@ func deleteDataset(c *call) (any, error) {
 	} else if !contents && len(d.Tables) > 0 {
 		return nil, fail(http.StatusBadRequest, "FAILED_PRECONDITION", "resourceInUse", "Dataset %s:%s is still in use", d.Project, d.ID)
 	}
-	delete(c.state().BigQuery.Datasets, d.name())
+	delete(bigqueryOf(c.state()).Datasets, d.name())
 	return &rawAnswer{code: http.StatusNoContent}, nil
 }
 
 // listDatasets lists the datasets that the caller may get: that takes no permission on the project.
 func listDatasets(c *call) (any, error) {
-	parent, p, err := c.server.projectNode(c.vars["project"])
+	parent, p, err := c.state().projectNode(c.vars["project"])
 	if err != nil {
 		return nil, err
 	}
 	if c.query("filter") != "" {
 		return nil, c.unsupported("filter")
 	}
-	all := c.state().BigQuery.Datasets
+	all := bigqueryOf(c.state()).Datasets
 	var visible []string
 	for _, name := range namesBelow(all, "projects/"+p.ID+"/") {
 		if c.may("bigquery.datasets.get", all[name].node(parent)) {

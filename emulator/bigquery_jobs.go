@@ -68,7 +68,7 @@ func (j *queryJob) run(c *call) error {
 			"The emulator runs two kinds of query: SELECT * FROM dataset.table [LIMIT n], and SELECT of one literal. This is neither: %s", j.Query)
 	}
 	j.Table = tableReference{ProjectID: cmp.Or(m[2], j.Project), DatasetID: m[3], TableID: m[4]}
-	t, err := c.queriedTable(j.Table)
+	t, err := queriedTable(c, j.Table)
 	if err != nil {
 		return err
 	}
@@ -97,9 +97,9 @@ func (j *queryJob) literal(text, name string) {
 }
 
 // queriedTable returns a table whose data the caller may read.
-func (c *call) queriedTable(ref tableReference) (*table, error) {
+func queriedTable(c *call, ref tableReference) (*table, error) {
 	c.vars = map[string]string{"project": ref.ProjectID, "dataset": ref.DatasetID, "table": ref.TableID}
-	_, t, n, err := c.findTable()
+	_, t, n, err := findTable(c)
 	if err := c.requireFound("bigquery.tables.getData", n, err); err != nil {
 		return nil, err
 	}
@@ -113,14 +113,14 @@ func (c *call) queriedTable(ref tableReference) (*table, error) {
 func (j *queryJob) result(c *call, kind string, micros bool) (any, error) {
 	fields, rows := []tableField{j.Column}, []map[string]json.RawMessage{{j.Column.Name: j.Literal}}
 	if j.Literal == nil {
-		d := c.state().BigQuery.Datasets["projects/"+j.Table.ProjectID+"/datasets/"+j.Table.DatasetID]
+		d := bigqueryOf(c.state()).Datasets["projects/"+j.Table.ProjectID+"/datasets/"+j.Table.DatasetID]
 		if d == nil || d.Tables[j.Table.TableID] == nil {
 			return nil, notFound("Not found: Table %s:%s.%s", j.Table.ProjectID, j.Table.DatasetID, j.Table.TableID)
 		}
 		t := d.Tables[j.Table.TableID]
 		fields, rows = t.Schema.Fields, t.Rows[:min(j.Rows, len(t.Rows))]
 	}
-	from, to, next, err := c.rowWindow(len(rows))
+	from, to, next, err := rowWindow(c, len(rows))
 	if err != nil {
 		return nil, err
 	}
@@ -152,15 +152,15 @@ func (j *queryJob) resource(c *call) map[string]any {
 
 // newJob runs a query in the project of the request, which takes bigquery.jobs.create, and keeps the job
 // unless it is a dry run. An empty id is drawn.
-func (c *call) newJob(query string, ref jobReference, dryRun bool) (*queryJob, error) {
-	n, p, err := c.server.projectNode(c.vars["project"])
+func newJob(c *call, query string, ref jobReference, dryRun bool) (*queryJob, error) {
+	n, p, err := c.state().projectNode(c.vars["project"])
 	if err := c.requireFound("bigquery.jobs.create", n, err); err != nil {
 		return nil, err
 	}
 	j := &queryJob{
 		ID: cmp.Or(ref.JobID, "job_"+rand.Text()), Project: p.ID, Location: cmp.Or(ref.Location, "US"), Caller: c.caller.member, Created: c.now, Query: query,
 	}
-	st := &c.state().BigQuery
+	st := bigqueryOf(c.state())
 	name := "projects/" + p.ID + "/jobs/" + j.ID
 	if st.Jobs[name] != nil {
 		return nil, duplicate("Job %s:%s.%s", p.ID, j.Location, j.ID)
@@ -191,7 +191,7 @@ func insertJob(c *call) (any, error) {
 	if in.Configuration.Query == nil {
 		return nil, c.unsupported("jobs that are not queries")
 	}
-	j, err := c.newJob(in.Configuration.Query.Query, in.Reference, in.Configuration.DryRun)
+	j, err := newJob(c, in.Configuration.Query.Query, in.Reference, in.Configuration.DryRun)
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +211,7 @@ func queryNow(c *call) (any, error) {
 	if err := c.decode(&in); err != nil {
 		return nil, err
 	}
-	j, err := c.newJob(in.Query, jobReference{Location: in.Location}, in.DryRun)
+	j, err := newJob(c, in.Query, jobReference{Location: in.Location}, in.DryRun)
 	if err != nil {
 		return nil, err
 	}
@@ -219,12 +219,12 @@ func queryNow(c *call) (any, error) {
 }
 
 // findJob returns the job of the request, to whoever made it, or may get all of the project's.
-func (c *call) findJob() (*queryJob, error) {
-	n, p, err := c.server.projectNode(c.vars["project"])
+func findJob(c *call) (*queryJob, error) {
+	n, p, err := c.state().projectNode(c.vars["project"])
 	if err != nil {
 		return nil, err
 	}
-	j := c.state().BigQuery.Jobs["projects/"+p.ID+"/jobs/"+c.vars["job"]]
+	j := bigqueryOf(c.state()).Jobs["projects/"+p.ID+"/jobs/"+c.vars["job"]]
 	permission := "bigquery.jobs.get"
 	if j != nil && j.Caller == c.caller.member {
 		permission = "bigquery.jobs.create"
@@ -239,7 +239,7 @@ func (c *call) findJob() (*queryJob, error) {
 }
 
 func getJob(c *call) (any, error) {
-	j, err := c.findJob()
+	j, err := findJob(c)
 	if err != nil {
 		return nil, err
 	}
@@ -247,12 +247,12 @@ func getJob(c *call) (any, error) {
 }
 
 func getQueryResults(c *call) (any, error) {
-	j, err := c.findJob()
+	j, err := findJob(c)
 	if err != nil {
 		return nil, err
 	}
 	if j.Literal == nil { // who lost the table meanwhile has lost what was read from it
-		if _, err := c.queriedTable(j.Table); err != nil {
+		if _, err := queriedTable(c, j.Table); err != nil {
 			return nil, err
 		}
 	}
@@ -262,7 +262,7 @@ func getQueryResults(c *call) (any, error) {
 // listJobs lists the caller's own jobs, newest first; with allUsers those of everybody, which takes
 // bigquery.jobs.listAll.
 func listJobs(c *call) (any, error) {
-	n, p, err := c.server.projectNode(c.vars["project"])
+	n, p, err := c.state().projectNode(c.vars["project"])
 	permission, all := "bigquery.jobs.list", c.query("allUsers") == "true"
 	if all {
 		permission = "bigquery.jobs.listAll"
@@ -271,13 +271,13 @@ func listJobs(c *call) (any, error) {
 		return nil, err
 	}
 	var jobs []*queryJob
-	for _, name := range namesBelow(c.state().BigQuery.Jobs, "projects/"+p.ID+"/") {
-		if j := c.state().BigQuery.Jobs[name]; all || j.Caller == c.caller.member {
+	for _, name := range namesBelow(bigqueryOf(c.state()).Jobs, "projects/"+p.ID+"/") {
+		if j := bigqueryOf(c.state()).Jobs[name]; all || j.Caller == c.caller.member {
 			jobs = append(jobs, j)
 		}
 	}
 	slices.SortStableFunc(jobs, func(a, b *queryJob) int { return b.Created.Compare(a.Created) })
-	from, to, next, err := c.rowWindow(len(jobs))
+	from, to, next, err := rowWindow(c, len(jobs))
 	if err != nil {
 		return nil, err
 	}

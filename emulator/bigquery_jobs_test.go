@@ -75,12 +75,12 @@ name = "seen"
 view = "SELECT 1"
 `...)
 	})
-	p := l.state.Projects["acme-data"]
+	p := l.wire.state.Projects["acme-data"]
 	for _, member := range []string{"ti-query", "ti-neighbour"} {
 		p.Policy.Bindings = append(p.Policy.Bindings,
 			binding{Role: "roles/bigquery.jobUser", Members: []string{"serviceAccount:" + member + "@acme-agents.iam.gserviceaccount.com"}})
 	}
-	p.Policy.touch(l.now())
+	p.Policy.touch(l.wire.now())
 	return l, "ya29.query"
 }
 
@@ -164,7 +164,7 @@ func TestJobs(t *testing.T) {
 		t.Errorf("the pages are %v", got)
 	}
 	// A result is what the table was when the job ran.
-	orders := l.state.BigQuery.Datasets["projects/acme-data/datasets/shop"].Tables["orders"]
+	orders := bigqueryOf(l.wire.state).Datasets["projects/acme-data/datasets/shop"].Tables["orders"]
 	orders.Rows = append(orders.Rows, orders.Rows[0])
 	if r := l.must(token, "GET", bigqueryProject+"/queries/j1", ""); r.str("totalRows") != "3" {
 		t.Errorf("the result grew: %s", r.raw)
@@ -176,7 +176,7 @@ func TestJobs(t *testing.T) {
 	if got := l.snapshot(); got != before {
 		t.Error("the snapshot shows that a query was run")
 	}
-	delete(l.state.BigQuery.Datasets["projects/acme-data/datasets/shop"].Tables, "orders")
+	delete(bigqueryOf(l.wire.state).Datasets["projects/acme-data/datasets/shop"].Tables, "orders")
 	if r := l.do(token, "GET", bigqueryProject+"/queries/j1", ""); r.code == 200 {
 		t.Errorf("the result outlived its table: %s", r.raw)
 	}

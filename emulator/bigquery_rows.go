@@ -27,13 +27,13 @@ type rowErrorInfo struct {
 // insertRows streams rows into a table. Unless the caller wants to skip invalid rows, one of them stops
 // all: that is a 200 with the errors in it.
 func insertRows(c *call) (any, error) {
-	d, t, n, err := c.findTable()
+	d, t, n, err := findTable(c)
 	for _, permission := range []string{"bigquery.tables.updateData", "bigquery.tables.get"} {
 		if err := c.requireFound(permission, n, err); err != nil {
 			return nil, err
 		}
 	}
-	_, dn, err := c.findDataset()
+	_, dn, err := findDataset(c)
 	if err := c.requireFound("bigquery.datasets.get", dn, err); err != nil {
 		return nil, err
 	}
@@ -221,7 +221,7 @@ type fieldCells struct {
 
 // listRows lists the rows of a table, in the order of their insertion.
 func listRows(c *call) (any, error) {
-	_, t, n, err := c.findTable()
+	_, t, n, err := findTable(c)
 	if err := c.requireFound("bigquery.tables.getData", n, err); err != nil {
 		return nil, err
 	}
@@ -232,7 +232,7 @@ func listRows(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	from, to, next, err := c.rowWindow(len(t.Rows))
+	from, to, next, err := rowWindow(c, len(t.Rows))
 	if err != nil {
 		return nil, err
 	}
@@ -251,11 +251,11 @@ func listRows(c *call) (any, error) {
 }
 
 // rowWindow returns which of total rows the request asks for, and the token of the page after.
-func (c *call) rowWindow(total int) (from, to int, next string, err error) {
-	if from, err = c.index("startIndex", 0); err != nil {
+func rowWindow(c *call, total int) (from, to int, next string, err error) {
+	if from, err = rowIndex(c, "startIndex", 0); err != nil {
 		return 0, 0, "", err
 	}
-	limit, err := c.index("maxResults", total)
+	limit, err := rowIndex(c, "maxResults", total)
 	if err != nil {
 		return 0, 0, "", err
 	}
@@ -276,8 +276,8 @@ func (c *call) rowWindow(total int) (from, to int, next string, err error) {
 	return from, to, next, nil
 }
 
-// index reads a query parameter that counts rows.
-func (c *call) index(name string, absent int) (int, error) {
+// rowIndex reads a query parameter that counts rows.
+func rowIndex(c *call, name string, absent int) (int, error) {
 	v := c.query(name)
 	if v == "" {
 		return absent, nil

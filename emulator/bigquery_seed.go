@@ -6,22 +6,29 @@ import (
 	"slices"
 )
 
+func bigquerySeed() (any, func(*seeding) error) {
+	var in struct {
+		Datasets []seedDataset `toml:"dataset"`
+	}
+	return &in, func(s *seeding) error { return seedBigquery(s, in.Datasets) }
+}
+
 // seedBigquery makes the datasets of a seed, with their tables and rows.
-func (s *Server) seedBigquery(datasets []seedDataset) error {
+func seedBigquery(s *seeding, datasets []seedDataset) error {
 	for _, in := range datasets {
-		if err := s.seedDataset(in); err != nil {
+		if err := seedDatasetTable(s, in); err != nil {
 			return fmt.Errorf("seeding dataset %s:%s: %w", in.Project, in.Name, err)
 		}
 	}
 	return nil
 }
 
-func (s *Server) seedDataset(in seedDataset) error {
-	if s.state.Projects[in.Project] == nil {
+func seedDatasetTable(s *seeding, in seedDataset) error {
+	if s.Projects[in.Project] == nil {
 		return fmt.Errorf("there is no project %q", in.Project)
 	}
 	d := &dataset{Project: in.Project, ID: in.Name, Access: defaultAccess("", in.Project)}
-	if s.state.BigQuery.Datasets[d.name()] != nil || !bigqueryID(in.Name) {
+	if bigqueryOf(s.state).Datasets[d.name()] != nil || !bigqueryID(in.Name) {
 		return fmt.Errorf("the name is taken or malformed")
 	}
 	var entries []json.RawMessage
@@ -37,19 +44,19 @@ func (s *Server) seedDataset(in seedDataset) error {
 		return err
 	}
 	d.Access = slices.Concat(d.Access, access)
-	if err := s.state.checkPolicy(d.policy(), datasetOptions); err != nil {
+	if err := s.checkPolicy(d.policy(), datasetOptions); err != nil {
 		return err
 	}
-	made := s.state.BigQuery.newDataset(in.Project, in.Name, in.Location, d.Access, s.now())
+	made := bigqueryOf(s.state).newDataset(in.Project, in.Name, in.Location, d.Access, s.Now)
 	for _, t := range in.Tables {
-		if err := s.seedTable(made, t); err != nil {
+		if err := seedOneTable(s, made, t); err != nil {
 			return fmt.Errorf("table %s: %w", t.Name, err)
 		}
 	}
 	return nil
 }
 
-func (s *Server) seedTable(d *dataset, in seedTable) error {
+func seedOneTable(s *seeding, d *dataset, in seedTable) error {
 	if d.Tables[in.Name] != nil || !bigqueryID(in.Name) {
 		return fmt.Errorf("the name is taken or malformed")
 	}
@@ -60,7 +67,7 @@ func (s *Server) seedTable(d *dataset, in seedTable) error {
 	if err := schema.check(); err != nil {
 		return err
 	}
-	t := d.newTable(in.Name, s.now())
+	t := d.newTable(in.Name, s.Now)
 	t.Schema, t.View = schema, in.View
 	for i, row := range in.Rows {
 		values := map[string]json.RawMessage{}
@@ -77,5 +84,27 @@ func (s *Server) seedTable(d *dataset, in seedTable) error {
 		}
 		t.Rows = append(t.Rows, clean)
 	}
-	return s.seedPolicy(t.Policy, in.Bindings, writeOptions{public: true, service: "bigquery.tables."})
+	return s.Policy(t.Policy, in.Bindings, writeOptions{public: true, service: "bigquery.tables."})
+}
+
+type seedDataset struct {
+	Project  string           `toml:"project"`
+	Name     string           `toml:"name"`
+	Location string           `toml:"location"`
+	Access   []map[string]any `toml:"access"` // entries beside the defaults, spelled as in the API
+	Tables   []seedTable      `toml:"table"`
+}
+
+type seedTable struct {
+	Name     string           `toml:"name"`
+	View     string           `toml:"view"` // the query; makes the table a view
+	Columns  []seedColumn     `toml:"column"`
+	Rows     []map[string]any `toml:"rows"`
+	Bindings []SeedBinding    `toml:"binding"`
+}
+
+type seedColumn struct {
+	Name string `toml:"name"`
+	Type string `toml:"type"`
+	Mode string `toml:"mode"`
 }

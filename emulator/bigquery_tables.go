@@ -123,7 +123,7 @@ func (d *dataset) newTable(id string, now time.Time) *table {
 	return t
 }
 
-func (c *call) tableResource(d *dataset, t *table) tableResource {
+func showTable(c *call, d *dataset, t *table) tableResource {
 	bytes := 0
 	for _, row := range t.Rows {
 		for _, v := range row {
@@ -149,7 +149,7 @@ func (c *call) tableResource(d *dataset, t *table) tableResource {
 }
 
 func insertTable(c *call) (any, error) {
-	d, n, err := c.findDataset()
+	d, n, err := findDataset(c)
 	if err := c.requireFound("bigquery.tables.create", n, err); err != nil {
 		return nil, err
 	}
@@ -177,19 +177,19 @@ func insertTable(c *call) (any, error) {
 	}
 	t := d.newTable(ref.TableID, c.now)
 	t.Schema, t.FriendlyName, t.Description, t.Labels = schema, name, description, labels
-	return c.tableResource(d, t), nil
+	return showTable(c, d, t), nil
 }
 
 func getTable(c *call) (any, error) {
-	d, t, n, err := c.findTable()
+	d, t, n, err := findTable(c)
 	if err := c.requireFound("bigquery.tables.get", n, err); err != nil {
 		return nil, err
 	}
-	return c.tableResource(d, t), nil
+	return showTable(c, d, t), nil
 }
 
 func deleteTable(c *call) (any, error) {
-	d, t, n, err := c.findTable()
+	d, t, n, err := findTable(c)
 	if err := c.requireFound("bigquery.tables.delete", n, err); err != nil {
 		return nil, err
 	}
@@ -198,7 +198,7 @@ func deleteTable(c *call) (any, error) {
 }
 
 func listTables(c *call) (any, error) {
-	d, n, err := c.findDataset()
+	d, n, err := findDataset(c)
 	if err := c.requireFound("bigquery.tables.list", n, err); err != nil {
 		return nil, err
 	}

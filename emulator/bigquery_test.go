@@ -244,8 +244,8 @@ func TestBigqueryEtags(t *testing.T) {
 	}
 }
 
-// TestBigqueryGraves deletes a service account that has access to a dataset, and brings it back.
-func TestBigqueryGraves(t *testing.T) {
+// TestBigqueryTombstones deletes a service account that has access to a dataset, and brings it back.
+func TestBigqueryTombstones(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	before := c.access("3")

@@ -120,7 +120,7 @@ func TestAllowedMemberDomains(t *testing.T) {
 		t.Errorf("outside of the organization: %s", r.raw)
 	}
 	// What was there before may stay.
-	l.state.Projects["strict"].Policy.Bindings = append(l.state.Projects["strict"].Policy.Bindings, grant("roles/browser", "user:early@gmail.com"))
+	l.wire.state.Projects["strict"].Policy.Bindings = append(l.wire.state.Projects["strict"].Policy.Bindings, grant("roles/browser", "user:early@gmail.com"))
 	if r := l.setOf(project, grant("roles/browser", "user:x@acme.example")); r.code != 200 {
 		t.Errorf("beside a member from before: %s", r.raw)
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
+	"github.com/taskiam/taskiam/internal/secret"
 	"io"
 	"net/http"
 	"strings"
@@ -20,7 +21,7 @@ import (
 const controlSchema = "taskiam.emulator."
 
 // control serves the control API. It reports whether the request was for it.
-func (s *Server) control(w http.ResponseWriter, r *http.Request) bool {
+func (s *wireServer) control(w http.ResponseWriter, r *http.Request) bool {
 	name, ok := strings.CutPrefix(r.URL.Path, "/_emulator/")
 	if !ok {
 		return false
@@ -61,13 +62,13 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request) bool {
 }
 
 // isController reports whether the request carries the control token.
-func (s *Server) isController(r *http.Request) bool {
+func (s *wireServer) isController(r *http.Request) bool {
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	return ok && subtle.ConstantTimeCompare([]byte(token), []byte(s.controlToken.Reveal())) == 1
+	return ok && subtle.ConstantTimeCompare([]byte(token), []byte(s.cfg.ControlToken.Reveal())) == 1
 }
 
 // isOperator reports whether the request carries a live token of the operator's.
-func (s *Server) isOperator(r *http.Request) bool {
+func (s *wireServer) isOperator(r *http.Request) bool {
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok {
 		return false
@@ -78,13 +79,15 @@ func (s *Server) isOperator(r *http.Request) bool {
 	return t != nil && t.Person != "" && t.Person == s.state.Operator && !t.expired(s.now())
 }
 
-// ControlToken returns the bearer token of the control API. With Config.Dir it is also
-// in the file control there.
-func (s *Server) ControlToken() string { return s.controlToken.Reveal() }
+// ControlToken returns the bearer token of the control API.
+func (s *wireServer) ControlToken() secret.String { return s.cfg.ControlToken }
+
+// SetControlToken sets the token of the control API, before calls are served.
+func (s *wireServer) SetControlToken(token secret.String) { s.cfg.ControlToken = token }
 
 // control is one request to the control API.
 type control struct {
-	server *Server
+	server *wireServer
 	r      *http.Request
 }
 

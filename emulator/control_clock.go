@@ -68,20 +68,20 @@ func (k *clock) stands() bool {
 
 // Now returns the time on the emulator's clock, by which tokens, keys, conditions and
 // lags are judged.
-func (s *Server) Now() time.Time { return s.clock.now() }
+func (s *wireServer) Now() time.Time { return s.clock.now() }
 
 // now is the emulator's clock.
-func (s *Server) now() time.Time { return s.clock.now() }
+func (s *wireServer) now() time.Time { return s.clock.now() }
 
 // Advance moves the emulator's clock forward by d, even if it stands.
-func (s *Server) Advance(d time.Duration) { s.clock.advance(d) }
+func (s *wireServer) Advance(d time.Duration) { s.clock.advance(d) }
 
 // SetTime makes it t on the emulator's clock; that may be in the past.
-func (s *Server) SetTime(t time.Time) { s.clock.set(t) }
+func (s *wireServer) SetTime(t time.Time) { s.clock.set(t) }
 
 // StopClock lets the emulator's clock stand still until [Server.StartClock]; Advance
 // and SetTime still move it.
-func (s *Server) StopClock() { s.clock.stop() }
+func (s *wireServer) StopClock() { s.clock.stop() }
 
 // StartClock lets a stopped clock go on from where it stands.
-func (s *Server) StartClock() { s.clock.start() }
+func (s *wireServer) StartClock() { s.clock.start() }

@@ -13,6 +13,14 @@ const (
 	extendedTokenLifetime = 12 * time.Hour
 )
 
+// credentialsService is IAM Credentials: short-lived tokens and signatures.
+func credentialsService() *service {
+	return &service{
+		Name: credentialsHost, Title: "IAM Service Account Credentials API", Scopes: []string{"iam"},
+		Methods: credentialsMethods(), Denied: deniedUnnamed,
+	}
+}
+
 func credentialsMethods() []method {
 	const at = "POST /v1/projects/{project}/serviceAccounts/{account}"
 	ms := []method{
@@ -72,18 +80,18 @@ func generateAccessToken(c *call) (any, error) {
 		return nil, tooLong(extendedTokenLifetime)
 	}
 	if c.state().Doubts.SelfImpersonationFirst {
-		if err := c.notItself(c.accountNamed(c.vars["account"])); err != nil {
+		if err := notItself(c, accountNamed(c, c.vars["account"])); err != nil {
 			return nil, err
 		}
 	}
-	target, err := c.impersonate(body.Delegates, "iam.serviceAccounts.getAccessToken")
+	target, err := impersonate(c, body.Delegates, "iam.serviceAccounts.getAccessToken")
 	if err != nil {
 		return nil, err
 	}
-	if err := c.notItself(target); err != nil {
+	if err := notItself(c, target); err != nil {
 		return nil, err
 	}
-	if limit := c.state().lifetimeLimit(target); lifetime > limit {
+	if limit := lifetimeLimit(c.state(), target); lifetime > limit {
 		return nil, tooLong(limit)
 	}
 	token, expires := c.state().issue(target, slices.Clone(body.Scope), c.now, lifetime)
@@ -96,7 +104,7 @@ func tooLong(limit time.Duration) error {
 
 // notItself refuses an account that would make a token of itself. A JWT that it
 // signed itself is not a token.
-func (c *call) notItself(target *serviceAccount) error {
+func notItself(c *call, target *serviceAccount) error {
 	if target != nil && c.caller.account == target && !c.caller.jwt {
 		return precondition("You can't create a token for the same service account that you used to authenticate the request.")
 	}
@@ -106,7 +114,7 @@ func (c *call) notItself(target *serviceAccount) error {
 // impersonate returns the account of the path if the caller may do with it what the
 // permission says, over a chain of delegates, each of which must be allowed to pass
 // on to the next (google/iam/credentials/v1).
-func (c *call) impersonate(delegates []string, permission string) (*serviceAccount, error) {
+func impersonate(c *call, delegates []string, permission string) (*serviceAccount, error) {
 	if c.method.host == credentialsHost && c.vars["project"] != "-" {
 		return nil, invalid("Invalid form of resource name: the project must be the wildcard character -.")
 	}
@@ -116,17 +124,17 @@ func (c *call) impersonate(delegates []string, permission string) (*serviceAccou
 		if !ok {
 			return nil, invalid("Invalid form of delegate %q: projects/-/serviceAccounts/ACCOUNT is expected.", name)
 		}
-		next, err := c.mayBecome(who, id, "iam.serviceAccounts.implicitDelegation")
+		next, err := mayBecome(c, who, id, "iam.serviceAccounts.implicitDelegation")
 		if err != nil {
 			return nil, err
 		}
 		who = &principal{member: next.member(), email: next.Email, account: next}
 	}
-	return c.mayBecome(who, c.vars["account"], permission)
+	return mayBecome(c, who, c.vars["account"], permission)
 }
 
 // accountNamed returns the live account of that address or unique id, or nil.
-func (c *call) accountNamed(id string) *serviceAccount {
+func accountNamed(c *call, id string) *serviceAccount {
 	if a := c.state().accountByEmail(id); a != nil {
 		return a
 	}
@@ -138,8 +146,8 @@ func (c *call) accountNamed(id string) *serviceAccount {
 
 // mayBecome returns the account of that address or unique id, if who holds the
 // permission on it.
-func (c *call) mayBecome(who *principal, id, permission string) (*serviceAccount, error) {
-	a := c.accountNamed(id)
+func mayBecome(c *call, who *principal, id, permission string) (*serviceAccount, error) {
+	a := accountNamed(c, id)
 	if a != nil && !a.minted(c.now) {
 		a = nil
 	}
@@ -147,27 +155,21 @@ func (c *call) mayBecome(who *principal, id, permission string) (*serviceAccount
 	var err error
 	if missing {
 		// Who may impersonate all of a project is told that the account is missing.
-		if parent, _, err := c.server.projectNode(projectOf(id)); err == nil {
+		if parent, _, err := c.state().projectNode(projectOf(id)); err == nil {
 			n = parent.child(n.full, "", "", nil)
 		}
-	} else if n, err = c.server.accountNode(a); err != nil {
+	} else if n, err = c.state().accountNode(a); err != nil {
 		return nil, err
 	}
 	d := c.state().decide(who, permission, n, c.now, nil)
 	c.decisions = append(c.decisions, d)
 	switch {
 	case !d.allowed:
-		return nil, denied(credentialsHost, who, permission, n)
+		return nil, deniedUnnamed(who, permission, n)
 	case missing:
 		return nil, notFound("Not found; Gaia id not found for email %s", id)
 	case a.Disabled:
 		return nil, precondition("Service account %s is disabled.", a.Email)
 	}
 	return a, nil
-}
-
-// projectOf returns the project in an account's address.
-func projectOf(email string) string {
-	_, domain, _ := strings.Cut(email, "@")
-	return strings.TrimSuffix(domain, ".iam.gserviceaccount.com")
 }

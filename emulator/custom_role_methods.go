@@ -30,22 +30,22 @@ func customRoleMethods() []method {
 
 // roleParent returns the project or organization of the path: as IAM sees it, and
 // the name that its roles begin with.
-func (c *call) roleParent() (node, string, error) {
+func roleParent(c *call) (node, string, error) {
 	if number := c.vars["organization"]; number != "" {
 		n, err := c.container("organizations/" + number)
 		return n, "organizations/" + number, err
 	}
-	n, p, err := c.server.projectNode(c.vars["project"])
+	n, p, err := c.state().projectNode(c.vars["project"])
 	if err != nil {
 		return n, "", err
 	}
 	return n, "projects/" + p.ID, nil
 }
 
-// customRole returns the role of the path to a caller with the permission on its
+// findCustomRole returns the role of the path to a caller with the permission on its
 // parent. Deleted ones are found as long as they can come back.
-func (c *call) customRole(permission string) (*customRole, error) {
-	n, parent, err := c.roleParent()
+func findCustomRole(c *call, permission string) (*customRole, error) {
+	n, parent, err := roleParent(c)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func (c *call) customRole(permission string) (*customRole, error) {
 	}
 	name := parent + "/roles/" + c.vars["role"]
 	r := c.state().Roles[name]
-	if r == nil || r.gone(c.state(), c.now) {
+	if r == nil || r.gone(c.company(), c.now) {
 		return nil, notFound("The role named %s was not found.", name)
 	}
 	return r, nil
@@ -122,7 +122,7 @@ func roleConflict(r *customRole, etag string) error {
 }
 
 func createRole(c *call) (any, error) {
-	n, parent, err := c.roleParent()
+	n, parent, err := roleParent(c)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +150,7 @@ func createRole(c *call) (any, error) {
 	}
 	count := 0
 	for name, other := range c.state().Roles {
-		if strings.HasPrefix(name, parent+"/roles/") && !other.gone(c.state(), c.now) {
+		if strings.HasPrefix(name, parent+"/roles/") && !other.gone(c.company(), c.now) {
 			count++
 		}
 	}
@@ -159,17 +159,17 @@ func createRole(c *call) (any, error) {
 			"Maximum number of roles reached. Maximum is: %d.", maxCustomRoles)
 	}
 	r.touch(c.now)
-	r.turns(nil, c.now, c.state().lags)
+	r.turns(c.company(), nil, c.now)
 	r.Known = r.Acts
 	c.state().Roles[r.Name] = r
 	return r.resource(true), nil
 }
 
 // customRolesOf returns, in order, the roles of a parent: with the deleted ones if asked.
-func (s *state) customRolesOf(parent string, deleted bool, now time.Time) []*customRole {
+func customRolesOf(s *state, parent string, deleted bool, now time.Time) []*customRole {
 	var out []*customRole
 	for name, r := range s.Roles {
-		if strings.HasPrefix(name, parent+"/roles/") && (!r.deleted() || deleted && !r.gone(s, now)) {
+		if strings.HasPrefix(name, parent+"/roles/") && (!r.deleted() || deleted && !r.gone(&s.company, now)) {
 			out = append(out, r)
 		}
 	}
@@ -178,7 +178,7 @@ func (s *state) customRolesOf(parent string, deleted bool, now time.Time) []*cus
 }
 
 func listCustomRoles(c *call) (any, error) {
-	n, parent, err := c.roleParent()
+	n, parent, err := roleParent(c)
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +189,7 @@ func listCustomRoles(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := c.state().customRolesOf(parent, strings.EqualFold(c.query("showDeleted"), "true"), c.now)
+	all := customRolesOf(c.state(), parent, strings.EqualFold(c.query("showDeleted"), "true"), c.now)
 	part, next, err := paginate(all, asked, 300, 1000)
 	if err != nil {
 		return nil, err
@@ -198,7 +198,7 @@ func listCustomRoles(c *call) (any, error) {
 }
 
 func getCustomRole(c *call) (any, error) {
-	r, err := c.customRole("iam.roles.get")
+	r, err := findCustomRole(c, "iam.roles.get")
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +206,7 @@ func getCustomRole(c *call) (any, error) {
 }
 
 func patchRole(c *call) (any, error) {
-	r, err := c.customRole("iam.roles.update")
+	r, err := findCustomRole(c, "iam.roles.update")
 	if err != nil {
 		return nil, err
 	}
@@ -226,7 +226,7 @@ func patchRole(c *call) (any, error) {
 		return nil, err
 	}
 	next.touch(c.now)
-	next.turns(r.holds(c.now), c.now, c.state().lags)
+	next.turns(c.company(), r.holds(c.now), c.now)
 	*r = next
 	answer := r.resource(true)
 	if c.state().Doubts.RolePatchPartial {
@@ -241,7 +241,7 @@ func patchRole(c *call) (any, error) {
 
 // deleteRole marks a role as deleted. Bindings of it stay, and grant nothing.
 func deleteRole(c *call) (any, error) {
-	r, err := c.customRole("iam.roles.delete")
+	r, err := findCustomRole(c, "iam.roles.delete")
 	if err != nil {
 		return nil, err
 	}
@@ -253,14 +253,14 @@ func deleteRole(c *call) (any, error) {
 	}
 	before := r.holds(c.now)
 	r.Deleted = c.now
-	r.turns(before, c.now, c.state().lags)
+	r.turns(c.company(), before, c.now)
 	r.touch(c.now)
-	c.server.wake()
+	c.checkDue()
 	return r.resource(true), nil
 }
 
 func undeleteRole(c *call) (any, error) {
-	r, err := c.customRole("iam.roles.undelete")
+	r, err := findCustomRole(c, "iam.roles.undelete")
 	if err != nil {
 		return nil, err
 	}
@@ -278,7 +278,7 @@ func undeleteRole(c *call) (any, error) {
 	}
 	before := r.holds(c.now)
 	r.Deleted = time.Time{}
-	r.turns(before, c.now, c.state().lags)
+	r.turns(c.company(), before, c.now)
 	r.touch(c.now)
 	return r.resource(true), nil
 }

@@ -11,15 +11,15 @@ func TestCustomRoleLag(t *testing.T) {
 	t.Parallel()
 	r := &customRole{Permissions: []string{"storage.objects.get"}}
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	l := &lags{lag: Lag{Role: Delay{Min: time.Minute}}}
-	r.turns(nil, at, l)
+	s := &company{Delays: &lags{lag: Lag{Role: Delay{Min: time.Minute}}}}
+	r.turns(s, nil, at)
 	if r.grants("storage.objects.get", at) || !r.grants("storage.objects.get", at.Add(time.Minute)) {
 		t.Error("a new role does not come to act after the lag")
 	}
 	at = at.Add(time.Hour)
 	before := r.holds(at)
 	r.Deleted = at
-	r.turns(before, at, l)
+	r.turns(s, before, at)
 	if !r.grants("storage.objects.get", at) || r.grants("storage.objects.get", at.Add(time.Minute)) {
 		t.Error("a deleted role does not cease to act after the lag")
 	}

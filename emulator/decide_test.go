@@ -105,7 +105,7 @@ func newCourt(t testing.TB) *court {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &srv.state
+	s := srv.wire.state
 	s.Roles["projects/agents/roles/dead"].Deleted = epoch.Add(-time.Hour)
 	account := func(email string) *principal {
 		a := s.accountByEmail(email)
@@ -519,14 +519,14 @@ func TestConvenienceMembers(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	bucket := &policy{Bindings: []binding{{Role: "roles/storage.legacyBucketOwner", Members: []string{"projectOwner:acme-data"}}}}
-	project, _, err := l.projectNode("acme-data")
+	project, _, err := l.wire.state.projectNode("acme-data")
 	if err != nil {
 		t.Fatal(err)
 	}
 	n := project.child("//storage.googleapis.com/projects/_/buckets/b", "projects/_/buckets/b", "storage.googleapis.com/Bucket", bucket)
 	for email, want := range map[string]bool{"olivia@acme.example": true, "noah@acme.example": false} {
 		who := &principal{member: "user:" + email, email: email}
-		if got := l.state.decide(who, "storage.objects.list", n, epoch, nil); got.allowed != want {
+		if got := l.wire.state.decide(who, "storage.objects.list", n, epoch, nil); got.allowed != want {
 			t.Errorf("%s: decided %v, want %v", email, got.allowed, want)
 		}
 	}

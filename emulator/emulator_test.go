@@ -185,3 +185,11 @@ func TestBuiltInCompany(t *testing.T) {
 		t.Errorf("after the deletion the snapshot is\n%s\nwant\n%s", got, before)
 	}
 }
+
+// seeding lets a test add to the company as a seed would.
+func (l *lab) seeding() *seeding {
+	return &seeding{state: l.wire.state, Now: l.Now(), Serves: func(host, verb, path string) bool {
+		m, _ := l.wire.router.find(host, verb, path)
+		return m != nil && !m.catchAll()
+	}}
+}

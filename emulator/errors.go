@@ -1,10 +1,10 @@
 package emulator
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"unicode"
 )
 
@@ -36,6 +36,24 @@ func fail(code int, status, reason, format string, args ...any) *apiError {
 	return e
 }
 
+// httpCodes are the HTTP codes of the statuses with which IAM refuses.
+var httpCodes = map[string]int{
+	"INVALID_ARGUMENT": http.StatusBadRequest, "FAILED_PRECONDITION": http.StatusBadRequest,
+	"PERMISSION_DENIED": http.StatusForbidden, "ABORTED": http.StatusConflict,
+}
+
+// errorOf returns err as it is answered: a refusal of IAM in Google's shape, and what
+// nobody foresaw as an internal error.
+func errorOf(err error) *apiError {
+	if e, ok := errors.AsType[*apiError](err); ok {
+		return e
+	}
+	if r, ok := errors.AsType[*refusal](err); ok && httpCodes[r.Status] != 0 {
+		return &apiError{code: httpCodes[r.Status], status: r.Status, message: r.Message, details: r.Details}
+	}
+	return fail(http.StatusInternalServerError, "INTERNAL", "backendError", "%v", err)
+}
+
 func (e *apiError) withDetails(details ...any) *apiError {
 	e.details = append(e.details, details...)
 	return e
@@ -47,14 +65,6 @@ func errorInfo(reason, domain string, metadata map[string]string) map[string]any
 		m["metadata"] = metadata
 	}
 	return m
-}
-
-// orgPolicy is the refusal by an organization policy (iam/docs/troubleshoot-org-policies).
-func orgPolicy(constraint, subject, message string) *apiError {
-	return precondition("%s", message).withDetails(map[string]any{
-		"@type":      "type.googleapis.com/google.rpc.PreconditionFailure",
-		"violations": []any{map[string]any{"type": constraintsName + constraint, "subject": subject, "description": message}},
-	})
 }
 
 func notFound(format string, args ...any) *apiError {
@@ -74,12 +84,6 @@ func precondition(format string, args ...any) *apiError {
 	return fail(http.StatusBadRequest, "FAILED_PRECONDITION", "failedPrecondition", format, args...)
 }
 
-// aborted is the answer to a stale etag.
-func aborted() *apiError {
-	return fail(http.StatusConflict, "ABORTED", "aborted",
-		"There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff.")
-}
-
 // conditionNotMet is the answer of storage and BigQuery to a stale etag or generation.
 func conditionNotMet() *apiError {
 	e := fail(http.StatusPreconditionFailed, "FAILED_PRECONDITION", "conditionNotMet",
@@ -94,37 +98,12 @@ func forbidden(format string, args ...any) *apiError {
 }
 
 // denied is the 403 of a missing permission, in the words of the service at host.
-func denied(host string, who *principal, permission string, n node) *apiError {
-	name := who.email
-	switch host {
-	case "storage.googleapis.com":
-		return forbidden("%s does not have %s access to the Google Cloud %s. Permission '%s' denied on resource (or it may not exist).",
-			name, permission, storageKind(n), permission)
-	case "bigquery.googleapis.com":
-		e := forbidden("Access Denied: %s: Permission %s denied on %s (or it may not exist).", n.short(), permission, n.short())
-		e.reason = "accessDenied"
-		return e
-	case iamHost, credentialsHost: // they name no resource
-		return forbidden("Permission '%s' denied on resource (or it may not exist).", permission).withDetails(
-			errorInfo("IAM_PERMISSION_DENIED", iamHost, map[string]string{"permission": permission}))
-	case kmsHost:
-		return forbidden("Permission '%s' denied on resource '%s' (or it may not exist).", permission, n.relative())
-	case "pubsub.googleapis.com":
-		return forbidden("User not authorized to perform this action.").withDetails(errorInfo("IAM_PERMISSION_DENIED", "iam.googleapis.com",
-			map[string]string{"permission": permission, "resource": n.relative()}))
+func (st *state) denied(host string, who *principal, permission string, n node) *apiError {
+	if s := st.service(host); s != nil && s.Denied != nil {
+		return s.Denied(who, permission, n)
 	}
 	return forbidden("Permission '%s' denied on resource '%s' (or it may not exist).", permission, n.full).withDetails(
-		errorInfo("IAM_PERMISSION_DENIED", "iam.googleapis.com", map[string]string{"permission": permission, "resource": n.relative()}))
-}
-
-func storageKind(n node) string {
-	switch {
-	case strings.Contains(n.full, "/objects/"):
-		return "Storage object"
-	case strings.Contains(n.full, "/buckets/"):
-		return "Storage bucket"
-	}
-	return "project"
+		errorInfo("IAM_PERMISSION_DENIED", iamHost, map[string]string{"permission": permission, "resource": n.relative()}))
 }
 
 // unauthenticated is a 401. The reason is the ErrorInfo's.
@@ -152,18 +131,17 @@ var legacyReasons = map[string]string{
 	"INTERNAL": "backendError",
 }
 
-// envelope returns the JSON form of e for a request. Two are known: the older one,
+// envelope returns the JSON form of e for a request. Two are common: the older one,
 // with errors[], answers storage and BigQuery and the discovery-based clients,
 // which send prettyPrint; the newer one, with details, answers transcoded gRPC.
-func (e *apiError) envelope(host string, r *http.Request) any {
+func (e *apiError) envelope(form errorForm, r *http.Request) any {
 	if e.oauth != "" {
 		return map[string]any{"error": e.oauth, "error_description": e.message}
 	}
 	body := map[string]any{"code": e.code, "message": e.message}
 	q := r.URL.Query()
-	storage := host == "storage.googleapis.com"
 	details := e.details
-	if storage || host == "bigquery.googleapis.com" || (q.Has("prettyPrint") && !q.Has("$alt")) {
+	if form == storageErrors || form == legacyErrors || (q.Has("prettyPrint") && !q.Has("$alt")) {
 		reason := e.reason
 		if reason == "" {
 			reason = legacyReasons[e.status]
@@ -179,7 +157,7 @@ func (e *apiError) envelope(host string, r *http.Request) any {
 			return ok && m["@type"] == resourceInfo
 		})
 	}
-	if !storage {
+	if form != storageErrors {
 		body["status"] = e.status
 		if len(details) > 0 {
 			body["details"] = details

@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// Fault is a rule that makes calls go wrong. A call is a match if method and resource
-// fit; of the matches, those are struck that Nth, Every, Probability and Count all
-// leave. A rule that names none of the four strikes every match.
+// Fault is a rule that makes calls go wrong. A call matches if method and resource fit; the
+// rule applies to those matches that Nth, Every, Probability and Count all leave. A rule
+// with none of the four applies to every match.
 type Fault struct {
 	// Name tells rules apart; if it is empty, one is given.
 	Name string `json:"name,omitempty"`
@@ -26,14 +26,14 @@ type Fault struct {
 	// Resource is a part of the request's path, unescaped. Empty is every path.
 	Resource string `json:"resource,omitempty"`
 
-	// Nth strikes that match alone, counted from 1; for FaultFreeze it is where it begins.
+	// Nth applies the rule to that match alone, counted from 1; FaultFreeze begins there.
 	Nth int `json:"nth,omitempty"`
-	// Every strikes each match whose number it divides.
+	// Every applies the rule to each match whose number it divides.
 	Every int `json:"every,omitempty"`
-	// Probability strikes a match by chance, in a sequence that Seed starts.
+	// Probability applies the rule to a match by chance, in a sequence that Seed starts.
 	Probability float64 `json:"probability,omitempty"`
 	Seed        uint64  `json:"seed,omitempty"`
-	// Count is how often the rule strikes at most; 0 is without end.
+	// Count is how often the rule applies at most; 0 is without end.
 	Count int `json:"count,omitempty"`
 
 	// Do is what happens.
@@ -53,8 +53,8 @@ type Fault struct {
 // FaultKind is what a [Fault] does to a call.
 type FaultKind string
 
-// The kinds of faults. FaultDelay and FaultLossy let the call go on; several of them can
-// strike one call. Of the others, the first that was added and strikes ends it.
+// The kinds of faults. FaultDelay and FaultLossy let the call go on, and several of them can
+// apply to one call. Of the others, the first that was added and applies ends the call.
 const (
 	// FaultAnswer answers with an error.
 	FaultAnswer FaultKind = "answer"
@@ -105,12 +105,12 @@ func (f Fault) Check() error {
 	return nil
 }
 
-// rule is a fault at work.
+// rule is a fault in use.
 type rule struct {
 	Fault
-	released chan struct{} // closed to let go of what it holds
+	released chan struct{} // closed to release what it holds
 	matches  int
-	struck   int
+	applied  int
 	source   *rand.Rand
 }
 
@@ -126,7 +126,7 @@ type faults struct {
 
 // AddFault adds a rule and returns its name. It is an error if the rule makes no sense
 // or its name is taken.
-func (s *Server) AddFault(f Fault) (name string, err error) {
+func (s *wireServer) AddFault(f Fault) (name string, err error) {
 	if err := f.Check(); err != nil {
 		return "", err
 	}
@@ -148,9 +148,9 @@ func (s *Server) AddFault(f Fault) (name string, err error) {
 	return f.Name, nil
 }
 
-// RemoveFault removes the rule of that name, or all of them if it is "", and lets go of
-// the calls that they hold. It reports whether there was such a rule.
-func (s *Server) RemoveFault(name string) bool {
+// RemoveFault removes the rule of that name, or all of them if it is "", and releases the
+// calls that they hold. It reports whether there was such a rule.
+func (s *wireServer) RemoveFault(name string) bool {
 	fs := &s.faults
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
@@ -170,8 +170,8 @@ func (s *Server) RemoveFault(name string) bool {
 	return found
 }
 
-// Release lets go of every call that a rule holds, and ends a freeze. The rules stay.
-func (s *Server) Release() {
+// Release releases every call that a rule holds, and ends a freeze. The rules stay.
+func (s *wireServer) Release() {
 	fs := &s.faults
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
@@ -190,42 +190,42 @@ func (fs *faults) thaw() {
 	}
 }
 
-// FaultStatus is a rule, and how it went so far.
+// FaultStatus is a rule, and how often it was used.
 type FaultStatus struct {
 	Fault
 	Matches int `json:"matches"` // calls that fit
-	Struck  int `json:"struck"`  // of these, how many it struck
+	Applied int `json:"struck"`  // of these, to how many it was applied
 }
 
 // Faults returns the rules in the order in which they were added.
-func (s *Server) Faults() []FaultStatus {
+func (s *wireServer) Faults() []FaultStatus {
 	fs := &s.faults
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	out := []FaultStatus{}
 	for _, r := range fs.rules {
-		out = append(out, FaultStatus{Fault: r.Fault, Matches: r.matches, Struck: r.struck})
+		out = append(out, FaultStatus{Fault: r.Fault, Matches: r.matches, Applied: r.applied})
 	}
 	return out
 }
 
-// strike is a rule that struck a call.
-type strike struct {
+// appliedFault is a rule that applies to a call.
+type appliedFault struct {
 	Fault
 	wait     time.Duration
 	released <-chan struct{}
 }
 
-// strikes returns the rules that strike a call of the method.
-func (fs *faults) strikes(m *method, r *http.Request) []strike {
+// applying returns the rules that apply to a call of the method.
+func (fs *faults) applying(m *method, r *http.Request) []appliedFault {
 	if !fs.some.Load() {
 		return nil
 	}
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	var out []strike
+	var out []appliedFault
 	if fs.frozen != nil {
-		out = append(out, strike{Fault: Fault{Name: "frozen", Do: FaultHang}, released: fs.frozen})
+		out = append(out, appliedFault{Fault: Fault{Name: "frozen", Do: FaultHang}, released: fs.frozen})
 	}
 	ended := false
 	for _, rl := range fs.rules {
@@ -236,8 +236,8 @@ func (fs *faults) strikes(m *method, r *http.Request) []strike {
 		if ended && !rl.passes() || !rl.due() {
 			continue
 		}
-		rl.struck++
-		hit := strike{Fault: rl.Fault, wait: rl.draw(rl.For), released: rl.released}
+		rl.applied++
+		hit := appliedFault{Fault: rl.Fault, wait: rl.draw(rl.For), released: rl.released}
 		if rl.Do == FaultFreeze {
 			if fs.frozen == nil {
 				fs.frozen = make(chan struct{})
@@ -250,14 +250,14 @@ func (fs *faults) strikes(m *method, r *http.Request) []strike {
 	return out
 }
 
-// passes reports whether a struck call goes on by itself.
+// passes reports whether the call goes on by itself.
 func (f Fault) passes() bool { return f.Do == FaultDelay || f.Do == FaultLossy }
 
-// due reports whether the match that was just counted is struck.
+// due reports whether the rule applies to the match that was just counted.
 func (r *rule) due() bool {
 	return (r.Nth == 0 || r.matches == r.Nth) &&
 		(r.Every == 0 || r.matches%r.Every == 0) &&
-		(r.Count == 0 || r.struck < r.Count) &&
+		(r.Count == 0 || r.applied < r.Count) &&
 		(r.Probability == 0 || r.source.Float64() < r.Probability)
 }
 
@@ -268,11 +268,11 @@ func (r *rule) draw(d Delay) time.Duration {
 	return d.Min
 }
 
-// suffer lets a call suffer what is due before, or after, it is applied. It returns the
-// answer instead of the call's own, if there is one. It reports false if the client does
-// not wait any longer. A broken connection is a panic with [http.ErrAbortHandler].
-func (s *Server) suffer(c *call, strikes []strike, after bool) (answer *apiError, waits bool) {
-	for _, hit := range strikes {
+// applyFaults applies the rules that are for the time before the call is served, or after.
+// It returns the answer to give instead of the call's own, if there is one. It reports false
+// if the client no longer waits. A broken connection is a panic with [http.ErrAbortHandler].
+func (s *wireServer) applyFaults(c *call, rules []appliedFault, after bool) (answer *apiError, waits bool) {
+	for _, hit := range rules {
 		if hit.After != after {
 			continue
 		}
@@ -298,7 +298,7 @@ func (s *Server) suffer(c *call, strikes []strike, after bool) (answer *apiError
 			s.cfg.Kill()
 			s.abort(c)
 		case FaultAnswer:
-			return faultAnswer(c.method.host, hit.Fault), true
+			return faultAnswer(c.method.host, s.state.errorForm(c.method.host), hit.Fault), true
 		case FaultLossy:
 			c.body = withoutConditions(c.body)
 		}
@@ -307,7 +307,7 @@ func (s *Server) suffer(c *call, strikes []strike, after bool) (answer *apiError
 }
 
 // abort breaks the connection of a call.
-func (s *Server) abort(c *call) {
+func (s *wireServer) abort(c *call) {
 	s.record(c, 0)
 	panic(http.ErrAbortHandler)
 }
@@ -333,13 +333,13 @@ var oauthFaults = map[int]string{
 }
 
 // faultAnswer is the error of f in the shape of the service at host.
-func faultAnswer(host string, f Fault) *apiError {
+func faultAnswer(host string, form errorForm, f Fault) *apiError {
 	of := faultAnswers[f.Code]
 	e := fail(f.Code, of.status, of.reason, "%s", of.message)
-	if f.Code == http.StatusTooManyRequests && host != storageHost && host != bigqueryHost {
+	if f.Code == http.StatusTooManyRequests && form != storageErrors && form != legacyErrors {
 		e = e.withDetails(errorInfo("RATE_LIMIT_EXCEEDED", "googleapis.com", map[string]string{"service": host}))
 	}
-	if host == oauthHost {
+	if form == oauthErrors {
 		if e.oauth = oauthFaults[f.Code]; e.oauth == "" {
 			e.oauth = "internal_failure"
 		}

@@ -32,7 +32,7 @@ func request(ctx context.Context, t *testing.T, token, method, url, body string)
 	return r
 }
 
-func (l *lab) strike(f Fault) {
+func (l *lab) addFault(f Fault) {
 	l.t.Helper()
 	if _, err := l.AddFault(f); err != nil {
 		l.t.Fatal(err)
@@ -59,7 +59,7 @@ func TestFaultAnswers(t *testing.T) {
 	} {
 		l := newLab(t)
 		tt.fault.Do = FaultAnswer
-		l.strike(tt.fault)
+		l.addFault(tt.fault)
 		r := l.do(l.operator, "GET", tt.url, "")
 		e, _ := r.body["error"].(map[string]any)
 		reason := r.reason()
@@ -75,12 +75,12 @@ func TestFaultAnswers(t *testing.T) {
 		}
 	}
 	l := newLab(t)
-	l.strike(Fault{Method: "oauth2.*", Do: FaultAnswer, Code: 503, RetryAfter: Delay{Min: 7 * time.Second}})
+	l.addFault(Fault{Method: "oauth2.*", Do: FaultAnswer, Code: 503, RetryAfter: Delay{Min: 7 * time.Second}})
 	r := l.grant("x")
 	if r.code != 503 || r.str("error") != "internal_failure" || r.header.Get("Retry-After") != "7" {
 		t.Errorf("the token endpoint: %d %v %s", r.code, r.header, r.raw)
 	}
-	l.strike(Fault{Method: "storage.objects.get", Do: FaultAnswer, Code: 503, RetryAfter: Delay{Min: time.Second}})
+	l.addFault(Fault{Method: "storage.objects.get", Do: FaultAnswer, Code: 503, RetryAfter: Delay{Min: time.Second}})
 	r = l.do(l.operator, "GET", "https://storage.googleapis.com/acme-reports/2026/01.csv", "")
 	if r.code != 503 || !strings.Contains(r.raw, "<Code>ServiceUnavailable</Code>") || r.header.Get("Retry-After") != "1" {
 		t.Errorf("the XML API: %d %v %s", r.code, r.header, r.raw)
@@ -90,13 +90,13 @@ func TestFaultAnswers(t *testing.T) {
 	}
 }
 
-// Which of twelve calls a rule strikes.
+// Which of twelve calls a rule applies to.
 func TestFaultSelection(t *testing.T) {
 	t.Parallel()
 	const other = "https://storage.googleapis.com/storage/v1/b/acme-reports"
 	for name, tt := range map[string]struct {
 		fault Fault
-		want  string // x: struck
+		want  string // x: applied
 	}{
 		"every call":       {Fault{}, "xxxxxxxxxxxx"},
 		"one method":       {Fault{Method: "storage.*"}, ".x.x.x.x.x.x"},
@@ -113,7 +113,7 @@ func TestFaultSelection(t *testing.T) {
 	} {
 		l := newLab(t)
 		tt.fault.Do, tt.fault.Code = FaultAnswer, 503
-		l.strike(tt.fault)
+		l.addFault(tt.fault)
 		got := ""
 		for i := range 12 {
 			url := dataPolicy
@@ -128,7 +128,7 @@ func TestFaultSelection(t *testing.T) {
 	}
 	chance := func(seed uint64) string {
 		l := newLab(t)
-		l.strike(Fault{Probability: 0.5, Seed: seed, Do: FaultAnswer, Code: 500})
+		l.addFault(Fault{Probability: 0.5, Seed: seed, Do: FaultAnswer, Code: 500})
 		got := ""
 		for range 40 {
 			got += map[bool]string{true: "x", false: "."}[l.do(l.operator, "GET", dataPolicy, "").code == 500]
@@ -146,7 +146,7 @@ func TestFaultReset(t *testing.T) {
 	t.Parallel()
 	for _, after := range []bool{false, true} {
 		l := newLab(t)
-		l.strike(Fault{Method: "iam.projects.serviceAccounts.create", Do: FaultReset, After: after})
+		l.addFault(Fault{Method: "iam.projects.serviceAccounts.create", Do: FaultReset, After: after})
 		answer, err := l.client().Do(request(t.Context(), t, l.operator, "POST", accounts, `{"accountId":"ti-reset"}`))
 		if err == nil {
 			_ = answer.Body.Close()
@@ -168,7 +168,7 @@ func TestFaultReset(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error)
 	go func() { served <- l.Serve(ctx, listener) }()
-	l.strike(Fault{Do: FaultReset, Nth: 1})
+	l.addFault(Fault{Do: FaultReset, Nth: 1})
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 	url := "http://" + listener.Addr().String() + "/v1/projects/acme-agents/serviceAccounts"
@@ -178,7 +178,7 @@ func TestFaultReset(t *testing.T) {
 		t.Error("the connection did not break")
 	}
 	// A hanging call does not keep the emulator from ending.
-	l.strike(Fault{Do: FaultHang})
+	l.addFault(Fault{Do: FaultHang})
 	hung := make(chan error)
 	go func() {
 		answer, err := transport.RoundTrip(request(t.Context(), t, l.operator, "GET", url, ""))
@@ -187,7 +187,7 @@ func TestFaultReset(t *testing.T) {
 		}
 		hung <- err
 	}()
-	for l.Faults()[1].Struck == 0 {
+	for l.Faults()[1].Applied == 0 {
 		runtime.Gosched()
 	}
 	stop()
@@ -200,8 +200,8 @@ func TestFaultReset(t *testing.T) {
 func TestFaultHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, func(c *Config) { c.Now = nil })
-		l.strike(Fault{Name: "hang", Method: "cloudresourcemanager.projects.get", Do: FaultHang})
-		l.strike(Fault{Name: "slow", Method: "iam.*", Do: FaultDelay, For: Delay{Min: 3 * time.Second}})
+		l.addFault(Fault{Name: "hang", Method: "cloudresourcemanager.projects.get", Do: FaultHang})
+		l.addFault(Fault{Name: "slow", Method: "iam.*", Do: FaultDelay, For: Delay{Min: 3 * time.Second}})
 		start := time.Now()
 
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -253,7 +253,7 @@ func TestFaultHang(t *testing.T) {
 func TestFaultFreeze(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)
-		l.strike(Fault{Method: "iam.projects.serviceAccounts.create", Nth: 2, Do: FaultFreeze, After: true})
+		l.addFault(Fault{Method: "iam.projects.serviceAccounts.create", Nth: 2, Do: FaultFreeze, After: true})
 		l.account("ti-first-x")
 		codes := make(chan int)
 		go func() { codes <- l.do(l.operator, "POST", accounts, `{"accountId":"ti-second-x"}`).code }()
@@ -307,9 +307,9 @@ func TestFaultKill(t *testing.T) {
 func TestFaultLossy(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	l.strike(Fault{Method: "cloudresourcemanager.*.setIamPolicy", Do: FaultLossy})
-	l.strike(Fault{Method: "storage.buckets.setIamPolicy", Do: FaultLossy})
-	l.strike(Fault{Method: "bigquery.datasets.patch", Do: FaultLossy})
+	l.addFault(Fault{Method: "cloudresourcemanager.*.setIamPolicy", Do: FaultLossy})
+	l.addFault(Fault{Method: "storage.buckets.setIamPolicy", Do: FaultLossy})
+	l.addFault(Fault{Method: "bigquery.datasets.patch", Do: FaultLossy})
 	w := l.getPolicy(3)
 	w.Version = 3
 	w.Bindings = append(w.Bindings, binding{Role: "roles/browser", Members: []string{"user:zoe@acme.example"}, Condition: until("2026-04-01T00:00:00Z")})
@@ -356,7 +356,7 @@ func TestFaultRefused(t *testing.T) {
 			t.Errorf("%s was taken", name)
 		}
 	}
-	l.strike(Fault{Name: "one", Do: FaultReset})
+	l.addFault(Fault{Name: "one", Do: FaultReset})
 	if _, err := l.AddFault(Fault{Name: "one", Do: FaultReset}); err == nil {
 		t.Error("a name was taken twice")
 	}
@@ -398,7 +398,7 @@ func TestTransport(t *testing.T) {
 func TestRecovery(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	l.register(method{id: "test.panic", host: "test.googleapis.com", pattern: "GET /test/panic", public: true,
+	l.wire.register(method{id: "test.panic", host: "test.googleapis.com", pattern: "GET /test/panic", public: true,
 		serve: func(*call) (any, error) { panic("the token is " + noah) }})
 	r := l.do(noah, "GET", "https://test.googleapis.com/test/panic", "")
 	l.want(r, 500, "INTERNAL")

@@ -17,7 +17,7 @@ import (
 //
 // [Server.Handler] called directly panics with [http.ErrAbortHandler] where a connection
 // would break, as net/http expects of handlers.
-func (s *Server) Transport() http.RoundTripper { return transport{s.Handler()} }
+func (s *wireServer) Transport() http.RoundTripper { return transport{s} }
 
 type transport struct{ handler http.Handler }
 

@@ -23,49 +23,6 @@ import (
 	"cel.dev/cel-go/ext"
 )
 
-// identityPool is a workload identity pool: identities from elsewhere, named by what
-// its providers say of them (iam/docs/workload-identity-federation).
-type identityPool struct {
-	Name      string                       `json:"name"` // projects/NUMBER/locations/global/workloadIdentityPools/ID
-	Disabled  bool                         `json:"disabled,omitempty"`
-	Providers map[string]*identityProvider `json:"providers,omitempty"` // by id
-}
-
-// identityProvider is an OIDC provider of a pool, with the keys that were uploaded for it.
-type identityProvider struct {
-	Disabled  bool              `json:"disabled,omitempty"`
-	Issuer    string            `json:"issuer"`
-	JWKS      json.RawMessage   `json:"jwks"`
-	Audiences []string          `json:"audiences,omitempty"`
-	Mapping   map[string]string `json:"mapping"`
-	Condition string            `json:"condition,omitempty"`
-}
-
-// federated is whom a token of a pool is for.
-type federated struct {
-	Pool       string            `json:"pool"` // the pool's name
-	Subject    string            `json:"subject"`
-	Groups     []string          `json:"groups,omitempty"`
-	Attributes map[string]string `json:"attributes,omitempty"` // the mapped ones, without "attribute."
-}
-
-func (f *federated) member() string {
-	return "principal://" + iamHost + "/" + f.Pool + "/subject/" + f.Subject
-}
-
-// sets returns the principal sets that f is in (iam/docs/principal-identifiers).
-func (f *federated) sets() []string {
-	pool := "principalSet://" + iamHost + "/" + f.Pool
-	out := []string{pool + "/*"}
-	for _, g := range f.Groups {
-		out = append(out, pool+"/group/"+g)
-	}
-	for name, value := range f.Attributes {
-		out = append(out, pool+"/attribute."+name+"/"+value)
-	}
-	return out
-}
-
 const (
 	maxSubject       = 127  // bytes
 	maxAttributes    = 50   // custom ones
@@ -98,8 +55,8 @@ func mappingProgram(expression string) (cel.Program, error) {
 
 var attributeName = regexp.MustCompile(`^(google\.subject|google\.groups|google\.display_name|attribute\.[a-z0-9_]{1,100})$`)
 
-// check refuses a provider that could never let anybody in.
-func (p *identityProvider) check() error {
+// checkProvider refuses a provider that could never let anybody in.
+func checkProvider(p *identityProvider) error {
 	if p.Issuer == "" {
 		return errors.New("it has no issuer")
 	}
@@ -223,8 +180,8 @@ var (
 // maxAssertionLifetime is the most between iat and exp of a subject token.
 const maxAssertionLifetime = 24 * time.Hour
 
-// assertion verifies a subject token and returns its claims.
-func (p *identityProvider) assertion(token, name string, now time.Time) (map[string]any, error) {
+// readAssertion verifies a subject token and returns its claims.
+func readAssertion(p *identityProvider, token, name string, now time.Time) (map[string]any, error) {
 	var header struct {
 		Algorithm string `json:"alg"`
 		KeyID     string `json:"kid"`
@@ -267,7 +224,7 @@ func (p *identityProvider) assertion(token, name string, now time.Time) (map[str
 
 // identify maps the claims of a subject token to an identity of the pool, if the
 // provider's condition lets it in.
-func (p *identityProvider) identify(pool string, assertion map[string]any) (*federated, error) {
+func identify(p *identityProvider, pool string, assertion map[string]any) (*federated, error) {
 	f := &federated{Pool: pool, Attributes: map[string]string{}}
 	google := map[string]any{}
 	size := 0

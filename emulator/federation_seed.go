@@ -9,15 +9,15 @@ import (
 var poolID = regexp.MustCompile(`^[a-z0-9-]{4,32}$`)
 
 // seedPools makes the workload identity pools of a seed.
-func (s *Server) seedPools(sd *seed) error {
-	for _, in := range sd.Pools {
-		p := s.state.Projects[in.Project]
+func seedPools(s *seeding, pools []seedPool) error {
+	for _, in := range pools {
+		p := s.Projects[in.Project]
 		if p == nil || !poolID.MatchString(in.ID) {
 			return fmt.Errorf("identity pool %q of project %q: no such project, or an id that is not 4 to 32 of [a-z0-9-]", in.ID, in.Project)
 		}
 		pool := &identityPool{Name: "projects/" + p.Number + "/locations/global/workloadIdentityPools/" + in.ID,
 			Disabled: in.Disabled, Providers: map[string]*identityProvider{}}
-		if s.state.Pools[pool.Name] != nil {
+		if s.Pools[pool.Name] != nil {
 			return fmt.Errorf("identity pool %s of project %s is there twice", in.ID, in.Project)
 		}
 		for _, q := range in.Providers {
@@ -26,12 +26,31 @@ func (s *Server) seedPools(sd *seed) error {
 			if !poolID.MatchString(q.ID) || pool.Providers[q.ID] != nil {
 				return fmt.Errorf("provider %q of identity pool %s: an invalid id, or there twice", q.ID, in.ID)
 			}
-			if err := provider.check(); err != nil {
+			if err := checkProvider(provider); err != nil {
 				return fmt.Errorf("provider %s of identity pool %s: %w", q.ID, in.ID, err)
 			}
 			pool.Providers[q.ID] = provider
 		}
-		s.state.Pools[pool.Name] = pool
+		s.Pools[pool.Name] = pool
 	}
 	return nil
+}
+
+// seedPool is a workload identity pool.
+type seedPool struct {
+	Project   string         `toml:"project"`
+	ID        string         `toml:"id"`
+	Disabled  bool           `toml:"disabled"`
+	Providers []seedProvider `toml:"provider"`
+}
+
+// seedProvider is an OIDC provider of a pool, whose keys were uploaded.
+type seedProvider struct {
+	ID        string            `toml:"id"`
+	Disabled  bool              `toml:"disabled"`
+	Issuer    string            `toml:"issuer"`
+	JWKS      string            `toml:"jwks"`      // a JSON Web Key Set (RFC 7517)
+	Audiences []string          `toml:"audiences"` // what a token may be for; the provider's own name if absent
+	Mapping   map[string]string `toml:"mapping"`   // "google.subject" = "assertion.sub"
+	Condition string            `toml:"condition"` // CEL over assertion, google and attribute
 }

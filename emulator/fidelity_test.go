@@ -349,7 +349,7 @@ func etagMicros(etag string) int64 {
 
 // walkPolicies visits every policy in the state.
 func walkPolicies(s *state, visit func(*policy)) {
-	walk(reflect.ValueOf(s), func(v any) {
+	s.each(func(v any) {
 		if p, ok := v.(*policy); ok {
 			visit(p)
 		}

@@ -51,7 +51,7 @@ func (u unreplayable) Error() string { return string(u) }
 func newWorld(t *testing.T, x *exchange) *world {
 	t.Helper()
 	w := &world{lab: newLab(t, func(c *Config) { c.Seed = []byte(recordedSeed) }), x: x}
-	o := w.state.Organizations[placeholders["organizationID"]]
+	o := w.wire.state.Organizations[placeholders["organizationID"]]
 	o.Policy.Bindings = operatorBindings()
 	o.Policy.Changed = epoch.UnixMicro()
 	return w
@@ -106,16 +106,16 @@ func (w *world) projects() {
 	lone := len(x.path) == 3 && x.path[1] == "projects" && x.verb == ""
 	for i, name := range names {
 		missing := lone && x.Status == http.StatusForbidden && name == x.path[2]
-		if name == "" || name == "-" || missing || w.state.projectBy(name) != nil || strings.HasPrefix(name, "gcp-sa-") {
+		if name == "" || name == "-" || missing || w.wire.state.projectBy(name) != nil || strings.HasPrefix(name, "gcp-sa-") {
 			continue
 		}
 		number := fmt.Sprintf("10000000%04d", i+1)
-		w.state.Projects[name] = &project{ID: name, Number: number, Parent: "organizations/" + placeholders["organizationID"], Created: epoch}
+		w.wire.state.Projects[name] = &project{ID: name, Number: number, Parent: "organizations/" + placeholders["organizationID"], Created: epoch}
 		if name == placeholders["projectId"] {
-			w.state.Projects[name].Number = placeholders["projectNumber"]
+			w.wire.state.Projects[name].Number = placeholders["projectNumber"]
 		}
 	}
-	if p := w.state.projectBy(x.last()); lone && p != nil && x.want["parent"] == nil {
+	if p := w.wire.state.projectBy(x.last()); lone && p != nil && x.want["parent"] == nil {
 		// It lies nowhere, so the right to see it stands on itself.
 		p.Parent, p.Policy = "", policy{Changed: epoch.UnixMicro(), Bindings: operatorBindings()}
 		p.Name, _ = x.want["name"].(string)
@@ -123,11 +123,11 @@ func (w *world) projects() {
 			p.Name, _ = x.want["displayName"].(string)
 		}
 	}
-	if o := x.after("organizations"); o != "" && w.state.Organizations[o] == nil {
-		w.state.Organizations[o] = &organization{Number: o, Domain: "example.org", Policy: policy{Changed: epoch.UnixMicro(), Bindings: operatorBindings()}}
+	if o := x.after("organizations"); o != "" && w.wire.state.Organizations[o] == nil {
+		w.wire.state.Organizations[o] = &organization{Number: o, Domain: "example.org", Policy: policy{Changed: epoch.UnixMicro(), Bindings: operatorBindings()}}
 	}
-	if f := x.after("folders"); f != "" && w.state.Folders[f] == nil {
-		w.state.Folders[f] = &folder{Number: f, Parent: "organizations/" + placeholders["organizationID"]}
+	if f := x.after("folders"); f != "" && w.wire.state.Folders[f] == nil {
+		w.wire.state.Folders[f] = &folder{Number: f, Parent: "organizations/" + placeholders["organizationID"]}
 	}
 }
 
@@ -144,14 +144,13 @@ func (w *world) members() {
 
 // account returns the account of that address, made if it is not there.
 func (w *world) account(email string) *serviceAccount {
-	if a := w.state.accountByEmail(email); a != nil {
+	if a := w.wire.state.accountByEmail(email); a != nil {
 		return a
 	}
 	id, _, _ := strings.Cut(email, "@")
-	a := w.state.addAccount(cmp.Or(projectOf(email), placeholders["projectId"]), id)
-	delete(w.state.live, a.Email)
+	a := w.wire.state.addAccount(cmp.Or(projectOf(email), placeholders["projectId"]), id)
 	a.Email = email
-	w.state.live[email] = a
+	w.wire.state.index()
 	return a
 }
 
@@ -185,10 +184,10 @@ func (w *world) accounts() error {
 	}
 	if strings.HasPrefix(x.message(), "Account deleted") {
 		a.Deleted = epoch.Add(-time.Hour)
-		delete(w.state.live, a.Email)
+		w.wire.state.index()
 	}
 	if f, ok := constraintOf(x); ok {
-		p := w.state.projectBy(a.ProjectID)
+		p := w.wire.state.projectBy(a.ProjectID)
 		p.Constraints = append(p.Constraints, f)
 	}
 	if onKey {
@@ -218,7 +217,7 @@ func (w *world) accountList() error {
 		w.account(accountEmail(body.AccountID, project))
 	}
 	if f, ok := constraintOf(x); ok {
-		w.state.Projects[project].Constraints = append(w.state.Projects[project].Constraints, f)
+		w.wire.state.Projects[project].Constraints = append(w.wire.state.Projects[project].Constraints, f)
 	}
 	list, _ := x.want["accounts"].([]any)
 	for _, v := range list {
@@ -238,7 +237,7 @@ func (w *world) unseen(email string) error {
 	a.Seen.Read = epoch.Add(time.Minute)
 	for seed := range uint64(64) {
 		w.SetLag(Lag{Seed: seed})
-		if w.lags.coin() {
+		if w.wire.lags.coin() {
 			w.SetLag(Lag{Seed: seed})
 			return nil
 		}
@@ -291,7 +290,7 @@ func (w *world) keys(a *serviceAccount) error {
 			hidden = false
 		}
 	}
-	w.state.Doubts.SystemKeyHidden = hidden
+	w.wire.state.Doubts.SystemKeyHidden = hidden
 	if id := x.after("keys"); id != "" && w.found() {
 		add(id)
 	}
@@ -309,7 +308,7 @@ func (w *world) storage() error {
 	on, _ := uniform["enabled"].(bool)
 	location, _ := x.want["location"].(string)
 	project := placeholders["projectId"]
-	b := w.newBucket(project, x.after("b"), location, on)
+	b := newBucket(w.wire.state, epoch, project, x.after("b"), location, on)
 	b.Labels = labels(x.want)
 	return nil
 }
@@ -331,10 +330,10 @@ func (w *world) pubsub() error {
 	}
 	project := "projects/" + x.after("projects")
 	if topic := x.after("topics"); topic != "" {
-		w.state.PubSub.newTopic(project + "/topics/" + topic)
+		pubsubOf(w.wire.state).newTopic(project + "/topics/" + topic)
 	}
 	if sub := x.after("subscriptions"); sub != "" {
-		w.state.PubSub.newSubscription(project+"/subscriptions/"+sub, w.state.PubSub.newTopic(project+"/topics/its-topic").Name)
+		pubsubOf(w.wire.state).newSubscription(project+"/subscriptions/"+sub, pubsubOf(w.wire.state).newTopic(project+"/topics/its-topic").Name)
 	}
 	return nil
 }
@@ -342,7 +341,7 @@ func (w *world) pubsub() error {
 func (w *world) secrets() error {
 	x := w.x
 	if x.host == secretHost && w.found() && x.after("secrets") != "" {
-		w.state.Secrets.newSecret(x.after("projects"), x.after("secrets"), epoch)
+		secretsOf(w.wire.state).newSecret(x.after("projects"), x.after("secrets"), epoch)
 	}
 	return nil
 }
@@ -365,7 +364,7 @@ func (w *world) bigquery() error {
 	if err != nil {
 		return err
 	}
-	d := w.state.BigQuery.newDataset(project, id, location, access, epoch)
+	d := bigqueryOf(w.wire.state).newDataset(project, id, location, access, epoch)
 	d.FriendlyName, _ = x.want["friendlyName"].(string)
 	d.Labels = labels(x.want)
 	if table := x.after("tables"); table != "" {
@@ -409,7 +408,7 @@ func (w *world) policy() error {
 		return err
 	}
 	if n, ok := storageEtag(recorded.Etag); ok && x.host == storageHost && x.Status == http.StatusOK {
-		b := w.state.Storage.Buckets[x.after("b")]
+		b := storageOf(w.wire.state).Buckets[x.after("b")]
 		b.Metageneration = n
 		if x.setsPolicy() {
 			b.Metageneration--
@@ -450,16 +449,16 @@ func (w *world) policyOf() (*policy, error) {
 	if len(x.path) == 3 {
 		switch x.path[1] {
 		case "projects":
-			if p := w.state.projectBy(x.path[2]); p != nil {
+			if p := w.wire.state.projectBy(x.path[2]); p != nil {
 				return &p.Policy, nil
 			}
 		case "folders":
-			return &w.state.Folders[x.path[2]].Policy, nil
+			return &w.wire.state.Folders[x.path[2]].Policy, nil
 		case "organizations":
-			return &w.state.Organizations[x.path[2]].Policy, nil
+			return &w.wire.state.Organizations[x.path[2]].Policy, nil
 		}
 	}
-	if b := w.state.Storage.Buckets[x.after("b")]; x.host == storageHost && b != nil {
+	if b := storageOf(w.wire.state).Buckets[x.after("b")]; x.host == storageHost && b != nil {
 		return b.Policy, nil
 	}
 	address := strings.Replace(x.url(), "getIamPolicy", "setIamPolicy", 1)
@@ -471,9 +470,9 @@ func (w *world) policyOf() (*policy, error) {
 		}
 		return nil, fmt.Errorf("setting the policy at %s: %d %s", address, r.code, r.raw)
 	}
-	now := w.now().UnixMicro()
+	now := w.Now().UnixMicro()
 	var found *policy
-	walkPolicies(&w.state, func(p *policy) {
+	walkPolicies(w.wire.state, func(p *policy) {
 		if p.Changed == now {
 			found = p
 		}
@@ -527,7 +526,7 @@ func (w *world) customRoles() error {
 
 func (w *world) role(name string) *customRole {
 	r := &customRole{Name: name, Changed: epoch.UnixMicro()}
-	w.state.Roles[name] = r
+	w.wire.state.Roles[name] = r
 	return r
 }
 
@@ -541,7 +540,7 @@ func (w *world) kms() error {
 	if key := x.after("cryptoKeys"); key != "" {
 		ring.Keys = []seedKey{{Name: key}}
 	}
-	return w.seedKMS([]seedKeyRing{ring})
+	return seedKMS(w.seeding(), []seedKeyRing{ring})
 }
 
 // resources makes a resource of which the emulator knows the name and the policy alone.
@@ -550,12 +549,12 @@ func (w *world) resources() error {
 	if !w.found() || !x.onPolicy() {
 		return nil
 	}
-	if m, _ := w.router.find(x.host, x.Method, "/"+strings.TrimPrefix(x.address(), x.host+"/")); m != nil && !m.catchAll() {
+	if m, _ := w.wire.router.find(x.host, x.Method, "/"+strings.TrimPrefix(x.address(), x.host+"/")); m != nil && !m.catchAll() {
 		return nil // of a service of its own
 	}
 	m, vars := findTyped(x.host, x.Method, strings.TrimPrefix(x.address(), x.host))
 	if m == nil {
 		return nil
 	}
-	return w.seedResources([]seedResource{{Name: w.state.fullName(m.host, vars["resource"])}})
+	return seedResources(w.seeding(), []seedResource{{Name: fullName(w.wire.state, m.host, vars["resource"])}})
 }

@@ -71,8 +71,8 @@ func TestPurge(t *testing.T) {
 				t.Error("the tombstone is gone too early")
 			}
 			l.Advance(time.Second)
-			if l.dataNames(grave) || len(l.state.Graves) != 0 || len(l.state.Accounts) != 2 {
-				t.Errorf("after %v there are %d graves and %d accounts", tt.tombstone, len(l.state.Graves), len(l.state.Accounts))
+			if l.dataNames(grave) || len(l.wire.state.Tombstones) != 0 || len(l.wire.state.Accounts) != 2 {
+				t.Errorf("after %v there are %d graves and %d accounts", tt.tombstone, len(l.wire.state.Tombstones), len(l.wire.state.Accounts))
 			}
 			l.account("ti-mortal")
 			if got := strings.Count(l.snapshot(), email); got == 0 || got != strings.Count(empty, email) {
@@ -219,7 +219,7 @@ func TestKeyDoubts(t *testing.T) {
 		email := l.account("ti-keys")
 		for i := range maxKeys {
 			_, kid := l.upload(email, epoch.Add(time.Duration(i+1)*time.Hour))
-			k := l.state.accountByEmail(email).Keys[i]
+			k := l.wire.state.accountByEmail(email).Keys[i]
 			if byCertificate := kid == keyID(k.Certificate); byCertificate == doubted || len(kid) != 40 {
 				t.Errorf("random is %v, and the id %s is of the certificate: %v", doubted, kid, byCertificate)
 			}
@@ -250,7 +250,7 @@ func TestSelfImpersonation(t *testing.T) {
 }
 
 // What time has brought about, and the key behind signatures, outlive the process.
-func TestGravesPersist(t *testing.T) {
+func TestTombstonesPersist(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "data")
 	l := newLab(t, func(c *Config) { c.DataFile = file }, withDoubts(Doubts{RoleReuseDays: 10}))
@@ -259,8 +259,8 @@ func TestGravesPersist(t *testing.T) {
 	signed := l.must(noah, "POST", creds+email+":signJwt", `{"payload":"{\"iss\":\"`+email+`\",\"aud\":\"`+tokenURI+`\",\"scope\":\"`+cloudPlatform+`\",\"iat\":`+fmt.Sprint(epoch.Unix())+`}"}`)
 	l.must(l.operator, "POST", iam+"projects/acme-agents/roles", `{"roleId":"kept","role":{"includedPermissions":["storage.objects.get"]}}`)
 	again := newLab(t, func(c *Config) { c.DataFile = file })
-	if again.state.Doubts.RoleReuseDays != 10 {
-		t.Errorf("the doubts are %+v", again.state.Doubts)
+	if again.wire.state.Doubts.RoleReuseDays != 10 {
+		t.Errorf("the doubts are %+v", again.wire.state.Doubts)
 	}
 	again.must(again.operator, "GET", iam+"projects/acme-agents/roles/kept", "")
 	if r := again.grant(signed.str("signedJwt")); r.code != 200 {

@@ -11,7 +11,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
-	"errors"
 	"math/big"
 	"net/http"
 	"net/url"
@@ -22,34 +21,8 @@ import (
 // maxKeys is how many user-managed keys an account may have.
 const maxKeys = 10
 
-// accountKey is a key of an account: its public half, in a certificate.
-type accountKey struct {
-	ID          string    `json:"id"`
-	Certificate []byte    `json:"certificate"` // DER
-	Origin      string    `json:"origin"`      // GOOGLE_PROVIDED or USER_PROVIDED
-	Algorithm   string    `json:"algorithm"`   // KEY_ALG_RSA_2048
-	ValidAfter  time.Time `json:"validAfter"`
-	ValidBefore time.Time `json:"validBefore"`
-	Disabled    bool      `json:"disabled,omitempty"`
-	Usable      time.Time `json:"usable,omitzero" snapshot:"-"` // from when on, if not at once
-}
-
-var errNotRSA = errors.New("the key is not RSA")
-
-func (k *accountKey) public() (*rsa.PublicKey, error) {
-	cert, err := x509.ParseCertificate(k.Certificate)
-	if err != nil {
-		return nil, err
-	}
-	public, ok := cert.PublicKey.(*rsa.PublicKey)
-	if !ok {
-		return nil, errNotRSA
-	}
-	return public, nil
-}
-
-// resource is the key as the API shows it.
-func (k *accountKey) resource(a *serviceAccount) map[string]any {
+// showKey is the key as the API shows it.
+func showKey(k *accountKey, a *serviceAccount) map[string]any {
 	m := map[string]any{
 		"name": a.name() + "/keys/" + k.ID, "keyAlgorithm": k.Algorithm, "keyOrigin": k.Origin, "keyType": "USER_MANAGED",
 		"validAfterTime": apiTime(k.ValidAfter), "validBeforeTime": apiTime(k.ValidBefore),
@@ -61,20 +34,8 @@ func (k *accountKey) resource(a *serviceAccount) map[string]any {
 	return m
 }
 
-// apiTime is how Google writes a time: whole seconds and Z, which every client reads.
-func apiTime(t time.Time) string { return t.UTC().Truncate(time.Second).Format(time.RFC3339) }
-
-func pemOf(kind string, der []byte) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
-}
-
-func keyID(der []byte) string {
-	sum := sha1.Sum(der)
-	return hex.EncodeToString(sum[:])
-}
-
 // roomForKey refuses an account's eleventh key.
-func (c *call) roomForKey(a *serviceAccount) error {
+func roomForKey(c *call, a *serviceAccount) error {
 	switch {
 	case len(a.Keys) < maxKeys:
 		return nil
@@ -86,7 +47,7 @@ func (c *call) roomForKey(a *serviceAccount) error {
 }
 
 // keyConstraint is the refusal by an organization policy on keys of the account, or nil.
-func (c *call) keyConstraint(a *serviceAccount, constraint, message string) *apiError {
+func keyConstraint(c *call, a *serviceAccount, constraint, message string) *refusal {
 	_, blocked := c.state().projectConstraint(a.ProjectID, constraint)
 	if managed := managedNames[constraint]; !blocked {
 		if _, blocked = c.state().projectConstraint(a.ProjectID, managed); !blocked {
@@ -97,12 +58,12 @@ func (c *call) keyConstraint(a *serviceAccount, constraint, message string) *api
 	return keyRefusal(a, constraint, message)
 }
 
-func keyRefusal(a *serviceAccount, constraint, message string) *apiError {
-	return orgPolicy(constraint, a.name()+"?configvalue="+url.QueryEscape(a.Email), message)
+func keyRefusal(a *serviceAccount, constraint, message string) *refusal {
+	return refuseByPolicy(constraint, a.name()+"?configvalue="+url.QueryEscape(a.Email), message)
 }
 
 // newKeyID names a key by its certificate.
-func (c *call) newKeyID(der []byte) string {
+func newKeyID(c *call, der []byte) string {
 	if c.state().Doubts.RandomKeyIDs {
 		b := make([]byte, sha1.Size)
 		_, _ = rand.Read(b) // never fails
@@ -112,7 +73,7 @@ func (c *call) newKeyID(der []byte) string {
 }
 
 func createKey(c *call) (any, error) {
-	a, err := c.account("iam.serviceAccountKeys.create")
+	a, err := accountFor(c, "iam.serviceAccountKeys.create")
 	if err != nil {
 		return nil, err
 	}
@@ -129,33 +90,33 @@ func createKey(c *call) (any, error) {
 	if t := body.KeyAlgorithm; t != "" && t != "KEY_ALG_RSA_2048" && t != "KEY_ALG_UNSPECIFIED" {
 		return nil, fail(501, "UNIMPLEMENTED", "notImplemented", "The emulator does not make keys of algorithm %s.", t)
 	}
-	if err := c.keyConstraint(a, noKeys, "Key creation is not allowed on this service account."); err != nil {
+	if err := keyConstraint(c, a, noKeys, "Key creation is not allowed on this service account."); err != nil {
 		return nil, err
 	}
-	if err := c.roomForKey(a); err != nil {
+	if err := roomForKey(c, a); err != nil {
 		return nil, err
 	}
-	private, err := c.server.cfg.NewKey()
+	private, err := c.newKey()
 	if err != nil {
 		return nil, err
 	}
 	end := time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
-	if limit, limited := c.state().keyLifetime(a.ProjectID); limited {
+	if limit, limited := keyLifetime(c.state(), a.ProjectID); limited {
 		end = c.now.Add(limit).Truncate(time.Second)
 	}
 	der, err := selfSigned(private, a.UniqueID, c.now, end)
 	if err != nil {
 		return nil, err
 	}
-	k := &accountKey{ID: c.newKeyID(der), Certificate: der, Origin: "GOOGLE_PROVIDED", Algorithm: "KEY_ALG_RSA_2048",
+	k := &accountKey{ID: newKeyID(c, der), Certificate: der, Origin: "GOOGLE_PROVIDED", Algorithm: "KEY_ALG_RSA_2048",
 		ValidAfter: c.now.Truncate(time.Second), ValidBefore: end}
-	file, err := a.keyFile(k.ID, private)
+	file, err := keyFile(a, k.ID, private)
 	if err != nil {
 		return nil, err
 	}
-	k.Usable = c.server.lags.usable(c.now)
+	k.Usable = c.state().after(keyMade, c.now)
 	a.Keys = append(a.Keys, k)
-	m := k.resource(a)
+	m := showKey(k, a)
 	m["privateKeyType"] = "TYPE_GOOGLE_CREDENTIALS_FILE"
 	m["privateKeyData"] = base64.StdEncoding.EncodeToString(file)
 	return m, nil
@@ -172,7 +133,7 @@ func selfSigned(private *rsa.PrivateKey, name string, from, to time.Time) ([]byt
 }
 
 // keyFile is the JSON file that clients read (google.aip.dev/auth/4112).
-func (a *serviceAccount) keyFile(id string, private *rsa.PrivateKey) ([]byte, error) {
+func keyFile(a *serviceAccount, id string, private *rsa.PrivateKey) ([]byte, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
 		return nil, err
@@ -188,7 +149,7 @@ func (a *serviceAccount) keyFile(id string, private *rsa.PrivateKey) ([]byte, er
 }
 
 func uploadKey(c *call) (any, error) {
-	a, err := c.account("iam.serviceAccountKeys.create")
+	a, err := accountFor(c, "iam.serviceAccountKeys.create")
 	if err != nil {
 		return nil, err
 	}
@@ -198,9 +159,9 @@ func uploadKey(c *call) (any, error) {
 	if err := c.decode(&body); err != nil {
 		return nil, err
 	}
-	if err := c.keyConstraint(a, noUploads, "Key upload is not allowed on this service account."); err != nil {
+	if err := keyConstraint(c, a, noUploads, "Key upload is not allowed on this service account."); err != nil {
 		if c.state().Doubts.UploadRefusalBare {
-			err.details = nil
+			err.Details = nil
 		}
 		return nil, err
 	}
@@ -216,36 +177,28 @@ func uploadKey(c *call) (any, error) {
 	if !ok {
 		return nil, invalid("Invalid public key data: the certificate does not wrap an RSA key.")
 	}
-	if limit, limited := c.state().keyLifetime(a.ProjectID); limited && cert.NotAfter.After(c.now.Add(limit)) {
+	if limit, limited := keyLifetime(c.state(), a.ProjectID); limited && cert.NotAfter.After(c.now.Add(limit)) {
 		return nil, keyRefusal(a, keyExpiry, "The key expires later than is allowed on this service account.")
 	}
 	algorithm := map[int]string{1024: "KEY_ALG_RSA_1024", 2048: "KEY_ALG_RSA_2048"}[public.N.BitLen()]
 	if algorithm == "" {
 		algorithm = "KEY_ALG_UNSPECIFIED"
 	}
-	k := &accountKey{ID: c.newKeyID(block.Bytes), Certificate: block.Bytes, Origin: "USER_PROVIDED", Algorithm: algorithm,
+	k := &accountKey{ID: newKeyID(c, block.Bytes), Certificate: block.Bytes, Origin: "USER_PROVIDED", Algorithm: algorithm,
 		ValidAfter: cert.NotBefore, ValidBefore: cert.NotAfter}
 	if slices.ContainsFunc(a.Keys, func(old *accountKey) bool { return bytes.Equal(old.Certificate, k.Certificate) }) {
 		return nil, alreadyExists("Service account key %s already exists.", k.ID)
 	}
-	if err := c.roomForKey(a); err != nil {
+	if err := roomForKey(c, a); err != nil {
 		return nil, err
 	}
-	k.Usable = c.server.lags.usable(c.now)
+	k.Usable = c.state().after(keyMade, c.now)
 	a.Keys = append(a.Keys, k)
-	return k.resource(a), nil
-}
-
-// systemKeyPeriod is how long a key lives that Google rotates by itself.
-const systemKeyPeriod = 17 * 24 * time.Hour
-
-// systemKeyID names the account's key of the day whose private half nobody sees.
-func (a *serviceAccount) systemKeyID(now time.Time) string {
-	return keyID([]byte(a.UniqueID + apiTime(now.Truncate(systemKeyPeriod))))
+	return showKey(k, a), nil
 }
 
 // systemKey describes that key.
-func (a *serviceAccount) systemKey(now time.Time) map[string]any {
+func systemKey(a *serviceAccount, now time.Time) map[string]any {
 	from := now.Truncate(systemKeyPeriod)
 	return map[string]any{
 		"name": a.name() + "/keys/" + a.systemKeyID(now), "keyAlgorithm": "KEY_ALG_RSA_2048",
@@ -255,7 +208,7 @@ func (a *serviceAccount) systemKey(now time.Time) map[string]any {
 }
 
 func listKeys(c *call) (any, error) {
-	a, err := c.account("iam.serviceAccountKeys.list")
+	a, err := accountFor(c, "iam.serviceAccountKeys.list")
 	if err != nil {
 		return nil, err
 	}
@@ -266,11 +219,11 @@ func listKeys(c *call) (any, error) {
 	keys := []any{}
 	if wanted("USER_MANAGED") {
 		for _, k := range a.Keys {
-			keys = append(keys, k.resource(a))
+			keys = append(keys, showKey(k, a))
 		}
 	}
 	if wanted("SYSTEM_MANAGED") {
-		keys = append(keys, a.systemKey(c.now))
+		keys = append(keys, systemKey(a, c.now))
 	}
 	if len(keys) == 0 {
 		return struct{}{}, nil
@@ -278,9 +231,9 @@ func listKeys(c *call) (any, error) {
 	return map[string]any{"keys": keys}, nil
 }
 
-// key returns the key that the path names, to a caller with the permission.
-func (c *call) key(permission string) (*serviceAccount, int, error) {
-	a, err := c.account(permission)
+// findKey returns the key that the path names, to a caller with the permission.
+func findKey(c *call, permission string) (*serviceAccount, int, error) {
+	a, err := accountFor(c, permission)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -292,12 +245,12 @@ func (c *call) key(permission string) (*serviceAccount, int, error) {
 }
 
 func getKey(c *call) (any, error) {
-	a, i, err := c.key("iam.serviceAccountKeys.get")
+	a, i, err := findKey(c, "iam.serviceAccountKeys.get")
 	if err != nil {
 		return nil, err
 	}
 	k := a.Keys[i]
-	m := k.resource(a)
+	m := showKey(k, a)
 	switch c.query("publicKeyType") {
 	case "TYPE_X509_PEM_FILE":
 		m["publicKeyData"] = pemOf("CERTIFICATE", k.Certificate)
@@ -317,7 +270,7 @@ func getKey(c *call) (any, error) {
 
 // deleteKey forgets a key. Tokens made with it live on.
 func deleteKey(c *call) (any, error) {
-	a, i, err := c.key("iam.serviceAccountKeys.delete")
+	a, i, err := findKey(c, "iam.serviceAccountKeys.delete")
 	if err != nil {
 		return nil, err
 	}
@@ -326,8 +279,8 @@ func deleteKey(c *call) (any, error) {
 }
 
 // switchKey disables or enables a key. Tokens made with it live on.
-func (c *call) switchKey(permission string, off bool) (any, error) {
-	a, i, err := c.key(permission)
+func switchKey(c *call, permission string, off bool) (any, error) {
+	a, i, err := findKey(c, permission)
 	if err != nil {
 		return nil, err
 	}
@@ -335,5 +288,5 @@ func (c *call) switchKey(permission string, off bool) (any, error) {
 	return struct{}{}, nil
 }
 
-func disableKey(c *call) (any, error) { return c.switchKey("iam.serviceAccountKeys.disable", true) }
-func enableKey(c *call) (any, error)  { return c.switchKey("iam.serviceAccountKeys.enable", false) }
+func disableKey(c *call) (any, error) { return switchKey(c, "iam.serviceAccountKeys.disable", true) }
+func enableKey(c *call) (any, error)  { return switchKey(c, "iam.serviceAccountKeys.enable", false) }

@@ -44,13 +44,53 @@ type seedKeyRing struct {
 	Project  string        `toml:"project"`
 	Location string        `toml:"location"` // "global" if absent
 	Name     string        `toml:"name"`
-	Bindings []seedBinding `toml:"binding"`
+	Bindings []SeedBinding `toml:"binding"`
 	Keys     []seedKey     `toml:"key"`
 }
 
 type seedKey struct {
 	Name     string        `toml:"name"`
-	Bindings []seedBinding `toml:"binding"`
+	Bindings []SeedBinding `toml:"binding"`
+}
+
+// kmsService is Cloud KMS.
+func kmsService() *service {
+	return &service{
+		Name: kmsHost, Title: "Cloud Key Management Service (KMS) API", Methods: kmsMethods(),
+		Key:  kmsKey,
+		New:  func() any { return &kmsState{Rings: map[string]*keyRing{}} },
+		Seed: kmsSeed, Assets: kmsAssets, Node: kmsNode, Denied: kmsDenied,
+	}
+}
+
+const kmsKey = "kms"
+
+func kmsOf(st *state) *kmsState { return part[kmsState](st, kmsKey) }
+
+func kmsAssets(st *state, add func(asset)) {
+	for name, r := range kmsOf(st).Rings {
+		project := strings.Split(name, "/")[1]
+		if a, ok := st.assetBelow(project, "//"+kmsHost+"/"+name, kmsHost+"/KeyRing", r.Policy); ok {
+			add(a)
+		}
+		for id, k := range r.Keys {
+			if a, ok := st.assetBelow(project, "//"+kmsHost+"/"+name+"/cryptoKeys/"+id, kmsHost+"/CryptoKey", k.Policy); ok {
+				add(a)
+			}
+		}
+	}
+}
+
+// kmsDenied is the 403 of a missing permission in the words of Cloud KMS.
+func kmsDenied(_ *principal, permission string, n node) *apiError {
+	return forbidden("Permission '%s' denied on resource '%s' (or it may not exist).", permission, n.relative())
+}
+
+func kmsSeed() (any, func(*seeding) error) {
+	var in struct {
+		Rings []seedKeyRing `toml:"key_ring"`
+	}
+	return &in, func(s *seeding) error { return seedKMS(s, in.Rings) }
 }
 
 // kmsMethods are the methods of Cloud KMS for key rings and symmetric keys.
@@ -75,7 +115,7 @@ func kmsMethods() []method {
 		api: "cloudkms.projects.locations.keyRings", host: kmsHost, path: ring, getVerb: http.MethodGet,
 		permission: "cloudkms.keyRings", conditions: true, public: true,
 		find: func(c *call) (node, *policy, error) {
-			r, n, err := c.findKeyRing()
+			r, n, err := findKeyRing(c)
 			if err != nil {
 				return n, nil, err
 			}
@@ -86,7 +126,7 @@ func kmsMethods() []method {
 		api: "cloudkms.projects.locations.keyRings.cryptoKeys", host: kmsHost, path: key, getVerb: http.MethodGet,
 		permission: "cloudkms.cryptoKeys", conditions: true, public: true,
 		find: func(c *call) (node, *policy, error) {
-			k, n, err := c.findCryptoKey()
+			k, n, err := findCryptoKey(c)
 			if err != nil {
 				return n, nil, err
 			}
@@ -99,8 +139,8 @@ var kmsID = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,63}$`)
 
 // ringName is the name that the request gives a key ring, with the id of its project,
 // and the node of that project.
-func (c *call) ringName() (string, node, error) {
-	parent, p, err := c.server.projectNode(c.vars["project"])
+func ringName(c *call) (string, node, error) {
+	parent, p, err := c.state().projectNode(c.vars["project"])
 	if err != nil {
 		return "", parent, err
 	}
@@ -109,12 +149,12 @@ func (c *call) ringName() (string, node, error) {
 
 // findKeyRing returns the key ring of the request and its node, or the node of its
 // project beside the error.
-func (c *call) findKeyRing() (*keyRing, node, error) {
-	name, parent, err := c.ringName()
+func findKeyRing(c *call) (*keyRing, node, error) {
+	name, parent, err := ringName(c)
 	if err != nil {
 		return nil, parent, err
 	}
-	r := c.state().KMS.Rings[name]
+	r := kmsOf(c.state()).Rings[name]
 	if r == nil {
 		return nil, parent, notFound("KeyRing %s not found.", name)
 	}
@@ -127,8 +167,8 @@ func (r *keyRing) node(parent node, name string) node {
 
 // findCryptoKey returns the key of the request and its node, or the node of what would
 // hold it beside the error.
-func (c *call) findCryptoKey() (*cryptoKey, node, error) {
-	r, n, err := c.findKeyRing()
+func findCryptoKey(c *call) (*cryptoKey, node, error) {
+	r, n, err := findKeyRing(c)
 	if err != nil {
 		return nil, n, err
 	}
@@ -145,9 +185,9 @@ func (k *cryptoKey) node(ring node, id string) node {
 }
 
 // kmsNode returns the node of a key ring or key by its name, for what lies below.
-func (s *Server) kmsNode(name string) (node, bool) {
+func kmsNode(s *state, name string) (node, bool) {
 	ring, key, nested := strings.Cut(name, "/cryptoKeys/")
-	r := s.state.KMS.Rings[ring]
+	r := kmsOf(s).Rings[ring]
 	if r == nil {
 		return node{}, false
 	}
@@ -212,14 +252,14 @@ func (k *cryptoKey) resource(name string) any {
 
 func createKeyRing(c *call) (any, error) {
 	c.vars["ring"] = c.query("keyRingId")
-	name, parent, err := c.ringName()
+	name, parent, err := ringName(c)
 	if err := c.requireFound("cloudkms.keyRings.create", parent, err); err != nil {
 		return nil, err
 	}
 	if !kmsID.MatchString(c.query("keyRingId")) {
 		return nil, invalid("KeyRing ID '%s' is invalid: it must match [a-zA-Z0-9_-]{1,63}.", c.query("keyRingId"))
 	}
-	st := &c.state().KMS
+	st := kmsOf(c.state())
 	if st.Rings[name] != nil {
 		return nil, alreadyExists("KeyRing %s already exists.", name)
 	}
@@ -227,7 +267,7 @@ func createKeyRing(c *call) (any, error) {
 }
 
 func getKeyRing(c *call) (any, error) {
-	r, n, err := c.findKeyRing()
+	r, n, err := findKeyRing(c)
 	if err := c.requireFound("cloudkms.keyRings.get", n, err); err != nil {
 		return nil, err
 	}
@@ -235,16 +275,16 @@ func getKeyRing(c *call) (any, error) {
 }
 
 func listKeyRings(c *call) (any, error) {
-	name, parent, err := c.ringName()
+	name, parent, err := ringName(c)
 	if err := c.requireFound("cloudkms.keyRings.list", parent, err); err != nil {
 		return nil, err
 	}
-	all := c.state().KMS.Rings
-	return c.kmsList("keyRings", namesBelow(all, name), func(name string) any { return all[name].resource(name) })
+	all := kmsOf(c.state()).Rings
+	return kmsList(c, "keyRings", namesBelow(all, name), func(name string) any { return all[name].resource(name) })
 }
 
 // kmsList answers with a page of resources, under the name of their collection.
-func (c *call) kmsList(collection string, names []string, resource func(string) any) (any, error) {
+func kmsList(c *call, collection string, names []string, resource func(string) any) (any, error) {
 	for _, unknown := range []string{"filter", "orderBy"} {
 		if c.query(unknown) != "" {
 			return nil, c.unsupported(unknown)
@@ -273,7 +313,7 @@ func (c *call) kmsList(collection string, names []string, resource func(string) 
 }
 
 func createCryptoKey(c *call) (any, error) {
-	r, n, err := c.findKeyRing()
+	r, n, err := findKeyRing(c)
 	if err := c.requireFound("cloudkms.cryptoKeys.create", n, err); err != nil {
 		return nil, err
 	}
@@ -307,7 +347,7 @@ func createCryptoKey(c *call) (any, error) {
 }
 
 func getCryptoKey(c *call) (any, error) {
-	k, n, err := c.findCryptoKey()
+	k, n, err := findCryptoKey(c)
 	if err := c.requireFound("cloudkms.cryptoKeys.get", n, err); err != nil {
 		return nil, err
 	}
@@ -315,11 +355,11 @@ func getCryptoKey(c *call) (any, error) {
 }
 
 func listCryptoKeys(c *call) (any, error) {
-	r, n, err := c.findKeyRing()
+	r, n, err := findKeyRing(c)
 	if err := c.requireFound("cloudkms.cryptoKeys.list", n, err); err != nil {
 		return nil, err
 	}
-	return c.kmsList("cryptoKeys", namesBelow(r.Keys, ""), func(id string) any {
+	return kmsList(c, "cryptoKeys", namesBelow(r.Keys, ""), func(id string) any {
 		return r.Keys[id].resource(n.relative() + "/cryptoKeys/" + id)
 	})
 }
@@ -339,7 +379,9 @@ func (s *checksum) UnmarshalJSON(text []byte) error {
 	return err
 }
 
-func checksumOf(data []byte) checksum { return checksum(crc32.Checksum(data, castagnoli)) }
+func checksumOf(data []byte) checksum {
+	return checksum(crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli)))
+}
 
 // verify holds data against the checksum that came with it, and reports whether there
 // was one.
@@ -393,7 +435,7 @@ func (k *cryptoKey) open(ciphertext, additional []byte) ([]byte, error) {
 }
 
 func encrypt(c *call) (any, error) {
-	k, n, err := c.findCryptoKey()
+	k, n, err := findCryptoKey(c)
 	if err := c.requireFound("cloudkms.cryptoKeyVersions.useToEncrypt", n, err); err != nil {
 		return nil, err
 	}
@@ -432,7 +474,7 @@ func encrypt(c *call) (any, error) {
 }
 
 func decrypt(c *call) (any, error) {
-	k, n, err := c.findCryptoKey()
+	k, n, err := findCryptoKey(c)
 	if err := c.requireFound("cloudkms.cryptoKeyVersions.useToDecrypt", n, err); err != nil {
 		return nil, err
 	}
@@ -467,25 +509,25 @@ func decrypt(c *call) (any, error) {
 }
 
 // seedKMS makes the key rings of a seed, with their keys.
-func (s *Server) seedKMS(rings []seedKeyRing) error {
+func seedKMS(s *seeding, rings []seedKeyRing) error {
 	for _, in := range rings {
 		name := "projects/" + in.Project + "/locations/" + cmp.Or(in.Location, "global") + "/keyRings/" + in.Name
-		if s.state.Projects[in.Project] == nil {
+		if s.Projects[in.Project] == nil {
 			return fmt.Errorf("seeding key ring %s: there is no project %q", name, in.Project)
 		}
-		if s.state.KMS.Rings[name] != nil || !kmsID.MatchString(in.Name) {
+		if kmsOf(s.state).Rings[name] != nil || !kmsID.MatchString(in.Name) {
 			return fmt.Errorf("seeding key ring %s: the name is taken or malformed", name)
 		}
-		ring := s.state.KMS.newRing(name, s.now())
+		ring := kmsOf(s.state).newRing(name, s.Now)
 		o := writeOptions{conditions: true, public: true, service: "cloudkms."}
-		if err := s.seedPolicy(ring.Policy, in.Bindings, o); err != nil {
+		if err := s.Policy(ring.Policy, in.Bindings, o); err != nil {
 			return fmt.Errorf("seeding the policy of key ring %s: %w", name, err)
 		}
 		for _, k := range in.Keys {
 			if ring.Keys[k.Name] != nil || !kmsID.MatchString(k.Name) {
 				return fmt.Errorf("seeding key %q of key ring %s: the name is taken or malformed", k.Name, name)
 			}
-			if err := s.seedPolicy(ring.newKey(k.Name, s.now()).Policy, k.Bindings, o); err != nil {
+			if err := s.Policy(ring.newKey(k.Name, s.Now).Policy, k.Bindings, o); err != nil {
 				return fmt.Errorf("seeding the policy of key %s of key ring %s: %w", k.Name, name, err)
 			}
 		}

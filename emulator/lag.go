@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -105,8 +104,7 @@ func (l *Lag) Set(name, value string) error {
 	return nil
 }
 
-// lags draws delays for changes as they are made. A nil *lags is no lag at all: so it
-// is while the seed is read.
+// lags draws delays for changes as they are made.
 type lags struct {
 	mu     sync.Mutex
 	lag    Lag
@@ -115,27 +113,33 @@ type lags struct {
 
 // SetLag sets how long changes take to be seen from now on, and starts the sequence of
 // random delays anew.
-func (s *Server) SetLag(l Lag) {
+func (s *wireServer) SetLag(l Lag) {
 	s.lags.mu.Lock()
 	defer s.lags.mu.Unlock()
 	s.lags.lag, s.lags.source = l, rand.New(rand.NewPCG(l.Seed, 0))
 }
 
 // Lag returns how long changes take to be seen.
-func (s *Server) Lag() Lag {
+func (s *wireServer) Lag() Lag {
 	s.lags.mu.Lock()
 	defer s.lags.mu.Unlock()
 	return s.lags.lag
 }
 
+// of returns the delay of a kind of change.
+func (l Lag) of(what delayed) Delay {
+	return map[delayed]Delay{
+		newAccountRead: l.AccountRead, newAccountBind: l.AccountBind, newAccountMint: l.AccountMint,
+		accountSwitched: l.Disable, keyMade: l.Key, memberAdded: l.Grant, memberRemoved: l.Revoke,
+		roleChanged: l.Role, policySearched: l.Search,
+	}[what]
+}
+
 // after returns when a change made now is seen; zero is at once.
-func (l *lags) after(now time.Time, which func(Lag) Delay) time.Time {
-	if l == nil {
-		return time.Time{}
-	}
+func (l *lags) after(what delayed, now time.Time) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	d := which(l.lag)
+	d := l.lag.of(what)
 	if d == (Delay{}) {
 		return time.Time{}
 	}
@@ -151,165 +155,4 @@ func (l *lags) coin() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.source != nil && l.source.IntN(2) == 1
-}
-
-// visibility is from when on an account is seen, and by whom. Zero is always.
-type visibility struct {
-	Read time.Time `json:"read,omitzero"`
-	Bind time.Time `json:"bind,omitzero"`
-	Mint time.Time `json:"mint,omitzero"`
-	// Switch is when being disabled, or enabled, takes effect.
-	Switch time.Time `json:"switch,omitzero"`
-}
-
-// newcomer is the visibility of an account made now.
-func (l *lags) newcomer(now time.Time) visibility {
-	return visibility{
-		Read: l.after(now, func(l Lag) Delay { return l.AccountRead }),
-		Bind: l.after(now, func(l Lag) Delay { return l.AccountBind }),
-		Mint: l.after(now, func(l Lag) Delay { return l.AccountMint }),
-	}
-}
-
-// overlooks reports whether the call does not see the account yet: writes see their
-// own, reads are eventually consistent (google/iam/admin/v1).
-func (c *call) overlooks(a *serviceAccount) bool {
-	return !c.method.writes && c.method.host == iamHost && c.now.Before(a.Seen.Read)
-}
-
-// overlooked is what a read of an account answers that it does not see yet. Google
-// answers sometimes the one, sometimes the other.
-func (c *call) overlooked(a *serviceAccount) error {
-	if c.server.lags.coin() {
-		return forbidden("Permission 'iam.serviceAccounts.get' denied on resource (or it may not exist).")
-	}
-	return notFound("Service account %s does not exist.", a.name())
-}
-
-// off reports whether the account is treated as disabled at now.
-func (a *serviceAccount) off(now time.Time) bool { return a.Disabled != now.Before(a.Seen.Switch) }
-
-// turn disables or enables the account, with effect after the lag.
-func (a *serviceAccount) turn(off bool, now time.Time, l *lags) {
-	if a.Disabled == off {
-		return
-	}
-	before := a.off(now)
-	a.Disabled, a.Seen.Switch = off, time.Time{}
-	if before != off {
-		a.Seen.Switch = l.after(now, func(l Lag) Delay { return l.Disable })
-	}
-}
-
-// usable is from when on a key made now is.
-func (l *lags) usable(now time.Time) time.Time {
-	return l.after(now, func(l Lag) Delay { return l.Key })
-}
-
-// minted reports whether IAM Credentials knows the account.
-func (a *serviceAccount) minted(now time.Time) bool { return !now.Before(a.Seen.Mint) }
-
-// bindable reports whether a policy that is written with o may name the account of that
-// address: whether it is alive and, save for the policies of the IAM API itself, seen.
-func (s *state) bindable(email string, o writeOptions) bool {
-	a := s.accountByEmail(email)
-	return a != nil && (strings.HasPrefix(o.service, "iam.") || !o.now.Before(a.Seen.Bind))
-}
-
-// unsettled is one grant of a policy that has changed, and that decisions do not know
-// of yet.
-type unsettled struct {
-	Role      string     `json:"role"`
-	Condition *condition `json:"condition,omitempty"`
-	Member    string     `json:"member"`
-	Holds     bool       `json:"holds"` // whether decisions go by the grant until then
-	Until     time.Time  `json:"until"`
-}
-
-func (u unsettled) key() string {
-	return binding{Role: u.Role, Condition: u.Condition}.key() + "\x00\x00" + u.Member
-}
-
-// grantsOf takes bindings apart, a grant for each member.
-func grantsOf(bindings []binding) map[string]unsettled {
-	out := map[string]unsettled{}
-	for _, b := range bindings {
-		for _, m := range b.Members {
-			u := unsettled{Role: b.Role, Condition: b.Condition, Member: m}
-			out[u.key()] = u
-		}
-	}
-	return out
-}
-
-// settle returns what of next decisions do not know yet, where next replaces p now.
-func (p *policy) settle(next *policy, now time.Time, l *lags) []unsettled {
-	adding := l.after(now, func(l Lag) Delay { return l.Grant })
-	removing := l.after(now, func(l Lag) Delay { return l.Revoke })
-	if len(p.Unsettled) == 0 && adding.IsZero() && removing.IsZero() {
-		return nil
-	}
-	stated, wanted := grantsOf(p.Bindings), grantsOf(next.Bindings)
-	effective := grantsOf(p.effective(now))
-	var out []unsettled
-	// What was under way and is not changed again goes on.
-	for _, u := range p.Unsettled {
-		_, was := stated[u.key()]
-		_, is := wanted[u.key()]
-		if was == is && now.Before(u.Until) {
-			out = append(out, u)
-		}
-	}
-	pending := func(u unsettled, holds bool, until time.Time) {
-		if _, holding := effective[u.key()]; holding == holds && now.Before(until) {
-			u.Holds, u.Until = holds, until
-			out = append(out, u)
-		}
-	}
-	for key, u := range wanted {
-		if _, was := stated[key]; !was {
-			pending(u, false, adding)
-		}
-	}
-	for key, u := range stated {
-		if _, is := wanted[key]; !is {
-			pending(u, true, removing)
-		}
-	}
-	slices.SortFunc(out, func(a, b unsettled) int { return strings.Compare(a.key(), b.key()) })
-	return out
-}
-
-// effective returns the bindings that decisions go by at now.
-func (p *policy) effective(now time.Time) []binding {
-	if len(p.Unsettled) == 0 || !slices.ContainsFunc(p.Unsettled, func(u unsettled) bool { return now.Before(u.Until) }) {
-		return p.Bindings
-	}
-	missing := map[string]bool{}
-	bindings := slices.Clone(p.Bindings)
-	for _, u := range p.Unsettled {
-		switch {
-		case !now.Before(u.Until):
-		case u.Holds:
-			bindings = append(bindings, binding{Role: u.Role, Condition: u.Condition, Members: []string{u.Member}})
-		default:
-			missing[u.key()] = true
-		}
-	}
-	for i, b := range bindings {
-		bindings[i].Members = slices.DeleteFunc(slices.Clone(b.Members), func(m string) bool {
-			return missing[unsettled{Role: b.Role, Condition: b.Condition, Member: m}.key()]
-		})
-	}
-	return bindings
-}
-
-// renameUnsettled replaces a member in what is under way: a grave does not pass its
-// access on to an account that takes its name.
-func renameUnsettled(all []unsettled, from, to string) {
-	for i := range all {
-		if all[i].Member == from {
-			all[i].Member = to
-		}
-	}
 }

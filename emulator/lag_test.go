@@ -226,7 +226,7 @@ func TestDatasetLag(t *testing.T) {
 	if r := l.must(l.operator, "PATCH", at, mine); !strings.Contains(r.raw, "zoe@") {
 		t.Error("the dataset does not read its own write")
 	}
-	d := l.state.BigQuery.Datasets["projects/acme-data/datasets/sales"]
+	d := bigqueryOf(l.wire.state).Datasets["projects/acme-data/datasets/sales"]
 	holds := func() bool {
 		for _, b := range d.policy().effective(l.Now()) {
 			for _, m := range b.Members {
@@ -250,11 +250,11 @@ func TestDatasetLag(t *testing.T) {
 func TestRandomLag(t *testing.T) {
 	t.Parallel()
 	draw := func(seed uint64) []time.Duration {
-		s := &Server{}
+		s := &wireServer{}
 		s.SetLag(Lag{Seed: seed, Key: Delay{Min: time.Minute, Max: 2 * time.Minute}})
 		var out []time.Duration
 		for range 20 {
-			out = append(out, s.lags.usable(epoch).Sub(epoch))
+			out = append(out, s.lags.after(keyMade, epoch).Sub(epoch))
 		}
 		return out
 	}

@@ -17,12 +17,12 @@ type logLine struct {
 	Decision   string `json:"decision"` // allowed, denied; or none, where IAM was not asked
 	By         string `json:"by,omitempty"`
 	Code       int    `json:"code"`
-	Fault      string `json:"fault,omitempty"`  // the name of the fault that struck; code is then 0 if there was no answer
+	Fault      string `json:"fault,omitempty"`  // the fault that was applied; code is then 0 if there was no answer
 	Reason     string `json:"reason,omitempty"` // what the client gave as X-Goog-Request-Reason
 }
 
 // record writes the request log: a line for each decision of a call, one at least.
-func (s *Server) record(c *call, code int) {
+func (s *wireServer) record(c *call, code int) {
 	if s.cfg.Log == nil {
 		return
 	}

@@ -10,9 +10,7 @@ func TestNamedGet(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	const service = "https://run.googleapis.com/v2/projects/acme-data/locations/europe-west1/services/"
-	if err := l.seedResources([]seedResource{{Name: "//run.googleapis.com/projects/acme-data/locations/europe-west1/services/shop"}}); err != nil {
-		t.Fatal(err)
-	}
+	l.wire.state.Resources["//run.googleapis.com/projects/acme-data/locations/europe-west1/services/shop"] = &namedResource{Policy: &policy{}}
 	l.want(l.do(l.operator, "GET", service+"shop", ""), 501, "UNIMPLEMENTED")
 	l.want(l.do(l.operator, "DELETE", service+"shop", ""), 501, "UNIMPLEMENTED")
 	missing := l.do(l.operator, "GET", service+"none", "")

@@ -53,7 +53,7 @@ name   = "//servicemanagement.googleapis.com/services/s.example"
 parent = "projects/acme-agents"
 `)
 	const spanner = "https://spanner.googleapis.com/v1/projects/"
-	number := l.state.Projects["acme-data"].Number
+	number := l.wire.state.Projects["acme-data"].Number
 	for path, want := range map[string]bool{
 		"acme-data/instances/i":              true,
 		"acme-data/instances/i/databases/d":  true,

@@ -16,6 +16,11 @@ const (
 	jwtBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 )
 
+// oauthService are Google's token endpoint, and the keys that its signatures are checked with.
+func oauthService() *service {
+	return &service{Name: oauthHost, Methods: append(oauthMethods(), certificateMethods()...), Errors: oauthErrors}
+}
+
 func oauthMethods() []method {
 	return []method{
 		{id: "oauth2.token", host: oauthHost, pattern: "POST /token", public: true, writes: true, serve: exchangeJWT},
@@ -30,8 +35,8 @@ func oauthMethods() []method {
 	}
 }
 
-// form returns the parameters of a call, of its query and of its body.
-func (c *call) form() (url.Values, error) {
+// parseForm returns the parameters of a call, of its query and of its body.
+func parseForm(c *call) (url.Values, error) {
 	v, err := url.ParseQuery(string(c.body))
 	if err != nil {
 		return nil, oauthError(http.StatusBadRequest, "invalid_request", "Malformed form.")
@@ -45,7 +50,7 @@ func (c *call) form() (url.Values, error) {
 // exchangeJWT gives an access token for a JWT that a key of an account has signed
 // (RFC 7523).
 func exchangeJWT(c *call) (any, error) {
-	form, err := c.form()
+	form, err := parseForm(c)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +79,7 @@ func exchangeJWT(c *call) (any, error) {
 	default:
 		return nil, bad("Invalid JWT: the assertion cannot be read.")
 	}
-	if !slices.ContainsFunc(claims.Audience, c.isTokenEndpoint) {
+	if !slices.ContainsFunc(claims.Audience, func(aud string) bool { return isTokenEndpoint(c, aud) }) {
 		return nil, bad("Invalid JWT: Failed audience check. The right audience is %s", tokenURI)
 	}
 	if claims.Subject != "" && claims.Subject != a.Email {
@@ -95,7 +100,7 @@ func secondsLeft(expires, now time.Time) int { return max(int(expires.Sub(now)/t
 
 // isTokenEndpoint reports whether aud is the token endpoint: at its production
 // name, whichever of its older ones, or where the client reached the emulator.
-func (c *call) isTokenEndpoint(aud string) bool {
+func isTokenEndpoint(c *call, aud string) bool {
 	switch aud {
 	case tokenURI, "https://accounts.google.com/o/oauth2/token", "https://www.googleapis.com/oauth2/v4/token":
 		return true
@@ -103,9 +108,9 @@ func (c *call) isTokenEndpoint(aud string) bool {
 	return aud == c.baseURL()+c.r.URL.Path
 }
 
-// token returns the token that tokeninfo is asked about, and its principal.
-func (c *call) token() (*accessToken, *principal, error) {
-	form, err := c.form()
+// askedToken returns the token that tokeninfo is asked about, and its principal.
+func askedToken(c *call) (*accessToken, *principal, error) {
+	form, err := parseForm(c)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -120,8 +125,8 @@ func (c *call) token() (*accessToken, *principal, error) {
 	return t, p, nil
 }
 
-// id returns what Google calls the principal: a number.
-func (c *call) id(p *principal) string {
+// principalID returns what Google calls the principal: a number.
+func principalID(c *call, p *principal) string {
 	if p.account != nil {
 		return p.account.UniqueID
 	}
@@ -131,8 +136,8 @@ func (c *call) id(p *principal) string {
 	return ""
 }
 
-// facts are what both forms of tokeninfo say.
-func (t *accessToken) facts(now time.Time) (scope string, expires time.Time) {
+// tokenFacts are what both forms of tokeninfo say.
+func tokenFacts(t *accessToken, now time.Time) (scope string, expires time.Time) {
 	scopes := t.Scopes
 	if scopes == nil {
 		scopes = []string{scopePrefix + "cloud-platform", scopePrefix + "userinfo.email", "openid"}
@@ -145,25 +150,25 @@ func (t *accessToken) facts(now time.Time) (scope string, expires time.Time) {
 }
 
 func tokenInfo(c *call) (any, error) {
-	t, p, err := c.token()
+	t, p, err := askedToken(c)
 	if err != nil {
 		return nil, err
 	}
-	scope, expires := t.facts(c.now)
+	scope, expires := tokenFacts(t, c.now)
 	return map[string]string{
-		"azp": c.id(p), "aud": c.id(p), "sub": c.id(p), "scope": scope, "exp": fmt.Sprint(expires.Unix()),
+		"azp": principalID(c, p), "aud": principalID(c, p), "sub": principalID(c, p), "scope": scope, "exp": fmt.Sprint(expires.Unix()),
 		"expires_in": fmt.Sprint(secondsLeft(expires, c.now)), "email": p.email, "email_verified": "true", "access_type": "online",
 	}, nil
 }
 
 func tokenInfoV1(c *call) (any, error) {
-	t, p, err := c.token()
+	t, p, err := askedToken(c)
 	if err != nil {
 		return nil, err
 	}
-	scope, expires := t.facts(c.now)
+	scope, expires := tokenFacts(t, c.now)
 	return map[string]any{
-		"issued_to": c.id(p), "audience": c.id(p), "user_id": c.id(p), "scope": scope,
+		"issued_to": principalID(c, p), "audience": principalID(c, p), "user_id": principalID(c, p), "scope": scope,
 		"expires_in": secondsLeft(expires, c.now), "email": p.email, "verified_email": true, "access_type": "online",
 	}, nil
 }

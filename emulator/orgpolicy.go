@@ -4,16 +4,13 @@ import "strings"
 
 const orgPolicyHost = "orgpolicy.googleapis.com"
 
-// A managed constraint does what an older one of another name does
-// (resource-manager/docs/organization-policy/org-policy-constraints).
-var managedNames = map[string]string{
-	noAccounts: "iam.managed.disableServiceAccountCreation",
-	noKeys:     "iam.managed.disableServiceAccountKeyCreation",
-	noUploads:  "iam.managed.disableServiceAccountKeyUpload",
-}
-
 // listConstraints are the constraints that hold values; all others are on or off.
 var listConstraints = []string{keyExpiry, longTokens, memberDomains}
+
+// orgPolicyService is the Organization Policy API: the policies in force.
+func orgPolicyService() *service {
+	return &service{Name: orgPolicyHost, Title: "Organization Policy API", Methods: orgPolicyMethods()}
+}
 
 func orgPolicyMethods() []method {
 	var ms []method

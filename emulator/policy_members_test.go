@@ -67,7 +67,7 @@ func TestPolicyMemberCount(t *testing.T) {
 		{"dead, uncounted", Doubts{TombstonesUncounted: true}, []binding{grant("roles/browser", append(users(1497), grave)...)}, nil, 200},
 	} {
 		l := newLab(t, withDoubts(tt.doubts))
-		l.state.Projects["acme-data"].Policy.AuditConfigs = tt.audit
+		l.wire.state.Projects["acme-data"].Policy.AuditConfigs = tt.audit
 		w := l.getPolicy(3)
 		w.Bindings = append(w.Bindings, tt.add...)
 		if r := l.setPolicy(w); r.code != tt.want {

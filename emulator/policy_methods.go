@@ -76,7 +76,11 @@ func (spec policySpec) get(c *call) (any, error) {
 	if err := c.requireFound(spec.permission+".getIamPolicy", n, err); err != nil {
 		return nil, err
 	}
-	return p.answer(version)
+	body, err := p.encoded(version)
+	if err != nil || body == nil {
+		return p.read(version), err
+	}
+	return &rawAnswer{header: jsonHeader(), body: body}, nil
 }
 
 // requireFound is require for a resource that may not exist: err says so, and is
@@ -124,7 +128,7 @@ func (spec policySpec) set(c *call) (any, error) {
 	if body.UpdateMask != "" {
 		o.mask = strings.Split(body.UpdateMask, ",")
 	}
-	if err := p.write(c.state(), c.now, *body.Policy, o); err != nil {
+	if err := p.write(c.company(), c.now, *body.Policy, o); err != nil {
 		return nil, err
 	}
 	return p.read(3), nil

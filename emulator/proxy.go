@@ -61,15 +61,15 @@ func (p *proxy) connect(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		host = r.Host
 	}
-	service, known := p.emulator.router.service(host)
+	service, known := p.emulator.wire.Host(host)
 	if !known || service == "" && host != "www.googleapis.com" {
-		p.emulator.answerError(w, r, host, fail(http.StatusForbidden, "PERMISSION_DENIED", "forbidden",
+		p.emulator.wire.Refuse(w, r, host, fail(http.StatusForbidden, "PERMISSION_DENIED", "forbidden",
 			"The emulator's proxy connects nowhere: %s is not part of it.", r.Host))
 		return
 	}
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		p.emulator.answerError(w, r, host, fail(http.StatusNotImplemented, "UNIMPLEMENTED", "notImplemented",
+		p.emulator.wire.Refuse(w, r, host, fail(http.StatusNotImplemented, "UNIMPLEMENTED", "notImplemented",
 			"CONNECT needs a connection of its own: %v", err))
 		return
 	}

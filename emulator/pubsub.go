@@ -1,7 +1,6 @@
 package emulator
 
 import (
-	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -29,6 +28,43 @@ type topic struct {
 
 // deletedTopic is what a subscription names when its topic is gone.
 const deletedTopic = "_deleted-topic_"
+
+// pubsubService is Pub/Sub.
+func pubsubService() *service {
+	return &service{
+		Name: pubsubHost, Title: "Cloud Pub/Sub API", Scopes: []string{"pubsub"}, Methods: pubsubMethods(),
+		Key: pubsubKey,
+		New: func() any {
+			return &pubsubState{Topics: map[string]*topic{}, Subscriptions: map[string]*subscription{}}
+		},
+		Seed: pubsubSeed, Assets: pubsubAssets,
+		Grantable: map[string][]string{"topics": {"pubsub.topics."}, "subscriptions": {"pubsub.subscriptions."}},
+		Denied:    pubsubDenied,
+	}
+}
+
+const pubsubKey = "pubsub"
+
+func pubsubOf(st *state) *pubsubState { return part[pubsubState](st, pubsubKey) }
+
+func pubsubAssets(st *state, add func(asset)) {
+	for _, t := range pubsubOf(st).Topics {
+		if a, ok := st.assetBelow(strings.Split(t.Name, "/")[1], "//"+pubsubHost+"/"+t.Name, pubsubHost+"/Topic", t.Policy); ok {
+			add(a)
+		}
+	}
+	for _, s := range pubsubOf(st).Subscriptions {
+		if a, ok := st.assetBelow(strings.Split(s.Name, "/")[1], "//"+pubsubHost+"/"+s.Name, pubsubHost+"/Subscription", s.Policy); ok {
+			add(a)
+		}
+	}
+}
+
+// pubsubDenied is the 403 of a missing permission in the words of Pub/Sub.
+func pubsubDenied(_ *principal, permission string, n node) *apiError {
+	return forbidden("User not authorized to perform this action.").withDetails(errorInfo("IAM_PERMISSION_DENIED", iamHost,
+		map[string]string{"permission": permission, "resource": n.relative()}))
+}
 
 // pubsubMethods are the methods of Pub/Sub's REST API.
 //
@@ -62,7 +98,7 @@ func pubsubMethods() []method {
 		api: "pubsub.projects.topics", host: pubsubHost, path: topics + "/{topic}", getVerb: http.MethodGet,
 		permission: "pubsub.topics", public: true,
 		find: func(c *call) (node, *policy, error) {
-			t, n, err := c.findTopic()
+			t, n, err := findTopic(c)
 			if err != nil {
 				return n, nil, err
 			}
@@ -73,7 +109,7 @@ func pubsubMethods() []method {
 		api: "pubsub.projects.subscriptions", host: pubsubHost, path: subscriptions + "/{subscription}", getVerb: http.MethodGet,
 		permission: "pubsub.subscriptions", public: true,
 		find: func(c *call) (node, *policy, error) {
-			s, n, err := c.findSubscription()
+			s, n, err := findSubscription(c)
 			if err != nil {
 				return n, nil, err
 			}
@@ -102,25 +138,25 @@ func resourceExists(name string) error {
 
 // topicNamed returns a topic by its relative name, and its node. Of a topic that does not exist it
 // returns the node of the project that would own it beside the error.
-func (c *call) topicNamed(name string) (*topic, node, error) {
+func topicNamed(c *call, name string) (*topic, node, error) {
 	project, id, ok := strings.Cut(strings.TrimPrefix(name, "projects/"), "/topics/")
 	if !ok || !strings.HasPrefix(name, "projects/") {
 		return nil, node{}, invalid("Invalid resource name given (name=%s).", name)
 	}
-	parent, p, err := c.server.projectNode(project)
+	parent, p, err := c.state().projectNode(project)
 	if err != nil {
 		return nil, parent, err
 	}
 	name = "projects/" + p.ID + "/topics/" + id
-	t := c.state().PubSub.Topics[name]
+	t := pubsubOf(c.state()).Topics[name]
 	if t == nil {
 		return nil, parent, resourceNotFound(name)
 	}
 	return t, parent.child("//"+pubsubHost+"/"+name, "", "", t.Policy), nil
 }
 
-func (c *call) findTopic() (*topic, node, error) {
-	return c.topicNamed("projects/" + c.vars["project"] + "/topics/" + c.vars["topic"])
+func findTopic(c *call) (*topic, node, error) {
+	return topicNamed(c, "projects/"+c.vars["project"]+"/topics/"+c.vars["topic"])
 }
 
 // newTopic returns a topic that grants nothing to anybody.
@@ -142,7 +178,7 @@ type topicResource struct {
 func (t *topic) resource() topicResource { return topicResource{Name: t.Name, Labels: t.Labels} }
 
 func createTopic(c *call) (any, error) {
-	parent, p, err := c.server.projectNode(c.vars["project"])
+	parent, p, err := c.state().projectNode(c.vars["project"])
 	if err := c.requireFound("pubsub.topics.create", parent, err); err != nil {
 		return nil, err
 	}
@@ -154,7 +190,7 @@ func createTopic(c *call) (any, error) {
 	if err := c.decodeKnown(c.body, map[string]any{"name": &name, "labels": &labels}); err != nil {
 		return nil, err
 	}
-	st := &c.state().PubSub
+	st := pubsubOf(c.state())
 	name = "projects/" + p.ID + "/topics/" + c.vars["topic"]
 	if st.Topics[name] != nil {
 		return nil, resourceExists(name)
@@ -165,7 +201,7 @@ func createTopic(c *call) (any, error) {
 }
 
 func getTopic(c *call) (any, error) {
-	t, n, err := c.findTopic()
+	t, n, err := findTopic(c)
 	if err := c.requireFound("pubsub.topics.get", n, err); err != nil {
 		return nil, err
 	}
@@ -173,11 +209,11 @@ func getTopic(c *call) (any, error) {
 }
 
 func deleteTopic(c *call) (any, error) {
-	t, n, err := c.findTopic()
+	t, n, err := findTopic(c)
 	if err := c.requireFound("pubsub.topics.delete", n, err); err != nil {
 		return nil, err
 	}
-	st := &c.state().PubSub
+	st := pubsubOf(c.state())
 	delete(st.Topics, t.Name)
 	for _, s := range st.Subscriptions {
 		if s.Topic == t.Name {
@@ -188,11 +224,11 @@ func deleteTopic(c *call) (any, error) {
 }
 
 func listTopics(c *call) (any, error) {
-	parent, p, err := c.server.projectNode(c.vars["project"])
+	parent, p, err := c.state().projectNode(c.vars["project"])
 	if err := c.requireFound("pubsub.topics.list", parent, err); err != nil {
 		return nil, err
 	}
-	topics := c.state().PubSub.Topics
+	topics := pubsubOf(c.state()).Topics
 	names, next, err := c.page(namesBelow(topics, "projects/"+p.ID+"/"), "pageSize", 1000)
 	if err != nil {
 		return nil, err
@@ -208,12 +244,12 @@ func listTopics(c *call) (any, error) {
 }
 
 func listTopicSubscriptions(c *call) (any, error) {
-	t, n, err := c.findTopic()
+	t, n, err := findTopic(c)
 	if err := c.requireFound("pubsub.topics.get", n, err); err != nil {
 		return nil, err
 	}
 	var names []string
-	for name, s := range c.state().PubSub.Subscriptions {
+	for name, s := range pubsubOf(c.state()).Subscriptions {
 		if s.Topic == t.Name {
 			names = append(names, name)
 		}
@@ -227,36 +263,4 @@ func listTopicSubscriptions(c *call) (any, error) {
 		Subscriptions []string `json:"subscriptions,omitempty"`
 		Next          string   `json:"nextPageToken,omitempty"`
 	}{names, next}, nil
-}
-
-// namesBelow returns the names in a map that begin with prefix, sorted.
-func namesBelow[V any](m map[string]V, prefix string) []string {
-	var names []string
-	for name := range m {
-		if strings.HasPrefix(name, prefix) {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
-// decodeKnown reads a JSON object into the pointers in known. A field that is not among them and says
-// something is a field whose meaning the emulator would lose: that is refused.
-func (c *call) decodeKnown(data []byte, known map[string]any) error {
-	if len(data) == 0 {
-		return nil
-	}
-	rest, err := decodeFields(data, known)
-	if err != nil {
-		return invalid("Invalid JSON payload received. %v", err)
-	}
-	for _, name := range slices.Sorted(maps.Keys(rest)) {
-		switch string(rest[name]) {
-		case "null", "false", "0", `""`, "{}", "[]":
-		default:
-			return c.unsupported("field " + name)
-		}
-	}
-	return nil
 }

@@ -32,7 +32,7 @@ const (
 )
 
 func publish(c *call) (any, error) {
-	t, n, err := c.findTopic()
+	t, n, err := findTopic(c)
 	if err := c.requireFound("pubsub.topics.publish", n, err); err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func publish(c *call) (any, error) {
 	}
 	var ids []string
 	for _, m := range in.Messages {
-		ids = append(ids, c.state().PubSub.publish(t.Name, c.now, pubsubMessage{
+		ids = append(ids, pubsubOf(c.state()).publish(t.Name, c.now, pubsubMessage{
 			Data: m.Data, Attributes: m.Attributes, OrderingKey: m.OrderingKey,
 		}))
 	}
@@ -79,7 +79,7 @@ func (st *pubsubState) publish(topic string, now time.Time, m pubsubMessage) str
 // pull hands out what nobody holds, oldest first. It never waits: an answer without messages is allowed,
 // and a caller that wants some asks again.
 func pull(c *call) (any, error) {
-	s, n, err := c.findSubscription()
+	s, n, err := findSubscription(c)
 	if err := c.requireFound("pubsub.subscriptions.consume", n, err); err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func pull(c *call) (any, error) {
 	s.Backlog = slices.DeleteFunc(s.Backlog, func(d *delivery) bool {
 		return c.now.Sub(d.Message.PublishTime) > s.retention()
 	})
-	st := &c.state().PubSub
+	st := pubsubOf(c.state())
 	for _, d := range s.Backlog {
 		if len(out.Messages) == in.MaxMessages {
 			break
@@ -121,7 +121,7 @@ func pull(c *call) (any, error) {
 // acknowledge forgets messages. An ack id whose lease has passed still counts until its message is
 // handed out again; one that is unknown is no error.
 func acknowledge(c *call) (any, error) {
-	s, ids, _, err := c.acknowledgement()
+	s, ids, _, err := acknowledgement(c)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func acknowledge(c *call) (any, error) {
 
 // modifyAckDeadline lengthens leases, or gives messages back at once with 0 seconds.
 func modifyAckDeadline(c *call) (any, error) {
-	s, ids, seconds, err := c.acknowledgement()
+	s, ids, seconds, err := acknowledgement(c)
 	if err != nil {
 		return nil, err
 	}
@@ -149,8 +149,8 @@ func modifyAckDeadline(c *call) (any, error) {
 }
 
 // acknowledgement reads a request that speaks of deliveries of a subscription.
-func (c *call) acknowledgement() (s *subscription, ids []string, seconds int, err error) {
-	s, n, err := c.findSubscription()
+func acknowledgement(c *call) (s *subscription, ids []string, seconds int, err error) {
+	s, n, err := findSubscription(c)
 	if err := c.requireFound("pubsub.subscriptions.consume", n, err); err != nil {
 		return nil, nil, 0, err
 	}

@@ -1,43 +1,7 @@
 package emulator
 
-import (
-	"encoding/json"
-	"slices"
-	"strings"
-)
-
-// masked reads a request to change a resource: the resource stands in the body under a name of its own,
-// beside the mask that says which of its fields count. Fields that cannot change are refused.
-func (c *call) masked(resource string, known map[string]any, changeable ...string) ([]string, error) {
-	var body json.RawMessage
-	var mask string
-	if err := c.decodeKnown(c.body, map[string]any{resource: &body, "updateMask": &mask}); err != nil {
-		return nil, err
-	}
-	if err := c.decodeKnown(body, known); err != nil {
-		return nil, err
-	}
-	return checkMask(mask, changeable...)
-}
-
-// checkMask takes an update mask apart.
-func checkMask(mask string, changeable ...string) ([]string, error) {
-	if mask == "" {
-		return nil, invalid("The update_mask in the request must be set, and must contain at least one field.")
-	}
-	fields := strings.Split(mask, ",")
-	for i, f := range fields {
-		// Masks may spell fields as protocol buffers do.
-		fields[i] = strings.ReplaceAll(strings.ToLower(f), "_", "")
-		if !slices.ContainsFunc(changeable, func(name string) bool { return strings.EqualFold(name, fields[i]) }) {
-			return nil, invalid("Invalid update_mask provided in the request: the field %s cannot be changed.", f)
-		}
-	}
-	return fields, nil
-}
-
 func patchTopic(c *call) (any, error) {
-	t, n, err := c.findTopic()
+	t, n, err := findTopic(c)
 	if err := c.requireFound("pubsub.topics.update", n, err); err != nil {
 		return nil, err
 	}
@@ -51,7 +15,7 @@ func patchTopic(c *call) (any, error) {
 }
 
 func patchSubscription(c *call) (any, error) {
-	s, n, err := c.findSubscription()
+	s, n, err := findSubscription(c)
 	if err := c.requireFound("pubsub.subscriptions.update", n, err); err != nil {
 		return nil, err
 	}

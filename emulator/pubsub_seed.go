@@ -5,16 +5,24 @@ import (
 	"strings"
 )
 
+func pubsubSeed() (any, func(*seeding) error) {
+	var in struct {
+		Topics        []seedTopic        `toml:"topic"`
+		Subscriptions []seedSubscription `toml:"subscription"`
+	}
+	return &in, func(s *seeding) error { return seedPubsub(s, in.Topics, in.Subscriptions) }
+}
+
 // seedPubsub makes the topics and subscriptions of a seed.
-func (s *Server) seedPubsub(topics []seedTopic, subscriptions []seedSubscription) error {
-	st := &s.state.PubSub
+func seedPubsub(s *seeding, topics []seedTopic, subscriptions []seedSubscription) error {
+	st := pubsubOf(s.state)
 	for _, in := range topics {
 		name := "projects/" + in.Project + "/topics/" + in.Name
-		if err := s.seedable(in.Project, in.Name, st.Topics[name] != nil); err != nil {
+		if err := seedable(s, in.Project, in.Name, st.Topics[name] != nil); err != nil {
 			return fmt.Errorf("seeding topic %s: %w", name, err)
 		}
 		t := st.newTopic(name)
-		if err := s.seedPolicy(t.Policy, in.Bindings, writeOptions{public: true, service: "pubsub.topics."}); err != nil {
+		if err := s.Policy(t.Policy, in.Bindings, writeOptions{public: true, service: "pubsub.topics."}); err != nil {
 			return fmt.Errorf("seeding the policy of topic %s: %w", name, err)
 		}
 	}
@@ -23,14 +31,14 @@ func (s *Server) seedPubsub(topics []seedTopic, subscriptions []seedSubscription
 		if !strings.Contains(topic, "/") {
 			topic = "projects/" + in.Project + "/topics/" + topic
 		}
-		if err := s.seedable(in.Project, in.Name, st.Subscriptions[name] != nil); err != nil {
+		if err := seedable(s, in.Project, in.Name, st.Subscriptions[name] != nil); err != nil {
 			return fmt.Errorf("seeding subscription %s: %w", name, err)
 		}
 		if st.Topics[topic] == nil {
 			return fmt.Errorf("seeding subscription %s: there is no topic %s", name, topic)
 		}
 		sub := st.newSubscription(name, topic)
-		if err := s.seedPolicy(sub.Policy, in.Bindings, writeOptions{public: true, service: "pubsub.subscriptions."}); err != nil {
+		if err := s.Policy(sub.Policy, in.Bindings, writeOptions{public: true, service: "pubsub.subscriptions."}); err != nil {
 			return fmt.Errorf("seeding the policy of subscription %s: %w", name, err)
 		}
 	}
@@ -38,12 +46,25 @@ func (s *Server) seedPubsub(topics []seedTopic, subscriptions []seedSubscription
 }
 
 // seedable refuses what Pub/Sub would not let anybody create.
-func (s *Server) seedable(project, id string, taken bool) error {
-	if s.state.Projects[project] == nil {
+func seedable(s *seeding, project, id string, taken bool) error {
+	if s.Projects[project] == nil {
 		return fmt.Errorf("there is no project %q", project)
 	}
 	if taken {
 		return fmt.Errorf("it is there already")
 	}
 	return checkPubsubID(id)
+}
+
+type seedTopic struct {
+	Project  string        `toml:"project"`
+	Name     string        `toml:"name"`
+	Bindings []SeedBinding `toml:"binding"`
+}
+
+type seedSubscription struct {
+	Project  string        `toml:"project"`
+	Name     string        `toml:"name"`
+	Topic    string        `toml:"topic"` // projects/P/topics/T, or T of the same project
+	Bindings []SeedBinding `toml:"binding"`
 }

@@ -47,13 +47,13 @@ func (s *subscription) resource() subscriptionResource {
 
 // findSubscription returns the subscription of the request and its node, or the node of its project
 // beside the error.
-func (c *call) findSubscription() (*subscription, node, error) {
-	parent, p, err := c.server.projectNode(c.vars["project"])
+func findSubscription(c *call) (*subscription, node, error) {
+	parent, p, err := c.state().projectNode(c.vars["project"])
 	if err != nil {
 		return nil, parent, err
 	}
 	name := "projects/" + p.ID + "/subscriptions/" + c.vars["subscription"]
-	s := c.state().PubSub.Subscriptions[name]
+	s := pubsubOf(c.state()).Subscriptions[name]
 	if s == nil {
 		return nil, parent, resourceNotFound(name)
 	}
@@ -72,7 +72,7 @@ func (st *pubsubState) newSubscription(name, topic string) *subscription {
 
 // createSubscription needs a permission on each side: on the project to create, on the topic to attach.
 func createSubscription(c *call) (any, error) {
-	parent, p, err := c.server.projectNode(c.vars["project"])
+	parent, p, err := c.state().projectNode(c.vars["project"])
 	if err := c.requireFound("pubsub.subscriptions.create", parent, err); err != nil {
 		return nil, err
 	}
@@ -91,11 +91,11 @@ func createSubscription(c *call) (any, error) {
 	if err := checkTimes(deadline, retention); err != nil {
 		return nil, err
 	}
-	t, n, err := c.topicNamed(topic)
+	t, n, err := topicNamed(c, topic)
 	if err := c.requireFound("pubsub.topics.attachSubscription", n, err); err != nil {
 		return nil, err
 	}
-	st := &c.state().PubSub
+	st := pubsubOf(c.state())
 	name = "projects/" + p.ID + "/subscriptions/" + c.vars["subscription"]
 	if st.Subscriptions[name] != nil {
 		return nil, resourceExists(name)
@@ -120,7 +120,7 @@ func checkTimes(deadline int, retention string) error {
 }
 
 func getSubscription(c *call) (any, error) {
-	s, n, err := c.findSubscription()
+	s, n, err := findSubscription(c)
 	if err := c.requireFound("pubsub.subscriptions.get", n, err); err != nil {
 		return nil, err
 	}
@@ -128,20 +128,20 @@ func getSubscription(c *call) (any, error) {
 }
 
 func deleteSubscription(c *call) (any, error) {
-	s, n, err := c.findSubscription()
+	s, n, err := findSubscription(c)
 	if err := c.requireFound("pubsub.subscriptions.delete", n, err); err != nil {
 		return nil, err
 	}
-	delete(c.state().PubSub.Subscriptions, s.Name)
+	delete(pubsubOf(c.state()).Subscriptions, s.Name)
 	return struct{}{}, nil
 }
 
 func listSubscriptions(c *call) (any, error) {
-	parent, p, err := c.server.projectNode(c.vars["project"])
+	parent, p, err := c.state().projectNode(c.vars["project"])
 	if err := c.requireFound("pubsub.subscriptions.list", parent, err); err != nil {
 		return nil, err
 	}
-	all := c.state().PubSub.Subscriptions
+	all := pubsubOf(c.state()).Subscriptions
 	names, next, err := c.page(namesBelow(all, "projects/"+p.ID+"/"), "pageSize", 1000)
 	if err != nil {
 		return nil, err

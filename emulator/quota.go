@@ -2,9 +2,7 @@ package emulator
 
 import (
 	"fmt"
-	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
@@ -38,14 +36,14 @@ type quotas struct {
 
 // SetQuotas limits from now on how often something may be done. What was done before
 // does not count.
-func (s *Server) SetQuotas(limits Quotas) {
+func (s *wireServer) SetQuotas(limits Quotas) {
 	s.quotas.mu.Lock()
 	defer s.quotas.mu.Unlock()
 	s.quotas.limits, s.quotas.recent = limits, map[string][]time.Time{}
 }
 
 // Quotas returns the limits in force.
-func (s *Server) Quotas() Quotas {
+func (s *wireServer) Quotas() Quotas {
 	s.quotas.mu.Lock()
 	defer s.quotas.mu.Unlock()
 	return s.quotas.limits
@@ -53,7 +51,7 @@ func (s *Server) Quotas() Quotas {
 
 // spend counts a call that writes against the limits, and refuses it if one is reached.
 // A call that is refused here is not counted; one that fails later is.
-func (s *Server) spend(c *call) error {
+func (s *wireServer) spend(c *call) error {
 	if !c.method.writes {
 		return nil
 	}
@@ -63,34 +61,12 @@ func (s *Server) spend(c *call) error {
 	if q.limits == (Quotas{}) {
 		return nil
 	}
-	verb := c.method.id[strings.LastIndex(c.method.id, ".")+1:]
-	switch {
-	case c.method.host == iamHost:
-		project := c.quotaProject()
-		if c.method.id == "iam.projects.serviceAccounts.create" &&
-			!q.take("creations "+project+" "+c.caller.member, q.limits.AccountCreations, time.Minute, c.now) {
-			return c.overQuota("CreateServiceAccountPerMinutePerProject", project)
-		}
-		if !q.take("writes "+project, q.limits.IAMWrites, time.Minute, c.now) {
-			return c.overQuota("WriteRequestsPerMinutePerProject", project)
-		}
-	case strings.HasPrefix(c.method.id, "storage.buckets.") && updates[verb]:
-		if !q.take("bucket "+c.vars["bucket"], q.limits.BucketUpdates, time.Second, c.now) {
-			return fail(http.StatusTooManyRequests, "RESOURCE_EXHAUSTED", "rateLimitExceeded",
-				"The rate of change requests to the bucket %s exceeds the rate limit. Please reduce the rate of update requests.", c.vars["bucket"])
-		}
-	case strings.HasPrefix(c.method.id, "bigquery.datasets.") && updates[verb]:
-		if !q.take("dataset "+c.vars["project"]+":"+c.vars["dataset"], q.limits.DatasetUpdates, 10*time.Second, c.now) {
-			// BigQuery reports rate limits as 403.
-			return fail(http.StatusForbidden, "PERMISSION_DENIED", "rateLimitExceeded",
-				"Exceeded rate limits: too many dataset metadata update operations for this dataset.")
-		}
+	sv := s.state.service(c.method.host)
+	if sv == nil || sv.Quota == nil {
+		return nil
 	}
-	return nil
+	return sv.Quota(c, q)
 }
-
-// updates are the verbs that change the metadata of a bucket or a dataset.
-var updates = map[string]bool{"patch": true, "update": true, "setIamPolicy": true}
 
 // take counts one more under key, if fewer than limit were counted in the window before
 // now. A limit of 0 is none.
@@ -108,36 +84,6 @@ func (q *quotas) take(key string, limit int, window time.Duration, now time.Time
 	}
 	q.recent[key] = append(old, now)
 	return true
-}
-
-// quotaProject is the project that a call to the IAM API counts for, "" if it is none's.
-func (c *call) quotaProject() string {
-	id := c.vars["project"]
-	if id == "-" {
-		if a := c.state().Accounts[c.vars["account"]]; a != nil {
-			return a.ProjectID
-		}
-		return projectOf(c.vars["account"])
-	}
-	if p := c.state().projectBy(id); p != nil {
-		return p.ID
-	}
-	return id
-}
-
-// overQuota is the 429 of a quota that is counted for a project.
-func (c *call) overQuota(limit, project string) error {
-	number := project
-	if p := c.state().projectBy(project); p != nil {
-		number = p.Number
-	}
-	service, _, _ := strings.Cut(c.method.host, ".")
-	e := fail(http.StatusTooManyRequests, "RESOURCE_EXHAUSTED", "rateLimitExceeded",
-		"Quota exceeded for quota metric '%s' and limit '%s' of service '%s' for consumer 'project_number:%s'.",
-		service+".googleapis.com/write_requests", limit, c.method.host, number)
-	return e.withDetails(errorInfo("RATE_LIMIT_EXCEEDED", "googleapis.com", map[string]string{
-		"service": c.method.host, "quota_limit": limit, "consumer": "projects/" + number,
-	}))
 }
 
 // Set sets one of the limits by its JSON name, from text.

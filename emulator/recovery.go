@@ -21,7 +21,7 @@ type crash struct {
 
 // recovery answers a panic of the handler with 500, so that one bad call does not take
 // the emulator down. A connection that is to break does break.
-func (s *Server) recovery(w http.ResponseWriter, r *http.Request) {
+func (s *wireServer) recovery(w http.ResponseWriter, r *http.Request) {
 	v := recover()
 	if v == nil {
 		return
@@ -34,7 +34,7 @@ func (s *Server) recovery(w http.ResponseWriter, r *http.Request) {
 		"The emulator has a bug: its request log says where."))
 }
 
-func (s *Server) recordCrash(r *http.Request, v any) {
+func (s *wireServer) recordCrash(r *http.Request, v any) {
 	if s.cfg.Log == nil {
 		return
 	}

@@ -8,52 +8,29 @@ import (
 	"strings"
 )
 
-const resourceManagerHost = "cloudresourcemanager.googleapis.com"
-
-// projectBy returns the project of that id or number, or nil.
-func (s *state) projectBy(id string) *project {
-	if p := s.Projects[id]; p != nil {
-		return p
+// containerService is Resource Manager: projects, folders and the organization.
+func containerService() *service {
+	return &service{
+		Name: resourceManagerHost, Title: "Cloud Resource Manager API",
+		Scopes:  []string{"cloudplatformprojects", "cloudplatformprojects.readonly"},
+		Methods: resourceManagerMethods(), Seed: containerSeed, Assets: containerAssets,
 	}
-	for _, p := range s.Projects {
-		if p.Number == id {
-			return p
-		}
-	}
-	return nil
 }
 
-// projectNode returns a project, by id or number, as IAM sees it. A project that
-// does not exist is not told from one out of reach: 403.
-func (s *Server) projectNode(id string) (node, *project, error) {
-	p := s.state.projectBy(id)
-	if p == nil {
-		return node{}, nil, forbidden("The caller does not have permission")
+func containerAssets(st *state, add func(asset)) {
+	container := func(name, typ string, p *policy) {
+		n := st.containerNode(name)
+		add(asset{n.full, resourceManagerHost + "/" + typ, n, p})
 	}
-	return s.state.containerNode("projects/" + p.Number), p, nil
-}
-
-// containerNode returns a project, folder or organization, by its number, with its
-// ancestors. The zero node is none. Conditions see the type of a project, and else
-// nothing of the three (iam/docs/conditions-resource-attributes).
-func (s *state) containerNode(name string) node {
-	kind, number, _ := strings.Cut(name, "/")
-	const service = "//" + resourceManagerHost + "/"
-	switch kind {
-	case "projects":
-		if p := s.projectBy(number); p != nil {
-			return s.containerNode(p.Parent).child(service+"projects/"+p.ID, "", resourceManagerHost+"/Project", &p.Policy)
-		}
-	case "folders":
-		if f := s.Folders[number]; f != nil {
-			return s.containerNode(f.Parent).child(service+name, "", "", &f.Policy)
-		}
-	case "organizations":
-		if o := s.Organizations[number]; o != nil {
-			return node{}.child(service+name, "", "", &o.Policy)
-		}
+	for number, o := range st.Organizations {
+		container("organizations/"+number, "Organization", &o.Policy)
 	}
-	return node{}
+	for number, f := range st.Folders {
+		container("folders/"+number, "Folder", &f.Policy)
+	}
+	for _, p := range st.Projects {
+		container("projects/"+p.Number, "Project", &p.Policy)
+	}
 }
 
 func resourceManagerMethods() []method {
@@ -97,16 +74,8 @@ func resourceManagerMethods() []method {
 	return ms
 }
 
-func (c *call) container(name string) (node, error) {
-	n := c.state().containerNode(name)
-	if n.full == "" {
-		return n, forbidden("The caller does not have permission")
-	}
-	return n, nil
-}
-
 // see returns the container of that name to a caller that may get it.
-func (c *call) see(name, permission string) (node, error) {
+func see(c *call, name, permission string) (node, error) {
 	n, err := c.container(name)
 	if err != nil {
 		return n, err
@@ -117,8 +86,8 @@ func (c *call) see(name, permission string) (node, error) {
 	return n, nil
 }
 
-// resourceV1 is the project as version 1 of the API shows it.
-func (p *project) resourceV1() map[string]any {
+// showProjectV1 is the project as version 1 of the API shows it.
+func showProjectV1(_ *call, p *project) map[string]any {
 	m := map[string]any{
 		"projectId": p.ID, "projectNumber": p.Number, "lifecycleState": "ACTIVE", "createTime": apiTime(p.Created),
 	}
@@ -131,16 +100,7 @@ func (p *project) resourceV1() map[string]any {
 	return m
 }
 
-// enum is how an enumeration is sent: its name, or its number where the client
-// asked for numbers ($alt=json;enum-encoding=int).
-func (c *call) enum(name string, number int) any {
-	if strings.Contains(c.query("$alt"), "enum-encoding=int") {
-		return number
-	}
-	return name
-}
-
-func (c *call) resourceV3(p *project) map[string]any {
+func showProject(c *call, p *project) map[string]any {
 	m := map[string]any{
 		"name": "projects/" + p.Number, "projectId": p.ID, "state": c.enum("ACTIVE", 1), "createTime": apiTime(p.Created),
 		"etag": `W/"` + p.Number + `"`,
@@ -154,31 +114,31 @@ func (c *call) resourceV3(p *project) map[string]any {
 	return m
 }
 
-func (c *call) seeProject() (*project, error) {
-	if _, err := c.see("projects/"+c.vars["project"], "resourcemanager.projects.get"); err != nil {
+func seeProject(c *call) (*project, error) {
+	if _, err := see(c, "projects/"+c.vars["project"], "resourcemanager.projects.get"); err != nil {
 		return nil, err
 	}
 	return c.state().projectBy(c.vars["project"]), nil
 }
 
 func getProjectV1(c *call) (any, error) {
-	p, err := c.seeProject()
+	p, err := seeProject(c)
 	if err != nil {
 		return nil, err
 	}
-	return p.resourceV1(), nil
+	return showProjectV1(c, p), nil
 }
 
 func getProject(c *call) (any, error) {
-	p, err := c.seeProject()
+	p, err := seeProject(c)
 	if err != nil {
 		return nil, err
 	}
-	return c.resourceV3(p), nil
+	return showProject(c, p), nil
 }
 
 func getAncestry(c *call) (any, error) {
-	p, err := c.seeProject()
+	p, err := seeProject(c)
 	if err != nil {
 		return nil, err
 	}
@@ -204,106 +164,82 @@ func visible[T any](c *call, all map[string]T, name func(T) string, permission s
 	return out
 }
 
-// listing answers a page of resources under a name.
-func listing[T any](c *call, field string, all []T, resource func(T) map[string]any) (any, error) {
-	asked, err := c.listPage()
-	if err != nil {
-		return nil, err
-	}
-	part, next, err := paginate(all, asked, 300, 1000)
-	if err != nil {
-		return nil, err
-	}
-	answer := map[string]any{}
-	var out []any
-	for _, v := range part {
-		out = append(out, resource(v))
-	}
-	if len(out) > 0 {
-		answer[field] = out
-	}
-	if next != "" {
-		answer["nextPageToken"] = next
-	}
-	return answer, nil
-}
-
-func (c *call) visibleProjects() []*project {
+func visibleProjects(c *call) []*project {
 	return visible(c, c.state().Projects, func(p *project) string { return "projects/" + p.Number }, "resourcemanager.projects.get")
 }
 
-func (c *call) visibleFolders() []*folder {
+func visibleFolders(c *call) []*folder {
 	return visible(c, c.state().Folders, func(f *folder) string { return "folders/" + f.Number }, "resourcemanager.folders.get")
 }
 
 // listProjectsV1 ignores the filter: every project here is active.
 func listProjectsV1(c *call) (any, error) {
-	return listing(c, "projects", c.visibleProjects(), (*project).resourceV1)
+	return listing(c, "projects", visibleProjects(c), showProjectV1)
 }
 
 func searchProjects(c *call) (any, error) {
-	return listing(c, "projects", c.visibleProjects(), c.resourceV3)
+	return listing(c, "projects", visibleProjects(c), showProject)
 }
 
-// parent returns the container whose children are asked for.
-func (c *call) parent(permission string) (string, error) {
+// listedParent returns the container whose children are asked for.
+func listedParent(c *call, permission string) (string, error) {
 	name := c.query("parent")
 	if !strings.HasPrefix(name, "folders/") && !strings.HasPrefix(name, "organizations/") {
 		return "", invalid("A parent is required: folders/N or organizations/N.")
 	}
-	_, err := c.see(name, permission)
+	_, err := see(c, name, permission)
 	return name, err
 }
 
 func listProjects(c *call) (any, error) {
-	parent, err := c.parent("resourcemanager.projects.list")
+	parent, err := listedParent(c, "resourcemanager.projects.list")
 	if err != nil {
 		return nil, err
 	}
 	all := slices.Collect(maps.Values(c.state().Projects))
 	all = slices.DeleteFunc(all, func(p *project) bool { return p.Parent != parent })
 	slices.SortFunc(all, func(a, b *project) int { return cmp.Compare(a.ID, b.ID) })
-	return listing(c, "projects", all, c.resourceV3)
+	return listing(c, "projects", all, showProject)
 }
 
-func (c *call) folderResource(f *folder) map[string]any {
+func showFolder(c *call, f *folder) map[string]any {
 	return map[string]any{"name": "folders/" + f.Number, "parent": f.Parent, "displayName": f.Name, "state": c.enum("ACTIVE", 1)}
 }
 
 func getFolder(c *call) (any, error) {
-	if _, err := c.see("folders/"+c.vars["folder"], "resourcemanager.folders.get"); err != nil {
+	if _, err := see(c, "folders/"+c.vars["folder"], "resourcemanager.folders.get"); err != nil {
 		return nil, err
 	}
-	return c.folderResource(c.state().Folders[c.vars["folder"]]), nil
+	return showFolder(c, c.state().Folders[c.vars["folder"]]), nil
 }
 
 func listFolders(c *call) (any, error) {
-	parent, err := c.parent("resourcemanager.folders.list")
+	parent, err := listedParent(c, "resourcemanager.folders.list")
 	if err != nil {
 		return nil, err
 	}
 	all := slices.Collect(maps.Values(c.state().Folders))
 	all = slices.DeleteFunc(all, func(f *folder) bool { return f.Parent != parent })
 	slices.SortFunc(all, func(a, b *folder) int { return cmp.Compare(a.Number, b.Number) })
-	return listing(c, "folders", all, c.folderResource)
+	return listing(c, "folders", all, showFolder)
 }
 
 func searchFolders(c *call) (any, error) {
-	return listing(c, "folders", c.visibleFolders(), c.folderResource)
+	return listing(c, "folders", visibleFolders(c), showFolder)
 }
 
-func (c *call) organizationResource(o *organization) map[string]any {
+func showOrganization(c *call, o *organization) map[string]any {
 	return map[string]any{"name": "organizations/" + o.Number, "displayName": o.Domain, "state": c.enum("ACTIVE", 1)}
 }
 
 func getOrganization(c *call) (any, error) {
-	if _, err := c.see("organizations/"+c.vars["organization"], "resourcemanager.organizations.get"); err != nil {
+	if _, err := see(c, "organizations/"+c.vars["organization"], "resourcemanager.organizations.get"); err != nil {
 		return nil, err
 	}
-	return c.organizationResource(c.state().Organizations[c.vars["organization"]]), nil
+	return showOrganization(c, c.state().Organizations[c.vars["organization"]]), nil
 }
 
 func searchOrganizations(c *call) (any, error) {
 	all := visible(c, c.state().Organizations, func(o *organization) string { return "organizations/" + o.Number }, "resourcemanager.organizations.get")
-	return listing(c, "organizations", all, c.organizationResource)
+	return listing(c, "organizations", all, showOrganization)
 }

@@ -23,17 +23,6 @@ func roleMethods() []method {
 	return ms
 }
 
-func (r *role) resource(full bool) map[string]any {
-	m := map[string]any{"name": r.Name, "title": r.Title, "stage": r.Stage, "etag": "AA=="}
-	if r.Stage == "ALPHA" {
-		delete(m, "stage") // which is how Google shows it
-	}
-	if full && len(r.Permissions) > 0 {
-		m["includedPermissions"] = r.Permissions
-	}
-	return m
-}
-
 // getRole needs no permission: predefined roles are public.
 func getRole(c *call) (any, error) {
 	r := predefined()["roles/"+c.vars["role"]]
@@ -81,47 +70,6 @@ func rolePage[R shownRole](part []R, next string, full bool) any {
 	return answer
 }
 
-// permissionPrefixes maps what a full resource name looks like to the permissions
-// that can be tested on it, and so to the roles that can be granted.
-func permissionPrefixes(full string) ([]string, bool) {
-	rest, ok := strings.CutPrefix(full, "//")
-	if !ok {
-		return nil, false
-	}
-	service, path, ok := strings.Cut(rest, "/")
-	if !ok || path == "" {
-		return nil, false
-	}
-	kind := path
-	if i := strings.LastIndex(path, "/"); i > 0 {
-		kind = path[:i]
-		kind = kind[strings.LastIndex(kind, "/")+1:]
-	}
-	switch service + " " + kind {
-	case "iam.googleapis.com serviceAccounts":
-		return []string{"iam.serviceAccount"}, true
-	case "storage.googleapis.com buckets":
-		return []string{"storage."}, true
-	case "pubsub.googleapis.com topics":
-		return []string{"pubsub.topics."}, true
-	case "pubsub.googleapis.com subscriptions":
-		return []string{"pubsub.subscriptions."}, true
-	case "secretmanager.googleapis.com secrets":
-		return []string{"secretmanager."}, true
-	case "bigquery.googleapis.com datasets":
-		return []string{"bigquery.datasets.", "bigquery.tables.", "bigquery.routines.", "bigquery.models."}, true
-	case "bigquery.googleapis.com tables":
-		return []string{"bigquery.tables."}, true
-	}
-	if kind == "projects" || kind == "folders" || kind == "organizations" {
-		return []string{""}, true
-	}
-	if t := typeOf(full); t != nil {
-		return []string{t.spec().writeOptions().service}, true
-	}
-	return nil, false
-}
-
 func queryGrantableRoles(c *call) (any, error) {
 	var body struct {
 		FullResourceName string `json:"fullResourceName"`
@@ -132,7 +80,7 @@ func queryGrantableRoles(c *call) (any, error) {
 	if err := c.decode(&body); err != nil {
 		return nil, err
 	}
-	prefixes, ok := permissionPrefixes(body.FullResourceName)
+	prefixes, ok := c.state().grantable(body.FullResourceName)
 	if !ok {
 		return nil, invalid("The full resource name %q is not valid.", body.FullResourceName)
 	}
@@ -140,7 +88,7 @@ func queryGrantableRoles(c *call) (any, error) {
 	for _, r := range sortedRoles() {
 		all = append(all, r)
 	}
-	for _, r := range c.customRolesFor(body.FullResourceName) {
+	for _, r := range customRolesFor(c, body.FullResourceName) {
 		all = append(all, r)
 	}
 	all = slices.DeleteFunc(all, func(r shownRole) bool { return !slices.ContainsFunc(prefixes, r.grantableOn) })
@@ -153,30 +101,27 @@ func queryGrantableRoles(c *call) (any, error) {
 
 // customRolesFor returns the custom roles that can be granted on a resource, of those
 // that the caller may list: its project's and its organization's.
-func (c *call) customRolesFor(full string) []*customRole {
-	n := c.containerOf(full)
+func customRolesFor(c *call, full string) []*customRole {
+	n := containerOf(c, full)
 	var out []*customRole
 	for i, holder := range n.holders {
-		parent := strings.TrimPrefix(holder, "//"+resourceManagerHost+"/")
-		if c.may("iam.roles.list", node{policies: n.policies[i:], holders: n.holders[i:]}) {
-			out = append(out, c.state().customRolesOf(parent, false, c.now)...)
+		parent, container := strings.CutPrefix(holder, "//"+resourceManagerHost+"/")
+		if container && c.may("iam.roles.list", node{policies: n.policies[i:], holders: n.holders[i:]}) {
+			out = append(out, customRolesOf(c.state(), parent, false, c.now)...)
 		}
 	}
 	return out
 }
 
-// containerOf returns the project, folder or organization that a full resource name
-// leads into, or the zero node.
-func (c *call) containerOf(full string) node {
+// containerOf returns what a full resource name leads to: the resource if a service keeps
+// it, else its project, folder or organization, or the zero node.
+func containerOf(c *call, full string) node {
+	if n, ok := c.state().serviceNode(full); ok {
+		return n
+	}
 	_, path, _ := strings.Cut(strings.TrimPrefix(full, "//"), "/")
 	parts := strings.Split(path, "/")
 	if len(parts) < 2 {
-		return node{}
-	}
-	if bucket := "projects/_/buckets/"; strings.HasPrefix(path, bucket) && len(parts) > 3 {
-		if b := c.state().Storage.Buckets[parts[3]]; b != nil {
-			return c.state().containerNode("projects/" + b.Project)
-		}
 		return node{}
 	}
 	return c.state().containerNode(parts[0] + "/" + parts[1])
@@ -193,7 +138,7 @@ func queryTestablePermissions(c *call) (any, error) {
 	if err := c.decode(&body); err != nil {
 		return nil, err
 	}
-	prefixes, ok := permissionPrefixes(body.FullResourceName)
+	prefixes, ok := c.state().grantable(body.FullResourceName)
 	if !ok {
 		return nil, invalid("The full resource name %q is not valid.", body.FullResourceName)
 	}

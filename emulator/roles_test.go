@@ -226,7 +226,7 @@ func TestResourceManager(t *testing.T) {
 	if got := len(r.body["ancestor"].([]any)); got != 3 {
 		t.Errorf("the ancestry is %s", r.raw)
 	}
-	if got := slices.Sorted(maps.Keys(l.state.Projects)); !slices.Equal(got, both) {
+	if got := slices.Sorted(maps.Keys(l.wire.state.Projects)); !slices.Equal(got, both) {
 		t.Errorf("the projects are %v", got)
 	}
 }

@@ -103,7 +103,7 @@ func (r route) match(parts []string) (map[string]string, bool) {
 			if value, ok = strings.CutSuffix(value, s.suffix); !ok {
 				return nil, false
 			}
-		case last && i == len(parts)-1 && strings.Contains(value, ":") && r.method.host != storageHost:
+		case last && i == len(parts)-1 && strings.Contains(value, ":") && !r.method.colons:
 			// A custom verb that nobody registered is no part of a name.
 			return nil, false
 		}
@@ -118,8 +118,6 @@ func (r route) match(parts []string) (map[string]string, bool) {
 	}
 	return vars, len(parts) == len(r.segments)
 }
-
-const storageHost = "storage.googleapis.com"
 
 // requestHost is the host that a request is for, with its port. A request that
 // never was on a wire has it in its URL alone.

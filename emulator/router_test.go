@@ -39,7 +39,7 @@ func TestRouter(t *testing.T) {
 		{"GET ", "", "", nil},
 	} {
 		verb, path, _ := strings.Cut(tt.request, " ")
-		m, vars := l.router.find(tt.host, verb, path)
+		m, vars := l.wire.router.find(tt.host, verb, path)
 		id := ""
 		if m != nil && !strings.Contains(m.pattern, "{object...}") {
 			id = m.id
@@ -136,7 +136,7 @@ func FuzzHandler(f *testing.F) {
 	}
 	_, token := s.Operator()
 	// Every method that there is, with names that fit its pattern and a body of most shapes.
-	for _, r := range s.router.routes {
+	for _, r := range s.wire.router.routes {
 		_, path, _ := strings.Cut(r.method.pattern, " ")
 		for name, value := range map[string]string{
 			"{project}": "acme-data", "{bucket}": "acme-reports", "{object}": "2026%2F01.csv", "{object...}": "2026/01.csv",

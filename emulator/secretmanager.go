@@ -31,6 +31,30 @@ type managedSecret struct {
 	Revision    int64             `json:"revision,omitempty" snapshot:"-"` // the etag is made from it
 }
 
+// secretService is Secret Manager.
+func secretService() *service {
+	return &service{
+		Name: secretHost, Title: "Secret Manager API", Methods: secretmanagerMethods(),
+		Key:  secretKey,
+		New:  func() any { return &secretState{Secrets: map[string]*managedSecret{}} },
+		Seed: secretSeed, Assets: secretAssets,
+		Grantable: map[string][]string{"secrets": {"secretmanager."}},
+	}
+}
+
+const secretKey = "secrets"
+
+func secretsOf(st *state) *secretState { return part[secretState](st, secretKey) }
+
+func secretAssets(st *state, add func(asset)) {
+	for _, m := range secretsOf(st).Secrets {
+		full := "//" + secretHost + "/projects/" + m.Project + "/secrets/" + m.ID
+		if a, ok := st.assetBelow(m.Project, full, secretHost+"/Secret", m.Policy); ok {
+			add(a)
+		}
+	}
+}
+
 // secretmanagerMethods are the methods of Secret Manager's REST API, global secrets only.
 func secretmanagerMethods() []method {
 	const secrets = "/v1/projects/{project}/secrets"
@@ -56,7 +80,7 @@ func secretmanagerMethods() []method {
 		api: "secretmanager.projects.secrets", host: secretHost, path: secret, getVerb: http.MethodGet,
 		permission: "secretmanager.secrets", grants: "secretmanager.", conditions: true,
 		find: func(c *call) (node, *policy, error) {
-			s, n, err := c.findSecret()
+			s, n, err := findSecret(c)
 			if err != nil {
 				return n, nil, err
 			}
@@ -74,12 +98,12 @@ func (s *managedSecret) numberedName(p *project) string {
 }
 
 // findSecret returns the secret of the request and its node, or the node of its project beside the error.
-func (c *call) findSecret() (*managedSecret, node, error) {
-	parent, p, err := c.server.projectNode(c.vars["project"])
+func findSecret(c *call) (*managedSecret, node, error) {
+	parent, p, err := c.state().projectNode(c.vars["project"])
 	if err != nil {
 		return nil, parent, err
 	}
-	s := c.state().Secrets.Secrets["projects/"+p.ID+"/secrets/"+c.vars["secret"]]
+	s := secretsOf(c.state()).Secrets["projects/"+p.ID+"/secrets/"+c.vars["secret"]]
 	if s == nil {
 		return nil, parent, notFound("Secret [projects/%s/secrets/%s] not found.", p.Number, c.vars["secret"])
 	}
@@ -122,7 +146,7 @@ func (s *managedSecret) etag() string {
 }
 
 func createSecret(c *call) (any, error) {
-	parent, p, err := c.server.projectNode(c.vars["project"])
+	parent, p, err := c.state().projectNode(c.vars["project"])
 	if err := c.requireFound("secretmanager.secrets.create", parent, err); err != nil {
 		return nil, err
 	}
@@ -150,7 +174,7 @@ func createSecret(c *call) (any, error) {
 	if (replication.Automatic == nil) == (replication.UserManaged == nil) {
 		return nil, invalid("The replication policy is required, and must be either automatic or userManaged.")
 	}
-	st := &c.state().Secrets
+	st := secretsOf(c.state())
 	if st.Secrets["projects/"+p.ID+"/secrets/"+id] != nil {
 		return nil, alreadyExists("Secret [projects/%s/secrets/%s] already exists.", p.Number, id)
 	}
@@ -160,15 +184,15 @@ func createSecret(c *call) (any, error) {
 }
 
 func getSecret(c *call) (any, error) {
-	s, n, err := c.findSecret()
+	s, n, err := findSecret(c)
 	if err := c.requireFound("secretmanager.secrets.get", n, err); err != nil {
 		return nil, err
 	}
-	return c.secretResource(s)
+	return showSecret(c, s)
 }
 
-func (c *call) secretResource(s *managedSecret) (any, error) {
-	_, p, err := c.server.projectNode(s.Project)
+func showSecret(c *call, s *managedSecret) (any, error) {
+	_, p, err := c.state().projectNode(s.Project)
 	if err != nil {
 		return nil, err
 	}
@@ -176,26 +200,26 @@ func (c *call) secretResource(s *managedSecret) (any, error) {
 }
 
 func deleteSecret(c *call) (any, error) {
-	s, n, err := c.findSecret()
+	s, n, err := findSecret(c)
 	if err := c.requireFound("secretmanager.secrets.delete", n, err); err != nil {
 		return nil, err
 	}
 	if etag := c.query("etag"); etag != "" && etag != s.etag() {
 		return nil, precondition("The etag does not match that of the secret.")
 	}
-	delete(c.state().Secrets.Secrets, "projects/"+s.Project+"/secrets/"+s.ID)
+	delete(secretsOf(c.state()).Secrets, "projects/"+s.Project+"/secrets/"+s.ID)
 	return struct{}{}, nil
 }
 
 func listSecrets(c *call) (any, error) {
-	parent, p, err := c.server.projectNode(c.vars["project"])
+	parent, p, err := c.state().projectNode(c.vars["project"])
 	if err := c.requireFound("secretmanager.secrets.list", parent, err); err != nil {
 		return nil, err
 	}
 	if c.query("filter") != "" {
 		return nil, c.unsupported("filter")
 	}
-	all := c.state().Secrets.Secrets
+	all := secretsOf(c.state()).Secrets
 	names := namesBelow(all, "projects/"+p.ID+"/")
 	total := len(names)
 	names, next, err := c.page(names, "pageSize", 25000)

@@ -2,7 +2,7 @@ package emulator
 
 // patchSecret changes labels and annotations. If the body has an etag it must be that of the secret.
 func patchSecret(c *call) (any, error) {
-	s, n, err := c.findSecret()
+	s, n, err := findSecret(c)
 	if err := c.requireFound("secretmanager.secrets.update", n, err); err != nil {
 		return nil, err
 	}
@@ -30,5 +30,5 @@ func patchSecret(c *call) (any, error) {
 		}
 	}
 	s.Revision++
-	return c.secretResource(s)
+	return showSecret(c, s)
 }

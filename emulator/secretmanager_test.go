@@ -160,7 +160,7 @@ func TestSecretClient(t *testing.T) {
 		t.Fatalf("creating: %+v, %v", made, err)
 	}
 	data := base64.StdEncoding.EncodeToString([]byte("value"))
-	sum := int64(crc32.Checksum([]byte("value"), castagnoli))
+	sum := int64(crc32.Checksum([]byte("value"), crc32.MakeTable(crc32.Castagnoli)))
 	for range 3 {
 		if _, err := secrets.AddVersion(made.Name, &secretmanager.AddSecretVersionRequest{
 			Payload: &secretmanager.SecretPayload{Data: data, DataCrc32c: sum},

@@ -73,19 +73,19 @@ func (v *secretVersion) name(s *managedSecret, p *project) string {
 
 // payloadChecksum is the CRC32C of data, in decimal.
 func payloadChecksum(data []byte) string {
-	return strconv.FormatUint(uint64(crc32.Checksum(data, castagnoli)), 10)
+	return strconv.FormatUint(uint64(crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli))), 10)
 }
 
 // findVersion returns the version of the request, which may be called latest, with its secret and node.
 // Conditions see the version as the request calls it, the alias included
 // (iam/docs/conditions-resource-attributes). Of a version that does not exist it returns the node of the
 // secret beside the error.
-func (c *call) findVersion() (*managedSecret, *secretVersion, node, error) {
-	s, n, err := c.findSecret()
+func findVersion(c *call) (*managedSecret, *secretVersion, node, error) {
+	s, n, err := findSecret(c)
 	if err != nil {
 		return nil, nil, n, err
 	}
-	_, p, err := c.server.projectNode(s.Project)
+	_, p, err := c.state().projectNode(s.Project)
 	if err != nil {
 		return nil, nil, n, err
 	}
@@ -105,7 +105,7 @@ func (c *call) findVersion() (*managedSecret, *secretVersion, node, error) {
 }
 
 func addVersion(c *call) (any, error) {
-	s, n, err := c.findSecret()
+	s, n, err := findSecret(c)
 	if err := c.requireFound("secretmanager.versions.add", n, err); err != nil {
 		return nil, err
 	}
@@ -131,7 +131,7 @@ func addVersion(c *call) (any, error) {
 	if got := payloadChecksum(in.Payload.Data); want != "" && want != "null" && want != got {
 		return nil, invalid("The payload checksum %s does not match the payload, whose checksum is %s.", want, got)
 	}
-	_, p, err := c.server.projectNode(s.Project)
+	_, p, err := c.state().projectNode(s.Project)
 	if err != nil {
 		return nil, err
 	}
@@ -141,11 +141,11 @@ func addVersion(c *call) (any, error) {
 }
 
 func accessVersion(c *call) (any, error) {
-	s, v, n, err := c.findVersion()
+	s, v, n, err := findVersion(c)
 	if err := c.requireFound("secretmanager.versions.access", n, err); err != nil {
 		return nil, err
 	}
-	_, p, err := c.server.projectNode(s.Project)
+	_, p, err := c.state().projectNode(s.Project)
 	if err != nil {
 		return nil, err
 	}
@@ -159,11 +159,11 @@ func accessVersion(c *call) (any, error) {
 }
 
 func getVersion(c *call) (any, error) {
-	s, v, n, err := c.findVersion()
+	s, v, n, err := findVersion(c)
 	if err := c.requireFound("secretmanager.versions.get", n, err); err != nil {
 		return nil, err
 	}
-	_, p, err := c.server.projectNode(s.Project)
+	_, p, err := c.state().projectNode(s.Project)
 	if err != nil {
 		return nil, err
 	}
@@ -172,14 +172,14 @@ func getVersion(c *call) (any, error) {
 
 // listVersions lists the versions of a secret, newest first.
 func listVersions(c *call) (any, error) {
-	s, n, err := c.findSecret()
+	s, n, err := findSecret(c)
 	if err := c.requireFound("secretmanager.versions.list", n, err); err != nil {
 		return nil, err
 	}
 	if c.query("filter") != "" {
 		return nil, c.unsupported("filter")
 	}
-	_, p, err := c.server.projectNode(s.Project)
+	_, p, err := c.state().projectNode(s.Project)
 	if err != nil {
 		return nil, err
 	}
@@ -210,11 +210,11 @@ func listVersions(c *call) (any, error) {
 // changeVersion returns the method that brings a version into a state. Nothing brings a destroyed one back.
 func changeVersion(verb, to string) func(c *call) (any, error) {
 	return func(c *call) (any, error) {
-		s, v, n, err := c.findVersion()
+		s, v, n, err := findVersion(c)
 		if err := c.requireFound("secretmanager.versions."+verb, n, err); err != nil {
 			return nil, err
 		}
-		_, p, err := c.server.projectNode(s.Project)
+		_, p, err := c.state().projectNode(s.Project)
 		if err != nil {
 			return nil, err
 		}

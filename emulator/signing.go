@@ -14,35 +14,7 @@ import (
 	"time"
 )
 
-// signingKey is the private key that only Google holds: the one behind ID tokens, and
-// the system-managed one of every account. It is made when it is first needed.
-type signingKey struct {
-	DER []byte `json:"der,omitempty"` // PKCS #1
-
-	parsed *rsa.PrivateKey
-}
-
-// signer returns the signing key, made by newKey if there is none. The caller holds
-// the lock for writing.
-func (s *state) signer(newKey func() (*rsa.PrivateKey, error)) (*rsa.PrivateKey, error) {
-	k := &s.Signing
-	var err error
-	switch {
-	case k.parsed != nil:
-	case len(k.DER) > 0:
-		if k.parsed, err = x509.ParsePKCS1PrivateKey(k.DER); err != nil {
-			return nil, fmt.Errorf("reading the signing key: %w", err)
-		}
-	default:
-		if k.parsed, err = newKey(); err != nil {
-			return nil, fmt.Errorf("making the signing key: %w", err)
-		}
-		k.DER = x509.MarshalPKCS1PrivateKey(k.parsed)
-	}
-	return k.parsed, nil
-}
-
-func (c *call) signer() (*rsa.PrivateKey, error) { return c.state().signer(c.server.cfg.NewKey) }
+func signer(c *call) (*rsa.PrivateKey, error) { return c.state().signer(c.newKey) }
 
 // idTokenKey names the signing key where it signs ID tokens.
 func idTokenKey(k *rsa.PrivateKey) string { return keyID(x509.MarshalPKCS1PublicKey(&k.PublicKey)) }
@@ -79,11 +51,11 @@ func generateIDToken(c *call) (any, error) {
 	if body.Audience == "" {
 		return nil, invalid("Audience required.")
 	}
-	a, err := c.impersonate(body.Delegates, "iam.serviceAccounts.getOpenIdToken")
+	a, err := impersonate(c, body.Delegates, "iam.serviceAccounts.getOpenIdToken")
 	if err != nil {
 		return nil, err
 	}
-	key, err := c.signer()
+	key, err := signer(c)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +90,7 @@ func generateSignedJWT(c *call) (any, error) {
 	if err := c.decode(&body); err != nil {
 		return nil, err
 	}
-	a, err := c.impersonate(body.Delegates, "iam.serviceAccounts.signJwt")
+	a, err := impersonate(c, body.Delegates, "iam.serviceAccounts.signJwt")
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +113,7 @@ func generateSignedJWT(c *call) (any, error) {
 			return nil, err
 		}
 	}
-	key, err := c.signer()
+	key, err := signer(c)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +136,7 @@ func signBlob(c *call) (any, error) {
 	if err := c.decode(&body); err != nil {
 		return nil, err
 	}
-	a, err := c.impersonate(body.Delegates, "iam.serviceAccounts.signBlob")
+	a, err := impersonate(c, body.Delegates, "iam.serviceAccounts.signBlob")
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +144,7 @@ func signBlob(c *call) (any, error) {
 	if c.method.host == iamHost {
 		message, field = body.BytesToSign, "signature"
 	}
-	key, err := c.signer()
+	key, err := signer(c)
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +178,7 @@ func jwkOf(id string, k *rsa.PublicKey) map[string]string {
 }
 
 func idTokenJWKS(c *call) (any, error) {
-	key, err := c.signer()
+	key, err := signer(c)
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +186,7 @@ func idTokenJWKS(c *call) (any, error) {
 }
 
 func idTokenCertificates(c *call) (any, error) {
-	key, err := c.signer()
+	key, err := signer(c)
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +199,7 @@ func idTokenCertificates(c *call) (any, error) {
 }
 
 // publicAccount returns the account whose keys are asked for. They are public.
-func (c *call) publicAccount() (*serviceAccount, error) {
+func publicAccount(c *call) (*serviceAccount, error) {
 	a := c.state().accountByEmail(c.vars["account"])
 	if a == nil {
 		return nil, fail(http.StatusNotFound, "NOT_FOUND", "notFound", "Service account %s does not exist.", c.vars["account"])
@@ -236,11 +208,11 @@ func (c *call) publicAccount() (*serviceAccount, error) {
 }
 
 func accountJWKS(c *call) (any, error) {
-	a, err := c.publicAccount()
+	a, err := publicAccount(c)
 	if err != nil {
 		return nil, err
 	}
-	key, err := c.signer()
+	key, err := signer(c)
 	if err != nil {
 		return nil, err
 	}
@@ -256,11 +228,11 @@ func accountJWKS(c *call) (any, error) {
 }
 
 func accountCertificates(c *call) (any, error) {
-	a, err := c.publicAccount()
+	a, err := publicAccount(c)
 	if err != nil {
 		return nil, err
 	}
-	key, err := c.signer()
+	key, err := signer(c)
 	if err != nil {
 		return nil, err
 	}

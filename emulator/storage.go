@@ -1,9 +1,8 @@
 package emulator
 
 import (
-	"encoding/base64"
-	"encoding/binary"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -48,13 +47,65 @@ type object struct {
 	Metageneration     int64             `json:"metageneration" snapshot:"-"`
 }
 
+// storageService is Cloud Storage.
+func storageService() *service {
+	return &service{
+		Name: storageHost, Title: "Cloud Storage API",
+		Scopes:  []string{"devstorage.full_control", "devstorage.read_write", "devstorage.read_only"},
+		Methods: storageMethods(), Key: storageKey, Seed: storageSeed, Assets: bucketAssets, Node: bucketOrFolder,
+		New:       func() any { return &storageState{Buckets: map[string]*bucket{}, Uploads: map[string]*upload{}} },
+		Admit:     checkFolder,
+		Grantable: map[string][]string{"buckets": {"storage."}},
+		Denied:    storageDenied, Errors: storageErrors, Quota: spendBucketUpdate,
+	}
+}
+
+const storageHost = "storage.googleapis.com"
+
+const storageKey = "storage"
+
+func storageOf(st *state) *storageState { return part[storageState](st, storageKey) }
+
+func bucketAssets(st *state, add func(asset)) {
+	for _, b := range storageOf(st).Buckets {
+		if a, ok := st.assetBelow(b.Project, "//"+storageHost+"/"+b.Name, storageHost+"/Bucket", b.Policy); ok {
+			add(a)
+		}
+	}
+}
+
+// storageDenied is the 403 of a missing permission in the words of Cloud Storage.
+func storageDenied(who *principal, permission string, n node) *apiError {
+	kind := "project"
+	switch {
+	case strings.Contains(n.full, "/objects/"):
+		kind = "Storage object"
+	case strings.Contains(n.full, "/buckets/"):
+		kind = "Storage bucket"
+	}
+	return forbidden("%s does not have %s access to the Google Cloud %s. Permission '%s' denied on resource (or it may not exist).",
+		who.email, permission, kind, permission)
+}
+
+// spendBucketUpdate counts an update of a bucket's metadata.
+func spendBucketUpdate(c *call, q *quotas) error {
+	bucket := c.vars["bucket"]
+	if !strings.HasPrefix(c.method.id, "storage.buckets.") || !c.method.updates() ||
+		q.take("bucket "+bucket, q.limits.BucketUpdates, time.Second, c.now) {
+		return nil
+	}
+	return fail(http.StatusTooManyRequests, "RESOURCE_EXHAUSTED", "rateLimitExceeded",
+		"The rate of change requests to the bucket %s exceeds the rate limit. Please reduce the rate of update requests.", bucket)
+}
+
 // storageMethods are the methods of Cloud Storage's JSON API, and the reads of its XML API, which is
 // what Google's Go client reads objects with.
 func storageMethods() []method {
 	at := func(id, pattern string, serve func(*call) (any, error)) method {
-		return method{id: id, host: storageHost, pattern: pattern, serve: serve}
+		return method{id: id, host: storageHost, pattern: pattern, colons: true, serve: serve}
 	}
 	writes := func(m method) method { m.writes = true; return m }
+	xml := func(m method) method { m.refuse = xmlRefusal; return m }
 	return []method{
 		writes(at("storage.buckets.insert", "POST /storage/v1/b", insertBucket)),
 		at("storage.buckets.list", "GET /storage/v1/b", listBuckets),
@@ -78,13 +129,13 @@ func storageMethods() []method {
 		writes(at("storage.objects.insert", "POST /resumable/upload/storage/v1/b/{bucket}/o", insertObject)),
 		writes(at("storage.objects.insert", "PUT /upload/storage/v1/b/{bucket}/o", continueUpload)),
 		writes(at("storage.objects.insert", "PUT /resumable/upload/storage/v1/b/{bucket}/o", continueUpload)),
-		at("storage.objects.get", "GET /{bucket}/{object...}", readObject),
-		at("storage.objects.get", "HEAD /{bucket}/{object...}", readObject),
+		xml(at("storage.objects.get", "GET /{bucket}/{object...}", readObject)),
+		xml(at("storage.objects.get", "HEAD /{bucket}/{object...}", readObject)),
 	}
 }
 
 // bucketNode returns the IAM node of a bucket. The policy that hangs on it is the live one.
-func (s *Server) bucketNode(b *bucket) (node, error) {
+func bucketNode(s *state, b *bucket) (node, error) {
 	parent, _, err := s.projectNode(b.Project)
 	if err != nil {
 		return node{}, err
@@ -109,30 +160,30 @@ func (b *bucket) objectNode(parent node, name string) node {
 }
 
 // objectNode is [bucket.objectNode] with the managed folders between the bucket and the object.
-func (c *call) objectNode(b *bucket, n node, name string) node {
-	return b.objectNode(c.state().withFolders(n, name), name)
+func objectNode(c *call, b *bucket, n node, name string) node {
+	return b.objectNode(withFolders(c.state(), n, name), name)
 }
 
 // findBucket returns the bucket of the request and its node. That a bucket exists is no secret: names
 // are global, so it is looked up before any permission.
-func (c *call) findBucket() (*bucket, node, error) {
-	b := c.state().Storage.Buckets[c.vars["bucket"]]
+func findBucket(c *call) (*bucket, node, error) {
+	b := storageOf(c.state()).Buckets[c.vars["bucket"]]
 	if b == nil {
 		return nil, node{}, notFound("The specified bucket does not exist.")
 	}
-	n, err := c.server.bucketNode(b)
+	n, err := bucketNode(c.state(), b)
 	return b, n, err
 }
 
 // findObject returns the object of the request if the caller holds the permission on it. Who may not
 // list the bucket does not learn that an object is missing: that is a 403.
-func (c *call) findObject(permission string) (*bucket, *object, error) {
-	b, n, err := c.findBucket()
+func findObject(c *call, permission string) (*bucket, *object, error) {
+	b, n, err := findBucket(c)
 	if err != nil {
 		return nil, nil, err
 	}
 	name := c.vars["object"]
-	if err := c.require(permission, c.objectNode(b, n, name)); err != nil {
+	if err := c.require(permission, objectNode(c, b, n, name)); err != nil {
 		return nil, nil, err
 	}
 	o := b.Objects[name]
@@ -148,22 +199,5 @@ func (c *call) findObject(permission string) (*bucket, *object, error) {
 	return b, o, nil
 }
 
-// counterEtag is an etag of Cloud Storage: a protocol buffer message whose fields, from 1 on, are the
-// given numbers, so that metageneration 2 reads CAI=.
-func counterEtag(counters ...int64) string {
-	var b []byte
-	for i, n := range counters {
-		b = append(b, byte((i+1)<<3)) // the number of the field, and that it is a varint
-		b = binary.AppendUvarint(b, uint64(n))
-	}
-	return base64.StdEncoding.EncodeToString(b)
-}
-
 // storageTime writes an instant as Cloud Storage does, to the millisecond.
 func storageTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z07:00") }
-
-// unsupported is the answer to a parameter or field that would change the meaning of a call and that the
-// emulator does not know.
-func (c *call) unsupported(what string) error {
-	return fail(http.StatusNotImplemented, "UNIMPLEMENTED", "", "the emulator does not know %s of %s", what, c.method.id)
-}

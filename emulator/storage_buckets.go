@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -60,9 +59,8 @@ var bucketNames = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{1,220}[a-z0-9]$`)
 
 // newBucket returns a bucket with the policy that Cloud Storage gives it. Its members projectOwner,
 // projectEditor and projectViewer are what lets the basic roles of the project work on its objects.
-func (s *Server) newBucket(project, name, location string, uniform bool) *bucket {
+func newBucket(s *state, now time.Time, project, name, location string, uniform bool) *bucket {
 	owners, viewers := []string{"projectEditor:" + project, "projectOwner:" + project}, []string{"projectViewer:" + project}
-	now := s.now()
 	b := &bucket{
 		Name: name, Project: project, Location: strings.ToUpper(cmp.Or(location, "US")), StorageClass: "STANDARD",
 		Created: now, Updated: now, Metageneration: 1, Uniform: uniform,
@@ -77,7 +75,7 @@ func (s *Server) newBucket(project, name, location string, uniform bool) *bucket
 			binding{Role: "roles/storage.legacyObjectOwner", Members: slices.Clone(owners)},
 			binding{Role: "roles/storage.legacyObjectReader", Members: slices.Clone(viewers)})
 	}
-	st := &s.state.Storage
+	st := storageOf(s)
 	if st.Buckets == nil {
 		st.Buckets = map[string]*bucket{}
 	}
@@ -86,7 +84,7 @@ func (s *Server) newBucket(project, name, location string, uniform bool) *bucket
 }
 
 func insertBucket(c *call) (any, error) {
-	parent, p, err := c.server.projectNode(c.query("project"))
+	parent, p, err := c.state().projectNode(c.query("project"))
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +114,7 @@ func insertBucket(c *call) (any, error) {
 	case c.query("predefinedAcl") != "" || c.query("predefinedDefaultObjectAcl") != "":
 		return nil, c.unsupported("access control lists")
 	}
-	if old := c.state().Storage.Buckets[in.name]; old != nil {
+	if old := storageOf(c.state()).Buckets[in.name]; old != nil {
 		if old.Project == p.ID {
 			return nil, fail(http.StatusConflict, "ALREADY_EXISTS", "conflict",
 				"Your previous request to create the named bucket succeeded and you already own it.")
@@ -125,15 +123,15 @@ func insertBucket(c *call) (any, error) {
 			"The requested bucket name is not available. The bucket namespace is shared by all users of the system. Please select a different name and try again.")
 	}
 	uniform := in.iam.UniformBucketLevelAccess.Enabled || in.iam.BucketPolicyOnly.Enabled
-	b := c.server.newBucket(p.ID, in.name, in.location, uniform)
+	b := newBucket(c.state(), c.now, p.ID, in.name, in.location, uniform)
 	b.Labels = in.labels
 	b.StorageClass = cmp.Or(in.class, b.StorageClass)
 	b.Prevention = in.iam.PublicAccessPrevention == "enforced"
-	return c.bucketResource(b)
+	return showBucket(c, b)
 }
 
 func getBucket(c *call) (any, error) {
-	b, n, err := c.findBucket()
+	b, n, err := findBucket(c)
 	if err != nil {
 		return nil, err
 	}
@@ -145,11 +143,11 @@ func getBucket(c *call) (any, error) {
 	if err := checkMetageneration(c.r.URL.Query(), b.Metageneration); err != nil {
 		return nil, err
 	}
-	return c.bucketResource(b)
+	return showBucket(c, b)
 }
 
 func listBuckets(c *call) (any, error) {
-	parent, p, err := c.server.projectNode(c.query("project"))
+	parent, p, err := c.state().projectNode(c.query("project"))
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +155,7 @@ func listBuckets(c *call) (any, error) {
 		return nil, err
 	}
 	var names []string
-	for name, b := range c.state().Storage.Buckets {
+	for name, b := range storageOf(c.state()).Buckets {
 		if b.Project == p.ID && strings.HasPrefix(name, c.query("prefix")) {
 			names = append(names, name)
 		}
@@ -173,7 +171,7 @@ func listBuckets(c *call) (any, error) {
 		Next  string            `json:"nextPageToken,omitempty"`
 	}{Kind: "storage#buckets", Next: next}
 	for _, name := range names {
-		r, err := c.bucketResource(c.state().Storage.Buckets[name])
+		r, err := showBucket(c, storageOf(c.state()).Buckets[name])
 		if err != nil {
 			return nil, err
 		}
@@ -183,7 +181,7 @@ func listBuckets(c *call) (any, error) {
 }
 
 func deleteBucket(c *call) (any, error) {
-	b, n, err := c.findBucket()
+	b, n, err := findBucket(c)
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +194,7 @@ func deleteBucket(c *call) (any, error) {
 	if len(b.Objects) > 0 {
 		return nil, fail(http.StatusConflict, "FAILED_PRECONDITION", "conflict", "The bucket you tried to delete is not empty.")
 	}
-	st := &c.state().Storage
+	st := storageOf(c.state())
 	delete(st.Buckets, b.Name)
 	maps.DeleteFunc(st.Uploads, func(_ string, u *upload) bool { return u.Bucket == b.Name })
 	return &rawAnswer{code: http.StatusNoContent}, nil
@@ -204,7 +202,7 @@ func deleteBucket(c *call) (any, error) {
 
 // getStorageLayout says that names of objects are flat here. gcloud asks before it deletes a bucket.
 func getStorageLayout(c *call) (any, error) {
-	b, n, err := c.findBucket()
+	b, n, err := findBucket(c)
 	if err != nil {
 		return nil, err
 	}
@@ -224,8 +222,8 @@ func (b *bucket) locationType() string {
 	return "region"
 }
 
-func (c *call) bucketResource(b *bucket) (*bucketResource, error) {
-	_, p, err := c.server.projectNode(b.Project)
+func showBucket(c *call, b *bucket) (*bucketResource, error) {
+	_, p, err := c.state().projectNode(b.Project)
 	if err != nil {
 		return nil, err
 	}
@@ -252,32 +250,4 @@ func (c *call) bucketResource(b *bucket) (*bucketResource, error) {
 			BucketPolicyOnly: uniform, UniformBucketLevelAccess: uniform, PublicAccessPrevention: prevention,
 		},
 	}, nil
-}
-
-// page cuts sorted names down to the page that the request asks for by pageToken and the parameter size,
-// which is at most limit and limit if absent. It returns the token of the page after, "" if there is none.
-func (c *call) page(names []string, size string, limit int) (page []string, next string, err error) {
-	most := limit
-	if v := c.query(size); v != "" {
-		n, err := strconv.Atoi(v)
-		if err != nil || n < 0 {
-			return nil, "", invalid("Invalid value for %s: %q", size, v)
-		}
-		if n > 0 {
-			most = min(n, limit)
-		}
-	}
-	after, err := pageKey(c.query("pageToken"))
-	if err != nil {
-		return nil, "", err
-	}
-	start, found := slices.BinarySearch(names, after)
-	if found {
-		start++
-	}
-	names = names[start:]
-	if len(names) <= most {
-		return names, "", nil
-	}
-	return names[:most], pageToken(names[most-1]), nil
 }

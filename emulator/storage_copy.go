@@ -9,12 +9,12 @@ func copyObject(c *call) (*bucket, *object, error) {
 		return nil, nil, c.unsupported("rewriteToken") // no rewrite here is ever unfinished
 	}
 	q := c.r.URL.Query()
-	from, source, err := c.findBucket()
+	from, source, err := findBucket(c)
 	if err != nil {
 		return nil, nil, err
 	}
 	name := c.vars["object"]
-	if err := c.require("storage.objects.get", c.objectNode(from, source, name)); err != nil {
+	if err := c.require("storage.objects.get", objectNode(c, from, source, name)); err != nil {
 		return nil, nil, err
 	}
 	o := from.Objects[name]
@@ -43,14 +43,14 @@ func copyObject(c *call) (*bucket, *object, error) {
 	}
 	m.Name = c.vars["toObject"]
 	c.vars["bucket"] = c.vars["toBucket"]
-	to, destination, err := c.findBucket()
+	to, destination, err := findBucket(c)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := c.mayStore(to, destination, m.Name, q); err != nil {
+	if err := mayStore(c, to, destination, m.Name, q); err != nil {
 		return nil, nil, err
 	}
-	return to, c.state().Storage.put(to, m.object, c.now), nil
+	return to, storageOf(c.state()).put(to, m.object, c.now), nil
 }
 
 // copyTo is objects.copy, which answers with the new object.
@@ -59,7 +59,7 @@ func copyTo(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.objectResource(b, o), nil
+	return showObject(c, b, o), nil
 }
 
 // rewriteTo is objects.rewrite, which may take several calls at Google and takes one here.
@@ -74,5 +74,5 @@ func rewriteTo(c *call) (any, error) {
 		Size     int             `json:"objectSize,string"`
 		Done     bool            `json:"done"`
 		Resource *objectResource `json:"resource"`
-	}{"storage#rewriteResponse", len(o.Content), len(o.Content), true, c.objectResource(b, o)}, nil
+	}{"storage#rewriteResponse", len(o.Content), len(o.Content), true, showObject(c, b, o)}, nil
 }

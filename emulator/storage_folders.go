@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -21,7 +22,7 @@ func folderName(relative string) (bucket, folder string, ok bool) {
 
 // withFolders returns the node of a bucket with the managed folders below it that hold name, the deepest
 // last.
-func (s *state) withFolders(bucket node, name string) node {
+func withFolders(s *state, bucket node, name string) node {
 	if len(s.Resources) == 0 {
 		return bucket
 	}
@@ -38,43 +39,39 @@ func (s *state) withFolders(bucket node, name string) node {
 	return n
 }
 
-// aboveFolder returns what a managed folder inherits policies from; the zero node if its bucket is not
-// there.
-func (s *Server) aboveFolder(relative string) node {
-	bucket, folder, _ := folderName(relative)
-	b := s.state.Storage.Buckets[bucket]
-	if b == nil {
-		return node{}
+// bucketOrFolder returns the bucket of a name, or the deepest managed folder that holds it.
+func bucketOrFolder(st *state, relative string) (node, bool) {
+	rest, ok := strings.CutPrefix(relative, "projects/_/buckets/")
+	name, _, _ := strings.Cut(rest, "/")
+	b := storageOf(st).Buckets[name]
+	if !ok || b == nil {
+		return node{}, false
 	}
-	n, err := s.bucketNode(b)
+	n, err := bucketNode(st, b)
 	if err != nil {
-		return node{}
+		return node{}, false
 	}
-	return s.state.withFolders(n, folder)
+	_, folder, _ := folderName(relative)
+	return withFolders(st, n, folder), true
 }
 
-// checkFolder refuses to seed a managed folder that Cloud Storage would not have. What is no managed
-// folder passes.
-func (s *Server) checkFolder(full string) error {
-	relative, ok := strings.CutPrefix(full, "//"+storageHost+"/")
-	if !ok {
-		return nil
-	}
+// checkFolder refuses to seed a managed folder that Cloud Storage would not have.
+func checkFolder(st *state, relative string) error {
 	bucket, folder, _ := folderName(relative)
-	switch b := s.state.Storage.Buckets[bucket]; {
+	switch b := storageOf(st).Buckets[bucket]; {
 	case b == nil:
-		return fmt.Errorf("resource %s: there is no bucket %s", full, bucket)
+		return fmt.Errorf("there is no bucket %s", bucket)
 	case !b.Uniform:
-		return fmt.Errorf("resource %s: managed folders need uniform bucket-level access", full)
+		return errors.New("managed folders need uniform bucket-level access")
 	case !strings.HasSuffix(folder, "/"):
-		return fmt.Errorf("resource %s: the name of a managed folder ends in a slash", full)
+		return errors.New("the name of a managed folder ends in a slash")
 	}
 	return nil
 }
 
 // listManagedFolders lists those of the bucket. gcloud asks before it deletes one.
 func listManagedFolders(c *call) (any, error) {
-	b, n, err := c.findBucket()
+	b, n, err := findBucket(c)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/xml"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"maps"
@@ -54,9 +53,9 @@ func (o *object) crc32c() string {
 	return base64.StdEncoding.EncodeToString(sum)
 }
 
-// objectResource writes o. Clients download from its media link, which therefore leads to the address at
+// showObject writes o. Clients download from its media link, which therefore leads to the address at
 // which this client reached the emulator.
-func (c *call) objectResource(b *bucket, o *object) *objectResource {
+func showObject(c *call, b *bucket, o *object) *objectResource {
 	at := b.Name + "/o/" + url.PathEscape(o.Name)
 	return &objectResource{
 		Kind: "storage#object", ID: fmt.Sprintf("%s/%s/%d", b.Name, o.Name, o.Generation),
@@ -71,30 +70,26 @@ func (c *call) objectResource(b *bucket, o *object) *objectResource {
 }
 
 func getObject(c *call) (any, error) {
-	b, o, err := c.findObject("storage.objects.get")
+	b, o, err := findObject(c, "storage.objects.get")
 	if err != nil {
 		return nil, err
 	}
 	if c.query("alt") == "media" {
 		return mediaAnswer(c.r, o), nil
 	}
-	return c.objectResource(b, o), nil
+	return showObject(c, b, o), nil
 }
 
 // readObject is the XML API's read of an object, whose path is that of any other API too: what names no
 // bucket was meant for something that is not here.
 func readObject(c *call) (any, error) {
-	if host, _ := c.server.router.service(requestHost(c.r)); c.state().Storage.Buckets[c.vars["bucket"]] == nil &&
+	if host := c.host(); storageOf(c.state()).Buckets[c.vars["bucket"]] == nil &&
 		(host == "" || slices.Contains([]string{"storage", "download", "upload", "resumable", "batch"}, c.vars["bucket"])) {
 		return nil, c.unsupported("path " + c.r.URL.Path)
 	}
-	_, o, err := c.findObject("storage.objects.get")
-	var refusal *apiError
-	switch {
-	case errors.As(err, &refusal):
-		return xmlRefusal(refusal)
-	case err != nil:
-		return nil, err
+	_, o, err := findObject(c, "storage.objects.get")
+	if err != nil {
+		return xmlRefusal(errorOf(err))
 	}
 	return mediaAnswer(c.r, o), nil
 }
@@ -204,7 +199,7 @@ func byteRange(header string, size int) (from, to int, ok bool) {
 }
 
 func deleteObject(c *call) (any, error) {
-	b, o, err := c.findObject("storage.objects.delete")
+	b, o, err := findObject(c, "storage.objects.delete")
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +210,7 @@ func deleteObject(c *call) (any, error) {
 // listObjects lists a bucket. The permission is decided on the bucket, whatever the prefix: a condition
 // on the names of objects never lets anybody list.
 func listObjects(c *call) (any, error) {
-	b, n, err := c.findBucket()
+	b, n, err := findBucket(c)
 	if err != nil {
 		return nil, err
 	}
@@ -264,7 +259,7 @@ func listObjects(c *call) (any, error) {
 				continue
 			}
 		}
-		out.Items = append(out.Items, c.objectResource(b, o))
+		out.Items = append(out.Items, showObject(c, b, o))
 	}
 	return out, nil
 }
@@ -328,16 +323,4 @@ func (st *storageState) put(b *bucket, o object, now time.Time) *object {
 	}
 	b.Objects[o.Name] = &o
 	return &o
-}
-
-// pageToken is the token of the page after the entry key.
-func pageToken(key string) string { return base64.RawURLEncoding.EncodeToString([]byte(key)) }
-
-// pageKey returns the last entry before the page of a token, "" for no token.
-func pageKey(token string) (string, error) {
-	key, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil {
-		return "", invalid("Invalid page token: %q", token)
-	}
-	return string(key), nil
 }

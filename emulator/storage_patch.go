@@ -2,38 +2,13 @@ package emulator
 
 import (
 	"encoding/json"
-	"maps"
 	"net/http"
 	"slices"
 )
 
-// mergeStrings applies a patch to a map: a value replaces, null takes away, and null in place of the
-// whole patch empties the map (RFC 7396).
-func mergeStrings(old map[string]string, patch json.RawMessage) (map[string]string, error) {
-	if patch == nil {
-		return old, nil
-	}
-	var changes map[string]*string
-	if err := json.Unmarshal(patch, &changes); err != nil {
-		return nil, invalid("Invalid JSON payload received. %v", err)
-	}
-	next := map[string]string{}
-	if changes != nil {
-		maps.Copy(next, old)
-	}
-	for k, v := range changes {
-		if v == nil {
-			delete(next, k)
-		} else {
-			next[k] = *v
-		}
-	}
-	return next, nil
-}
-
 // patchObject changes the metadata of an object. Its content, and so its generation, stays.
 func patchObject(c *call) (any, error) {
-	b, o, err := c.findObject("storage.objects.update")
+	b, o, err := findObject(c, "storage.objects.update")
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +37,7 @@ func patchObject(c *call) (any, error) {
 	m.Name = o.Name
 	m.Metageneration++
 	*o = m.object
-	return c.objectResource(b, o), nil
+	return showObject(c, b, o), nil
 }
 
 // outputOnly are the fields of objects and buckets that Google fills in, and ignores from clients.
@@ -74,7 +49,7 @@ var outputOnly = []string{
 // patchBucket changes the metadata of a bucket, and how access to it is decided. That objects may become
 // public, or may not, is a matter of its policy too.
 func patchBucket(c *call) (any, error) {
-	b, n, err := c.findBucket()
+	b, n, err := findBucket(c)
 	if err != nil {
 		return nil, err
 	}
@@ -119,18 +94,18 @@ func patchBucket(c *call) (any, error) {
 	if prevention := access.PublicAccessPrevention; prevention != "" {
 		next.Prevention = prevention == "enforced"
 	}
-	if err := c.checkAccessChange(b, &next, n); err != nil {
+	if err := checkAccessChange(c, b, &next, n); err != nil {
 		return nil, err
 	}
 	next.Metageneration++
 	next.Updated = c.now
 	*b = next
-	return c.bucketResource(b)
+	return showBucket(c, b)
 }
 
 // checkAccessChange refuses what Cloud Storage refuses when uniform access or public access prevention
 // of a bucket changes.
-func (c *call) checkAccessChange(old, next *bucket, n node) error {
+func checkAccessChange(c *call, old, next *bucket, n node) error {
 	refuse := func(format string, args ...any) error {
 		return fail(http.StatusPreconditionFailed, "FAILED_PRECONDITION", "conditionNotMet", format, args...)
 	}

@@ -15,7 +15,7 @@ func getBucketPolicy(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, n, err := c.findBucket()
+	b, n, err := findBucket(c)
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +35,7 @@ func setBucketPolicy(c *call) (any, error) {
 	if err := c.decode(&w); err != nil {
 		return nil, err
 	}
-	b, n, err := c.findBucket()
+	b, n, err := findBucket(c)
 	if err != nil {
 		return nil, err
 	}
@@ -58,17 +58,12 @@ func setBucketPolicy(c *call) (any, error) {
 		conditions: true, public: true, convenience: true, service: "storage.", skipEtag: true, ignore: []string{"kind", "resourceId"},
 		within: n.holders,
 	}
-	if err := b.Policy.write(c.state(), c.now, w, o); err != nil {
+	if err := b.Policy.write(c.company(), c.now, w, o); err != nil {
 		return nil, err
 	}
 	b.Metageneration++
 	b.Updated = c.now
 	return b.policyAnswer()
-}
-
-// public reports whether the binding grants its role to everybody.
-func (b binding) public() bool {
-	return slices.Contains(b.Members, allUsers) || slices.Contains(b.Members, allAuthenticatedUsers)
 }
 
 // policyAnswer writes the policy of b, conditions included. The etag stands in a header too.
@@ -99,7 +94,7 @@ func (b *bucket) policyAnswer() (any, error) {
 }
 
 func testBucketPermissions(c *call) (any, error) {
-	_, n, err := c.findBucket()
+	_, n, err := findBucket(c)
 	if err != nil {
 		return nil, err
 	}

@@ -2,42 +2,48 @@ package emulator
 
 import "fmt"
 
+func storageSeed() (any, func(*seeding) error) {
+	var in struct {
+		Buckets []seedBucket `toml:"bucket"`
+	}
+	return &in, func(s *seeding) error { return seedStorage(s, in.Buckets) }
+}
+
 // seedStorage makes the buckets of a seed, with their objects.
-func (s *Server) seedStorage(buckets []seedBucket) error {
+func seedStorage(s *seeding, buckets []seedBucket) error {
 	for _, in := range buckets {
-		if s.state.Storage.Buckets[in.Name] != nil || !bucketNames.MatchString(in.Name) {
+		if storageOf(s.state).Buckets[in.Name] != nil || !bucketNames.MatchString(in.Name) {
 			return fmt.Errorf("seeding bucket %q: the name is taken or malformed", in.Name)
 		}
-		if s.state.Projects[in.Project] == nil {
+		if s.Projects[in.Project] == nil {
 			return fmt.Errorf("seeding bucket %s: there is no project %q", in.Name, in.Project)
 		}
-		b := s.newBucket(in.Project, in.Name, in.Location, !in.FineGrained)
+		b := newBucket(s.state, s.Now, in.Project, in.Name, in.Location, !in.FineGrained)
 		o := writeOptions{conditions: b.Uniform, public: true, convenience: true, service: "storage."}
-		if err := s.seedPolicy(b.Policy, in.Bindings, o); err != nil {
+		if err := s.Policy(b.Policy, in.Bindings, o); err != nil {
 			return fmt.Errorf("seeding the policy of bucket %s: %w", in.Name, err)
 		}
 		for _, obj := range in.Objects {
 			if obj.Name == "" {
 				return fmt.Errorf("seeding bucket %s: an object has no name", in.Name)
 			}
-			s.state.Storage.put(b, object{Name: obj.Name, ContentType: obj.ContentType, Content: []byte(obj.Content)}, s.now())
+			storageOf(s.state).put(b, object{Name: obj.Name, ContentType: obj.ContentType, Content: []byte(obj.Content)}, s.Now)
 		}
 	}
 	return nil
 }
 
-// seedPolicy adds the bindings of a seed to those of p.
-func (s *Server) seedPolicy(p *policy, bindings []seedBinding, o writeOptions) error {
-	if len(bindings) == 0 {
-		return nil
-	}
-	w := wirePolicy{Version: 3, Bindings: p.Bindings}
-	for _, in := range bindings {
-		b := binding{Role: in.Role, Members: in.Members}
-		if in.Condition != nil {
-			b.Condition = &condition{Title: in.Condition.Title, Description: in.Condition.Description, Expression: in.Condition.Expression}
-		}
-		w.Bindings = append(w.Bindings, b)
-	}
-	return p.write(&s.state, s.now(), w, o)
+type seedBucket struct {
+	Project     string        `toml:"project"`
+	Name        string        `toml:"name"`
+	Location    string        `toml:"location"`
+	FineGrained bool          `toml:"fine_grained"` // object ACLs on: no uniform bucket-level access
+	Bindings    []SeedBinding `toml:"binding"`      // beside the defaults that every bucket gets
+	Objects     []seedObject  `toml:"object"`
+}
+
+type seedObject struct {
+	Name        string `toml:"name"`
+	ContentType string `toml:"content_type"`
+	Content     string `toml:"content"`
 }

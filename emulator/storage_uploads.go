@@ -51,7 +51,7 @@ func insertObject(c *call) (any, error) {
 	if c.query("upload_id") != "" {
 		return continueUpload(c)
 	}
-	b, n, err := c.findBucket()
+	b, n, err := findBucket(c)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func insertObject(c *call) (any, error) {
 	case "media":
 		m.ContentType = c.r.Header.Get("Content-Type")
 	case "multipart":
-		if content, err = c.readMultipart(&m); err != nil {
+		if content, err = readMultipart(c, &m); err != nil {
 			return nil, err
 		}
 	case "resumable":
@@ -82,16 +82,16 @@ func insertObject(c *call) (any, error) {
 		return nil, fail(http.StatusBadRequest, "INVALID_ARGUMENT", "required", "Required parameter: name")
 	}
 	if q.Get("uploadType") == "resumable" {
-		return c.beginUpload(b, n, m)
+		return beginUpload(c, b, n, m)
 	}
 	m.Content = content
-	return c.storeObject(b, n, m.object, m.checks, q)
+	return storeObject(c, b, n, m.object, m.checks, q)
 }
 
 // mayStore decides whether the caller may make name the object that it uploads: storage.objects.create,
 // and storage.objects.delete too if that replaces a live one.
-func (c *call) mayStore(b *bucket, n node, name string, q url.Values) error {
-	on := c.objectNode(b, n, name)
+func mayStore(c *call, b *bucket, n node, name string, q url.Values) error {
+	on := objectNode(c, b, n, name)
 	if err := c.require("storage.objects.create", on); err != nil {
 		return err
 	}
@@ -104,8 +104,8 @@ func (c *call) mayStore(b *bucket, n node, name string, q url.Values) error {
 	return c.require("storage.objects.delete", on)
 }
 
-func (c *call) storeObject(b *bucket, n node, o object, want checks, q url.Values) (any, error) {
-	if err := c.mayStore(b, n, o.Name, q); err != nil {
+func storeObject(c *call, b *bucket, n node, o object, want checks, q url.Values) (any, error) {
+	if err := mayStore(c, b, n, o.Name, q); err != nil {
 		return nil, err
 	}
 	if got := o.md5(); want.MD5Hash != "" && want.MD5Hash != got {
@@ -116,11 +116,11 @@ func (c *call) storeObject(b *bucket, n node, o object, want checks, q url.Value
 		return nil, fail(http.StatusBadRequest, "INVALID_ARGUMENT", "invalid",
 			"Provided CRC32C %q doesn't match calculated CRC32C %q.", want.CRC32C, got)
 	}
-	return c.objectResource(b, c.state().Storage.put(b, o, c.now)), nil
+	return showObject(c, b, storageOf(c.state()).put(b, o, c.now)), nil
 }
 
 // readMultipart takes a multipart/related body apart: the metadata, then the content.
-func (c *call) readMultipart(m *objectMetadata) ([]byte, error) {
+func readMultipart(c *call, m *objectMetadata) ([]byte, error) {
 	header, body := c.r.Header.Get("Content-Type"), c.body
 	bad := func(what string) error {
 		return fail(http.StatusBadRequest, "INVALID_ARGUMENT", "badContent", "Malformed multipart body: %s", what)
@@ -163,11 +163,11 @@ func multipartBoundary(header string) string {
 	return strings.Trim(value, `'"`)
 }
 
-func (c *call) beginUpload(b *bucket, n node, m objectMetadata) (any, error) {
-	if err := c.mayStore(b, n, m.Name, c.r.URL.Query()); err != nil {
+func beginUpload(c *call, b *bucket, n node, m objectMetadata) (any, error) {
+	if err := mayStore(c, b, n, m.Name, c.r.URL.Query()); err != nil {
 		return nil, err
 	}
-	st := &c.state().Storage
+	st := storageOf(c.state())
 	if st.Uploads == nil {
 		st.Uploads = map[string]*upload{}
 	}
@@ -182,13 +182,13 @@ func (c *call) beginUpload(b *bucket, n node, m objectMetadata) (any, error) {
 
 // continueUpload takes the next bytes of a resumable upload, or says how many it has.
 func continueUpload(c *call) (any, error) {
-	st := &c.state().Storage
+	st := storageOf(c.state())
 	id := c.query("upload_id")
 	u := st.Uploads[id]
 	if u == nil || u.Bucket != c.vars["bucket"] {
 		return nil, notFound("No such upload: %s", id)
 	}
-	b, n, err := c.findBucket()
+	b, n, err := findBucket(c)
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +197,7 @@ func continueUpload(c *call) (any, error) {
 		return nil, fmt.Errorf("reading the query of upload %s: %w", id, err)
 	}
 	// The upload was allowed when it began; what IAM says now is asked before anything is kept.
-	if err := c.mayStore(b, n, u.Object.Name, q); err != nil {
+	if err := mayStore(c, b, n, u.Object.Name, q); err != nil {
 		return nil, err
 	}
 	from, total, err := contentRange(c.r.Header.Get("Content-Range"), len(c.body))
@@ -217,7 +217,7 @@ func continueUpload(c *call) (any, error) {
 		return resumeIncomplete(c.r, have), nil
 	}
 	delete(st.Uploads, id)
-	return c.storeObject(b, n, u.Object, u.Checks, q)
+	return storeObject(c, b, n, u.Object, u.Checks, q)
 }
 
 // resumeIncomplete says how many bytes have arrived. 308 means another thing to most HTTP clients, so

@@ -32,6 +32,11 @@ func evaluate(expression string, vars map[string]any) (ref.Val, error) {
 	return v, err
 }
 
+// stsService is the Security Token Service: tokens for identities from elsewhere.
+func stsService() *service {
+	return &service{Name: stsHost, Title: "Security Token Service API", Methods: stsMethods()}
+}
+
 func stsMethods() []method {
 	return []method{
 		{id: "sts.token", host: stsHost, pattern: "POST /v1/token", public: true, writes: true, serve: exchangeToken},
@@ -39,11 +44,11 @@ func stsMethods() []method {
 	}
 }
 
-// params returns the parameters of a call that come as a form or as JSON, by the
+// parseParams returns the parameters of a call that come as a form or as JSON, by the
 // names of the form.
-func (c *call) params() (url.Values, error) {
+func parseParams(c *call) (url.Values, error) {
 	if !strings.HasPrefix(c.r.Header.Get("Content-Type"), "application/json") {
-		return c.form()
+		return parseForm(c)
 	}
 	var body map[string]any
 	if err := c.decode(&body); err != nil {
@@ -77,9 +82,9 @@ func snake(name string) string {
 	return b.String()
 }
 
-// provider returns the provider that an audience names, with its name, if it and its
+// findProvider returns the provider that an audience names, with its name, if it and its
 // pool let anybody in.
-func (s *state) provider(audience string) (pool *identityPool, name string, p *identityProvider) {
+func findProvider(s *state, audience string) (pool *identityPool, name string, p *identityProvider) {
 	name, ok := strings.CutPrefix(audience, "//"+iamHost+"/")
 	poolName, id, split := strings.Cut(name, "/providers/")
 	pool = s.Pools[poolName]
@@ -94,7 +99,7 @@ func (s *state) provider(audience string) (pool *identityPool, name string, p *i
 
 // exchangeToken gives an access token for a JWT of a pool's provider (RFC 8693).
 func exchangeToken(c *call) (any, error) {
-	in, err := c.params()
+	in, err := parseParams(c)
 	if err != nil {
 		return nil, err
 	}
@@ -111,16 +116,16 @@ func exchangeToken(c *call) (any, error) {
 	case in.Get("scope") == "":
 		return bad("invalid_scope", "Scope is required.")
 	}
-	pool, name, provider := c.state().provider(in.Get("audience"))
+	pool, name, provider := findProvider(c.state(), in.Get("audience"))
 	if provider == nil {
 		return bad("invalid_target", "The target service indicated by the \"audience\" parameters is invalid. "+
 			"This might either be because the pool or provider is disabled or deleted or because it doesn't exist.")
 	}
-	assertion, err := provider.assertion(in.Get("subject_token"), name, c.now)
+	assertion, err := readAssertion(provider, in.Get("subject_token"), name, c.now)
 	if err != nil {
 		return nil, err
 	}
-	who, err := provider.identify(pool.Name, assertion)
+	who, err := identify(provider, pool.Name, assertion)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +138,7 @@ func exchangeToken(c *call) (any, error) {
 // introspect tells what a federated token is for (RFC 7662). Of other tokens, and of
 // dead ones, it says only that they are not active.
 func introspect(c *call) (any, error) {
-	in, err := c.params()
+	in, err := parseParams(c)
 	if err != nil {
 		return nil, err
 	}

@@ -268,7 +268,7 @@ func TestTokenExchangeRefusals(t *testing.T) {
 	}
 	// A pool that is disabled takes its tokens with it.
 	token := l.exchange(good, nil).str("access_token")
-	l.state.Pools[buildPool].Disabled = true
+	l.wire.state.Pools[buildPool].Disabled = true
 	l.want(l.do(token, "GET", crm+"v1/projects/acme-data", ""), 401, "UNAUTHENTICATED")
 }
 

@@ -1,60 +1,72 @@
 package emulator
 
 import (
-	"crypto/rand"
-	"encoding/base64"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
-
-	"github.com/google/renameio/v2"
-
-	"github.com/taskiam/taskiam/internal/secret"
+	"net/http"
+	"time"
 )
 
-// newControlToken draws a token of the control API. No service takes it.
-func newControlToken() secret.String {
-	b := make([]byte, 24)
-	_, _ = rand.Read(b) // never fails
-	return secret.New("control." + base64.RawURLEncoding.EncodeToString(b))
-}
+// Now returns the time on the emulator's clock, by which tokens, keys, conditions and
+// delays are judged.
+func (s *Server) Now() time.Time { return s.wire.Now() }
 
-// openControlToken returns the token of an earlier start in Config.Dir, or writes a fresh one.
-func (s *Server) openControlToken() (secret.String, error) {
-	path := filepath.Join(s.cfg.Dir, "control")
-	raw, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return secret.String{}, fmt.Errorf("reading the control token: %w", err)
-	}
-	token := secret.New(strings.TrimSpace(string(raw)))
-	if token.IsZero() {
-		token = newControlToken()
-	}
-	if err := renameio.WriteFile(path, []byte(token.Reveal()), 0o600, renameio.IgnoreUmask()); err != nil {
-		return secret.String{}, fmt.Errorf("writing the control token: %w", err)
-	}
-	return token, nil
-}
+// Advance moves the emulator's clock forward by d, even if it is stopped.
+func (s *Server) Advance(d time.Duration) { s.wire.Advance(d) }
 
-// setTrouble sets up what Config asks for, once the seed has settled.
-func (s *Server) setTrouble() error {
-	s.SetLag(s.cfg.Lag)
-	s.state.lags = &s.lags
-	s.SetQuotas(s.cfg.Quotas)
-	for _, f := range s.cfg.Faults {
-		if _, err := s.AddFault(f); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// SetTime sets the emulator's clock to t, which may be in the past.
+func (s *Server) SetTime(t time.Time) { s.wire.SetTime(t) }
 
-// killProcess ends the process without another instruction of its own.
-func killProcess() {
-	if p, err := os.FindProcess(os.Getpid()); err == nil && p.Kill() == nil {
-		select {} // the signal is on its way
-	}
-}
+// StopClock stops the emulator's clock until [Server.StartClock]; Advance and SetTime
+// still move it.
+func (s *Server) StopClock() { s.wire.StopClock() }
+
+// StartClock lets a stopped clock go on from where it stands.
+func (s *Server) StartClock() { s.wire.StartClock() }
+
+// SetLag sets how long changes take to be seen from now on, and starts the sequence of
+// random delays anew.
+func (s *Server) SetLag(l Lag) { s.wire.SetLag(l) }
+
+// Lag returns how long changes take to be seen.
+func (s *Server) Lag() Lag { return s.wire.Lag() }
+
+// SetQuotas limits from now on how often something may be done. What was done before
+// does not count.
+func (s *Server) SetQuotas(limits Quotas) { s.wire.SetQuotas(limits) }
+
+// Quotas returns the limits in force.
+func (s *Server) Quotas() Quotas { return s.wire.Quotas() }
+
+// AddFault adds a rule and returns its name. It is an error if the rule makes no sense
+// or its name is taken.
+func (s *Server) AddFault(f Fault) (name string, err error) { return s.wire.AddFault(f) }
+
+// RemoveFault removes the rule of that name, or all of them if it is "", and releases the
+// calls that they hold. It reports whether there was such a rule.
+func (s *Server) RemoveFault(name string) bool { return s.wire.RemoveFault(name) }
+
+// Release releases every call that a rule holds, and ends a freeze. The rules stay.
+func (s *Server) Release() { s.wire.Release() }
+
+// Faults returns the rules in the order in which they were added.
+func (s *Server) Faults() []FaultStatus { return s.wire.Faults() }
+
+// Snapshot returns the state in a canonical form: JSON, indented, sorted. Two
+// snapshots are equal if and only if the state is: it leaves out only etags,
+// metagenerations, update times, deleted accounts and their keys and tokens, tokens
+// that have expired, custom roles, which are shared, and the emulator's own signing
+// key; an absent policy equals an empty one.
+func (s *Server) Snapshot() ([]byte, error) { return s.wire.Snapshot() }
+
+// ControlToken returns the bearer token of the control API. With Config.Dir it is also
+// in the file control there.
+func (s *Server) ControlToken() string { return s.wire.ControlToken().Reveal() }
+
+// Transport returns the emulator as the transport of an [http.Client], without sockets.
+// It does to the client what a network would: a connection that a [Fault] breaks is an
+// error that wraps [syscall.ECONNRESET], and a request whose context ends returns that
+// context's error, while the emulator may or may not have applied it. Each request is
+// served by the goroutine that sends it, so that it can be used under testing/synctest.
+//
+// [Server.Handler] called directly panics with [http.ErrAbortHandler] where a connection
+// would break, as net/http expects of handlers.
+func (s *Server) Transport() http.RoundTripper { return s.wire.Transport() }

@@ -242,7 +242,7 @@ func chooseMethod(types []*resourceType, verb policyVerb) *method {
 	m.serve = func(c *call) (any, error) {
 		var there []*resourceType
 		for _, t := range types {
-			if c.state().Resources[c.state().fullName(t.host, c.vars["resource"])] != nil {
+			if c.state().Resources[fullName(c.state(), t.host, c.vars["resource"])] != nil {
 				there = append(there, t)
 			}
 		}
@@ -282,8 +282,8 @@ func (t *resourceType) spec() policySpec {
 // find returns the resource of the request and its node, or the node of what would
 // hold it beside the error.
 func (t *resourceType) find(c *call) (*namedResource, node, error) {
-	full := c.state().fullName(t.host, c.vars["resource"])
-	return c.server.findNamed(full)
+	full := fullName(c.state(), t.host, c.vars["resource"])
+	return findNamed(c.state(), full)
 }
 
 // typeOf returns the type of a full resource name, or nil.
@@ -293,7 +293,7 @@ func typeOf(full string) *resourceType {
 		return nil
 	}
 	segments := strings.Split(relative, "/")
-	if host == storageHost { // its full names are not its paths
+	if host == cloudStorage {
 		if len(segments) < 6 || segments[2] != "buckets" || segments[4] != "managedFolders" {
 			return nil
 		}

@@ -28,7 +28,7 @@ func TestNoLogin(t *testing.T) {
 		"{topic}": "reports", "{subscription}": "reports-audit", "{secret}": "api-key", "{dataset}": "sales", "{table}": "orders",
 	}
 	asked := map[string]int{}
-	for _, r := range l.router.routes {
+	for _, r := range l.wire.router.routes {
 		if r.method.public {
 			if !slices.Contains(open, r.method.id) {
 				t.Errorf("%s is open to anybody", r.method.id)

@@ -6,32 +6,6 @@ import (
 	"strings"
 )
 
-// renamer is whatever names principals: policies, and the access lists of datasets.
-// Everything in the state that has this method takes part in [state.rename].
-type renamer interface {
-	// rename replaces one member string by another, or takes it out if that is "", and
-	// reports whether it stood there.
-	rename(from, to string) bool
-}
-
-// rename replaces a member wherever the state names one, or takes it out if to is "".
-func (s *state) rename(from, to string) {
-	walk(reflect.ValueOf(s), func(v any) {
-		if r, ok := v.(renamer); ok {
-			r.rename(from, to)
-		}
-	})
-}
-
-// unbind takes the bindings of a role out wherever there are any.
-func (s *state) unbind(role string) {
-	walk(reflect.ValueOf(s), func(v any) {
-		if r, ok := v.(interface{ dropRole(string) }); ok {
-			r.dropRole(role)
-		}
-	})
-}
-
 // walk calls visit with a pointer to every addressable struct below v, v included.
 func walk(v reflect.Value, visit func(any)) {
 	switch v.Kind() {

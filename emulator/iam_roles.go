@@ -136,3 +136,14 @@ func isBasic(role string) bool {
 func (r *role) grantableOn(prefix string) bool {
 	return prefix == "" || slices.ContainsFunc(r.Permissions, func(p string) bool { return strings.HasPrefix(p, prefix) })
 }
+
+func (r *role) resource(full bool) map[string]any {
+	m := map[string]any{"name": r.Name, "title": r.Title, "stage": r.Stage, "etag": "AA=="}
+	if r.Stage == "ALPHA" {
+		delete(m, "stage") // which is how Google shows it
+	}
+	if full && len(r.Permissions) > 0 {
+		m["includedPermissions"] = r.Permissions
+	}
+	return m
+}

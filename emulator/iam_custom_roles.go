@@ -1,7 +1,6 @@
 package emulator
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -61,8 +60,8 @@ func (r *customRole) holds(now time.Time) []string {
 }
 
 // turns makes a change of the role take effect after the lag; before is what it gave.
-func (r *customRole) turns(before []string, now time.Time, l *lags) {
-	r.Before, r.Acts = nil, l.after(now, func(l Lag) Delay { return l.Role })
+func (r *customRole) turns(s *company, before []string, now time.Time) {
+	r.Before, r.Acts = nil, s.after(roleChanged, now)
 	if !r.Acts.IsZero() {
 		r.Before = before
 	}
@@ -110,7 +109,7 @@ func (r *customRole) resource(full bool) map[string]any {
 }
 
 // grants reports whether a role, predefined or custom, gives the permission at now.
-func (s *state) grants(name, permission string, now time.Time) bool {
+func (s *company) grants(name, permission string, now time.Time) bool {
 	if r := predefined()[name]; r != nil {
 		return r.has(permission)
 	}
@@ -119,7 +118,7 @@ func (s *state) grants(name, permission string, now time.Time) bool {
 
 // gone reports whether the role was deleted too long ago to come back: it is no
 // longer shown, but its id is not free yet.
-func (r *customRole) gone(s *state, now time.Time) bool {
+func (r *customRole) gone(s *company, now time.Time) bool {
 	return r.deleted() && now.Sub(r.Deleted) >= s.Doubts.roleGrace()
 }
 
@@ -131,20 +130,20 @@ func (r *customRole) check() error {
 	}
 	switch {
 	case len(r.Title) > maxRoleTitle:
-		return invalid("The title is longer than %d bytes.", maxRoleTitle)
+		return refuseInvalid("The title is longer than %d bytes.", maxRoleTitle)
 	case len(r.Description) > maxRoleDescription:
-		return invalid("The description is longer than %d bytes.", maxRoleDescription)
+		return refuseInvalid("The description is longer than %d bytes.", maxRoleDescription)
 	case len(r.Permissions) > maxRolePermissions:
-		return invalid("The role has %d permissions, more than the maximum of %d.", len(r.Permissions), maxRolePermissions)
+		return refuseInvalid("The role has %d permissions, more than the maximum of %d.", len(r.Permissions), maxRolePermissions)
 	case size > maxRoleSize:
-		return invalid("The title, the description and the permissions of the role take %d bytes, more than %d.", size, maxRoleSize)
+		return refuseInvalid("The title, the description and the permissions of the role take %d bytes, more than %d.", size, maxRoleSize)
 	case r.Stage != "" && !slices.Contains(roleStages, r.Stage):
-		return invalid("Invalid value at 'role.stage', %q", r.Stage)
+		return refuseInvalid("Invalid value at 'role.stage', %q", r.Stage)
 	}
 	parent, _, _ := customRoleName(r.Name)
 	for _, p := range r.Permissions {
 		if !permissionExists(p) || !roleTakes(parent, p) {
-			return invalid("Permission %s is not valid.", p)
+			return refuseInvalid("Permission %s is not valid.", p)
 		}
 	}
 	return nil
@@ -200,26 +199,6 @@ func permissionExists(permission string) bool {
 	}
 	service, _, _ := strings.Cut(permission, ".")
 	return strings.Count(permission, ".") >= 2 && !strings.ContainsAny(permission, "* ") && !known.services[service]
-}
-
-// seedRoles makes the custom roles of a seed.
-func (s *Server) seedRoles(sd *seed) error {
-	for _, in := range sd.Roles {
-		r := &customRole{Name: in.Parent + "/roles/" + in.ID, Title: in.Title, Description: in.Description, Stage: in.Stage,
-			Permissions: sortedSet(in.Permissions)}
-		parent, id, ok := customRoleName(r.Name)
-		kind, number, _ := strings.Cut(parent, "/")
-		if !ok || !roleID.MatchString(id) || s.state.Roles[r.Name] != nil ||
-			kind == "projects" && s.state.Projects[number] == nil || kind == "organizations" && s.state.Organizations[number] == nil {
-			return fmt.Errorf("role %q: no such parent, an invalid id, or there twice", r.Name)
-		}
-		if err := r.check(); err != nil {
-			return fmt.Errorf("role %s: %w", r.Name, err)
-		}
-		r.touch(s.now())
-		s.state.Roles[r.Name] = r
-	}
-	return nil
 }
 
 func sortedSet(in []string) []string {

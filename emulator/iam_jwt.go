@@ -1,9 +1,6 @@
 package emulator
 
 import (
-	"crypto"
-	"crypto/rand"
-	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -11,15 +8,6 @@ import (
 	"strings"
 	"time"
 )
-
-// tokenPrefix begins every opaque token, as Google's do.
-const tokenPrefix = "ya29."
-
-func newToken() string {
-	b := make([]byte, 96)
-	_, _ = rand.Read(b) // never fails
-	return tokenPrefix + "c." + base64.RawURLEncoding.EncodeToString(b)
-}
 
 // claims are those of a JWT that an account signs.
 type claims struct {
@@ -59,7 +47,7 @@ const (
 )
 
 // verifyJWT checks a JWT against the live keys of the account that issued it.
-func (s *state) verifyJWT(token string, now time.Time) (*serviceAccount, claims, error) {
+func (s *company) verifyJWT(token string, now time.Time) (*serviceAccount, claims, error) {
 	var header struct {
 		Algorithm string `json:"alg"`
 		KeyID     string `json:"kid"`
@@ -98,28 +86,4 @@ func decodePart(part string, v any) error {
 		return err
 	}
 	return json.Unmarshal(raw, v)
-}
-
-// signed reports whether one of the account's keys, alive at now, made the
-// signature. Without a key id any of them may have.
-func (a *serviceAccount) signed(keyID string, sum, signature []byte, now time.Time) bool {
-	for _, k := range a.Keys {
-		if keyID != "" && k.ID != keyID || k.Disabled || now.Before(k.ValidAfter.Add(-clockSkew)) || now.Before(k.Usable) || !now.Before(k.ValidBefore) {
-			continue
-		}
-		public, err := k.public()
-		if err == nil && rsa.VerifyPKCS1v15(public, crypto.SHA256, sum, signature) == nil {
-			return true
-		}
-	}
-	return false
-}
-
-// systemSigned reports whether the key that Google holds for the account made the
-// signature: the one of these days, or the one before.
-func (s *state) systemSigned(a *serviceAccount, keyID string, sum, signature []byte, now time.Time) bool {
-	if keyID == "" || s.Signing.parsed == nil || keyID != a.systemKeyID(now) && keyID != a.systemKeyID(now.Add(-systemKeyPeriod)) {
-		return false
-	}
-	return rsa.VerifyPKCS1v15(&s.Signing.parsed.PublicKey, crypto.SHA256, sum, signature) == nil
 }

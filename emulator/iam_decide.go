@@ -14,14 +14,10 @@ type decision struct {
 	by         string // the binding that decided: role, member, resource, condition's title
 }
 
-// decide answers whether the caller holds permission on n: whether any policy from
-// the resource up to the organization has a binding of a role with the permission,
-// to a member that the caller is, under a condition that is true.
-func (c *call) decide(permission string, n node, attributes map[string]any) decision {
-	return c.state().decide(c.caller, permission, n, c.now, attributes)
-}
-
-func (s *state) decide(who *principal, permission string, n node, now time.Time, attributes map[string]any) decision {
+// decide answers whether who holds permission on n: whether any policy from the resource
+// up to the organization has a binding of a role with the permission, to a member that
+// who is, under a condition that is true.
+func (s *company) decide(who *principal, permission string, n node, now time.Time, attributes map[string]any) decision {
 	d := decision{permission: permission, resource: n.full}
 	if who == nil {
 		return d
@@ -59,7 +55,7 @@ func (s *state) decide(who *principal, permission string, n node, now time.Time,
 }
 
 // memberOf returns the first of members that who is.
-func (s *state) memberOf(who *principal, members []string, now time.Time) (string, bool) {
+func (s *company) memberOf(who *principal, members []string, now time.Time) (string, bool) {
 	for _, m := range members {
 		if who.identities[identity(m)] || s.hasConvenience(who, m, now) {
 			return m, true
@@ -78,7 +74,7 @@ func identity(member string) string {
 }
 
 // identities returns every member string that means who, as [identity] spells it.
-func (s *state) identities(who *principal) map[string]bool {
+func (s *company) identities(who *principal) map[string]bool {
 	ids := map[string]bool{identity(allUsers): true, identity(who.member): true}
 	switch {
 	case who.federated != nil:
@@ -114,23 +110,9 @@ func (s *state) identities(who *principal) map[string]bool {
 	return ids
 }
 
-// containers returns the relative names, by number, of a project and what it lies in.
-func (s *state) containers(p *project) []string {
-	out := []string{"projects/" + p.Number}
-	for parent := p.Parent; parent != "" && !slices.Contains(out, parent); {
-		out = append(out, parent)
-		if f := s.Folders[strings.TrimPrefix(parent, "folders/")]; f != nil {
-			parent = f.Parent
-			continue
-		}
-		break
-	}
-	return out
-}
-
 // hasConvenience reports whether who is a projectOwner:, projectEditor: or
 // projectViewer: member: whether the project's own policy gives it the basic role.
-func (s *state) hasConvenience(who *principal, member string, now time.Time) bool {
+func (s *company) hasConvenience(who *principal, member string, now time.Time) bool {
 	kind, id, _ := strings.Cut(member, ":")
 	basic := map[string]string{"projectOwner": "roles/owner", "projectEditor": "roles/editor", "projectViewer": "roles/viewer"}[kind]
 	p := s.Projects[id]

@@ -92,10 +92,11 @@ func (p *policy) concerning(who *principal, now time.Time) []binding {
 	return out
 }
 
-// answer is p as it is sent to somebody who asked for a version; see [policy.read].
-func (p *policy) answer(version int) (any, error) {
+// encoded returns p as it is sent to somebody who asked for a version, see [policy.read],
+// in JSON; nil for a small policy, which is encoded as fast as it is found.
+func (p *policy) encoded(version int) ([]byte, error) {
 	if len(p.Bindings) < indexedFrom {
-		return p.read(version), nil
+		return nil, nil
 	}
 	x := indexOf(p.Bindings)
 	last, _ := x.answers.Load(version)
@@ -108,5 +109,5 @@ func (p *policy) answer(version int) (any, error) {
 		known = encodedPolicy{p.Changed, body}
 		x.answers.Store(version, known)
 	}
-	return &rawAnswer{header: jsonHeader(), body: known.body}, nil
+	return known.body, nil
 }

@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -191,7 +190,7 @@ func (p *policy) empty() bool {
 // checkVersion refuses versions that do not exist.
 func checkVersion(v int) error {
 	if v != 0 && v != 1 && v != 3 {
-		return invalid("Invalid policy version %d: valid values are 0, 1 and 3.", v)
+		return refuseInvalid("Invalid policy version %d: valid values are 0, 1 and 3.", v)
 	}
 	return nil
 }
@@ -256,17 +255,17 @@ type writeOptions struct {
 
 // write replaces p by w, if w is a policy that may be set, and gives it a new etag.
 // p is unchanged after an error.
-func (p *policy) write(s *state, now time.Time, w wirePolicy, o writeOptions) error {
+func (p *policy) write(s *company, now time.Time, w wirePolicy, o writeOptions) error {
 	if err := checkVersion(w.Version); err != nil {
 		return err
 	}
 	if w.Etag != "" && !o.skipEtag && !sameEtag(w.Etag, p.etag()) {
-		return aborted()
+		return refuseStale()
 	}
 	next := policy{Changed: p.Changed, AuditConfigs: p.AuditConfigs, Bindings: p.Bindings, Extra: p.Extra}
 	for _, field := range o.mask {
 		if !slices.Contains(policyFields, strings.TrimSpace(field)) {
-			return invalid("Invalid update mask: %q is no field of a policy.", field)
+			return refuseInvalid("Invalid update mask: %q is no field of a policy.", field)
 		}
 	}
 	masked := func(field string) bool { return o.mask == nil || slices.Contains(o.mask, field) }
@@ -285,19 +284,19 @@ func (p *policy) write(s *state, now time.Time, w wirePolicy, o writeOptions) er
 	}
 	if w.Version < 3 {
 		if next.conditional() && masked("bindings") {
-			return invalid("Policies with conditional role bindings must specify version 3.")
+			return refuseInvalid("Policies with conditional role bindings must specify version 3.")
 		}
 		// Without an etag the older form overwrites the newer one, conditions and all.
 		if p.conditional() && w.Etag != "" {
-			return invalid("The policy contains conditional role bindings; changing it requires version 3.")
+			return refuseInvalid("The policy contains conditional role bindings; changing it requires version 3.")
 		}
 	}
 	o.now, o.before = now, p
 	if err := s.checkPolicy(&next, o); err != nil {
 		return err
 	}
-	next.Unsettled = p.settle(&next, now, s.lags)
-	next.Superseded = s.lags.supersede(p.Superseded, p.Bindings, now)
+	next.Unsettled = p.settle(s, &next, now)
+	next.Superseded = s.supersede(p.Superseded, p.Bindings, now)
 	next.touch(now)
 	*p = next
 	return nil
@@ -309,7 +308,7 @@ var policyFields = []string{"bindings", "etag", "version", "auditConfigs", "audi
 // revived returns the bindings with the tombstones of accounts that were undeleted
 // since turned back: who read a policy before may write it after
 // (google/iam/v1/policy.proto).
-func (s *state) revived(bindings []binding) []binding {
+func (s *company) revived(bindings []binding) []binding {
 	out := slices.Clone(bindings)
 	for i, b := range out {
 		for j, m := range b.Members {
@@ -323,7 +322,7 @@ func (s *state) revived(bindings []binding) []binding {
 }
 
 // risen returns the live account that a tombstone is of, or nil.
-func (s *state) risen(member string) *serviceAccount {
+func (s *company) risen(member string) *serviceAccount {
 	if !strings.HasPrefix(member, "deleted:serviceAccount:") {
 		return nil
 	}
@@ -363,7 +362,7 @@ func mergeBindings(in []binding) []binding {
 }
 
 // checkPolicy refuses what Google refuses in a policy.
-func (s *state) checkPolicy(p *policy, o writeOptions) error {
+func (s *company) checkPolicy(p *policy, o writeOptions) error {
 	for _, b := range p.Bindings {
 		if err := s.checkRole(b.Role, o); err != nil {
 			return err
@@ -378,7 +377,7 @@ func (s *state) checkPolicy(p *policy, o writeOptions) error {
 				return err
 			}
 			if b.Condition != nil && (m == allUsers || m == allAuthenticatedUsers) {
-				return invalid("Conditions are not allowed in a binding with public members (%s).", m)
+				return refuseInvalid("Conditions are not allowed in a binding with public members (%s).", m)
 			}
 		}
 	}
@@ -389,13 +388,13 @@ func (s *state) checkPolicy(p *policy, o writeOptions) error {
 }
 
 // checkSize refuses a policy with more in it than fits (iam/quotas).
-func (s *state) checkSize(p *policy) error {
+func (s *company) checkSize(p *policy) error {
 	members, domains, groups := 0, 0, map[string]bool{}
 	same := map[[2]string]int{}
 	for _, b := range p.Bindings {
 		for _, m := range b.Members {
 			if same[[2]string{b.Role, m}]++; same[[2]string{b.Role, m}] > maxSameRoleMember {
-				return invalid("The number of bindings with the same role %s and principal %s is larger than the maximum allowed, %d.",
+				return refuseInvalid("The number of bindings with the same role %s and principal %s is larger than the maximum allowed, %d.",
 					b.Role, m, maxSameRoleMember)
 			}
 			switch kind, _, _ := strings.Cut(m, ":"); kind {
@@ -415,18 +414,18 @@ func (s *state) checkSize(p *policy) error {
 		}
 	}
 	if members > maxMembers {
-		return invalid("The number of members in the policy (%s) is larger than the maximum allowed size %s.",
+		return refuseInvalid("The number of members in the policy (%s) is larger than the maximum allowed size %s.",
 			thousands(members), thousands(maxMembers))
 	}
 	if n := len(groups) + domains; n > maxGroups {
-		return invalid("The number of groups and domains in the policy (%d) is larger than the maximum allowed, %d.", n, maxGroups)
+		return refuseInvalid("The number of groups and domains in the policy (%d) is larger than the maximum allowed, %d.", n, maxGroups)
 	}
 	return nil
 }
 
 // checkAdded refuses members that are new in p and may not be: those of a foreign
 // domain, and users as owners of a project. What is there already may stay.
-func (s *state) checkAdded(p *policy, o writeOptions) error {
+func (s *company) checkAdded(p *policy, o writeOptions) error {
 	if len(o.within) == 0 {
 		return nil
 	}
@@ -447,7 +446,7 @@ func (s *state) checkAdded(p *policy, o writeOptions) error {
 			}
 			if restricted && !known[m] && s.foreign(o.within, domains, m) {
 				_, id, _ := strings.Cut(m, ":")
-				e := orgPolicy(memberDomains, "orgpolicy:"+strings.TrimPrefix(o.within[0], "//"+resourceManagerHost+"/")+"?configvalue="+url.QueryEscape(id),
+				e := refuseByPolicy(memberDomains, "orgpolicy:"+strings.TrimPrefix(o.within[0], "//"+resourceManagerHost+"/")+"?configvalue="+url.QueryEscape(id),
 					"One or more users named in the policy do not belong to a permitted customer.")
 				return e
 			}
@@ -472,7 +471,7 @@ func ownerError(kind, member string, o writeOptions, format string, args ...any)
 	if member != "" {
 		detail["member"] = member
 	}
-	return invalid(format, args...).withDetails(detail)
+	return refuseInvalid(format, args...).with(detail)
 }
 
 // userOwners counts the users that own a project.
@@ -492,7 +491,7 @@ func userOwners(p *policy) int {
 
 // ofOrganization reports whether a user is of the domain of the organization that
 // stands above holders.
-func (s *state) ofOrganization(member string, holders []string) bool {
+func (s *company) ofOrganization(member string, holders []string) bool {
 	_, number, _ := strings.Cut(holders[len(holders)-1], "/organizations/")
 	o := s.Organizations[number]
 	_, domain, _ := strings.Cut(member, "@")
@@ -510,7 +509,7 @@ func thousands(n int) string {
 
 // checkRole refuses roles that do not exist or mean nothing on the resource. A deleted
 // custom role may stay where it is bound; it cannot be bound anew.
-func (s *state) checkRole(role string, o writeOptions) error {
+func (s *company) checkRole(role string, o writeOptions) error {
 	ok := false
 	if r := predefined()[role]; r != nil {
 		ok = r.grantableOn(o.service)
@@ -519,27 +518,27 @@ func (s *state) checkRole(role string, o writeOptions) error {
 		ok = bound || !r.deleted() && !o.now.Before(r.Known) && r.within(o.within) && r.grantableOn(o.service)
 	}
 	if !ok {
-		return invalid("Role %s is not supported for this resource.", role)
+		return refuseInvalid("Role %s is not supported for this resource.", role)
 	}
 	return nil
 }
 
-func (s *state) checkCondition(b binding, o writeOptions) error {
+func (s *company) checkCondition(b binding, o writeOptions) error {
 	c := b.Condition
 	switch {
 	case !o.conditions:
-		return invalid("Conditional role bindings are not supported for this resource.")
+		return refuseInvalid("Conditional role bindings are not supported for this resource.")
 	case isBasic(b.Role):
-		return invalid("Conditions can't be set on primitive roles (%s).", b.Role)
+		return refuseInvalid("Conditions can't be set on primitive roles (%s).", b.Role)
 	case strings.HasPrefix(b.Role, "roles/storage.legacy") && !s.Doubts.LegacyRoleConditions:
-		return invalid("Conditions can't be set on legacy roles (%s).", b.Role)
+		return refuseInvalid("Conditions can't be set on legacy roles (%s).", b.Role)
 	case c.Title == "":
-		return invalid("A condition must have a title.")
+		return refuseInvalid("A condition must have a title.")
 	case c.Expression == "":
-		return invalid("A condition must have an expression.")
+		return refuseInvalid("A condition must have an expression.")
 	}
 	if err := compileCondition(c.Expression); err != nil {
-		return fail(http.StatusBadRequest, "INVALID_ARGUMENT", "badRequest", "Condition expression compilation failed: %v", err)
+		return refuseInvalid("Condition expression compilation failed: %v", err)
 	}
 	return nil
 }
@@ -551,47 +550,47 @@ const (
 
 // checkMember refuses members that are malformed, not allowed here, or service
 // accounts that do not exist.
-func (s *state) checkMember(m string, o writeOptions) error {
+func (s *company) checkMember(m string, o writeOptions) error {
 	if m == allUsers || m == allAuthenticatedUsers {
 		if !o.public {
-			return invalid("The member %s is of an unknown type or not allowed on this resource. Please set a valid type prefix for the member.", m)
+			return refuseInvalid("The member %s is of an unknown type or not allowed on this resource. Please set a valid type prefix for the member.", m)
 		}
 		return nil
 	}
 	kind, id, ok := strings.Cut(m, ":")
 	if !ok || id == "" {
-		return invalid("Invalid member: '%s'. Members must have the form kind:identifier.", m)
+		return refuseInvalid("Invalid member: '%s'. Members must have the form kind:identifier.", m)
 	}
 	switch kind {
 	case "user", "group":
 		if name, domain, ok := strings.Cut(id, "@"); !ok || name == "" || domain == "" {
-			return invalid("Invalid member: '%s'. An e-mail address is expected.", m)
+			return refuseInvalid("Invalid member: '%s'. An e-mail address is expected.", m)
 		}
 		if strings.HasSuffix(id, ".gserviceaccount.com") {
-			return invalid("Principal %s is of type \"serviceAccount\". The principal should appear as \"serviceAccount:%s\".", id, id)
+			return refuseInvalid("Principal %s is of type \"serviceAccount\". The principal should appear as \"serviceAccount:%s\".", id, id)
 		}
 	case "serviceAccount":
 		if strings.HasSuffix(id, ".iam.gserviceaccount.com") && !isServiceAgent(id) && !s.bindable(id, o) {
-			return invalid("Service account %s does not exist.", id)
+			return refuseInvalid("Service account %s does not exist.", id)
 		}
 	case "domain":
 		if !strings.Contains(id, ".") || strings.ContainsAny(id, "@/ ") {
-			return invalid("Invalid member: '%s'. A domain is expected.", m)
+			return refuseInvalid("Invalid member: '%s'. A domain is expected.", m)
 		}
 	case "principal", "principalSet":
 		if authority, path, _ := strings.Cut(strings.TrimPrefix(id, "//"), "/"); !strings.HasPrefix(id, "//") || authority == "" || path == "" {
-			return invalid("Invalid member: '%s'. A principal is named by a path such as //iam.googleapis.com/projects/...", m)
+			return refuseInvalid("Invalid member: '%s'. A principal is named by a path such as //iam.googleapis.com/projects/...", m)
 		}
 	case "projectOwner", "projectEditor", "projectViewer":
 		if !o.convenience {
-			return invalid("The member %s is of an unknown type. Please set a valid type prefix for the member.", m)
+			return refuseInvalid("The member %s is of an unknown type. Please set a valid type prefix for the member.", m)
 		}
 	case "deleted":
 		if !strings.Contains(id, "?uid=") {
-			return invalid("Invalid member: '%s'. A deleted principal carries its unique id.", m)
+			return refuseInvalid("Invalid member: '%s'. A deleted principal carries its unique id.", m)
 		}
 	default:
-		return invalid("The member %s is of an unknown type. Please set a valid type prefix for the member.", m)
+		return refuseInvalid("The member %s is of an unknown type. Please set a valid type prefix for the member.", m)
 	}
 	return nil
 }
@@ -636,4 +635,9 @@ func (p *policy) dropRole(role string) {
 	if p != nil && slices.ContainsFunc(p.Bindings, func(b binding) bool { return b.Role == role }) {
 		p.Bindings = slices.DeleteFunc(slices.Clone(p.Bindings), func(b binding) bool { return b.Role == role })
 	}
+}
+
+// public reports whether the binding grants its role to everybody.
+func (b binding) public() bool {
+	return slices.Contains(b.Members, allUsers) || slices.Contains(b.Members, allAuthenticatedUsers)
 }

@@ -1,15 +1,17 @@
 package emulator
 
-import "time"
+import (
+	"crypto/x509"
+	"time"
 
-// state is everything the emulator holds, as --data keeps it in a file.
+	"github.com/taskiam/taskiam/internal/secret"
+)
+
+// company is what IAM knows: the resources that hold others, who there is, and the
+// policies of whatever has no service of its own.
 //
-// A field tagged snapshot:"-" is left out of [Server.Snapshot]; that is for etags,
-// metagenerations, update times, graves, shared custom roles, and the emulator's own
-// signing key. An empty policy is left out by itself.
-type state struct {
-	lags *lags // how long changes take to be seen; nil while the seed is read
-
+// A field tagged snapshot:"-" is no part of a snapshot.
+type company struct {
 	Organizations map[string]*organization   `json:"organizations,omitempty"` // by number
 	Folders       map[string]*folder         `json:"folders,omitempty"`       // by number
 	Projects      map[string]*project        `json:"projects,omitempty"`      // by id
@@ -21,23 +23,63 @@ type state struct {
 	Pools         map[string]*identityPool   `json:"pools,omitempty"`         // by name, projects/NUMBER/...
 	Doubts        Doubts                     `json:"doubts,omitzero"`
 
-	// Roles are the custom roles by full name, the deleted ones too. They are shared:
-	// whoever needs one looks for it, and nobody tidies them away.
+	// Roles are the custom roles by full name, the deleted ones too. Runs share them, and
+	// nobody deletes them when a run ends.
 	Roles map[string]*customRole `json:"roles,omitempty" snapshot:"-"`
-	// Graves are the deleted accounts, by unique id, whose tombstones still stand.
-	Graves map[string]*grave `json:"graves,omitempty" snapshot:"-"`
+	// Tombstones are the deleted accounts, by unique id, that policies still name.
+	Tombstones map[string]*tombstone `json:"graves,omitempty" snapshot:"-"`
 	// Signing is the key behind Google's own signatures; no client changes it.
 	Signing signingKey `json:"signing,omitzero" snapshot:"-"`
 
+	// Resources are those of which there is only a name and a policy, by full name.
+	Resources map[string]*namedResource `json:"resources,omitempty"`
+
+	// Delays say when a change is seen; nil means at once.
+	Delays delays `json:"-"`
+	// OperatorToken is the operator's bearer token, the one that does not expire.
+	OperatorToken secret.String `json:"-"`
+	// RefreshToken is that of the operator's login; zero means that there is no login.
+	RefreshToken secret.String `json:"-"`
+
 	live map[string]*serviceAccount // the accounts that are not deleted, by e-mail address
+}
 
-	Storage  storageState  `json:"storage"`
-	PubSub   pubsubState   `json:"pubsub"`
-	Secrets  secretState   `json:"secrets"`
-	BigQuery bigqueryState `json:"bigquery"`
-	KMS      kmsState      `json:"kms"`
+// newCompany returns a company in which there is nobody.
+func newCompany() company {
+	var c company
+	c.index()
+	return c
+}
 
-	Resources map[string]*namedResource `json:"resources,omitempty"` // of all other services, by full name
+// index makes the maps that methods write to, and the index of live accounts.
+func (c *company) index() {
+	makeMap(&c.Organizations)
+	makeMap(&c.Folders)
+	makeMap(&c.Projects)
+	makeMap(&c.People)
+	makeMap(&c.Groups)
+	makeMap(&c.Accounts)
+	makeMap(&c.Tokens)
+	makeMap(&c.Roles)
+	makeMap(&c.Pools)
+	makeMap(&c.Tombstones)
+	makeMap(&c.Resources)
+	if len(c.Signing.DER) > 0 {
+		// If it cannot be read, whoever has to sign with it says so.
+		c.Signing.parsed, _ = x509.ParsePKCS1PrivateKey(c.Signing.DER)
+	}
+	c.live = map[string]*serviceAccount{}
+	for _, a := range c.Accounts {
+		if !a.deleted() {
+			c.live[a.Email] = a
+		}
+	}
+}
+
+func makeMap[V any](m *map[string]V) {
+	if *m == nil {
+		*m = map[string]V{}
+	}
 }
 
 type organization struct {

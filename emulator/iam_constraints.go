@@ -3,7 +3,6 @@ package emulator
 import (
 	"slices"
 	"strings"
-	"time"
 )
 
 // Organization policies are kept as they stand in a seed, on a project or what it
@@ -21,7 +20,7 @@ const (
 
 // constraint returns the values of the organization policy that is in force where
 // the policies of holders, nearest first, hang: the nearest one that there is.
-func (s *state) constraint(holders []string, name string) (values []string, inForce bool) {
+func (s *company) constraint(holders []string, name string) (values []string, inForce bool) {
 	for _, holder := range holders {
 		var all []string
 		kind, id, _ := strings.Cut(strings.TrimPrefix(holder, "//"+resourceManagerHost+"/"), "/")
@@ -56,7 +55,7 @@ func (s *state) constraint(holders []string, name string) (values []string, inFo
 }
 
 // projectConstraint is constraint for what lies directly in a project.
-func (s *state) projectConstraint(id, name string) (values []string, inForce bool) {
+func (s *company) projectConstraint(id, name string) (values []string, inForce bool) {
 	p := s.Projects[id]
 	if p == nil {
 		return nil, false
@@ -64,34 +63,10 @@ func (s *state) projectConstraint(id, name string) (values []string, inForce boo
 	return s.constraint(s.containerNode("projects/"+p.Number).holders, name)
 }
 
-// keyLifetime is how long a key of the project's accounts may live; ok is false if
-// nothing limits it. A value that is no duration allows none.
-func (s *state) keyLifetime(projectID string) (d time.Duration, ok bool) {
-	values, ok := s.projectConstraint(projectID, keyExpiry)
-	if !ok {
-		return 0, false
-	}
-	for _, v := range values {
-		if parsed, err := time.ParseDuration(v); err == nil {
-			d = max(d, parsed)
-		}
-	}
-	return d, true
-}
-
-// lifetimeLimit is how long a token of the account may live: an hour, or twelve if
-// an organization policy lists the account (iam/docs/create-short-lived-credentials-direct).
-func (s *state) lifetimeLimit(a *serviceAccount) time.Duration {
-	if values, ok := s.projectConstraint(a.ProjectID, longTokens); ok && slices.Contains(values, a.Email) {
-		return extendedTokenLifetime
-	}
-	return maxTokenLifetime
-}
-
 // foreign reports whether an organization policy that lists domains keeps a member
 // out. Service accounts and identity pools of the same organization pass, whatever
 // the list.
-func (s *state) foreign(holders, domains []string, member string) bool {
+func (s *company) foreign(holders, domains []string, member string) bool {
 	if member == allUsers || member == allAuthenticatedUsers {
 		return true
 	}
@@ -123,4 +98,12 @@ func (s *state) foreign(holders, domains []string, member string) bool {
 	}
 	p := s.projectBy(home)
 	return p == nil || !slices.Contains(s.containerNode("projects/"+p.Number).holders, root)
+}
+
+// A managed constraint does what an older one of another name does
+// (resource-manager/docs/organization-policy/org-policy-constraints).
+var managedNames = map[string]string{
+	noAccounts: "iam.managed.disableServiceAccountCreation",
+	noKeys:     "iam.managed.disableServiceAccountKeyCreation",
+	noUploads:  "iam.managed.disableServiceAccountKeyUpload",
 }

@@ -1,0 +1,12 @@
+package emulator
+
+import "time"
+
+// tombstone is a deleted account as policies remember it.
+type tombstone struct {
+	Account string    `json:"account"`   // unique id
+	Member  string    `json:"member"`    // serviceAccount:EMAIL
+	Name    string    `json:"tombstone"` // deleted:serviceAccount:EMAIL?uid=ID
+	Deleted time.Time `json:"deleted"`
+	Named   bool      `json:"buried,omitempty"` // policies name the tombstone
+}
