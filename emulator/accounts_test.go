@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/taskiam/taskiam/emulator/internal/iam"
 )
 
 func TestAccountLifecycle(t *testing.T) {
@@ -21,14 +23,14 @@ func TestAccountLifecycle(t *testing.T) {
 	// By address or unique id, in its project by id or number or in the wildcard.
 	for _, project := range []string{"acme-agents", "567890123456", "-"} {
 		for _, id := range []string{email, uid} {
-			if got := l.must(l.operator, "GET", iam+"projects/"+project+"/serviceAccounts/"+id, "").str("uniqueId"); got != uid {
+			if got := l.must(l.operator, "GET", iamAPI+"projects/"+project+"/serviceAccounts/"+id, "").str("uniqueId"); got != uid {
 				t.Errorf("projects/%s/serviceAccounts/%s is %s", project, id, got)
 			}
 		}
 	}
-	l.want(l.do(l.operator, "GET", iam+"projects/acme-data/serviceAccounts/"+email, ""), 404, "NOT_FOUND")
+	l.want(l.do(l.operator, "GET", iamAPI+"projects/acme-data/serviceAccounts/"+email, ""), 404, "NOT_FOUND")
 	l.want(l.do(l.operator, "GET", accounts+"/gone@acme-agents.iam.gserviceaccount.com", ""), 404, "NOT_FOUND")
-	l.want(l.do(l.operator, "GET", iam+"projects/-/serviceAccounts/gone@acme-agents.iam.gserviceaccount.com", ""), 403, "PERMISSION_DENIED")
+	l.want(l.do(l.operator, "GET", iamAPI+"projects/-/serviceAccounts/gone@acme-agents.iam.gserviceaccount.com", ""), 403, "PERMISSION_DENIED")
 	l.want(l.do(mara, "GET", accounts+"/gone@acme-agents.iam.gserviceaccount.com", ""), 403, "PERMISSION_DENIED")
 	l.want(l.do(l.operator, "POST", accounts, `{"accountId":"ti-nightly"}`), 409, "ALREADY_EXISTS")
 
@@ -70,7 +72,7 @@ func TestAccountRefusals(t *testing.T) {
 	l.want(l.do(l.operator, "POST", accounts, `{"accountId":"ti-long-name","serviceAccount":{"description":"`+long+`"}}`), 400, "INVALID_ARGUMENT")
 	l.want(l.do(l.operator, "POST", accounts, `{"accountId":`), 400, "INVALID_ARGUMENT")
 	l.want(l.do(mara, "POST", accounts, `{"accountId":"ti-not-allowed"}`), 403, "PERMISSION_DENIED")
-	l.want(l.do(l.operator, "POST", iam+"projects/missing/serviceAccounts", `{"accountId":"ti-no-project"}`), 403, "PERMISSION_DENIED")
+	l.want(l.do(l.operator, "POST", iamAPI+"projects/missing/serviceAccounts", `{"accountId":"ti-no-project"}`), 403, "PERMISSION_DENIED")
 }
 
 func TestAccountList(t *testing.T) {
@@ -106,7 +108,7 @@ func TestTombstones(t *testing.T) {
 	email, uid := r.str("email"), r.str("uniqueId")
 	alive, grave := "serviceAccount:"+email, "deleted:serviceAccount:"+email+"?uid="+uid
 	w := l.getPolicy(3)
-	w.Bindings = append(w.Bindings, binding{Role: "roles/browser", Members: []string{alive}})
+	w.Bindings = append(w.Bindings, iam.Binding{Role: "roles/browser", Members: []string{alive}})
 	if r := l.setPolicy(w); r.code != 200 {
 		t.Fatal(r.raw)
 	}
@@ -157,7 +159,7 @@ project = "strict"
 id = "resident"
 `)
 	})
-	const at = iam + "projects/strict/serviceAccounts"
+	const at = iamAPI + "projects/strict/serviceAccounts"
 	const resident = at + "/resident@strict.iam.gserviceaccount.com"
 	for url, want := range map[string]string{
 		at:                        "constraints/iam.disableServiceAccountCreation",

@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/taskiam/taskiam/emulator/internal/iam"
+	"github.com/taskiam/taskiam/emulator/internal/wire"
 )
 
 const wholeCompany = "organizations/123456789012"
@@ -22,7 +25,7 @@ func (l *lab) searched(scope, query, pageSize string) []string {
 		var page struct {
 			Results []struct {
 				Resource string
-				Policy   struct{ Bindings []binding }
+				Policy   struct{ Bindings []iam.Binding }
 			}
 			NextPageToken string
 		}
@@ -48,7 +51,7 @@ func TestSearchAllPolicies(t *testing.T) {
 	member := "serviceAccount:" + email
 	bind := func() {
 		w := l.getPolicy(3)
-		w.Bindings = append(w.Bindings, binding{Role: "roles/browser", Members: []string{member}})
+		w.Bindings = append(w.Bindings, iam.Binding{Role: "roles/browser", Members: []string{member}})
 		if r := l.setPolicy(w); r.code != 200 {
 			t.Fatal(r.raw)
 		}
@@ -91,16 +94,16 @@ func TestSearchLag(t *testing.T) {
 	now := epoch
 	l := newLab(t, func(c *Config) {
 		c.Now = func() time.Time { return now }
-		c.Lag = Lag{Search: Delay{Min: 10 * time.Minute}}
+		c.Lag = wire.Lag{Search: wire.Delay{Min: 10 * time.Minute}}
 	})
 	email := l.account("ti-fresh")
 	found := func() bool { return len(l.searched(wholeCompany, `policy:"`+email+`"`, "500")) > 0 }
 	before := l.getPolicy(3)
 	with := before
-	with.Bindings = append(with.Bindings[:len(with.Bindings):len(with.Bindings)], binding{Role: "roles/browser", Members: []string{"serviceAccount:" + email}})
+	with.Bindings = append(with.Bindings[:len(with.Bindings):len(with.Bindings)], iam.Binding{Role: "roles/browser", Members: []string{"serviceAccount:" + email}})
 	steps := []struct {
 		after time.Duration
-		write *wirePolicy
+		write *iam.PolicyJSON
 		want  bool
 	}{
 		{0, &with, false},

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/taskiam/taskiam/emulator/internal/iam"
 )
 
 // sign makes a JWT of the claims.
@@ -38,13 +40,13 @@ const cloudPlatform = "https://www.googleapis.com/auth/cloud-platform"
 // grant is what a client sends to the token endpoint.
 func (l *lab) grant(assertion string) response {
 	l.t.Helper()
-	form := url.Values{"grant_type": {jwtBearer}, "assertion": {assertion}}
+	form := url.Values{"grant_type": {grantJWT}, "assertion": {assertion}}
 	return l.do("", "POST", "https://oauth2.googleapis.com/token", form.Encode())
 }
 
 // assertion is a JWT for the token endpoint.
 func assertion(t *testing.T, key *rsa.PrivateKey, kid, email string, now time.Time, change map[string]any) string {
-	c := map[string]any{"iss": email, "scope": cloudPlatform, "aud": tokenURI, "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()}
+	c := map[string]any{"iss": email, "scope": cloudPlatform, "aud": tokenEndpoint, "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()}
 	for k, v := range change {
 		c[k] = v
 	}
@@ -56,7 +58,7 @@ func TestCredentials(t *testing.T) {
 	l := newLab(t)
 	email := l.account("ti-caller")
 	w := l.getPolicy(3)
-	w.Bindings = append(w.Bindings, binding{Role: "roles/browser", Members: []string{"serviceAccount:" + email}})
+	w.Bindings = append(w.Bindings, iam.Binding{Role: "roles/browser", Members: []string{"serviceAccount:" + email}})
 	if r := l.setPolicy(w); r.code != 200 {
 		t.Fatal(r.raw)
 	}
@@ -70,7 +72,7 @@ func TestCredentials(t *testing.T) {
 		"an empty token":   {"Bearer ", "ACCESS_TOKEN_TYPE_UNSUPPORTED"},
 		"garbage":          {"Bearer garbage", "ACCESS_TOKEN_TYPE_UNSUPPORTED"},
 		"a changed token":  {"Bearer " + token + "x", "ACCESS_TOKEN_TYPE_UNSUPPORTED"},
-		"the token's hash": {"Bearer " + tokenHash(token), "ACCESS_TOKEN_TYPE_UNSUPPORTED"},
+		"the token's hash": {"Bearer " + iam.TokenHash(token), "ACCESS_TOKEN_TYPE_UNSUPPORTED"},
 		"garbage as a JWT": {"Bearer a.b.c", "ACCESS_TOKEN_TYPE_UNSUPPORTED"},
 	} {
 		r, err := http.NewRequestWithContext(t.Context(), "GET", dataPolicy, nil)
@@ -115,8 +117,8 @@ func TestScopes(t *testing.T) {
 	l := newLab(t)
 	email := l.account("ti-scoped")
 	w := l.getPolicy(3)
-	w.Bindings = append(w.Bindings, binding{Role: "roles/browser", Members: []string{"serviceAccount:" + email}},
-		binding{Role: "roles/resourcemanager.projectIamAdmin", Members: []string{"serviceAccount:" + email}})
+	w.Bindings = append(w.Bindings, iam.Binding{Role: "roles/browser", Members: []string{"serviceAccount:" + email}},
+		iam.Binding{Role: "roles/resourcemanager.projectIamAdmin", Members: []string{"serviceAccount:" + email}})
 	if r := l.setPolicy(w); r.code != 200 {
 		t.Fatal(r.raw)
 	}
@@ -170,7 +172,7 @@ func TestTokenEndpoint(t *testing.T) {
 		{"another key id", assertion(t, key, "0000", email, epoch, nil), "invalid_grant", "Invalid JWT Signature."},
 		{"another account", assertion(t, key, kid, "ci-runner@acme-agents.iam.gserviceaccount.com", epoch, nil), "invalid_grant", "Invalid JWT Signature."},
 		{"an account that does not exist", assertion(t, key, kid, "gone@acme-agents.iam.gserviceaccount.com", epoch, nil), "invalid_grant", "Invalid grant: account not found"},
-		{"another audience", assertion(t, key, kid, email, epoch, map[string]any{"aud": "https://example.com/token"}), "invalid_grant", "Invalid JWT: Failed audience check. The right audience is " + tokenURI},
+		{"another audience", assertion(t, key, kid, email, epoch, map[string]any{"aud": "https://example.com/token"}), "invalid_grant", "Invalid JWT: Failed audience check. The right audience is " + tokenEndpoint},
 		{"expired", assertion(t, key, kid, email, epoch.Add(-2*time.Hour), nil), "invalid_grant", ""},
 		{"from the future", assertion(t, key, kid, email, epoch.Add(time.Hour), nil), "invalid_grant", ""},
 		{"for too long", assertion(t, key, kid, email, epoch, map[string]any{"exp": epoch.Add(2 * time.Hour).Unix()}), "invalid_grant", ""},
@@ -182,20 +184,20 @@ func TestTokenEndpoint(t *testing.T) {
 			t.Errorf("%s: %d %s, want %s %s", tt.name, r.code, r.raw, tt.err, tt.detail)
 		}
 	}
-	if r := l.do("", "POST", tokenURI, "grant_type=password"); r.str("error") != "unsupported_grant_type" {
+	if r := l.do("", "POST", tokenEndpoint, "grant_type=password"); r.str("error") != "unsupported_grant_type" {
 		t.Errorf("another grant: %d %s", r.code, r.raw)
 	}
 	// A client whose key file names another endpoint uses that as the audience.
-	form := url.Values{"grant_type": {jwtBearer}, "assertion": {assertion(t, key, kid, email, epoch, map[string]any{"aud": "http://127.0.0.1:8790/token"})}}
+	form := url.Values{"grant_type": {grantJWT}, "assertion": {assertion(t, key, kid, email, epoch, map[string]any{"aud": "http://127.0.0.1:8790/token"})}}
 	if r := l.do("", "POST", "http://127.0.0.1:8790/token", form.Encode()); r.code != 200 {
 		t.Errorf("the emulator's own endpoint as the audience: %d %s", r.code, r.raw)
 	}
 
 	// Deleting the key does not kill its tokens, but makes no new ones; nor does its end.
 	_, second := key, kid
-	l.must(token, "GET", iam+"roles/viewer", "")
+	l.must(token, "GET", iamAPI+"roles/viewer", "")
 	l.must(l.operator, "DELETE", accounts+"/"+email+"/keys/"+second, "")
-	l.must(token, "GET", iam+"roles/viewer", "")
+	l.must(token, "GET", iamAPI+"roles/viewer", "")
 	if r := l.grant(assertion(t, key, kid, email, epoch, nil)); r.str("error_description") != "Invalid JWT Signature." {
 		t.Errorf("a deleted key: %d %s", r.code, r.raw)
 	}
@@ -221,7 +223,7 @@ func TestSelfSignedJWT(t *testing.T) {
 	l := newLab(t)
 	email := l.account("ti-signer")
 	w := l.getPolicy(3)
-	w.Bindings = append(w.Bindings, binding{Role: "roles/browser", Members: []string{"serviceAccount:" + email}})
+	w.Bindings = append(w.Bindings, iam.Binding{Role: "roles/browser", Members: []string{"serviceAccount:" + email}})
 	if r := l.setPolicy(w); r.code != 200 {
 		t.Fatal(r.raw)
 	}
@@ -244,7 +246,7 @@ func TestSelfSignedJWT(t *testing.T) {
 		{"with a scope", map[string]any{"scope": cloudPlatform}, 200},
 		{"with too small a scope", map[string]any{"scope": "https://www.googleapis.com/auth/pubsub"}, 403},
 		{"for another service", map[string]any{"aud": "https://storage.googleapis.com/"}, 401},
-		{"for the token endpoint", map[string]any{"aud": tokenURI}, 401},
+		{"for the token endpoint", map[string]any{"aud": tokenEndpoint}, 401},
 		{"for nothing", nil, 401},
 		{"of somebody else", map[string]any{"sub": "olivia@acme.example", "scope": cloudPlatform}, 401},
 		{"expired", map[string]any{"scope": cloudPlatform, "iat": epoch.Add(-2 * time.Hour).Unix(), "exp": epoch.Add(-time.Hour).Unix()}, 401},
@@ -326,13 +328,13 @@ func TestGenerateAccessToken(t *testing.T) {
 func TestDelegates(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	middle, last := l.account("ti-middle"), l.must(l.operator, "POST", iam+"projects/acme-data/serviceAccounts", `{"accountId":"ti-last"}`).str("email")
+	middle, last := l.account("ti-middle"), l.must(l.operator, "POST", iamAPI+"projects/acme-data/serviceAccounts", `{"accountId":"ti-last"}`).str("email")
 	const scope = `"scope":["` + cloudPlatform + `"]`
 	chain := func() response {
 		return l.do(noah, "POST", creds+last+":generateAccessToken", `{`+scope+`,"delegates":["projects/-/serviceAccounts/`+middle+`"]}`)
 	}
 	l.want(chain(), 403, "PERMISSION_DENIED")
-	l.must(l.operator, "POST", iam+"projects/acme-data/serviceAccounts/"+last+":setIamPolicy",
+	l.must(l.operator, "POST", iamAPI+"projects/acme-data/serviceAccounts/"+last+":setIamPolicy",
 		`{"policy":{"bindings":[{"role":"roles/iam.serviceAccountTokenCreator","members":["serviceAccount:`+middle+`"]}]}}`)
 	if r := chain(); r.code != 200 {
 		t.Errorf("over a delegate: %d %s", r.code, r.raw)

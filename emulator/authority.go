@@ -13,6 +13,8 @@ import (
 	"math/big"
 	"sync"
 	"time"
+
+	"github.com/taskiam/taskiam/emulator/internal/wire"
 )
 
 // authority is the certificate authority of the proxy. Whoever trusts it trusts
@@ -66,14 +68,14 @@ func newAuthority() (*authority, error) {
 	return &authority{cert: cert, key: key, leaves: map[string]*tls.Certificate{}}, nil
 }
 
-func (a *authority) certificatePEM() []byte { return pemOf("CERTIFICATE", a.cert.Raw) }
+func (a *authority) certificatePEM() []byte { return wire.PEM("CERTIFICATE", a.cert.Raw) }
 
 func (a *authority) keyPEM() ([]byte, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(a.key)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the key of the CA: %w", err)
 	}
-	return pemOf("PRIVATE KEY", der), nil
+	return wire.PEM("PRIVATE KEY", der), nil
 }
 
 var errNotAuthority = errors.New("not a CA with its ECDSA key, in PEM")

@@ -5,16 +5,20 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/taskiam/taskiam/emulator/internal/iam"
 )
 
 func TestBigqueryDiscovery(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
+	var document string
 	for _, host := range []string{"https://bigquery.googleapis.com", "http://127.0.0.1:8790"} {
 		r := l.must("", "GET", host+"/$discovery/rest?version=v2", "")
 		if r.str("id") != "bigquery:v2" || r.str("servicePath") != "bigquery/v2/" {
 			t.Errorf("%s describes %.80s", host, r.raw)
 		}
+		document = r.raw
 	}
 	l.want(l.do("", "GET", "https://bigquery.googleapis.com/$discovery/rest?version=v1", ""), 404, "NOT_FOUND")
 
@@ -23,7 +27,7 @@ func TestBigqueryDiscovery(t *testing.T) {
 		Schemas   map[string]any
 		Resources map[string]any
 	}
-	if err := json.Unmarshal(bigqueryDocument, &doc); err != nil {
+	if err := json.Unmarshal([]byte(document), &doc); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"datasets", "tables", "tabledata", "jobs"} {
@@ -31,7 +35,7 @@ func TestBigqueryDiscovery(t *testing.T) {
 			t.Errorf("there is nothing of %s", name)
 		}
 	}
-	for _, part := range strings.Split(string(bigqueryDocument), `"$ref": "`)[1:] {
+	for _, part := range strings.Split(document, `"$ref": "`)[1:] {
 		name, _, _ := strings.Cut(part, `"`)
 		if doc.Schemas[name] == nil {
 			t.Errorf("schema %s is missing", name)
@@ -75,12 +79,12 @@ name = "seen"
 view = "SELECT 1"
 `...)
 	})
-	p := l.wire.state.Projects["acme-data"]
+	p := l.wire.State().Projects["acme-data"]
 	for _, member := range []string{"ti-query", "ti-neighbour"} {
 		p.Policy.Bindings = append(p.Policy.Bindings,
-			binding{Role: "roles/bigquery.jobUser", Members: []string{"serviceAccount:" + member + "@acme-agents.iam.gserviceaccount.com"}})
+			iam.Binding{Role: "roles/bigquery.jobUser", Members: []string{"serviceAccount:" + member + "@acme-agents.iam.gserviceaccount.com"}})
 	}
-	p.Policy.touch(l.wire.now())
+	p.Policy.Touch(l.wire.Now())
 	return l, "ya29.query"
 }
 
@@ -164,19 +168,18 @@ func TestJobs(t *testing.T) {
 		t.Errorf("the pages are %v", got)
 	}
 	// A result is what the table was when the job ran.
-	orders := bigqueryOf(l.wire.state).Datasets["projects/acme-data/datasets/shop"].Tables["orders"]
-	orders.Rows = append(orders.Rows, orders.Rows[0])
-	if r := l.must(token, "GET", bigqueryProject+"/queries/j1", ""); r.str("totalRows") != "3" {
-		t.Errorf("the result grew: %s", r.raw)
-	}
-	orders.Rows = orders.Rows[:3]
-
-	l.want(l.do("ya29.neighbour", "GET", bigqueryProject+"/jobs/j1", ""), 403, "PERMISSION_DENIED")
-	l.want(l.do("ya29.neighbour", "GET", bigqueryProject+"/queries/j1", ""), 403, "PERMISSION_DENIED")
 	if got := l.snapshot(); got != before {
 		t.Error("the snapshot shows that a query was run")
 	}
-	delete(bigqueryOf(l.wire.state).Datasets["projects/acme-data/datasets/shop"].Tables, "orders")
+	const orders = bigqueryProject + "/datasets/shop/tables/orders"
+	l.must(l.operator, "POST", orders+"/insertAll", `{"rows":[{"json":{"item":"tea","n":1}}]}`)
+	if r := l.must(token, "GET", bigqueryProject+"/queries/j1", ""); r.str("totalRows") != "3" {
+		t.Errorf("the result grew: %s", r.raw)
+	}
+
+	l.want(l.do("ya29.neighbour", "GET", bigqueryProject+"/jobs/j1", ""), 403, "PERMISSION_DENIED")
+	l.want(l.do("ya29.neighbour", "GET", bigqueryProject+"/queries/j1", ""), 403, "PERMISSION_DENIED")
+	l.do(l.operator, "DELETE", orders, "")
 	if r := l.do(token, "GET", bigqueryProject+"/queries/j1", ""); r.code == 200 {
 		t.Errorf("the result outlived its table: %s", r.raw)
 	}

@@ -12,6 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/api/bigquery/v2"
 	"google.golang.org/api/option"
+
+	"github.com/taskiam/taskiam/emulator/internal/iam"
 )
 
 const (
@@ -84,7 +86,7 @@ func TestBigqueryPermissions(t *testing.T) {
 			if test.on == sales {
 				got = c.setAccess("3", append(c.access("3"), entry(test.role, "userByEmail", agentEmail)))
 			} else {
-				got = c.bind(test.on, binding{Role: test.role, Members: []string{agentMember}})
+				got = c.bind(test.on, iam.Binding{Role: test.role, Members: []string{agentMember}})
 			}
 			if got.code != 200 {
 				t.Fatalf("binding: %d %s", got.code, got.body)
@@ -159,7 +161,7 @@ func TestBigqueryAccessDefaults(t *testing.T) {
 	// A special group is who has the basic role on the project.
 	const project = "cloudresourcemanager.googleapis.com/v3/projects/acme"
 	c.want(403, nil, "agent", "GET "+orders+"/data", "")
-	c.bind(project, binding{Role: "roles/viewer", Members: []string{agentMember}})
+	c.bind(project, iam.Binding{Role: "roles/viewer", Members: []string{agentMember}})
 	c.want(200, nil, "agent", "GET "+orders+"/data", "")
 	c.setAccess("", []string{entry("OWNER", "specialGroup", "projectOwners")})
 	c.want(403, nil, "agent", "GET "+orders+"/data", "")
@@ -169,7 +171,11 @@ func TestBigqueryConditions(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	before := c.access("3")
-	raw, err := json.Marshal(accessEntry{Role: "READER", UserByEmail: agentEmail, Condition: &condition{
+	raw, err := json.Marshal(struct {
+		Role        string         `json:"role"`
+		UserByEmail string         `json:"userByEmail"`
+		Condition   *iam.Condition `json:"condition"`
+	}{"READER", agentEmail, &iam.Condition{
 		Title: "orders for an hour",
 		Expression: `resource.name.startsWith("projects/acme/datasets/sales/tables/orders") && ` +
 			`request.time < timestamp("2026-03-03T12:00:00Z")`,
@@ -214,7 +220,7 @@ func TestBigqueryConditions(t *testing.T) {
 		t.Errorf("without conditions version 1 will do again: %d %s", got.code, got.body)
 	}
 	// Tables take none.
-	if got := c.bind(orders, binding{Role: "roles/bigquery.dataViewer", Members: []string{agentMember}, Condition: &condition{Title: "t", Expression: "true"}}); got.code != 400 {
+	if got := c.bind(orders, iam.Binding{Role: "roles/bigquery.dataViewer", Members: []string{agentMember}, Condition: &iam.Condition{Title: "t", Expression: "true"}}); got.code != 400 {
 		t.Errorf("a condition on a table: got %d %s, want 400", got.code, got.body)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/taskiam/taskiam/emulator/internal/iam"
 )
 
 // ruled is a company under organization policies, at each level.
@@ -65,7 +67,7 @@ project = "strict"
 name = "ruled-bucket"
 `
 
-const strict = iam + "projects/strict/serviceAccounts"
+const strict = iamAPI + "projects/strict/serviceAccounts"
 
 func newRuled(t *testing.T, configure ...func(*Config)) *lab {
 	t.Helper()
@@ -73,10 +75,10 @@ func newRuled(t *testing.T, configure ...func(*Config)) *lab {
 }
 
 // setOf sets the policy of a resource to its bindings and one more.
-func (l *lab) setOf(resource string, more binding) response {
+func (l *lab) setOf(resource string, more iam.Binding) response {
 	l.t.Helper()
 	r := l.must(l.operator, "POST", resource+":getIamPolicy", `{"options":{"requestedPolicyVersion":3}}`)
-	var w wirePolicy
+	var w iam.PolicyJSON
 	if err := json.Unmarshal([]byte(r.raw), &w); err != nil {
 		l.t.Fatal(err)
 	}
@@ -114,13 +116,13 @@ func TestAllowedMemberDomains(t *testing.T) {
 		}
 	}
 	l := newRuled(t)
-	l.want(l.setOf("https://pubsub.googleapis.com/v1/projects/strict/topics/news", grant("roles/pubsub.publisher", allUsers)), 400, "FAILED_PRECONDITION")
+	l.want(l.setOf("https://pubsub.googleapis.com/v1/projects/strict/topics/news", grant("roles/pubsub.publisher", iam.AllUsers)), 400, "FAILED_PRECONDITION")
 	// Where the organization does not reach, neither does its policy.
 	if r := l.setOf(crm+"v1/projects/abroad", grant("roles/browser", "user:x@gmail.com")); r.code != 200 {
 		t.Errorf("outside of the organization: %s", r.raw)
 	}
 	// What was there before may stay.
-	l.wire.state.Projects["strict"].Policy.Bindings = append(l.wire.state.Projects["strict"].Policy.Bindings, grant("roles/browser", "user:early@gmail.com"))
+	l.wire.State().Projects["strict"].Policy.Bindings = append(l.wire.State().Projects["strict"].Policy.Bindings, grant("roles/browser", "user:early@gmail.com"))
 	if r := l.setOf(project, grant("roles/browser", "user:x@acme.example")); r.code != 200 {
 		t.Errorf("beside a member from before: %s", r.raw)
 	}
@@ -131,7 +133,7 @@ func TestKeyExpiryHours(t *testing.T) {
 	l := newRuled(t)
 	const url = strict + "/longer@strict.iam.gserviceaccount.com/keys"
 	r := l.must(l.operator, "POST", url, "{}")
-	if want := apiTime(epoch.Add(8 * time.Hour)); r.str("validBeforeTime") != want {
+	if want := wireTime(epoch.Add(8 * time.Hour)); r.str("validBeforeTime") != want {
 		t.Errorf("a created key lives until %s, want %s", r.str("validBeforeTime"), want)
 	}
 	key, err := pooledKey()
@@ -139,11 +141,11 @@ func TestKeyExpiryHours(t *testing.T) {
 		t.Fatal(err)
 	}
 	for lifetime, want := range map[time.Duration]int{8 * time.Hour: 200, 8*time.Hour + time.Second: 400} {
-		der, err := selfSigned(key, "unused", epoch.Add(-lifetime), epoch.Add(lifetime))
+		der, err := newCertificate(key, "unused", epoch.Add(-lifetime), epoch.Add(lifetime))
 		if err != nil {
 			t.Fatal(err)
 		}
-		body, err := json.Marshal(map[string][]byte{"publicKeyData": pemOf("CERTIFICATE", der)})
+		body, err := json.Marshal(map[string][]byte{"publicKeyData": encodePEM("CERTIFICATE", der)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -173,7 +175,7 @@ func TestTokenLifetimeExtension(t *testing.T) {
 		if r.code != tt.want {
 			t.Errorf("%s for %v: %d %s, want %d", tt.account, tt.lifetime, r.code, r.raw, tt.want)
 		}
-		if r.code == 200 && r.str("expireTime") != apiTime(epoch.Add(tt.lifetime)) {
+		if r.code == 200 && r.str("expireTime") != wireTime(epoch.Add(tt.lifetime)) {
 			t.Errorf("%s for %v: until %s", tt.account, tt.lifetime, r.str("expireTime"))
 		}
 	}
@@ -181,7 +183,7 @@ func TestTokenLifetimeExtension(t *testing.T) {
 
 func TestAccountQuota(t *testing.T) {
 	t.Parallel()
-	for _, d := range []Doubts{{}, {AccountQuotaPrecondition: true}} {
+	for _, d := range []iam.Doubts{{}, {AccountQuotaPrecondition: true}} {
 		l := newRuled(t, withDoubts(d))
 		third := l.must(l.operator, "POST", strict, `{"accountId":"third-one"}`)
 		r := l.do(l.operator, "POST", strict, `{"accountId":"fourth-one"}`)
@@ -212,7 +214,7 @@ func TestConstraintBodies(t *testing.T) {
 		{account + "/keys:upload", "iam.disableServiceAccountKeyUpload", keySubject, "Key upload is not allowed on this service account."},
 	} {
 		for _, bare := range []bool{false, true} {
-			l := newLab(t, func(c *Config) { c.Seed = []byte(seed) }, withDoubts(Doubts{UploadRefusalBare: bare}))
+			l := newLab(t, func(c *Config) { c.Seed = []byte(seed) }, withDoubts(iam.Doubts{UploadRefusalBare: bare}))
 			r := l.do(l.operator, "POST", tt.url, `{"accountId":"ti-forbidden"}`)
 			want := map[string]any{"error": map[string]any{"code": 400, "message": tt.message, "status": "FAILED_PRECONDITION", "details": []any{map[string]any{
 				"@type":      "type.googleapis.com/google.rpc.PreconditionFailure",

@@ -1,288 +1,136 @@
 package emulator
 
 import (
-	"crypto/subtle"
-	"encoding/json"
-	"errors"
-	"github.com/taskiam/taskiam/internal/secret"
-	"io"
 	"net/http"
-	"strings"
 	"time"
+
+	"github.com/taskiam/taskiam/emulator/internal/iam"
+	"github.com/taskiam/taskiam/emulator/internal/wire"
 )
 
-// The control API is what is under /_emulator/ on a loopback address: time and trouble,
-// on purpose. It takes a token of its own, because to make Google Cloud misbehave is no
-// right of anybody in it. What it sets belongs to the process and ends with it; what
-// followed from it, such as when an account becomes visible, is part of the state.
+// Doubts are the questions that Google's documents leave open, or on which they
+// disagree. The zero value of each field is the most likely answer; a client that is
+// right only under one answer is not right. In a seed they stand in the table [doubts].
+type Doubts = iam.Doubts
 
-// controlSchema begins the schema of each document of the control API. Fields are only
-// ever added to a version.
-const controlSchema = "taskiam.emulator."
+// Lag is how long changes take to be seen, each kind by itself; the zero value is at
+// once. A lag that is set applies to changes made from then on.
+type Lag = wire.Lag
 
-// control serves the control API. It reports whether the request was for it.
-func (s *wireServer) control(w http.ResponseWriter, r *http.Request) bool {
-	name, ok := strings.CutPrefix(r.URL.Path, "/_emulator/")
-	if !ok {
-		return false
-	}
-	route := r.Method + " " + name
-	if route == "GET health" {
-		s.write(w, http.StatusOK, jsonHeader(), []byte(`{"status":"ok"}`+"\n"))
-		return true
-	}
-	c := &control{server: s, r: r}
-	// The operator may see the company whole and wait; all else is not of this world.
-	allowed := s.isController(r) || (route == "GET snapshot" || route == "GET clock" || route == "POST clock") && s.isOperator(r)
-	if !allowed {
-		s.answerError(w, r, "", unauthenticated("emulator", "CREDENTIALS_MISSING",
-			"The control token is required; for clock and snapshot, the operator's will do."))
-		return true
-	}
-	v, err := c.serve(r.Method, name, http.MaxBytesReader(w, r.Body, 1<<20))
-	if err != nil {
-		s.answerError(w, r, "", err)
-		return true
-	}
-	header, body := jsonHeader(), []byte(nil)
-	switch v := v.(type) {
-	case []byte:
-		body = v
-	case string:
-		header, body = http.Header{"Content-Type": {"text/plain; charset=utf-8"}}, []byte(v)
-	default:
-		if body, err = json.MarshalIndent(v, "", "  "); err != nil {
-			s.answerError(w, r, "", err)
-			return true
-		}
-		body = append(body, '\n')
-	}
-	s.write(w, http.StatusOK, header, body)
-	return true
-}
+// Delay is a length of time: constant if Max is zero, else drawn evenly from Min to
+// Max. As text it is "90s" or "30s..90s".
+type Delay = wire.Delay
 
-// isController reports whether the request carries the control token.
-func (s *wireServer) isController(r *http.Request) bool {
-	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	return ok && subtle.ConstantTimeCompare([]byte(token), []byte(s.cfg.ControlToken.Reveal())) == 1
-}
+// ParseDelay reads a Delay from text.
+func ParseDelay(text string) (Delay, error) { return wire.ParseDelay(text) }
 
-// isOperator reports whether the request carries a live token of the operator's.
-func (s *wireServer) isOperator(r *http.Request) bool {
-	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok {
-		return false
-	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	t := s.state.Tokens[tokenHash(token)]
-	return t != nil && t.Person != "" && t.Person == s.state.Operator && !t.expired(s.now())
-}
+// Quotas are limits on how often something may be done. The zero value limits nothing.
+type Quotas = wire.Quotas
 
-// ControlToken returns the bearer token of the control API.
-func (s *wireServer) ControlToken() secret.String { return s.cfg.ControlToken }
+// GoogleQuotas are the limits that Google documents as its defaults. For the creation of
+// accounts it documents no number.
+var GoogleQuotas = wire.GoogleQuotas
 
-// SetControlToken sets the token of the control API, before calls are served.
-func (s *wireServer) SetControlToken(token secret.String) { s.cfg.ControlToken = token }
+// Fault is a rule that makes calls go wrong. A call matches if method and resource fit; the
+// rule applies to those matches that Nth, Every, Probability and Count all leave. A rule
+// with none of the four applies to every match.
+type Fault = wire.Fault
 
-// control is one request to the control API.
-type control struct {
-	server *wireServer
-	r      *http.Request
-}
+// FaultKind is what a [Fault] does to a call.
+type FaultKind = wire.FaultKind
 
-// serve answers with a document to be encoded, with JSON as []byte, or with text.
-func (c *control) serve(verb, path string, body io.Reader) (any, error) {
-	kind, name, named := strings.Cut(path, "/")
-	if named && name == "" {
-		return nil, invalid("A name is expected after %s/.", kind)
-	}
-	route := verb + " " + kind
-	if named {
-		route += "/{name}"
-	}
-	switch route {
-	case "GET clock":
-		return c.clock(), nil
-	case "POST clock":
-		return c.setClock(body)
-	case "GET lag":
-		return c.lag(), nil
-	case "PUT lag":
-		var lag Lag
-		if err := decodeControl(body, &lag); err != nil {
-			return nil, err
-		}
-		c.server.SetLag(lag)
-		return c.lag(), nil
-	case "GET quotas":
-		return c.quotas(), nil
-	case "PUT quotas":
-		var quotas Quotas
-		if err := decodeControl(body, &quotas); err != nil {
-			return nil, err
-		}
-		if min(quotas.IAMWrites, quotas.AccountCreations, quotas.BucketUpdates, quotas.DatasetUpdates) < 0 {
-			return nil, invalid("A quota must not be negative.")
-		}
-		c.server.SetQuotas(quotas)
-		return c.quotas(), nil
-	case "GET faults":
-		return c.faults(), nil
-	case "POST faults":
-		var f Fault
-		if err := decodeControl(body, &f); err != nil {
-			return nil, err
-		}
-		if _, err := c.server.AddFault(f); err != nil {
-			return nil, invalid("%v", err)
-		}
-		return c.faults(), nil
-	case "DELETE faults", "DELETE faults/{name}":
-		if !c.server.RemoveFault(name) && named {
-			return nil, notFound("There is no fault %q.", name)
-		}
-		return c.faults(), nil
-	case "POST release":
-		c.server.Release()
-		return c.faults(), nil
-	case "GET snapshot":
-		return c.server.Snapshot()
-	case "GET snapshots":
-		return struct {
-			Schema    string   `json:"schema"`
-			Snapshots []string `json:"snapshots"`
-		}{controlSchema + "snapshots/v1", c.server.snapshots.names()}, nil
-	case "POST snapshots/{name}":
-		snapshot, err := c.server.Snapshot()
-		if err != nil {
-			return nil, err
-		}
-		return snapshot, c.server.snapshots.keep(name, snapshot)
-	case "GET snapshots/{name}":
-		return c.server.snapshots.get(name)
-	case "DELETE snapshots/{name}":
-		return struct{}{}, c.server.snapshots.drop(name)
-	case "GET diff":
-		return c.diff()
-	}
-	return nil, notFound("The emulator has no endpoint %s %s.", verb, path)
-}
+// FaultStatus is a rule, and how often it was used.
+type FaultStatus = wire.FaultStatus
 
-// decodeControl reads a request's body strictly: a misspelt fault is not to pass for a
-// calm sea.
-func decodeControl(body io.Reader, v any) error {
-	dec := json.NewDecoder(body)
-	dec.DisallowUnknownFields()
-	err := dec.Decode(v)
-	if err == nil && dec.More() {
-		err = errors.New("there is more than one value")
-	}
-	if err != nil {
-		return invalid("Reading the request: %v", err)
-	}
-	return nil
-}
+// The kinds of faults. FaultDelay and FaultLossy let the call go on, and several of them can
+// apply to one call. Of the others, the first that was added and applies ends the call.
+const (
+	// FaultAnswer answers with an error.
+	FaultAnswer = wire.FaultAnswer
+	// FaultHang holds the call until its client gives up, or until it is released; then
+	// it goes on.
+	FaultHang = wire.FaultHang
+	// FaultReset breaks the connection without an answer.
+	FaultReset = wire.FaultReset
+	// FaultDelay waits.
+	FaultDelay = wire.FaultDelay
+	// FaultFreeze holds this call and each that comes later, of whatever method, until
+	// they are released.
+	FaultFreeze = wire.FaultFreeze
+	// FaultKill calls Config.Kill, then breaks the connection.
+	FaultKill = wire.FaultKill
+	// FaultLossy drops the conditions of a policy that is set, and says nothing.
+	FaultLossy = wire.FaultLossy
+)
 
-type clockDocument struct {
-	Schema  string    `json:"schema"`
-	Now     time.Time `json:"now"`
-	Stopped bool      `json:"stopped"`
-}
+// Diff compares two snapshots, a before b, for people to read: a line for each
+// difference, of the form "path: before → after". It is empty if they are equal. Lists
+// are compared as sets, since in policies that is what they are; of a list that differs
+// only in its order, it says so. Input that is no snapshot yields a line that says so.
+func Diff(a, b []byte) string { return wire.Diff(a, b) }
 
-func (c *control) clock() clockDocument {
-	return clockDocument{controlSchema + "clock/v1", c.server.now().UTC(), c.server.clock.stands()}
-}
+// Now returns the time on the emulator's clock, by which tokens, keys, conditions and
+// delays are judged.
+func (s *Server) Now() time.Time { return s.wire.Now() }
 
-// setClock does what the request names: it stops or starts the clock, sets it, and moves
-// it forward, in this order.
-func (c *control) setClock(body io.Reader) (any, error) {
-	var in struct {
-		Advance string    `json:"advance"`
-		Set     time.Time `json:"set"`
-		Stopped *bool     `json:"stopped"`
-	}
-	if err := decodeControl(body, &in); err != nil {
-		return nil, err
-	}
-	var by time.Duration
-	if in.Advance != "" {
-		var err error
-		if by, err = time.ParseDuration(in.Advance); err != nil || by < 0 {
-			return nil, invalid("%q is no duration such as 90m.", in.Advance)
-		}
-	}
-	if in.Advance == "" && in.Set.IsZero() && in.Stopped == nil {
-		return nil, invalid(`A body such as {"advance":"2h"}, {"set":"2030-01-01T00:00:00Z"} or {"stopped":true} is expected.`)
-	}
-	switch {
-	case in.Stopped == nil:
-	case *in.Stopped:
-		c.server.StopClock()
-	default:
-		c.server.StartClock()
-	}
-	if !in.Set.IsZero() {
-		c.server.SetTime(in.Set)
-	}
-	c.server.Advance(by)
-	return c.clock(), nil
-}
+// Advance moves the emulator's clock forward by d, even if it is stopped.
+func (s *Server) Advance(d time.Duration) { s.wire.Advance(d) }
 
-type lagDocument struct {
-	Schema string `json:"schema"`
-	Lag
-}
+// SetTime sets the emulator's clock to t, which may be in the past.
+func (s *Server) SetTime(t time.Time) { s.wire.SetTime(t) }
 
-func (c *control) lag() lagDocument { return lagDocument{controlSchema + "lag/v1", c.server.Lag()} }
+// StopClock stops the emulator's clock until [Server.StartClock]; Advance and SetTime
+// still move it.
+func (s *Server) StopClock() { s.wire.StopClock() }
 
-type quotasDocument struct {
-	Schema string `json:"schema"`
-	Quotas
-}
+// StartClock lets a stopped clock go on from where it stands.
+func (s *Server) StartClock() { s.wire.StartClock() }
 
-func (c *control) quotas() quotasDocument {
-	return quotasDocument{controlSchema + "quotas/v1", c.server.Quotas()}
-}
+// SetLag sets how long changes take to be seen from now on, and starts the sequence of
+// random delays anew.
+func (s *Server) SetLag(l Lag) { s.wire.SetLag(l) }
 
-type faultsDocument struct {
-	Schema string        `json:"schema"`
-	Faults []FaultStatus `json:"faults"`
-}
+// Lag returns how long changes take to be seen.
+func (s *Server) Lag() Lag { return s.wire.Lag() }
 
-func (c *control) faults() faultsDocument {
-	return faultsDocument{controlSchema + "faults/v1", c.server.Faults()}
-}
+// SetQuotas limits from now on how often something may be done. What was done before
+// does not count.
+func (s *Server) SetQuotas(limits Quotas) { s.wire.SetQuotas(limits) }
 
-type diffDocument struct {
-	Schema  string   `json:"schema"`
-	Equal   bool     `json:"equal"`
-	Changes []change `json:"changes"`
-}
+// Quotas returns the limits in force.
+func (s *Server) Quotas() Quotas { return s.wire.Quotas() }
 
-// diff compares the snapshot named by from with that named by to, or with the state as
-// it is now. With format=text it answers lines for people to read.
-func (c *control) diff() (any, error) {
-	q := c.r.URL.Query()
-	before, err := c.server.snapshots.get(q.Get("from"))
-	if err != nil {
-		return nil, err
-	}
-	var after []byte
-	if to := q.Get("to"); to != "" {
-		after, err = c.server.snapshots.get(to)
-	} else {
-		after, err = c.server.Snapshot()
-	}
-	if err != nil {
-		return nil, err
-	}
-	if q.Get("format") == "text" {
-		return Diff(before, after), nil
-	}
-	changes, err := changesOf(before, after)
-	if err != nil {
-		return nil, err
-	}
-	return diffDocument{controlSchema + "diff/v1", len(changes) == 0, changes}, nil
-}
+// AddFault adds a rule and returns its name. It is an error if the rule makes no sense
+// or its name is taken.
+func (s *Server) AddFault(f Fault) (name string, err error) { return s.wire.AddFault(f) }
+
+// RemoveFault removes the rule of that name, or all of them if it is "", and releases the
+// calls that they hold. It reports whether there was such a rule.
+func (s *Server) RemoveFault(name string) bool { return s.wire.RemoveFault(name) }
+
+// Release releases every call that a rule holds, and ends a freeze. The rules stay.
+func (s *Server) Release() { s.wire.Release() }
+
+// Faults returns the rules in the order in which they were added.
+func (s *Server) Faults() []FaultStatus { return s.wire.Faults() }
+
+// Snapshot returns the state in a canonical form: JSON, indented, sorted. Two
+// snapshots are equal if and only if the state is: it leaves out only etags,
+// metagenerations, update times, deleted accounts and their keys and tokens, tokens
+// that have expired, custom roles, which are shared, and the emulator's own signing
+// key; an absent policy equals an empty one.
+func (s *Server) Snapshot() ([]byte, error) { return s.wire.Snapshot() }
+
+// ControlToken returns the bearer token of the control API. With Config.Dir it is also
+// in the file control there.
+func (s *Server) ControlToken() string { return s.wire.ControlToken().Reveal() }
+
+// Transport returns the emulator as the transport of an [http.Client], without sockets.
+// It does to the client what a network would: a connection that a [Fault] breaks is an
+// error that wraps [syscall.ECONNRESET], and a request whose context ends returns that
+// context's error, while the emulator may or may not have applied it. Each request is
+// served by the goroutine that sends it, so that it can be used under testing/synctest.
+//
+// [Server.Handler] called directly panics with [http.ErrAbortHandler] where a connection
+// would break, as net/http expects of handlers.
+func (s *Server) Transport() http.RoundTripper { return s.wire.Transport() }

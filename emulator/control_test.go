@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/taskiam/taskiam/emulator/internal/iam"
+	"github.com/taskiam/taskiam/emulator/internal/wire"
 )
 
 const controlAPI = "http://127.0.0.1:8790/_emulator/"
@@ -154,7 +157,7 @@ func TestSnapshots(t *testing.T) {
 	email := l.account("ti-differs")
 	w := l.getPolicy(3)
 	w.Version = 3
-	w.Bindings = append(w.Bindings, binding{Role: "roles/browser", Members: []string{"serviceAccount:" + email}, Condition: until("2026-04-01T00:00:00Z")})
+	w.Bindings = append(w.Bindings, iam.Binding{Role: "roles/browser", Members: []string{"serviceAccount:" + email}, Condition: until("2026-04-01T00:00:00Z")})
 	if r := l.setPolicy(w); r.code != 200 {
 		t.Fatal(r.raw)
 	}
@@ -218,7 +221,7 @@ func TestDiff(t *testing.T) {
 		"no name":           {`[{"x":1}]`, `[{"x":2}]`, "[{\"x\":1}]: {\"x\":1} → (none)\n[{\"x\":2}]: (none) → {\"x\":2}\n"},
 		"a broken snapshot": {`{`, `{}`, "reading the first snapshot: unexpected end of JSON input\n"},
 	} {
-		if diff := cmp.Diff(tt.want, Diff([]byte(tt.a), []byte(tt.b))); diff != "" {
+		if diff := cmp.Diff(tt.want, wire.Diff([]byte(tt.a), []byte(tt.b))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
@@ -235,7 +238,7 @@ func TestNoLostUpdate(t *testing.T) {
 		wg.Go(func() {
 			for {
 				w := l.getPolicy(3)
-				w.Bindings = append(w.Bindings, binding{Role: "roles/browser", Members: []string{fmt.Sprintf("user:w%d@acme.example", n)}})
+				w.Bindings = append(w.Bindings, iam.Binding{Role: "roles/browser", Members: []string{fmt.Sprintf("user:w%d@acme.example", n)}})
 				switch r := l.setPolicy(w); r.code {
 				case http.StatusOK:
 					return

@@ -7,9 +7,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/taskiam/taskiam/emulator/internal/iam"
 )
 
-const agentRoles = iam + "projects/acme-agents/roles"
+const agentRoles = iamAPI + "projects/acme-agents/roles"
 
 func TestCustomRoles(t *testing.T) {
 	t.Parallel()
@@ -24,7 +26,7 @@ func TestCustomRoles(t *testing.T) {
 		t.Errorf("the etag is %s", etag)
 	}
 	// By number, too.
-	if got := l.must(l.operator, "GET", iam+"projects/567890123456/roles/bucket_reader", ""); got.raw != r.raw {
+	if got := l.must(l.operator, "GET", iamAPI+"projects/567890123456/roles/bucket_reader", ""); got.raw != r.raw {
 		t.Errorf("the role reads %s, was made as %s", got.raw, r.raw)
 	}
 	l.want(l.do(l.operator, "POST", agentRoles, `{"roleId":"bucket_reader","role":{}}`), 409, "ALREADY_EXISTS")
@@ -59,7 +61,7 @@ func TestCustomRoleRefusals(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	var many []string
-	for i := range maxRolePermissions + 1 {
+	for i := range iam.MaxRolePermissions + 1 {
 		many = append(many, fmt.Sprintf("made.up.p%d", i))
 	}
 	for _, tt := range []struct {
@@ -103,14 +105,14 @@ func TestCustomRoleRefusals(t *testing.T) {
 func TestCustomRoleLimit(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	for i := range maxCustomRoles {
+	for i := range iam.MaxCustomRoles {
 		l.must(l.operator, "POST", agentRoles, fmt.Sprintf(`{"roleId":"role%d"}`, i))
 	}
 	l.want(l.do(l.operator, "POST", agentRoles, `{"roleId":"one_more"}`), 429, "RESOURCE_EXHAUSTED")
 	// A deleted role counts until it can no longer be undeleted.
 	l.must(l.operator, "DELETE", agentRoles+"/role7", "")
 	l.want(l.do(l.operator, "POST", agentRoles, `{"roleId":"one_more"}`), 429, "RESOURCE_EXHAUSTED")
-	l.Advance(7 * day)
+	l.Advance(7 * iam.Day)
 	l.must(l.operator, "POST", agentRoles, `{"roleId":"one_more"}`)
 }
 
@@ -125,7 +127,7 @@ func TestCustomRoleDeletion(t *testing.T) {
 	const policy = crm + "v1/projects/acme-agents"
 	l.must(l.operator, "POST", agentRoles, `{"roleId":"other","role":{"includedPermissions":["iam.serviceAccounts.list"]}}`)
 	read := l.must(l.operator, "POST", policy+":getIamPolicy", `{"options":{"requestedPolicyVersion":3}}`)
-	var w wirePolicy
+	var w iam.PolicyJSON
 	if err := json.Unmarshal([]byte(read.raw), &w); err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +176,7 @@ func TestCustomRoleDeletion(t *testing.T) {
 	}
 	set()
 	l.want(set("seer"), 400, "INVALID_ARGUMENT") // but not be made
-	l.Advance(7*day - time.Second)
+	l.Advance(7*iam.Day - time.Second)
 	if r := l.must(l.operator, "POST", agentRoles+"/seer:undelete", "{}"); r.body["deleted"] != nil {
 		t.Errorf("the answer of undelete is %s", r.raw)
 	}
@@ -187,13 +189,13 @@ func TestCustomRoleDeletion(t *testing.T) {
 	works(403)
 
 	l.must(l.operator, "DELETE", agentRoles+"/seer", "")
-	l.Advance(7 * day)
+	l.Advance(7 * iam.Day)
 	l.want(l.do(l.operator, "POST", agentRoles+"/seer:undelete", "{}"), 404, "NOT_FOUND")
 	l.want(l.do(l.operator, "GET", agentRoles+"/seer", ""), 404, "NOT_FOUND")
 	if listed("?showDeleted=true") {
 		t.Error("a role that cannot come back is listed")
 	}
-	l.Advance(37*day - time.Second)
+	l.Advance(37*iam.Day - time.Second)
 	l.want(l.do(l.operator, "POST", agentRoles, create), 400, "FAILED_PRECONDITION")
 	l.Advance(time.Second)
 	l.must(l.operator, "POST", agentRoles, create)
@@ -202,7 +204,7 @@ func TestCustomRoleDeletion(t *testing.T) {
 
 func TestCustomRolePatchPartial(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, withDoubts(Doubts{RolePatchPartial: true}))
+	l := newLab(t, withDoubts(iam.Doubts{RolePatchPartial: true}))
 	l.must(l.operator, "POST", agentRoles, `{"roleId":"parts","role":{"title":"t","description":"d"}}`)
 	r := l.must(l.operator, "PATCH", agentRoles+"/parts?updateMask=title", `{"title":"u"}`)
 	if r.str("title") != "u" || r.str("name") == "" || r.str("etag") == "" || len(r.body) != 3 {
@@ -261,7 +263,7 @@ func TestCustomRoleScope(t *testing.T) {
 	grantable := func(resource string) []string {
 		var names []string
 		for token := ""; ; {
-			r := l.must(l.operator, "POST", iam+"roles:queryGrantableRoles", `{"fullResourceName":"`+resource+`","pageSize":2000,"pageToken":"`+token+`"}`)
+			r := l.must(l.operator, "POST", iamAPI+"roles:queryGrantableRoles", `{"fullResourceName":"`+resource+`","pageSize":2000,"pageToken":"`+token+`"}`)
 			all, _ := r.body["roles"].([]any)
 			for _, v := range all {
 				name, _ := v.(map[string]any)["name"].(string)
@@ -320,7 +322,7 @@ func TestCustomRoleScope(t *testing.T) {
 		{"POST", crm + "v1/organizations/1:setIamPolicy", "projects/here/roles/local", 400},
 		{"POST", crm + "v1/organizations/1:setIamPolicy", "organizations/1/roles/global", 200},
 		{"PUT", bucket, "projects/there/roles/foreign", 400},
-		{"POST", iam + "projects/here/serviceAccounts/worker@here.iam.gserviceaccount.com:setIamPolicy", "projects/here/roles/local", 400}, // nothing in it for an account
+		{"POST", iamAPI + "projects/here/serviceAccounts/worker@here.iam.gserviceaccount.com:setIamPolicy", "projects/here/roles/local", 400}, // nothing in it for an account
 	} {
 		if got := set(tt.verb, tt.url, tt.role, tt.verb == "POST"); got != tt.want {
 			t.Errorf("%s of %s: %d, want %d", tt.url, tt.role, got, tt.want)
@@ -331,7 +333,7 @@ func TestCustomRoleScope(t *testing.T) {
 func TestOrganizationRoles(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, func(c *Config) { c.Seed = []byte(scoped) })
-	const at = iam + "organizations/1/roles"
+	const at = iamAPI + "organizations/1/roles"
 	r := l.must(l.operator, "POST", at, `{"roleId":"wide","role":{"includedPermissions":["resourcemanager.folders.get"]}}`)
 	if r.str("name") != "organizations/1/roles/wide" {
 		t.Errorf("the role is %s", r.raw)
@@ -341,7 +343,7 @@ func TestOrganizationRoles(t *testing.T) {
 	}
 	l.must(l.operator, "DELETE", at+"/wide", "")
 	l.must(l.operator, "POST", at+"/wide:undelete", "{}")
-	l.want(l.do(l.operator, "GET", iam+"organizations/2/roles", ""), 403, "PERMISSION_DENIED")
+	l.want(l.do(l.operator, "GET", iamAPI+"organizations/2/roles", ""), 403, "PERMISSION_DENIED")
 }
 
 func TestTestablePermissions(t *testing.T) {
@@ -350,7 +352,7 @@ func TestTestablePermissions(t *testing.T) {
 	levels := func(resource string) map[string]string {
 		out := map[string]string{}
 		for token := ""; ; {
-			r := l.must(l.operator, "POST", iam+"permissions:queryTestablePermissions", `{"fullResourceName":"`+resource+`","pageSize":1000,"pageToken":"`+token+`"}`)
+			r := l.must(l.operator, "POST", iamAPI+"permissions:queryTestablePermissions", `{"fullResourceName":"`+resource+`","pageSize":1000,"pageToken":"`+token+`"}`)
 			all, _ := r.body["permissions"].([]any)
 			for _, v := range all {
 				p := v.(map[string]any)

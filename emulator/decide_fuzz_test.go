@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/taskiam/taskiam/emulator/internal/iam"
 )
 
 // The naive decision knows nothing of states, programs and indexes: whom a member
@@ -122,9 +124,9 @@ func FuzzDecide(f *testing.F) {
 		var grants []naiveGrant
 		for range d.below(12) {
 			g := naiveGrant{on: holders[d.below(len(holders))], role: d.below(len(naiveRoles)), condition: d.below(len(naiveConditions))}
-			b := binding{Role: naiveRoles[g.role].name}
+			b := iam.Binding{Role: naiveRoles[g.role].name}
 			if e := naiveConditions[g.condition].expression; e != "" {
-				b.Condition = &condition{Title: "c", Expression: e}
+				b.Condition = &iam.Condition{Title: "c", Expression: e}
 			}
 			for range 1 + d.below(3) {
 				g.members = append(g.members, d.below(len(meaning)))
@@ -141,9 +143,9 @@ func FuzzDecide(f *testing.F) {
 			}
 		}
 		want := naiveDecision(grants, who, permission, resource, at)
-		got := c.s.decide(c.who[who], permission, c.resource[resource], epoch.Add(at), nil)
-		if got.allowed != want {
-			t.Errorf("%s asks %s on the %s at +%v: decided %v by %q, want %v; granted: %+v", who, permission, resource, at, got.allowed, got.by, want, grants)
+		got := c.s.Decide(c.who[who], permission, c.resource[resource], epoch.Add(at), nil)
+		if got.Allowed != want {
+			t.Errorf("%s asks %s on the %s at +%v: decided %v by %q, want %v; granted: %+v", who, permission, resource, at, got.Allowed, got.By, want, grants)
 		}
 	})
 }

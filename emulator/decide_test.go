@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/taskiam/taskiam/emulator/internal/iam"
+	"github.com/taskiam/taskiam/emulator/internal/wire"
 )
 
 // family is a company with all kinds of principals, and no grants.
@@ -84,11 +87,11 @@ const (
 // court is where decisions are tested: the company, and a chain of resources with
 // policies of their own.
 type court struct {
-	s        *state
-	who      map[string]*principal
-	resource map[string]node
+	s        *wire.State
+	who      map[string]*iam.Principal
+	resource map[string]iam.Node
 	// policies by what they hang on; each case starts with empty ones.
-	policies map[string]*policy
+	policies map[string]*iam.Policy
 }
 
 // asked is the permission that is asked for on each resource.
@@ -105,19 +108,19 @@ func newCourt(t testing.TB) *court {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := srv.wire.state
+	s := srv.wire.State()
 	s.Roles["projects/agents/roles/dead"].Deleted = epoch.Add(-time.Hour)
-	account := func(email string) *principal {
-		a := s.accountByEmail(email)
-		return &principal{member: a.member(), email: a.Email, account: a}
+	account := func(email string) *iam.Principal {
+		a := s.AccountByEmail(email)
+		return &iam.Principal{Member: a.Member(), Email: a.Email, Account: a}
 	}
-	person := func(email string) *principal { return &principal{member: "user:" + email, email: email} }
-	from := func(pool, subject string, groups []string, attributes map[string]string) *principal {
-		f := &federated{Pool: pool, Subject: subject, Groups: groups, Attributes: attributes}
-		return &principal{member: f.member(), email: f.member(), federated: f}
+	person := func(email string) *iam.Principal { return &iam.Principal{Member: "user:" + email, Email: email} }
+	from := func(pool, subject string, groups []string, attributes map[string]string) *iam.Principal {
+		f := &iam.Federated{Pool: pool, Subject: subject, Groups: groups, Attributes: attributes}
+		return &iam.Principal{Member: f.Member(), Email: f.Member(), Federated: f}
 	}
 	pool := strings.TrimPrefix(poolPath, "//iam.googleapis.com/")
-	c := &court{s: s, policies: map[string]*policy{}, resource: map[string]node{}, who: map[string]*principal{
+	c := &court{s: s, policies: map[string]*iam.Policy{}, resource: map[string]iam.Node{}, who: map[string]*iam.Principal{
 		"worker": account("worker@agents.iam.gserviceaccount.com"), "stranger": account("stranger@other.iam.gserviceaccount.com"),
 		"hermit": account("hermit@lonely.iam.gserviceaccount.com"),
 		"olivia": person("olivia@acme.example"), "mara": person("mara@acme.example"), "guest": person("guest@example.com"),
@@ -126,30 +129,30 @@ func newCourt(t testing.TB) *court {
 		"nearby": from(pool+"2", "build", []string{"release"}, map[string]string{"repo": "acme/app"}),
 	}}
 	for _, name := range []string{"bucket", "project", "folder", "upper", "organization", "elsewhere"} {
-		c.policies[name] = &policy{}
+		c.policies[name] = &iam.Policy{}
 	}
 	const service = "//cloudresourcemanager.googleapis.com/"
-	organization := node{}.child(service+"organizations/1", "", "", c.policies["organization"])
-	folder := organization.child(service+"folders/20", "", "", c.policies["upper"]).child(service+"folders/21", "", "", c.policies["folder"])
-	project := folder.child(service+"projects/agents", "", "cloudresourcemanager.googleapis.com/Project", c.policies["project"])
+	organization := iam.Node{}.Child(service+"organizations/1", "", "", c.policies["organization"])
+	folder := organization.Child(service+"folders/20", "", "", c.policies["upper"]).Child(service+"folders/21", "", "", c.policies["folder"])
+	project := folder.Child(service+"projects/agents", "", "cloudresourcemanager.googleapis.com/Project", c.policies["project"])
 	const name = "projects/_/buckets/b"
-	bucket := project.child("//storage.googleapis.com/"+name, name, "storage.googleapis.com/Bucket", c.policies["bucket"])
-	object := func(o string) node {
-		return bucket.child(bucket.full+"/objects/"+o, name+"/objects/"+o, "storage.googleapis.com/Object", nil)
+	bucket := project.Child("//storage.googleapis.com/"+name, name, "storage.googleapis.com/Bucket", c.policies["bucket"])
+	object := func(o string) iam.Node {
+		return bucket.Child(bucket.Full+"/objects/"+o, name+"/objects/"+o, "storage.googleapis.com/Object", nil)
 	}
-	c.resource = map[string]node{
+	c.resource = map[string]iam.Node{
 		"organization": organization, "folder": folder, "project": project, "bucket": bucket,
 		"object 2026": object("2026/a"), "object 2025": object("2025/a"),
-		"secret":  project.child("//secretmanager.googleapis.com/projects/agents/secrets/s", "projects/300/secrets/s", "secretmanager.googleapis.com/Secret", nil),
-		"topic":   project.child("//pubsub.googleapis.com/projects/agents/topics/t", "", "", nil),
-		"dataset": project.child("//bigquery.googleapis.com/projects/agents/datasets/d", "projects/agents/datasets/d", "bigquery.googleapis.com/Dataset", nil),
-		"account": project.child("//iam.googleapis.com/projects/agents/serviceAccounts/worker@agents.iam.gserviceaccount.com", "", "", nil),
+		"secret":  project.Child("//secretmanager.googleapis.com/projects/agents/secrets/s", "projects/300/secrets/s", "secretmanager.googleapis.com/Secret", nil),
+		"topic":   project.Child("//pubsub.googleapis.com/projects/agents/topics/t", "", "", nil),
+		"dataset": project.Child("//bigquery.googleapis.com/projects/agents/datasets/d", "projects/agents/datasets/d", "bigquery.googleapis.com/Dataset", nil),
+		"account": project.Child("//iam.googleapis.com/projects/agents/serviceAccounts/worker@agents.iam.gserviceaccount.com", "", "", nil),
 	}
 	return c
 }
 
 // bind makes the bindings the only ones of the company.
-func (c *court) bind(on string, bindings ...binding) {
+func (c *court) bind(on string, bindings ...iam.Binding) {
 	for _, p := range c.policies {
 		p.Bindings = nil
 	}
@@ -159,7 +162,7 @@ func (c *court) bind(on string, bindings ...binding) {
 // decisionRow is one row: a question, and the answer that is right, with the reason.
 type decisionRow struct {
 	on         string // whose policy has the bindings
-	bindings   []binding
+	bindings   []iam.Binding
 	who        string
 	permission string
 	resource   string
@@ -176,23 +179,25 @@ func (c *court) judge(t *testing.T, rows []decisionRow) {
 	t.Helper()
 	for _, r := range rows {
 		c.bind(r.on, r.bindings...)
-		got := c.s.decide(c.who[r.who], r.permission, c.resource[r.resource], epoch.Add(r.at), nil)
-		if got.allowed != r.want {
-			t.Errorf("decided %v by %q, want %v: %s", got.allowed, got.by, r.want, r)
+		got := c.s.Decide(c.who[r.who], r.permission, c.resource[r.resource], epoch.Add(r.at), nil)
+		if got.Allowed != r.want {
+			t.Errorf("decided %v by %q, want %v: %s", got.Allowed, got.By, r.want, r)
 		}
-		if got.allowed != (got.by != "") {
-			t.Errorf("allowed is %v, but the deciding binding is %q: %s", got.allowed, got.by, r)
+		if got.Allowed != (got.By != "") {
+			t.Errorf("allowed is %v, but the deciding binding is %q: %s", got.Allowed, got.By, r)
 		}
-		if got.allowed && !slices.ContainsFunc(r.bindings, func(b binding) bool { return strings.HasPrefix(got.by, b.Role+" to ") }) {
-			t.Errorf("the deciding binding is %q, which is none of them: %s", got.by, r)
+		if got.Allowed && !slices.ContainsFunc(r.bindings, func(b iam.Binding) bool { return strings.HasPrefix(got.By, b.Role+" to ") }) {
+			t.Errorf("the deciding binding is %q, which is none of them: %s", got.By, r)
 		}
 	}
 }
 
-func grant(role string, members ...string) binding { return binding{Role: role, Members: members} }
+func grant(role string, members ...string) iam.Binding {
+	return iam.Binding{Role: role, Members: members}
+}
 
-func grantIf(expression, role string, members ...string) binding {
-	return binding{Role: role, Members: members, Condition: &condition{Title: "c", Expression: expression}}
+func grantIf(expression, role string, members ...string) iam.Binding {
+	return iam.Binding{Role: role, Members: members, Condition: &iam.Condition{Title: "c", Expression: expression}}
 }
 
 const workerMember = "serviceAccount:worker@agents.iam.gserviceaccount.com"
@@ -214,7 +219,7 @@ func levelRows() []decisionRow {
 		{"elsewhere", ".........", "another project"},
 	} {
 		for i, resource := range resources {
-			rows = append(rows, decisionRow{on: level.on, bindings: []binding{grant(everything, workerMember)}, who: "worker",
+			rows = append(rows, decisionRow{on: level.on, bindings: []iam.Binding{grant(everything, workerMember)}, who: "worker",
 				permission: asked[resource], resource: resource, want: level.reaches[i] == 'y', why: level.why})
 		}
 	}
@@ -276,7 +281,7 @@ func memberRows() []decisionRow {
 	var rows []decisionRow
 	for _, m := range meaning {
 		for _, who := range everybody {
-			rows = append(rows, decisionRow{on: "project", bindings: []binding{grant("roles/storage.objectViewer", m.member)}, who: who,
+			rows = append(rows, decisionRow{on: "project", bindings: []iam.Binding{grant("roles/storage.objectViewer", m.member)}, who: who,
 				permission: "storage.objects.get", resource: "object 2026", want: slices.Contains(strings.Fields(m.means), who), why: m.why})
 		}
 	}
@@ -344,7 +349,7 @@ func conditionRows() []decisionRow {
 		{`destination.port == 443`, none, "an attribute that is missing"},
 	} {
 		for i, resource := range resources {
-			rows = append(rows, decisionRow{on: "organization", bindings: []binding{grantIf(c.expression, everything, workerMember)}, who: "worker",
+			rows = append(rows, decisionRow{on: "organization", bindings: []iam.Binding{grantIf(c.expression, everything, workerMember)}, who: "worker",
 				permission: asked[resource], resource: resource, want: c.holds[i] == 'y', why: c.why})
 		}
 	}
@@ -373,7 +378,7 @@ func timeRows() []decisionRow {
 		{`request.time.getDayOfWeek() >= 1 && request.time.getDayOfWeek() <= 5`, 6 * 24 * time.Hour, true, "a Monday"},
 		{`request.time.getDate() == 1`, 29*24*time.Hour - 11*time.Hour, true, "the first of April"},
 	} {
-		rows = append(rows, decisionRow{on: "project", bindings: []binding{grantIf(c.expression, "roles/pubsub.publisher", workerMember)}, who: "worker",
+		rows = append(rows, decisionRow{on: "project", bindings: []iam.Binding{grantIf(c.expression, "roles/pubsub.publisher", workerMember)}, who: "worker",
 			permission: "pubsub.topics.publish", resource: "topic", at: c.at, want: c.want, why: c.why})
 	}
 	return rows
@@ -450,7 +455,7 @@ func roleRows() []decisionRow {
 		{everything, "pubsub.topics.publish", true, "a role of the organization"},
 		{everything, "pubsub.topics.delete", false, "what it does not hold"},
 	} {
-		rows = append(rows, decisionRow{on: "project", bindings: []binding{grant(c.role, workerMember)}, who: "worker",
+		rows = append(rows, decisionRow{on: "project", bindings: []iam.Binding{grant(c.role, workerMember)}, who: "worker",
 			permission: c.permission, resource: "object 2026", want: c.want, why: c.why})
 	}
 	return rows
@@ -462,24 +467,24 @@ func mixedRows() []decisionRow {
 	const other = "user:olivia@acme.example"
 	var rows []decisionRow
 	for _, c := range []struct {
-		bindings []binding
+		bindings []iam.Binding
 		want     bool
 		why      string
 	}{
 		{nil, false, "nothing is granted"},
-		{[]binding{grant(viewer)}, false, "a binding without members"},
-		{[]binding{grant(viewer, other)}, false, "to somebody else"},
-		{[]binding{grant(viewer, other, workerMember)}, true, "one of several members"},
-		{[]binding{grantIf("false", viewer, workerMember), grant(viewer, workerMember)}, true, "the unconditional one wins"},
-		{[]binding{grant(viewer, workerMember), grantIf("false", viewer, workerMember)}, true, "in either order"},
-		{[]binding{grantIf("false", viewer, workerMember), grant(viewer, other)}, false, "each has its own members"},
-		{[]binding{grantIf("false", viewer, workerMember), grantIf("true", viewer, workerMember)}, true, "one condition is enough"},
-		{[]binding{grantIf("false", viewer, workerMember), grantIf("true", viewer, other)}, false, "conditions do not mix"},
-		{[]binding{grantIf("true", "roles/storage.objectCreator", workerMember), grantIf("false", viewer, workerMember)}, false, "roles do not mix"},
-		{[]binding{grantIf("request.path == ''", viewer, workerMember), grant(viewer, "group:outer@acme.example")}, true, "an error hides nothing"},
-		{[]binding{grant("roles/nonsense", workerMember), grant(viewer, "allUsers")}, true, "an unknown role hides nothing"},
-		{[]binding{grant("projects/agents/roles/dead", workerMember), grant("projects/agents/roles/reader", workerMember)}, true, "a deleted role hides nothing"},
-		{[]binding{grant(viewer, "deleted:"+workerMember+"?uid=1"), grant(viewer, workerMember)}, true, "a tombstone hides nothing"},
+		{[]iam.Binding{grant(viewer)}, false, "a binding without members"},
+		{[]iam.Binding{grant(viewer, other)}, false, "to somebody else"},
+		{[]iam.Binding{grant(viewer, other, workerMember)}, true, "one of several members"},
+		{[]iam.Binding{grantIf("false", viewer, workerMember), grant(viewer, workerMember)}, true, "the unconditional one wins"},
+		{[]iam.Binding{grant(viewer, workerMember), grantIf("false", viewer, workerMember)}, true, "in either order"},
+		{[]iam.Binding{grantIf("false", viewer, workerMember), grant(viewer, other)}, false, "each has its own members"},
+		{[]iam.Binding{grantIf("false", viewer, workerMember), grantIf("true", viewer, workerMember)}, true, "one condition is enough"},
+		{[]iam.Binding{grantIf("false", viewer, workerMember), grantIf("true", viewer, other)}, false, "conditions do not mix"},
+		{[]iam.Binding{grantIf("true", "roles/storage.objectCreator", workerMember), grantIf("false", viewer, workerMember)}, false, "roles do not mix"},
+		{[]iam.Binding{grantIf("request.path == ''", viewer, workerMember), grant(viewer, "group:outer@acme.example")}, true, "an error hides nothing"},
+		{[]iam.Binding{grant("roles/nonsense", workerMember), grant(viewer, "allUsers")}, true, "an unknown role hides nothing"},
+		{[]iam.Binding{grant("projects/agents/roles/dead", workerMember), grant("projects/agents/roles/reader", workerMember)}, true, "a deleted role hides nothing"},
+		{[]iam.Binding{grant(viewer, "deleted:"+workerMember+"?uid=1"), grant(viewer, workerMember)}, true, "a tombstone hides nothing"},
 	} {
 		rows = append(rows, decisionRow{on: "bucket", bindings: c.bindings, who: "worker",
 			permission: "storage.objects.get", resource: "object 2026", want: c.want, why: c.why})
@@ -509,25 +514,25 @@ func TestDecide(t *testing.T) {
 func TestDecideNobody(t *testing.T) {
 	t.Parallel()
 	c := newCourt(t)
-	c.bind("project", grant("roles/storage.objectViewer", allUsers))
-	if d := c.s.decide(nil, "storage.objects.get", c.resource["object 2026"], epoch, nil); d.allowed {
-		t.Errorf("nobody was allowed by %s", d.by)
+	c.bind("project", grant("roles/storage.objectViewer", iam.AllUsers))
+	if d := c.s.Decide(nil, "storage.objects.get", c.resource["object 2026"], epoch, nil); d.Allowed {
+		t.Errorf("nobody was allowed by %s", d.By)
 	}
 }
 
 func TestConvenienceMembers(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	bucket := &policy{Bindings: []binding{{Role: "roles/storage.legacyBucketOwner", Members: []string{"projectOwner:acme-data"}}}}
-	project, _, err := l.wire.state.projectNode("acme-data")
+	bucket := &iam.Policy{Bindings: []iam.Binding{{Role: "roles/storage.legacyBucketOwner", Members: []string{"projectOwner:acme-data"}}}}
+	project, _, err := l.wire.State().ProjectNode("acme-data")
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := project.child("//storage.googleapis.com/projects/_/buckets/b", "projects/_/buckets/b", "storage.googleapis.com/Bucket", bucket)
+	n := project.Child("//storage.googleapis.com/projects/_/buckets/b", "projects/_/buckets/b", "storage.googleapis.com/Bucket", bucket)
 	for email, want := range map[string]bool{"olivia@acme.example": true, "noah@acme.example": false} {
-		who := &principal{member: "user:" + email, email: email}
-		if got := l.wire.state.decide(who, "storage.objects.list", n, epoch, nil); got.allowed != want {
-			t.Errorf("%s: decided %v, want %v", email, got.allowed, want)
+		who := &iam.Principal{Member: "user:" + email, Email: email}
+		if got := l.wire.State().Decide(who, "storage.objects.list", n, epoch, nil); got.Allowed != want {
+			t.Errorf("%s: decided %v, want %v", email, got.Allowed, want)
 		}
 	}
 }

@@ -14,6 +14,8 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"github.com/taskiam/taskiam/emulator/internal/iam"
+	"github.com/taskiam/taskiam/emulator/internal/iamapi"
 	"github.com/taskiam/taskiam/internal/secret"
 )
 
@@ -51,7 +53,8 @@ func (s *Server) openDir() error {
 	if err := s.adoptToken(token); err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(path, []byte(s.wire.State().OperatorToken.Reveal()), 0o600, renameio.IgnoreUmask()); err != nil {
+	if err := renameio.WriteFile(path, []byte(s.wire.State().OperatorToken.Reveal()), 0o600,
+		renameio.IgnoreUmask()); err != nil {
 		return fmt.Errorf("writing the operator's token: %w", err)
 	}
 	return s.openLogin()
@@ -61,12 +64,12 @@ func (s *Server) openDir() error {
 func (s *Server) adoptToken(token secret.String) error {
 	st := s.wire.State()
 	if token.IsZero() {
-		token = secret.New(newToken())
+		token = secret.New(iam.NewToken())
 	}
 	st.OperatorToken = token
 	// One token at a time: those of earlier starts are void.
-	maps.DeleteFunc(st.Tokens, func(_ string, t *accessToken) bool { return t.Person == st.Operator })
-	st.Tokens[tokenHash(token.Reveal())] = &accessToken{Person: st.Operator}
+	maps.DeleteFunc(st.Tokens, func(_ string, t *iam.AccessToken) bool { return t.Person == st.Operator })
+	st.Tokens[iam.TokenHash(token.Reveal())] = &iam.AccessToken{Person: st.Operator}
 	return nil
 }
 
@@ -153,11 +156,12 @@ func (s *Server) openLogin() error {
 	}
 	// What is there and cannot be read is written anew: it is ours.
 	if json.Unmarshal(raw, &l) != nil || l.RefreshToken == "" {
-		l.RefreshToken = "1//0" + strings.TrimPrefix(newToken(), tokenPrefix)
+		l.RefreshToken = "1//0" + strings.TrimPrefix(iam.NewToken(), iam.TokenPrefix)
 	}
 	s.wire.State().RefreshToken = secret.New(l.RefreshToken)
 	raw, err = json.MarshalIndent(login{
-		Type: "authorized_user", Account: s.wire.State().Operator, ClientID: loginClient, ClientSecret: loginClientSecret,
+		Type: "authorized_user", Account: s.wire.State().Operator, ClientID: iamapi.LoginClient,
+		ClientSecret: iamapi.LoginClientSecret,
 		RefreshToken: l.RefreshToken, Universe: "googleapis.com",
 	}, "", "  ")
 	if err != nil {

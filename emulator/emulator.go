@@ -31,6 +31,8 @@ import (
 	"net/http"
 	"os"
 	"time"
+
+	"github.com/taskiam/taskiam/emulator/internal/wire"
 )
 
 // Config is how to set up an emulator. The zero value is one in memory with the
@@ -76,7 +78,7 @@ var acme []byte
 // Server is an emulator. It is safe for concurrent use.
 type Server struct {
 	cfg   Config
-	wire  *wireServer
+	wire  *wire.Server
 	ca    *authority
 	proxy *proxy
 }
@@ -96,31 +98,31 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Seed == nil {
 		cfg.Seed = acme
 	}
-	wire, seeded, err := newServer(wireConfig{
+	w, seeded, err := wire.New(wire.Config{
 		Services: services(), Seed: cfg.Seed, DataFile: cfg.DataFile, RTT: cfg.RTT, Log: cfg.Log, Now: cfg.Now,
 		NewKey: cfg.NewKey, Kill: cfg.Kill, AllowRemote: cfg.AllowRemote,
 	})
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, wire: wire}
+	s := &Server{cfg: cfg, wire: w}
 	if cfg.Doubts != nil {
-		wire.State().Doubts = *cfg.Doubts
+		w.State().Doubts = *cfg.Doubts
 	}
 	if err := s.openDir(); err != nil {
 		return nil, err
 	}
 	s.proxy = newProxy(s)
-	wire.SetLag(cfg.Lag)
-	wire.SettleSeed()
-	wire.SetQuotas(cfg.Quotas)
+	w.SetLag(cfg.Lag)
+	w.SettleSeed()
+	w.SetQuotas(cfg.Quotas)
 	for _, f := range cfg.Faults {
-		if _, err := wire.AddFault(f); err != nil {
+		if _, err := w.AddFault(f); err != nil {
 			return nil, err
 		}
 	}
 	if seeded {
-		if err := wire.Save(); err != nil {
+		if err := w.Save(); err != nil {
 			return nil, err
 		}
 	}
@@ -130,7 +132,7 @@ func New(cfg Config) (*Server, error) {
 // Operator returns who runs taskiam in the seeded company, and a bearer token of
 // that principal that does not expire.
 func (s *Server) Operator() (member, token string) {
-	s.wire.View(func(st *state) { member, token = "user:"+st.Operator, st.OperatorToken.Reveal() })
+	s.wire.View(func(st *wire.State) { member, token = "user:"+st.Operator, st.OperatorToken.Reveal() })
 	return member, token
 }
 

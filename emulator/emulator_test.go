@@ -2,7 +2,14 @@ package emulator
 
 import (
 	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -141,10 +148,10 @@ func (l *lab) want(r response, code int, status string) {
 }
 
 const (
-	iam      = "https://iam.googleapis.com/v1/"
+	iamAPI   = "https://iam.googleapis.com/v1/"
 	crm      = "https://cloudresourcemanager.googleapis.com/"
 	creds    = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/"
-	accounts = iam + "projects/acme-agents/serviceAccounts"
+	accounts = iamAPI + "projects/acme-agents/serviceAccounts"
 )
 
 // account creates a service account and returns its address.
@@ -186,10 +193,42 @@ func TestBuiltInCompany(t *testing.T) {
 	}
 }
 
-// seeding lets a test add to the company as a seed would.
-func (l *lab) seeding() *seeding {
-	return &seeding{state: l.wire.state, Now: l.Now(), Serves: func(host, verb, path string) bool {
-		m, _ := l.wire.router.find(host, verb, path)
-		return m != nil && !m.catchAll()
-	}}
+// The services as the tests know them.
+const (
+	hostStorage  = "storage.googleapis.com"
+	hostIAM      = "iam.googleapis.com"
+	hostPubsub   = "pubsub.googleapis.com"
+	hostSecrets  = "secretmanager.googleapis.com"
+	hostBigquery = "bigquery.googleapis.com"
+	hostKMS      = "cloudkms.googleapis.com"
+	hostManager  = "cloudresourcemanager.googleapis.com"
+
+	tokenEndpoint   = "https://oauth2.googleapis.com/token"
+	grantJWT        = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+	grantExchange   = "urn:ietf:params:oauth:grant-type:token-exchange"
+	typeAccessToken = "urn:ietf:params:oauth:token-type:access_token"
+)
+
+// newCertificate makes a self-signed certificate, in DER.
+func newCertificate(private *rsa.PrivateKey, name string, from, to time.Time) ([]byte, error) {
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(from.UnixNano()), Subject: pkix.Name{CommonName: name}, NotBefore: from, NotAfter: to,
+	}
+	return x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+}
+
+func encodePEM(kind string, der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+}
+
+// wireTime is a time as Google writes it.
+func wireTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// decodeJWTPart reads a part of a JWT.
+func decodeJWTPart(part string, v any) error {
+	raw, err := base64.RawURLEncoding.DecodeString(part)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(raw, v)
 }

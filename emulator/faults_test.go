@@ -16,6 +16,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/taskiam/taskiam/emulator/internal/iam"
+	"github.com/taskiam/taskiam/emulator/internal/wire"
 )
 
 // client reaches the lab as a program would, in memory.
@@ -32,7 +35,7 @@ func request(ctx context.Context, t *testing.T, token, method, url, body string)
 	return r
 }
 
-func (l *lab) addFault(f Fault) {
+func (l *lab) addFault(f wire.Fault) {
 	l.t.Helper()
 	if _, err := l.AddFault(f); err != nil {
 		l.t.Fatal(err)
@@ -43,22 +46,22 @@ func TestFaultAnswers(t *testing.T) {
 	t.Parallel()
 	const bucket = "https://storage.googleapis.com/storage/v1/b/acme-reports"
 	for name, tt := range map[string]struct {
-		fault          Fault
+		fault          wire.Fault
 		url            string
 		status, reason string // of either envelope
 	}{
-		"a conflict":              {Fault{Code: 409}, dataPolicy, "ABORTED", ""},
-		"a lost precondition":     {Fault{Code: 412}, bucket, "", "conditionNotMet"},
-		"a rate limit":            {Fault{Code: 429}, dataPolicy, "RESOURCE_EXHAUSTED", "RATE_LIMIT_EXCEEDED"},
-		"a rate limit of storage": {Fault{Code: 429}, bucket, "", "rateLimitExceeded"},
-		"a bad request":           {Fault{Code: 400}, dataPolicy, "INVALID_ARGUMENT", ""},
-		"a refusal":               {Fault{Code: 403}, dataPolicy, "PERMISSION_DENIED", ""},
-		"a bug":                   {Fault{Code: 500}, dataPolicy, "INTERNAL", ""},
-		"an outage":               {Fault{Code: 503}, dataPolicy, "UNAVAILABLE", ""},
-		"an outage of storage":    {Fault{Code: 503}, bucket, "", "backendError"},
+		"a conflict":              {wire.Fault{Code: 409}, dataPolicy, "ABORTED", ""},
+		"a lost precondition":     {wire.Fault{Code: 412}, bucket, "", "conditionNotMet"},
+		"a rate limit":            {wire.Fault{Code: 429}, dataPolicy, "RESOURCE_EXHAUSTED", "RATE_LIMIT_EXCEEDED"},
+		"a rate limit of storage": {wire.Fault{Code: 429}, bucket, "", "rateLimitExceeded"},
+		"a bad request":           {wire.Fault{Code: 400}, dataPolicy, "INVALID_ARGUMENT", ""},
+		"a refusal":               {wire.Fault{Code: 403}, dataPolicy, "PERMISSION_DENIED", ""},
+		"a bug":                   {wire.Fault{Code: 500}, dataPolicy, "INTERNAL", ""},
+		"an outage":               {wire.Fault{Code: 503}, dataPolicy, "UNAVAILABLE", ""},
+		"an outage of storage":    {wire.Fault{Code: 503}, bucket, "", "backendError"},
 	} {
 		l := newLab(t)
-		tt.fault.Do = FaultAnswer
+		tt.fault.Do = wire.FaultAnswer
 		l.addFault(tt.fault)
 		r := l.do(l.operator, "GET", tt.url, "")
 		e, _ := r.body["error"].(map[string]any)
@@ -75,12 +78,12 @@ func TestFaultAnswers(t *testing.T) {
 		}
 	}
 	l := newLab(t)
-	l.addFault(Fault{Method: "oauth2.*", Do: FaultAnswer, Code: 503, RetryAfter: Delay{Min: 7 * time.Second}})
+	l.addFault(wire.Fault{Method: "oauth2.*", Do: wire.FaultAnswer, Code: 503, RetryAfter: wire.Delay{Min: 7 * time.Second}})
 	r := l.grant("x")
 	if r.code != 503 || r.str("error") != "internal_failure" || r.header.Get("Retry-After") != "7" {
 		t.Errorf("the token endpoint: %d %v %s", r.code, r.header, r.raw)
 	}
-	l.addFault(Fault{Method: "storage.objects.get", Do: FaultAnswer, Code: 503, RetryAfter: Delay{Min: time.Second}})
+	l.addFault(wire.Fault{Method: "storage.objects.get", Do: wire.FaultAnswer, Code: 503, RetryAfter: wire.Delay{Min: time.Second}})
 	r = l.do(l.operator, "GET", "https://storage.googleapis.com/acme-reports/2026/01.csv", "")
 	if r.code != 503 || !strings.Contains(r.raw, "<Code>ServiceUnavailable</Code>") || r.header.Get("Retry-After") != "1" {
 		t.Errorf("the XML API: %d %v %s", r.code, r.header, r.raw)
@@ -95,24 +98,24 @@ func TestFaultSelection(t *testing.T) {
 	t.Parallel()
 	const other = "https://storage.googleapis.com/storage/v1/b/acme-reports"
 	for name, tt := range map[string]struct {
-		fault Fault
+		fault wire.Fault
 		want  string // x: applied
 	}{
-		"every call":       {Fault{}, "xxxxxxxxxxxx"},
-		"one method":       {Fault{Method: "storage.*"}, ".x.x.x.x.x.x"},
-		"a full id":        {Fault{Method: "cloudresourcemanager.projects.get"}, "x.x.x.x.x.x."},
-		"a suffix":         {Fault{Method: "*.get"}, "xxxxxxxxxxxx"},
-		"no method":        {Fault{Method: "*.set"}, "............"},
-		"a resource":       {Fault{Resource: "b/acme-rep"}, ".x.x.x.x.x.x"},
-		"the third":        {Fault{Nth: 3}, "..x........."},
-		"the third of one": {Fault{Nth: 3, Method: "storage.*"}, ".....x......"},
-		"every third":      {Fault{Every: 3}, "..x..x..x..x"},
-		"twice":            {Fault{Count: 2}, "xx.........."},
-		"every third once": {Fault{Every: 3, Count: 1}, "..x........."},
-		"surely":           {Fault{Probability: 1}, "xxxxxxxxxxxx"},
+		"every call":       {wire.Fault{}, "xxxxxxxxxxxx"},
+		"one method":       {wire.Fault{Method: "storage.*"}, ".x.x.x.x.x.x"},
+		"a full id":        {wire.Fault{Method: "cloudresourcemanager.projects.get"}, "x.x.x.x.x.x."},
+		"a suffix":         {wire.Fault{Method: "*.get"}, "xxxxxxxxxxxx"},
+		"no method":        {wire.Fault{Method: "*.set"}, "............"},
+		"a resource":       {wire.Fault{Resource: "b/acme-rep"}, ".x.x.x.x.x.x"},
+		"the third":        {wire.Fault{Nth: 3}, "..x........."},
+		"the third of one": {wire.Fault{Nth: 3, Method: "storage.*"}, ".....x......"},
+		"every third":      {wire.Fault{Every: 3}, "..x..x..x..x"},
+		"twice":            {wire.Fault{Count: 2}, "xx.........."},
+		"every third once": {wire.Fault{Every: 3, Count: 1}, "..x........."},
+		"surely":           {wire.Fault{Probability: 1}, "xxxxxxxxxxxx"},
 	} {
 		l := newLab(t)
-		tt.fault.Do, tt.fault.Code = FaultAnswer, 503
+		tt.fault.Do, tt.fault.Code = wire.FaultAnswer, 503
 		l.addFault(tt.fault)
 		got := ""
 		for i := range 12 {
@@ -128,7 +131,7 @@ func TestFaultSelection(t *testing.T) {
 	}
 	chance := func(seed uint64) string {
 		l := newLab(t)
-		l.addFault(Fault{Probability: 0.5, Seed: seed, Do: FaultAnswer, Code: 500})
+		l.addFault(wire.Fault{Probability: 0.5, Seed: seed, Do: wire.FaultAnswer, Code: 500})
 		got := ""
 		for range 40 {
 			got += map[bool]string{true: "x", false: "."}[l.do(l.operator, "GET", dataPolicy, "").code == 500]
@@ -146,7 +149,7 @@ func TestFaultReset(t *testing.T) {
 	t.Parallel()
 	for _, after := range []bool{false, true} {
 		l := newLab(t)
-		l.addFault(Fault{Method: "iam.projects.serviceAccounts.create", Do: FaultReset, After: after})
+		l.addFault(wire.Fault{Method: "iam.projects.serviceAccounts.create", Do: wire.FaultReset, After: after})
 		answer, err := l.client().Do(request(t.Context(), t, l.operator, "POST", accounts, `{"accountId":"ti-reset"}`))
 		if err == nil {
 			_ = answer.Body.Close()
@@ -168,7 +171,7 @@ func TestFaultReset(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error)
 	go func() { served <- l.Serve(ctx, listener) }()
-	l.addFault(Fault{Do: FaultReset, Nth: 1})
+	l.addFault(wire.Fault{Do: wire.FaultReset, Nth: 1})
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 	url := "http://" + listener.Addr().String() + "/v1/projects/acme-agents/serviceAccounts"
@@ -178,7 +181,7 @@ func TestFaultReset(t *testing.T) {
 		t.Error("the connection did not break")
 	}
 	// A hanging call does not keep the emulator from ending.
-	l.addFault(Fault{Do: FaultHang})
+	l.addFault(wire.Fault{Do: wire.FaultHang})
 	hung := make(chan error)
 	go func() {
 		answer, err := transport.RoundTrip(request(t.Context(), t, l.operator, "GET", url, ""))
@@ -200,8 +203,8 @@ func TestFaultReset(t *testing.T) {
 func TestFaultHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, func(c *Config) { c.Now = nil })
-		l.addFault(Fault{Name: "hang", Method: "cloudresourcemanager.projects.get", Do: FaultHang})
-		l.addFault(Fault{Name: "slow", Method: "iam.*", Do: FaultDelay, For: Delay{Min: 3 * time.Second}})
+		l.addFault(wire.Fault{Name: "hang", Method: "cloudresourcemanager.projects.get", Do: wire.FaultHang})
+		l.addFault(wire.Fault{Name: "slow", Method: "iam.*", Do: wire.FaultDelay, For: wire.Delay{Min: 3 * time.Second}})
 		start := time.Now()
 
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -253,7 +256,7 @@ func TestFaultHang(t *testing.T) {
 func TestFaultFreeze(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)
-		l.addFault(Fault{Method: "iam.projects.serviceAccounts.create", Nth: 2, Do: FaultFreeze, After: true})
+		l.addFault(wire.Fault{Method: "iam.projects.serviceAccounts.create", Nth: 2, Do: wire.FaultFreeze, After: true})
 		l.account("ti-first-x")
 		codes := make(chan int)
 		go func() { codes <- l.do(l.operator, "POST", accounts, `{"accountId":"ti-second-x"}`).code }()
@@ -286,7 +289,7 @@ func TestFaultKill(t *testing.T) {
 		l := newLab(t, func(c *Config) {
 			c.DataFile = file
 			c.Kill = func() { killed.Add(1) }
-			c.Faults = []Fault{{Method: "*.create", Nth: 2, Do: FaultKill, After: after}}
+			c.Faults = []wire.Fault{{Method: "*.create", Nth: 2, Do: wire.FaultKill, After: after}}
 		})
 		l.account("ti-first-x")
 		answer, err := l.client().Do(request(t.Context(), t, l.operator, "POST", accounts, `{"accountId":"ti-second-x"}`))
@@ -307,17 +310,17 @@ func TestFaultKill(t *testing.T) {
 func TestFaultLossy(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	l.addFault(Fault{Method: "cloudresourcemanager.*.setIamPolicy", Do: FaultLossy})
-	l.addFault(Fault{Method: "storage.buckets.setIamPolicy", Do: FaultLossy})
-	l.addFault(Fault{Method: "bigquery.datasets.patch", Do: FaultLossy})
+	l.addFault(wire.Fault{Method: "cloudresourcemanager.*.setIamPolicy", Do: wire.FaultLossy})
+	l.addFault(wire.Fault{Method: "storage.buckets.setIamPolicy", Do: wire.FaultLossy})
+	l.addFault(wire.Fault{Method: "bigquery.datasets.patch", Do: wire.FaultLossy})
 	w := l.getPolicy(3)
 	w.Version = 3
-	w.Bindings = append(w.Bindings, binding{Role: "roles/browser", Members: []string{"user:zoe@acme.example"}, Condition: until("2026-04-01T00:00:00Z")})
+	w.Bindings = append(w.Bindings, iam.Binding{Role: "roles/browser", Members: []string{"user:zoe@acme.example"}, Condition: until("2026-04-01T00:00:00Z")})
 	if r := l.setPolicy(w); r.code != 200 || strings.Contains(r.raw, "2026-04-01") || !strings.Contains(r.raw, "zoe") {
 		t.Errorf("a project: %d %s", r.code, r.raw)
 	}
 	const iamOfBucket = "https://storage.googleapis.com/storage/v1/b/acme-reports/iam"
-	raw, err := json.Marshal(wirePolicy{Version: 3, Bindings: []binding{w.Bindings[len(w.Bindings)-1]}})
+	raw, err := json.Marshal(iam.PolicyJSON{Version: 3, Bindings: []iam.Binding{w.Bindings[len(w.Bindings)-1]}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -332,7 +335,7 @@ func TestFaultLossy(t *testing.T) {
 		t.Errorf("a dataset: %d %s", r.code, r.raw)
 	}
 	for _, body := range []string{"", "x", "[]", `{"policy":7}`, `{"bindings":[7]}`, `{"policy":{"bindings":null}}`} {
-		if got := withoutConditions([]byte(body)); !json.Valid(got) && string(got) != body {
+		if got := wire.WithoutConditions([]byte(body)); !json.Valid(got) && string(got) != body {
 			t.Errorf("%q became %q", body, got)
 		}
 	}
@@ -341,26 +344,26 @@ func TestFaultLossy(t *testing.T) {
 func TestFaultRefused(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	for name, f := range map[string]Fault{
+	for name, f := range map[string]wire.Fault{
 		"nothing":            {},
 		"an unknown fault":   {Do: "explode"},
-		"an unknown code":    {Do: FaultAnswer, Code: 418},
-		"no code":            {Do: FaultAnswer},
-		"a broken pattern":   {Do: FaultReset, Method: "["},
-		"a negative count":   {Do: FaultReset, Count: -1},
-		"more than certain":  {Do: FaultReset, Probability: 1.5},
-		"a delay of nothing": {Do: FaultDelay},
-		"losing afterwards":  {Do: FaultLossy, After: true},
+		"an unknown code":    {Do: wire.FaultAnswer, Code: 418},
+		"no code":            {Do: wire.FaultAnswer},
+		"a broken pattern":   {Do: wire.FaultReset, Method: "["},
+		"a negative count":   {Do: wire.FaultReset, Count: -1},
+		"more than certain":  {Do: wire.FaultReset, Probability: 1.5},
+		"a delay of nothing": {Do: wire.FaultDelay},
+		"losing afterwards":  {Do: wire.FaultLossy, After: true},
 	} {
 		if _, err := l.AddFault(f); err == nil {
 			t.Errorf("%s was taken", name)
 		}
 	}
-	l.addFault(Fault{Name: "one", Do: FaultReset})
-	if _, err := l.AddFault(Fault{Name: "one", Do: FaultReset}); err == nil {
+	l.addFault(wire.Fault{Name: "one", Do: wire.FaultReset})
+	if _, err := l.AddFault(wire.Fault{Name: "one", Do: wire.FaultReset}); err == nil {
 		t.Error("a name was taken twice")
 	}
-	if _, err := New(Config{Faults: []Fault{{}}}); err == nil {
+	if _, err := New(Config{Faults: []wire.Fault{{}}}); err == nil {
 		t.Error("a configured fault that makes no sense was taken")
 	}
 	if got := l.Faults(); len(got) != 1 || got[0].Name != "one" {
@@ -398,8 +401,8 @@ func TestTransport(t *testing.T) {
 func TestRecovery(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	l.wire.register(method{id: "test.panic", host: "test.googleapis.com", pattern: "GET /test/panic", public: true,
-		serve: func(*call) (any, error) { panic("the token is " + noah) }})
+	l.wire.Register(wire.Method{ID: "test.panic", Host: "test.googleapis.com", Pattern: "GET /test/panic", Public: true,
+		Serve: func(*wire.Call) (any, error) { panic("the token is " + noah) }})
 	r := l.do(noah, "GET", "https://test.googleapis.com/test/panic", "")
 	l.want(r, 500, "INTERNAL")
 	log := l.log.String()

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/taskiam/taskiam/emulator/internal/iam"
 )
 
 // recordedExchanges are answers of Google, one JSON object a line. They are no part
@@ -98,6 +100,8 @@ func parseExchange(line string) (*exchange, error) {
 		}
 		return strings.ToLower(name)
 	})
+	// Some recordings name what no client could create.
+	line = strings.NewReplacer("bigquerytable-", "bigquerytable_", "/b/B/", "/b/bucket/").Replace(line)
 	var x exchange
 	if err := json.Unmarshal([]byte(line), &x); err != nil {
 		return nil, fmt.Errorf("reading a recorded exchange: %w", err)
@@ -168,11 +172,11 @@ func pathOfFile(name string) string {
 	host := ""
 	switch {
 	case strings.HasPrefix(path, "/storage/"):
-		host = storageHost
+		host = hostStorage
 	case strings.Contains(path, "/serviceAccounts"), strings.Contains(path, "/roles"):
-		host = iamHost
+		host = hostIAM
 	case strings.Contains(path, "/topics"), strings.Contains(path, "/subscriptions"):
-		host = pubsubHost
+		host = hostPubsub
 	case strings.Contains(path, "/keyRings/"):
 		host = "cloudkms.googleapis.com"
 	case strings.HasPrefix(path, "/v1/projects/") && strings.Contains(path, "/instances/"):
@@ -180,7 +184,7 @@ func pathOfFile(name string) string {
 	case strings.HasPrefix(path, "/v2/projects/") && strings.Contains(path, "/instances/"):
 		host = "bigtableadmin.googleapis.com"
 	case strings.Count(path, "/") == 3:
-		host = resourceManagerHost // a project, folder or organization by itself
+		host = hostManager // a project, folder or organization by itself
 	}
 	return "https://" + host + path
 }
@@ -221,7 +225,7 @@ func (x *exchange) url() string {
 // onPolicy reports whether the call is about an allow policy.
 func (x *exchange) onPolicy() bool {
 	return strings.HasSuffix(x.verb, "IamPolicy") || x.last() == "getIamPolicy" || x.last() == "setIamPolicy" ||
-		x.host == storageHost && x.last() == "iam"
+		x.host == hostStorage && x.last() == "iam"
 }
 
 // setsPolicy reports whether the call writes one.
@@ -237,8 +241,8 @@ func (x *exchange) message() string {
 }
 
 // policy is the policy of a recorded answer.
-func (x *exchange) policy() (wirePolicy, error) {
-	var w wirePolicy
+func (x *exchange) policy() (iam.PolicyJSON, error) {
+	var w iam.PolicyJSON
 	err := json.Unmarshal(x.Response, &w)
 	return w, err
 }

@@ -10,6 +10,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/taskiam/taskiam/emulator/internal/iam"
+	"github.com/taskiam/taskiam/emulator/internal/wire"
 )
 
 // shape compares an answer with a recorded one: which keys are there, of which
@@ -163,9 +166,9 @@ func (s *shape) etag(want, got string) string {
 	switch {
 	case err != nil:
 		return "not base64"
-	case want == unsetEtag || want == normalisedEtag || s.wrote || !realEtag(want):
-		unset := want == unsetEtag || want == normalisedEtag && !s.wrote
-		return sameIf(len(raw) == 8 && raw[0] == 7 && want != unsetEtag || unset && got == unsetEtag, "not the bytes of a policy's etag")
+	case want == iam.UnsetEtag || want == normalisedEtag || s.wrote || !realEtag(want):
+		unset := want == iam.UnsetEtag || want == normalisedEtag && !s.wrote
+		return sameIf(len(raw) == 8 && raw[0] == 7 && want != iam.UnsetEtag || unset && got == iam.UnsetEtag, "not the bytes of a policy's etag")
 	}
 	return sameIf(got == want, "not the etag that was recorded")
 }
@@ -179,7 +182,7 @@ func realEtag(etag string) bool {
 // storageEtag reports whether the etag is one of Cloud Storage's, and its number.
 func storageEtag(etag string) (int64, bool) {
 	for n := range int64(1 << 12) {
-		if counterEtag(n) == etag {
+		if wire.CounterEtag(n) == etag {
 			return n, true
 		}
 	}
@@ -216,7 +219,7 @@ func TestShape(t *testing.T) {
 		"a time in fractions": {strings.Replace(recorded, "56Z", "56.5Z", 1), false},
 		"a short id":          {strings.Replace(recorded, "1111\"", "\"", 1), false},
 		"another etag":        {strings.Replace(recorded, "BwWW", "BwWX", 1), false},
-		"an etag unset":       {strings.Replace(recorded, "BwWWja0YfJA=", unsetEtag, 1), false},
+		"an etag unset":       {strings.Replace(recorded, "BwWWja0YfJA=", iam.UnsetEtag, 1), false},
 	} {
 		s := shape{exact: true, policy: true}
 		s.compare("", decoded(t, recorded), decoded(t, tt.got))

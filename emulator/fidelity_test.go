@@ -16,6 +16,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/taskiam/taskiam/emulator/internal/iam"
+	"github.com/taskiam/taskiam/emulator/internal/wire"
 )
 
 var reportFile = flag.String("fidelity", "", "write the report of TestFidelity to this `file`")
@@ -115,7 +118,7 @@ func TestDoubtsAreDocumented(t *testing.T) {
 	for _, row := range regexp.MustCompile("(?m)^\\|.*\\| `(\\w+)` \\|").FindAllStringSubmatch(document, -1) {
 		named = append(named, row[1])
 	}
-	doubts := reflect.TypeFor[Doubts]()
+	doubts := reflect.TypeFor[iam.Doubts]()
 	for i := range doubts.NumField() {
 		there = append(there, doubts.Field(i).Tag.Get("toml"))
 	}
@@ -206,7 +209,7 @@ func replay(t *testing.T, x *exchange) (unplayed string, misses []string) {
 		return "", []string{fmt.Sprintf("status %d, recorded %d: %s", got.code, x.Status, got.raw)}
 	}
 	s := shape{
-		exact: x.Grade != "B" && x.Note == "", policy: x.onPolicy() && x.host != storageHost, wrote: x.setsPolicy(),
+		exact: x.Grade != "B" && x.Note == "", policy: x.onPolicy() && x.host != hostStorage, wrote: x.setsPolicy(),
 	}
 	s.compare("", x.want, anyMap(got.body))
 	for _, name := range []string{"content-type", "etag"} {
@@ -290,7 +293,7 @@ func (w *world) policyBody() (string, bool, error) {
 		if !ok {
 			return "", false, unreplayable("the body of the request was not recorded")
 		}
-		p = map[string]any{"bindings": []binding{{Role: role, Members: []string{"user:user@google.com"}}}}
+		p = map[string]any{"bindings": []iam.Binding{{Role: role, Members: []string{"user:user@google.com"}}}}
 	}
 	var v any = p
 	if x.Method == http.MethodPost {
@@ -348,9 +351,9 @@ func etagMicros(etag string) int64 {
 }
 
 // walkPolicies visits every policy in the state.
-func walkPolicies(s *state, visit func(*policy)) {
-	s.each(func(v any) {
-		if p, ok := v.(*policy); ok {
+func walkPolicies(s *wire.State, visit func(*iam.Policy)) {
+	s.Each(func(v any) {
+		if p, ok := v.(*iam.Policy); ok {
 			visit(p)
 		}
 	})

@@ -10,6 +10,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/taskiam/taskiam/emulator/internal/iam"
+	"github.com/taskiam/taskiam/emulator/internal/named"
+	"github.com/taskiam/taskiam/emulator/internal/wire"
 )
 
 // recordedSeed is the company in which exchanges are replayed: an organization whose
@@ -51,20 +55,20 @@ func (u unreplayable) Error() string { return string(u) }
 func newWorld(t *testing.T, x *exchange) *world {
 	t.Helper()
 	w := &world{lab: newLab(t, func(c *Config) { c.Seed = []byte(recordedSeed) }), x: x}
-	o := w.wire.state.Organizations[placeholders["organizationID"]]
+	o := w.wire.State().Organizations[placeholders["organizationID"]]
 	o.Policy.Bindings = operatorBindings()
 	o.Policy.Changed = epoch.UnixMicro()
 	return w
 }
 
 // operatorBindings give the operator the roles with which every recorded call is allowed.
-func operatorBindings() []binding {
-	var out []binding
+func operatorBindings() []iam.Binding {
+	var out []iam.Binding
 	for _, role := range []string{
 		"owner", "iam.securityAdmin", "iam.organizationRoleAdmin", "iam.serviceAccountTokenCreator", "storage.admin",
 		"resourcemanager.organizationAdmin", "resourcemanager.folderAdmin", "billing.admin", "apigee.admin",
 	} {
-		out = append(out, binding{Role: "roles/" + role, Members: []string{"user:user@google.com"}})
+		out = append(out, iam.Binding{Role: "roles/" + role, Members: []string{"user:user@google.com"}})
 	}
 	return out
 }
@@ -106,28 +110,28 @@ func (w *world) projects() {
 	lone := len(x.path) == 3 && x.path[1] == "projects" && x.verb == ""
 	for i, name := range names {
 		missing := lone && x.Status == http.StatusForbidden && name == x.path[2]
-		if name == "" || name == "-" || missing || w.wire.state.projectBy(name) != nil || strings.HasPrefix(name, "gcp-sa-") {
+		if name == "" || name == "-" || missing || w.wire.State().ProjectBy(name) != nil || strings.HasPrefix(name, "gcp-sa-") {
 			continue
 		}
 		number := fmt.Sprintf("10000000%04d", i+1)
-		w.wire.state.Projects[name] = &project{ID: name, Number: number, Parent: "organizations/" + placeholders["organizationID"], Created: epoch}
+		w.wire.State().Projects[name] = &iam.Project{ID: name, Number: number, Parent: "organizations/" + placeholders["organizationID"], Created: epoch}
 		if name == placeholders["projectId"] {
-			w.wire.state.Projects[name].Number = placeholders["projectNumber"]
+			w.wire.State().Projects[name].Number = placeholders["projectNumber"]
 		}
 	}
-	if p := w.wire.state.projectBy(x.last()); lone && p != nil && x.want["parent"] == nil {
+	if p := w.wire.State().ProjectBy(x.last()); lone && p != nil && x.want["parent"] == nil {
 		// It lies nowhere, so the right to see it stands on itself.
-		p.Parent, p.Policy = "", policy{Changed: epoch.UnixMicro(), Bindings: operatorBindings()}
+		p.Parent, p.Policy = "", iam.Policy{Changed: epoch.UnixMicro(), Bindings: operatorBindings()}
 		p.Name, _ = x.want["name"].(string)
 		if strings.HasPrefix(p.Name, "projects/") {
 			p.Name, _ = x.want["displayName"].(string)
 		}
 	}
-	if o := x.after("organizations"); o != "" && w.wire.state.Organizations[o] == nil {
-		w.wire.state.Organizations[o] = &organization{Number: o, Domain: "example.org", Policy: policy{Changed: epoch.UnixMicro(), Bindings: operatorBindings()}}
+	if o := x.after("organizations"); o != "" && w.wire.State().Organizations[o] == nil {
+		w.wire.State().Organizations[o] = &iam.Organization{Number: o, Domain: "example.org", Policy: iam.Policy{Changed: epoch.UnixMicro(), Bindings: operatorBindings()}}
 	}
-	if f := x.after("folders"); f != "" && w.wire.state.Folders[f] == nil {
-		w.wire.state.Folders[f] = &folder{Number: f, Parent: "organizations/" + placeholders["organizationID"]}
+	if f := x.after("folders"); f != "" && w.wire.State().Folders[f] == nil {
+		w.wire.State().Folders[f] = &iam.Folder{Number: f, Parent: "organizations/" + placeholders["organizationID"]}
 	}
 }
 
@@ -136,21 +140,21 @@ func (w *world) projects() {
 func (w *world) members() {
 	for _, text := range strings.FieldsFunc(string(w.x.Request)+string(w.x.Response), func(r rune) bool { return strings.ContainsRune(`" ?`, r) }) {
 		email, ok := strings.CutPrefix(text, "serviceAccount:")
-		if ok && !isServiceAgent(email) && !strings.Contains(w.x.message(), email+" does not exist") {
+		if ok && !iam.IsServiceAgent(email) && !strings.Contains(w.x.message(), email+" does not exist") {
 			w.account(email)
 		}
 	}
 }
 
 // account returns the account of that address, made if it is not there.
-func (w *world) account(email string) *serviceAccount {
-	if a := w.wire.state.accountByEmail(email); a != nil {
+func (w *world) account(email string) *iam.Account {
+	if a := w.wire.State().AccountByEmail(email); a != nil {
 		return a
 	}
 	id, _, _ := strings.Cut(email, "@")
-	a := w.wire.state.addAccount(cmp.Or(projectOf(email), placeholders["projectId"]), id)
+	a := w.wire.State().AddAccount(cmp.Or(iam.ProjectOfEmail(email), placeholders["projectId"]), id)
 	a.Email = email
-	w.wire.state.index()
+	w.wire.State().Index()
 	return a
 }
 
@@ -184,10 +188,10 @@ func (w *world) accounts() error {
 	}
 	if strings.HasPrefix(x.message(), "Account deleted") {
 		a.Deleted = epoch.Add(-time.Hour)
-		w.wire.state.index()
+		w.wire.State().Index()
 	}
 	if f, ok := constraintOf(x); ok {
-		p := w.wire.state.projectBy(a.ProjectID)
+		p := w.wire.State().ProjectBy(a.ProjectID)
 		p.Constraints = append(p.Constraints, f)
 	}
 	if onKey {
@@ -197,7 +201,7 @@ func (w *world) accounts() error {
 }
 
 // describe gives an account what the answer says of it.
-func (w *world) describe(a *serviceAccount, answer map[string]any) {
+func (w *world) describe(a *iam.Account, answer map[string]any) {
 	a.DisplayName, _ = answer["displayName"].(string)
 	a.Description, _ = answer["description"].(string)
 	a.Disabled, _ = answer["disabled"].(bool)
@@ -214,10 +218,10 @@ func (w *world) accountList() error {
 	}
 	project := x.after("projects")
 	if x.Status == http.StatusConflict {
-		w.account(accountEmail(body.AccountID, project))
+		w.account(iam.AccountEmail(body.AccountID, project))
 	}
 	if f, ok := constraintOf(x); ok {
-		w.wire.state.Projects[project].Constraints = append(w.wire.state.Projects[project].Constraints, f)
+		w.wire.State().Projects[project].Constraints = append(w.wire.State().Projects[project].Constraints, f)
 	}
 	list, _ := x.want["accounts"].([]any)
 	for _, v := range list {
@@ -236,9 +240,9 @@ func (w *world) unseen(email string) error {
 	a := w.account(email)
 	a.Seen.Read = epoch.Add(time.Minute)
 	for seed := range uint64(64) {
-		w.SetLag(Lag{Seed: seed})
-		if w.wire.lags.coin() {
-			w.SetLag(Lag{Seed: seed})
+		w.SetLag(wire.Lag{Seed: seed})
+		if w.wire.Lags.Coin() {
+			w.SetLag(wire.Lag{Seed: seed})
 			return nil
 		}
 	}
@@ -264,19 +268,19 @@ func constraintOf(x *exchange) (string, bool) {
 }
 
 // keys makes the keys that the path or the answer names.
-func (w *world) keys(a *serviceAccount) error {
+func (w *world) keys(a *iam.Account) error {
 	x := w.x
 	private, err := pooledKey()
 	if err != nil {
 		return err
 	}
 	forever := time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
-	der, err := selfSigned(private, a.UniqueID, epoch, forever)
+	der, err := newCertificate(private, a.UniqueID, epoch, forever)
 	if err != nil {
 		return err
 	}
 	add := func(id string) {
-		a.Keys = append(a.Keys, &accountKey{ID: id, Certificate: der, Origin: "GOOGLE_PROVIDED", Algorithm: "KEY_ALG_RSA_2048",
+		a.Keys = append(a.Keys, &iam.Key{ID: id, Certificate: der, Origin: "GOOGLE_PROVIDED", Algorithm: "KEY_ALG_RSA_2048",
 			ValidAfter: epoch, ValidBefore: forever})
 	}
 	list, listed := x.want["keys"].([]any)
@@ -290,7 +294,7 @@ func (w *world) keys(a *serviceAccount) error {
 			hidden = false
 		}
 	}
-	w.wire.state.Doubts.SystemKeyHidden = hidden
+	w.wire.State().Doubts.SystemKeyHidden = hidden
 	if id := x.after("keys"); id != "" && w.found() {
 		add(id)
 	}
@@ -300,7 +304,7 @@ func (w *world) keys(a *serviceAccount) error {
 // storage makes the bucket of the path.
 func (w *world) storage() error {
 	x := w.x
-	if x.host != storageHost || x.after("b") == "" || !w.found() {
+	if x.host != hostStorage || x.after("b") == "" || !w.found() {
 		return nil
 	}
 	config, _ := x.want["iamConfiguration"].(map[string]any)
@@ -308,9 +312,10 @@ func (w *world) storage() error {
 	on, _ := uniform["enabled"].(bool)
 	location, _ := x.want["location"].(string)
 	project := placeholders["projectId"]
-	b := newBucket(w.wire.state, epoch, project, x.after("b"), location, on)
-	b.Labels = labels(x.want)
-	return nil
+	return w.create("POST", "https://storage.googleapis.com/storage/v1/b?project="+project, map[string]any{
+		"name": x.after("b"), "location": location, "labels": labels(x.want),
+		"iamConfiguration": map[string]any{"uniformBucketLevelAccess": map[string]any{"enabled": on}},
+	})
 }
 
 // labels are those of an answer.
@@ -325,23 +330,31 @@ func labels(answer map[string]any) map[string]string {
 
 func (w *world) pubsub() error {
 	x := w.x
-	if x.host != pubsubHost || !w.found() || x.Method == http.MethodPut {
+	if x.host != hostPubsub || !w.found() || x.Method == http.MethodPut {
 		return nil
 	}
+	const at = "https://pubsub.googleapis.com/v1/"
 	project := "projects/" + x.after("projects")
 	if topic := x.after("topics"); topic != "" {
-		pubsubOf(w.wire.state).newTopic(project + "/topics/" + topic)
+		if err := w.create("PUT", at+project+"/topics/"+topic, nil); err != nil {
+			return err
+		}
 	}
 	if sub := x.after("subscriptions"); sub != "" {
-		pubsubOf(w.wire.state).newSubscription(project+"/subscriptions/"+sub, pubsubOf(w.wire.state).newTopic(project+"/topics/its-topic").Name)
+		topic := project + "/topics/its-topic"
+		if err := w.create("PUT", at+topic, nil); err != nil {
+			return err
+		}
+		return w.create("PUT", at+project+"/subscriptions/"+sub, map[string]any{"topic": topic})
 	}
 	return nil
 }
 
 func (w *world) secrets() error {
 	x := w.x
-	if x.host == secretHost && w.found() && x.after("secrets") != "" {
-		secretsOf(w.wire.state).newSecret(x.after("projects"), x.after("secrets"), epoch)
+	if x.host == hostSecrets && w.found() && x.after("secrets") != "" {
+		return w.create("POST", "https://secretmanager.googleapis.com/v1/projects/"+x.after("projects")+"/secrets?secretId="+x.after("secrets"),
+			map[string]any{"replication": map[string]any{"automatic": map[string]any{}}})
 	}
 	return nil
 }
@@ -349,7 +362,7 @@ func (w *world) secrets() error {
 func (w *world) bigquery() error {
 	x := w.x
 	id := x.after("datasets")
-	if x.host != bigqueryHost || !w.found() || id == "" {
+	if x.host != hostBigquery || !w.found() || id == "" {
 		return nil
 	}
 	location, _ := x.want["location"].(string)
@@ -360,15 +373,30 @@ func (w *world) bigquery() error {
 	if err := json.Unmarshal(x.Response, &raw); err != nil {
 		return err
 	}
-	access, err := parseAccess(raw.Access, project)
+	at := "https://bigquery.googleapis.com/bigquery/v2/projects/" + project + "/datasets"
+	err := w.create("POST", at, map[string]any{
+		"datasetReference": map[string]any{"datasetId": id}, "location": location, "labels": labels(x.want),
+		"friendlyName": x.want["friendlyName"], "access": raw.Access,
+	})
+	if table := x.after("tables"); table != "" && err == nil {
+		err = w.create("POST", at+"/"+id+"/tables", map[string]any{"tableReference": map[string]any{"tableId": table}})
+	}
+	return err
+}
+
+// create makes a resource in the operator's name.
+func (w *world) create(method, url string, resource map[string]any) error {
+	for field, v := range resource {
+		if v == nil || v == "" {
+			delete(resource, field)
+		}
+	}
+	body, err := json.Marshal(resource)
 	if err != nil {
 		return err
 	}
-	d := bigqueryOf(w.wire.state).newDataset(project, id, location, access, epoch)
-	d.FriendlyName, _ = x.want["friendlyName"].(string)
-	d.Labels = labels(x.want)
-	if table := x.after("tables"); table != "" {
-		d.newTable(table, epoch)
+	if r := w.do(recordedOperator, method, url, string(body)); r.code != http.StatusOK {
+		return fmt.Errorf("%s %s: %d %s", method, url, r.code, r.raw)
 	}
 	return nil
 }
@@ -379,7 +407,7 @@ func (w *world) policy() error {
 	if !x.onPolicy() {
 		return nil
 	}
-	var before policy
+	var before iam.Policy
 	recorded, err := x.policy()
 	if err != nil {
 		return err
@@ -396,7 +424,7 @@ func (w *world) policy() error {
 		if len(x.path) == 3 && x.path[1] == "organizations" {
 			return unreplayable("an organization's policy alone gives the right to read it, and the recording names nobody who had that")
 		}
-		if recorded.Version == 0 && len(recorded.Bindings) == 0 && x.host != storageHost {
+		if recorded.Version == 0 && len(recorded.Bindings) == 0 && x.host != hostStorage {
 			return nil // it was never set
 		}
 		before.Changed = changedAt(recorded.Etag)
@@ -407,11 +435,14 @@ func (w *world) policy() error {
 	if err != nil {
 		return err
 	}
-	if n, ok := storageEtag(recorded.Etag); ok && x.host == storageHost && x.Status == http.StatusOK {
-		b := storageOf(w.wire.state).Buckets[x.after("b")]
-		b.Metageneration = n
+	if n, ok := storageEtag(recorded.Etag); ok && x.host == hostStorage && x.Status == http.StatusOK {
 		if x.setsPolicy() {
-			b.Metageneration--
+			n--
+		}
+		for range n - 1 { // a bucket begins with 1
+			if err := w.create("PATCH", "https://storage.googleapis.com/storage/v1/b/"+x.after("b"), nil); err != nil {
+				return err
+			}
 		}
 	}
 	if x.setsPolicy() {
@@ -431,12 +462,12 @@ func changedAt(etag string) int64 {
 }
 
 // unhidden gives bindings that a reader of version 1 saw back their condition.
-func unhidden(bindings []binding) []binding {
+func unhidden(bindings []iam.Binding) []iam.Binding {
 	out := slices.Clone(bindings)
 	for i, b := range out {
 		if role, _, hidden := strings.Cut(b.Role, "_withcond_"); hidden {
 			out[i].Role = role
-			out[i].Condition = &condition{Title: "until", Expression: `request.time < timestamp("2030-01-01T00:00:00Z")`}
+			out[i].Condition = &iam.Condition{Title: "until", Expression: `request.time < timestamp("2030-01-01T00:00:00Z")`}
 		}
 	}
 	return out
@@ -444,22 +475,22 @@ func unhidden(bindings []binding) []binding {
 
 // policyOf returns the policy of the resource that the path names: of a project and
 // its kin directly, of anything else by setting it and looking for what changed.
-func (w *world) policyOf() (*policy, error) {
+func (w *world) policyOf() (*iam.Policy, error) {
 	x := w.x
 	if len(x.path) == 3 {
 		switch x.path[1] {
 		case "projects":
-			if p := w.wire.state.projectBy(x.path[2]); p != nil {
+			if p := w.wire.State().ProjectBy(x.path[2]); p != nil {
 				return &p.Policy, nil
 			}
 		case "folders":
-			return &w.wire.state.Folders[x.path[2]].Policy, nil
+			return &w.wire.State().Folders[x.path[2]].Policy, nil
 		case "organizations":
-			return &w.wire.state.Organizations[x.path[2]].Policy, nil
+			return &w.wire.State().Organizations[x.path[2]].Policy, nil
 		}
 	}
-	if b := storageOf(w.wire.state).Buckets[x.after("b")]; x.host == storageHost && b != nil {
-		return b.Policy, nil
+	if n, ok := w.wire.State().ServiceNode("//storage.googleapis.com/projects/_/buckets/" + x.after("b")); ok && x.host == hostStorage {
+		return n.Policies[0], nil
 	}
 	address := strings.Replace(x.url(), "getIamPolicy", "setIamPolicy", 1)
 	address, _, _ = strings.Cut(address, "?")
@@ -471,8 +502,8 @@ func (w *world) policyOf() (*policy, error) {
 		return nil, fmt.Errorf("setting the policy at %s: %d %s", address, r.code, r.raw)
 	}
 	now := w.Now().UnixMicro()
-	var found *policy
-	walkPolicies(w.wire.state, func(p *policy) {
+	var found *iam.Policy
+	walkPolicies(w.wire.State(), func(p *iam.Policy) {
 		if p.Changed == now {
 			found = p
 		}
@@ -487,7 +518,7 @@ func (w *world) policyOf() (*policy, error) {
 func (w *world) customRoles() error {
 	x := w.x
 	i := slices.Index(x.path, "roles")
-	if x.host != iamHost || i < 2 || x.path[i-2] != "projects" && x.path[i-2] != "organizations" {
+	if x.host != hostIAM || i < 2 || x.path[i-2] != "projects" && x.path[i-2] != "organizations" {
 		return nil
 	}
 	parent := x.path[i-2] + "/" + x.path[i-1]
@@ -524,23 +555,24 @@ func (w *world) customRoles() error {
 	return nil
 }
 
-func (w *world) role(name string) *customRole {
-	r := &customRole{Name: name, Changed: epoch.UnixMicro()}
-	w.wire.state.Roles[name] = r
+func (w *world) role(name string) *iam.CustomRole {
+	r := &iam.CustomRole{Name: name, Changed: epoch.UnixMicro()}
+	w.wire.State().Roles[name] = r
 	return r
 }
 
 // kms makes the key ring of the path, and the key.
 func (w *world) kms() error {
 	x := w.x
-	if x.host != kmsHost || !w.found() || x.after("keyRings") == "" {
+	if x.host != hostKMS || !w.found() || x.after("keyRings") == "" {
 		return nil
 	}
-	ring := seedKeyRing{Project: x.after("projects"), Location: x.after("locations"), Name: x.after("keyRings")}
-	if key := x.after("cryptoKeys"); key != "" {
-		ring.Keys = []seedKey{{Name: key}}
+	at := "https://cloudkms.googleapis.com/v1/projects/" + x.after("projects") + "/locations/" + x.after("locations") + "/keyRings"
+	err := w.create("POST", at+"?keyRingId="+x.after("keyRings"), nil)
+	if key := x.after("cryptoKeys"); key != "" && err == nil {
+		err = w.create("POST", at+"/"+x.after("keyRings")+"/cryptoKeys?cryptoKeyId="+key, map[string]any{"purpose": "ENCRYPT_DECRYPT"})
 	}
-	return seedKMS(w.seeding(), []seedKeyRing{ring})
+	return err
 }
 
 // resources makes a resource of which the emulator knows the name and the policy alone.
@@ -549,12 +581,17 @@ func (w *world) resources() error {
 	if !w.found() || !x.onPolicy() {
 		return nil
 	}
-	if m, _ := w.wire.router.find(x.host, x.Method, "/"+strings.TrimPrefix(x.address(), x.host+"/")); m != nil && !m.catchAll() {
+	if m, _ := w.wire.Router.Find(x.host, x.Method, "/"+strings.TrimPrefix(x.address(), x.host+"/")); m != nil && !m.CatchAll() {
 		return nil // of a service of its own
 	}
-	m, vars := findTyped(x.host, x.Method, strings.TrimPrefix(x.address(), x.host))
+	m, vars := named.Service().Find(x.host, x.Method, strings.TrimPrefix(x.address(), x.host), nil)
 	if m == nil {
 		return nil
 	}
-	return seedResources(w.seeding(), []seedResource{{Name: fullName(w.wire.state, m.host, vars["resource"])}})
+	name := vars["resource"]
+	if below, ok := strings.CutPrefix(name, "b/"); ok && m.Host == hostStorage {
+		name = "projects/_/buckets/" + below
+	}
+	w.wire.State().Resources["//"+m.Host+"/"+name] = &iam.Resource{Policy: &iam.Policy{}}
+	return nil
 }

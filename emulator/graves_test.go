@@ -6,13 +6,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/taskiam/taskiam/emulator/internal/iam"
 )
 
 // withDoubts answers the open questions.
-func withDoubts(d Doubts) func(*Config) { return func(c *Config) { c.Doubts = &d } }
+func withDoubts(d iam.Doubts) func(*Config) { return func(c *Config) { c.Doubts = &d } }
 
 // bindData adds a binding to the policy of acme-data.
-func (l *lab) bindData(b binding) {
+func (l *lab) bindData(b iam.Binding) {
 	l.t.Helper()
 	w := l.getPolicy(3)
 	w.Version = 3
@@ -39,11 +41,11 @@ func TestPurge(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name      string
-		doubts    Doubts
+		doubts    iam.Doubts
 		tombstone time.Duration
 	}{
-		{"as documented", Doubts{}, 60 * day},
-		{"sooner", Doubts{TombstoneDays: 30}, 30 * day},
+		{"as documented", iam.Doubts{}, 60 * iam.Day},
+		{"sooner", iam.Doubts{TombstoneDays: 30}, 30 * iam.Day},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -52,12 +54,12 @@ func TestPurge(t *testing.T) {
 			email, uid := r.str("email"), r.str("uniqueId")
 			grave := "deleted:serviceAccount:" + email + "?uid=" + uid
 			empty := l.snapshot()
-			l.bindData(binding{Role: "roles/browser", Members: []string{"serviceAccount:" + email}})
+			l.bindData(iam.Binding{Role: "roles/browser", Members: []string{"serviceAccount:" + email}})
 			l.must(l.operator, "DELETE", accounts+"/"+email, "")
 			if r := l.do(l.operator, "GET", accounts+"/"+email, ""); r.code != 404 || !strings.Contains(r.raw, "Account deleted: "+uid) {
 				t.Errorf("by address, after the deletion: %d %s", r.code, r.raw)
 			}
-			l.Advance(undeletePeriod - time.Second)
+			l.Advance(iam.UndeletePeriod - time.Second)
 			if !l.dataNames(grave) {
 				t.Error("the tombstone is gone before the account")
 			}
@@ -66,13 +68,13 @@ func TestPurge(t *testing.T) {
 			if r := l.do(l.operator, "GET", accounts+"/"+email, ""); strings.Contains(r.raw, "Account deleted") {
 				t.Errorf("after 30 days: %s", r.raw)
 			}
-			l.Advance(tt.tombstone - undeletePeriod - time.Second)
-			if tt.tombstone > undeletePeriod && !l.dataNames(grave) {
+			l.Advance(tt.tombstone - iam.UndeletePeriod - time.Second)
+			if tt.tombstone > iam.UndeletePeriod && !l.dataNames(grave) {
 				t.Error("the tombstone is gone too early")
 			}
 			l.Advance(time.Second)
-			if l.dataNames(grave) || len(l.wire.state.Tombstones) != 0 || len(l.wire.state.Accounts) != 2 {
-				t.Errorf("after %v there are %d graves and %d accounts", tt.tombstone, len(l.wire.state.Tombstones), len(l.wire.state.Accounts))
+			if l.dataNames(grave) || len(l.wire.State().Tombstones) != 0 || len(l.wire.State().Accounts) != 2 {
+				t.Errorf("after %v there are %d graves and %d accounts", tt.tombstone, len(l.wire.State().Tombstones), len(l.wire.State().Accounts))
 			}
 			l.account("ti-mortal")
 			if got := strings.Count(l.snapshot(), email); got == 0 || got != strings.Count(empty, email) {
@@ -89,7 +91,7 @@ func TestReusedName(t *testing.T) {
 	first := l.must(l.operator, "POST", accounts, `{"accountId":"ti-again"}`)
 	email := first.str("email")
 	member := "serviceAccount:" + email
-	l.bindData(binding{Role: "roles/browser", Members: []string{member}})
+	l.bindData(iam.Binding{Role: "roles/browser", Members: []string{member}})
 	old := l.mint(email)
 	l.must(old, "GET", crm+"v1/projects/acme-data", "")
 	l.must(l.operator, "DELETE", accounts+"/"+email, "")
@@ -102,7 +104,7 @@ func TestReusedName(t *testing.T) {
 	l.want(l.do(fresh, "GET", crm+"v1/projects/acme-data", ""), 403, "PERMISSION_DENIED")
 	l.want(l.do(l.operator, "POST", accounts+"/"+first.str("uniqueId")+":undelete", "{}"), 400, "FAILED_PRECONDITION")
 	// The address beside the tombstone is the new account.
-	l.bindData(binding{Role: "roles/browser", Members: []string{member}})
+	l.bindData(iam.Binding{Role: "roles/browser", Members: []string{member}})
 	l.must(fresh, "GET", crm+"v1/projects/acme-data", "")
 	if !l.dataNames(member) || !l.dataNames("deleted:"+member+"?uid="+first.str("uniqueId")) {
 		t.Error("the policy does not name both")
@@ -128,13 +130,13 @@ func TestReusedName(t *testing.T) {
 // it were alive.
 func TestDeadMemberBlocks(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, withDoubts(Doubts{TombstoneLag: 60}))
+	l := newLab(t, withDoubts(iam.Doubts{TombstoneLag: 60}))
 	r := l.must(l.operator, "POST", accounts, `{"accountId":"ti-dying"}`)
 	email := r.str("email")
-	l.bindData(binding{Role: "roles/browser", Members: []string{"serviceAccount:" + email}})
+	l.bindData(iam.Binding{Role: "roles/browser", Members: []string{"serviceAccount:" + email}})
 	l.must(l.operator, "DELETE", accounts+"/"+email, "")
 	w := l.getPolicy(3)
-	w.Bindings = append(w.Bindings, binding{Role: "roles/browser", Members: []string{"user:mara@acme.example"}})
+	w.Bindings = append(w.Bindings, iam.Binding{Role: "roles/browser", Members: []string{"user:mara@acme.example"}})
 	refused := l.setPolicy(w)
 	l.want(refused, 400, "INVALID_ARGUMENT")
 	if want := "Service account " + email + " does not exist."; !strings.Contains(refused.raw, want) {
@@ -146,7 +148,7 @@ func TestDeadMemberBlocks(t *testing.T) {
 	}
 	// Undeleted within the lag, nothing was ever renamed.
 	second := l.must(l.operator, "POST", accounts, `{"accountId":"ti-back-soon"}`)
-	l.bindData(binding{Role: "roles/browser", Members: []string{"serviceAccount:" + second.str("email")}})
+	l.bindData(iam.Binding{Role: "roles/browser", Members: []string{"serviceAccount:" + second.str("email")}})
 	before := l.snapshot()
 	l.must(l.operator, "DELETE", accounts+"/"+second.str("email"), "")
 	l.must(l.operator, "POST", accounts+"/"+second.str("uniqueId")+":undelete", "{}")
@@ -158,7 +160,7 @@ func TestDeadMemberBlocks(t *testing.T) {
 
 func TestDeadTokens(t *testing.T) {
 	t.Parallel()
-	for _, d := range []Doubts{{}, {DeadTokensUnexplained: true}} {
+	for _, d := range []iam.Doubts{{}, {DeadTokensUnexplained: true}} {
 		l := newLab(t, withDoubts(d))
 		email := l.account("ti-token")
 		token := l.mint(email)
@@ -215,12 +217,12 @@ func TestKeySwitch(t *testing.T) {
 func TestKeyDoubts(t *testing.T) {
 	t.Parallel()
 	for _, doubted := range []bool{false, true} {
-		l := newLab(t, withDoubts(Doubts{KeyLimitExhausted: doubted, RandomKeyIDs: doubted}))
+		l := newLab(t, withDoubts(iam.Doubts{KeyLimitExhausted: doubted, RandomKeyIDs: doubted}))
 		email := l.account("ti-keys")
-		for i := range maxKeys {
+		for i := range 10 {
 			_, kid := l.upload(email, epoch.Add(time.Duration(i+1)*time.Hour))
-			k := l.wire.state.accountByEmail(email).Keys[i]
-			if byCertificate := kid == keyID(k.Certificate); byCertificate == doubted || len(kid) != 40 {
+			k := l.wire.State().AccountByEmail(email).Keys[i]
+			if byCertificate := kid == iam.KeyID(k.Certificate); byCertificate == doubted || len(kid) != 40 {
 				t.Errorf("random is %v, and the id %s is of the certificate: %v", doubted, kid, byCertificate)
 			}
 		}
@@ -240,7 +242,7 @@ func TestKeyDoubts(t *testing.T) {
 func TestSelfImpersonation(t *testing.T) {
 	t.Parallel()
 	for first, want := range map[bool]string{false: "PERMISSION_DENIED", true: "FAILED_PRECONDITION"} {
-		l := newLab(t, withDoubts(Doubts{SelfImpersonationFirst: first}))
+		l := newLab(t, withDoubts(iam.Doubts{SelfImpersonationFirst: first}))
 		email := l.account("ti-narcissus")
 		r := l.do(l.mint(email), "POST", creds+email+":generateAccessToken", `{"scope":["`+cloudPlatform+`"]}`)
 		if r.status() != want {
@@ -253,16 +255,16 @@ func TestSelfImpersonation(t *testing.T) {
 func TestTombstonesPersist(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "data")
-	l := newLab(t, func(c *Config) { c.DataFile = file }, withDoubts(Doubts{RoleReuseDays: 10}))
+	l := newLab(t, func(c *Config) { c.DataFile = file }, withDoubts(iam.Doubts{RoleReuseDays: 10}))
 	r := l.must(l.operator, "POST", accounts, `{"accountId":"ti-mortal"}`)
 	email, uid := r.str("email"), r.str("uniqueId")
-	signed := l.must(noah, "POST", creds+email+":signJwt", `{"payload":"{\"iss\":\"`+email+`\",\"aud\":\"`+tokenURI+`\",\"scope\":\"`+cloudPlatform+`\",\"iat\":`+fmt.Sprint(epoch.Unix())+`}"}`)
-	l.must(l.operator, "POST", iam+"projects/acme-agents/roles", `{"roleId":"kept","role":{"includedPermissions":["storage.objects.get"]}}`)
+	signed := l.must(noah, "POST", creds+email+":signJwt", `{"payload":"{\"iss\":\"`+email+`\",\"aud\":\"`+tokenEndpoint+`\",\"scope\":\"`+cloudPlatform+`\",\"iat\":`+fmt.Sprint(epoch.Unix())+`}"}`)
+	l.must(l.operator, "POST", iamAPI+"projects/acme-agents/roles", `{"roleId":"kept","role":{"includedPermissions":["storage.objects.get"]}}`)
 	again := newLab(t, func(c *Config) { c.DataFile = file })
-	if again.wire.state.Doubts.RoleReuseDays != 10 {
-		t.Errorf("the doubts are %+v", again.wire.state.Doubts)
+	if again.wire.State().Doubts.RoleReuseDays != 10 {
+		t.Errorf("the doubts are %+v", again.wire.State().Doubts)
 	}
-	again.must(again.operator, "GET", iam+"projects/acme-agents/roles/kept", "")
+	again.must(again.operator, "GET", iamAPI+"projects/acme-agents/roles/kept", "")
 	if r := again.grant(signed.str("signedJwt")); r.code != 200 {
 		t.Errorf("what was signed before is not taken: %s", r.raw)
 	}

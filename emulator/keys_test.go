@@ -21,11 +21,11 @@ func certificate(t *testing.T, notAfter time.Time) (*rsa.PrivateKey, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	der, err := selfSigned(key, "unused", epoch.Add(-time.Minute), notAfter)
+	der, err := newCertificate(key, "unused", epoch.Add(-time.Minute), notAfter)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return key, base64.StdEncoding.EncodeToString(pemOf("CERTIFICATE", der))
+	return key, base64.StdEncoding.EncodeToString(encodePEM("CERTIFICATE", der))
 }
 
 // upload gives the account a key that ends, and returns it with its id.
@@ -107,9 +107,9 @@ func TestUploadRefusals(t *testing.T) {
 	for name, data := range map[string]string{
 		"nothing":             "",
 		"no PEM":              b64([]byte("hello")),
-		"another kind of PEM": b64(pemOf("PUBLIC KEY", der)),
-		"a broken one":        b64(pemOf("CERTIFICATE", der[:20])),
-		"no RSA":              b64(pemOf("CERTIFICATE", der)),
+		"another kind of PEM": b64(encodePEM("PUBLIC KEY", der)),
+		"a broken one":        b64(encodePEM("CERTIFICATE", der[:20])),
+		"no RSA":              b64(encodePEM("CERTIFICATE", der)),
 		"no base64":           "%%%",
 	} {
 		if r := l.do(l.operator, "POST", at, `{"publicKeyData":"`+data+`"}`); r.status() != "INVALID_ARGUMENT" {

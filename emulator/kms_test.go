@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-const kms = "https://cloudkms.googleapis.com/v1/projects/acme-data/locations/europe-west1/keyRings"
+const kmsAPI = "https://cloudkms.googleapis.com/v1/projects/acme-data/locations/europe-west1/keyRings"
 
 // kmsLab has a key ring of Mara's, who owns the project's KMS, and an account that
 // may do what the binding on the key says.
@@ -49,7 +49,7 @@ func TestEncryptAndDecrypt(t *testing.T) {
 role    = "roles/cloudkms.cryptoKeyEncrypterDecrypter"
 members = ["`+cipherMember+`"]
 `)
-	const key = kms + "/ring/cryptoKeys/key"
+	const key = kmsAPI + "/ring/cryptoKeys/key"
 	plain := base64.StdEncoding.EncodeToString([]byte("hello"))
 	const sum = "2591144780" // of hello
 	r := l.must(token, "POST", key+":encrypt", `{"plaintext":"`+plain+`","plaintextCrc32c":"`+sum+`","additionalAuthenticatedData":"eA=="}`)
@@ -78,13 +78,13 @@ members = ["`+cipherMember+`"]
 		"no plaintext":          {"encrypt", `{}`},
 		"wrong sum":             {"encrypt", `{"plaintext":"` + plain + `","plaintextCrc32c":"1"}`},
 		"no sum":                {"encrypt", `{"plaintext":"` + plain + `","plaintextCrc32c":"many"}`},
-		"long":                  {"encrypt", fmt.Sprintf(`{"plaintext":"%s"}`, base64.StdEncoding.EncodeToString(make([]byte, maxPlaintext+1)))},
+		"long":                  {"encrypt", fmt.Sprintf(`{"plaintext":"%s"}`, base64.StdEncoding.EncodeToString(make([]byte, 64<<10+1)))},
 	} {
 		if r := l.do(token, "POST", key+":"+tt.verb, tt.body); r.code != 400 || r.status() != "INVALID_ARGUMENT" {
 			t.Errorf("%s: %d %s", name, r.code, r.raw)
 		}
 	}
-	l.want(l.do(token, "POST", kms+"/ring/cryptoKeys/other:decrypt", open), 403, "PERMISSION_DENIED")
+	l.want(l.do(token, "POST", kmsAPI+"/ring/cryptoKeys/other:decrypt", open), 403, "PERMISSION_DENIED")
 	l.want(l.do(mara, "POST", key+":decrypt", open), 403, "PERMISSION_DENIED") // an administrator does not use keys
 	l.want(l.do("", "POST", key+":decrypt", open), 401, "UNAUTHENTICATED")
 }
@@ -113,7 +113,7 @@ members = ["`+cipherMember+`"]
 title      = "t"
 expression = '`+tt.condition+`'
 `)
-			if r := l.do(token, "POST", kms+"/ring/cryptoKeys/key:encrypt", `{"plaintext":"eA=="}`); r.code != tt.want {
+			if r := l.do(token, "POST", kmsAPI+"/ring/cryptoKeys/key:encrypt", `{"plaintext":"eA=="}`); r.code != tt.want {
 				t.Errorf("%d %s, want %d", r.code, r.raw, tt.want)
 			}
 		})
@@ -124,36 +124,36 @@ func TestKeyRings(t *testing.T) {
 	t.Parallel()
 	l, token := kmsLab(t, "")
 	// Mara's role is bound on the ring, and so is none on the project.
-	l.want(l.do(mara, "POST", kms+"?keyRingId=new", "{}"), 403, "PERMISSION_DENIED")
+	l.want(l.do(mara, "POST", kmsAPI+"?keyRingId=new", "{}"), 403, "PERMISSION_DENIED")
 	for _, path := range []string{"/ring", "/ring/cryptoKeys/key", "/ring/cryptoKeys"} {
-		l.must(mara, "GET", kms+path, "")
-		l.want(l.do(token, "GET", kms+path, ""), 403, "PERMISSION_DENIED")
+		l.must(mara, "GET", kmsAPI+path, "")
+		l.want(l.do(token, "GET", kmsAPI+path, ""), 403, "PERMISSION_DENIED")
 	}
-	r := l.must(mara, "POST", kms+"/ring/cryptoKeys?cryptoKeyId=made", `{"purpose":"ENCRYPT_DECRYPT","labels":{"a":"b"}}`)
+	r := l.must(mara, "POST", kmsAPI+"/ring/cryptoKeys?cryptoKeyId=made", `{"purpose":"ENCRYPT_DECRYPT","labels":{"a":"b"}}`)
 	if !strings.HasPrefix(r.str("createTime"), "2026-03-03T11:00:00") || r.str("purpose") != "ENCRYPT_DECRYPT" || r.body["primary"] == nil {
 		t.Errorf("the key is %s", r.raw)
 	}
-	if list := l.must(mara, "GET", kms+"/ring/cryptoKeys?pageSize=2", ""); len(list.body["cryptoKeys"].([]any)) != 2 || list.body["totalSize"] != 3.0 || list.str("nextPageToken") == "" {
+	if list := l.must(mara, "GET", kmsAPI+"/ring/cryptoKeys?pageSize=2", ""); len(list.body["cryptoKeys"].([]any)) != 2 || list.body["totalSize"] != 3.0 || list.str("nextPageToken") == "" {
 		t.Errorf("the keys are %s", list.raw)
 	}
 	for body, want := range map[string]int{
 		`{"purpose":"ENCRYPT_DECRYPT"}`: 409, `{}`: 400, `{"purpose":"ASYMMETRIC_SIGN"}`: 501, `{"purpose":"ENCRYPT_DECRYPT","rotationPeriod":"1s"}`: 501,
 	} {
-		if r := l.do(mara, "POST", kms+"/ring/cryptoKeys?cryptoKeyId=made", body); r.code != want {
+		if r := l.do(mara, "POST", kmsAPI+"/ring/cryptoKeys?cryptoKeyId=made", body); r.code != want {
 			t.Errorf("%s: %d %s, want %d", body, r.code, r.raw, want)
 		}
 	}
-	l.want(l.do(mara, "POST", kms+"/ring/cryptoKeys?cryptoKeyId=a+b", `{"purpose":"ENCRYPT_DECRYPT"}`), 400, "INVALID_ARGUMENT")
-	l.want(l.do(mara, "GET", kms+"/ring/cryptoKeys/missing", ""), 404, "NOT_FOUND")
-	l.want(l.do(token, "GET", kms+"/missing", ""), 403, "PERMISSION_DENIED")
+	l.want(l.do(mara, "POST", kmsAPI+"/ring/cryptoKeys?cryptoKeyId=a+b", `{"purpose":"ENCRYPT_DECRYPT"}`), 400, "INVALID_ARGUMENT")
+	l.want(l.do(mara, "GET", kmsAPI+"/ring/cryptoKeys/missing", ""), 404, "NOT_FOUND")
+	l.want(l.do(token, "GET", kmsAPI+"/missing", ""), 403, "PERMISSION_DENIED")
 
 	// What the ring's policy grants holds for what lies in it, keys and import jobs alike.
 	for _, path := range []string{"/ring", "/ring/cryptoKeys/key", "/ring/importJobs/job"} {
-		if got := l.must(mara, "POST", kms+path+":testIamPermissions", `{"permissions":["cloudkms.cryptoKeys.setIamPolicy"]}`).raw; !strings.Contains(got, "setIamPolicy") {
+		if got := l.must(mara, "POST", kmsAPI+path+":testIamPermissions", `{"permissions":["cloudkms.cryptoKeys.setIamPolicy"]}`).raw; !strings.Contains(got, "setIamPolicy") {
 			t.Errorf("%s: Mara holds %s", path, got)
 		}
 	}
-	if before := l.must(mara, "GET", kms+"/ring/importJobs/job:getIamPolicy", "").raw; before != `{"etag":"ACAB"}` {
+	if before := l.must(mara, "GET", kmsAPI+"/ring/importJobs/job:getIamPolicy", "").raw; before != `{"etag":"ACAB"}` {
 		t.Errorf("the policy of the import job is %s", before)
 	}
 }

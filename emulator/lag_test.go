@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/taskiam/taskiam/emulator/internal/iam"
+	"github.com/taskiam/taskiam/emulator/internal/wire"
 )
 
 // An account that was just made is seen by reads, by policies elsewhere and by IAM
@@ -14,9 +17,9 @@ import (
 func TestAccountLag(t *testing.T) {
 	t.Parallel()
 	const short, long = time.Minute, 2 * time.Minute
-	for name, lag := range map[string]Lag{
-		"reads first":    {AccountRead: Delay{Min: short}, AccountBind: Delay{Min: long}, AccountMint: Delay{Min: long}},
-		"policies first": {AccountRead: Delay{Min: long}, AccountBind: Delay{Min: short}, AccountMint: Delay{Min: short}},
+	for name, lag := range map[string]wire.Lag{
+		"reads first":    {AccountRead: wire.Delay{Min: short}, AccountBind: wire.Delay{Min: long}, AccountMint: wire.Delay{Min: long}},
+		"policies first": {AccountRead: wire.Delay{Min: long}, AccountBind: wire.Delay{Min: short}, AccountMint: wire.Delay{Min: short}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -25,7 +28,7 @@ func TestAccountLag(t *testing.T) {
 			read := func() int { return l.do(l.operator, "GET", accounts+"/"+email, "").code }
 			bind := func() response {
 				w := l.getPolicy(3)
-				w.Bindings = append(w.Bindings, binding{Role: "roles/browser", Members: []string{"serviceAccount:" + email}})
+				w.Bindings = append(w.Bindings, iam.Binding{Role: "roles/browser", Members: []string{"serviceAccount:" + email}})
 				return l.setPolicy(w)
 			}
 			mint := func() int {
@@ -71,7 +74,7 @@ func TestAccountLag(t *testing.T) {
 func TestUnseenMix(t *testing.T) {
 	t.Parallel()
 	codes := func(seed uint64) []int {
-		l := newLab(t, func(c *Config) { c.Lag = Lag{Seed: seed, AccountRead: Delay{Min: time.Minute}} })
+		l := newLab(t, func(c *Config) { c.Lag = wire.Lag{Seed: seed, AccountRead: wire.Delay{Min: time.Minute}} })
 		email := l.account("ti-mixed")
 		var out []int
 		for range 32 {
@@ -97,7 +100,7 @@ func TestUnseenMix(t *testing.T) {
 
 func TestKeyLag(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, func(c *Config) { c.Lag = Lag{Key: Delay{Min: time.Minute}} })
+	l := newLab(t, func(c *Config) { c.Lag = wire.Lag{Key: wire.Delay{Min: time.Minute}} })
 	email := l.account("ti-keyed")
 	key, id := l.upload(email, epoch.Add(time.Hour))
 	if r := l.grant(assertion(t, key, id, email, epoch, nil)); r.code != 400 || r.str("error") != "invalid_grant" {
@@ -115,7 +118,7 @@ func TestKeyLag(t *testing.T) {
 
 func TestDisableLag(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, func(c *Config) { c.Lag = Lag{Disable: Delay{Min: time.Minute}} })
+	l := newLab(t, func(c *Config) { c.Lag = wire.Lag{Disable: wire.Delay{Min: time.Minute}} })
 	email := l.account("ti-switched")
 	token := l.mint(email)
 	works := func() bool {
@@ -147,7 +150,7 @@ func TestPolicyLag(t *testing.T) {
 	const adding, removing = 2 * time.Minute, 7 * time.Minute
 	l := newLab(t)
 	email := l.account("ti-slow")
-	l.SetLag(Lag{Grant: Delay{Min: adding}, Revoke: Delay{Min: removing}})
+	l.SetLag(wire.Lag{Grant: wire.Delay{Min: adding}, Revoke: wire.Delay{Min: removing}})
 	member := "serviceAccount:" + email
 	token := l.mint(email)
 	has := func() bool {
@@ -157,14 +160,14 @@ func TestPolicyLag(t *testing.T) {
 	set := func(member string, there bool) {
 		t.Helper()
 		w := l.getPolicy(3)
-		var kept []binding
+		var kept []iam.Binding
 		for _, b := range w.Bindings {
 			if b.Role != "roles/browser" {
 				kept = append(kept, b)
 			}
 		}
 		if there {
-			kept = append(kept, binding{Role: "roles/browser", Members: []string{member}})
+			kept = append(kept, iam.Binding{Role: "roles/browser", Members: []string{member}})
 		}
 		w.Bindings = kept
 		if r := l.setPolicy(w); r.code != 200 || strings.Contains(r.raw, member) != there {
@@ -199,7 +202,7 @@ func TestPolicyLag(t *testing.T) {
 	set(member, true)
 	l.Advance(time.Minute)
 	w := l.getPolicy(3)
-	w.Bindings = append(w.Bindings, binding{Role: "roles/viewer", Members: []string{"user:new@acme.example"}})
+	w.Bindings = append(w.Bindings, iam.Binding{Role: "roles/viewer", Members: []string{"user:new@acme.example"}})
 	if r := l.setPolicy(w); r.code != 200 {
 		t.Fatal(r.raw)
 	}
@@ -209,7 +212,7 @@ func TestPolicyLag(t *testing.T) {
 	set(member, false)
 	step("revoked, still held", 0, true)
 	l.must(l.operator, "DELETE", accounts+"/"+email, "")
-	l.SetLag(Lag{})
+	l.SetLag(wire.Lag{})
 	if l.account("ti-slow") != email {
 		t.Fatal("another address")
 	}
@@ -219,16 +222,16 @@ func TestPolicyLag(t *testing.T) {
 
 func TestDatasetLag(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, func(c *Config) { c.Lag = Lag{Grant: Delay{Min: time.Minute}} })
+	l := newLab(t, func(c *Config) { c.Lag = wire.Lag{Grant: wire.Delay{Min: time.Minute}} })
 	const at = "https://bigquery.googleapis.com/bigquery/v2/projects/acme-data/datasets/sales"
 	const mine = `{"access":[{"role":"OWNER","userByEmail":"olivia@acme.example"},{"role":"READER","userByEmail":"mara@acme.example"},` +
 		`{"role":"READER","userByEmail":"zoe@acme.example"}]}`
 	if r := l.must(l.operator, "PATCH", at, mine); !strings.Contains(r.raw, "zoe@") {
 		t.Error("the dataset does not read its own write")
 	}
-	d := bigqueryOf(l.wire.state).Datasets["projects/acme-data/datasets/sales"]
 	holds := func() bool {
-		for _, b := range d.policy().effective(l.Now()) {
+		n, _ := l.wire.State().ServiceNode("//bigquery.googleapis.com/projects/acme-data/datasets/sales")
+		for _, b := range n.Policies[0].Effective(l.Now()) {
 			for _, m := range b.Members {
 				if m == "user:zoe@acme.example" {
 					return true
@@ -250,11 +253,11 @@ func TestDatasetLag(t *testing.T) {
 func TestRandomLag(t *testing.T) {
 	t.Parallel()
 	draw := func(seed uint64) []time.Duration {
-		s := &wireServer{}
-		s.SetLag(Lag{Seed: seed, Key: Delay{Min: time.Minute, Max: 2 * time.Minute}})
+		s := &wire.Server{}
+		s.SetLag(wire.Lag{Seed: seed, Key: wire.Delay{Min: time.Minute, Max: 2 * time.Minute}})
 		var out []time.Duration
 		for range 20 {
-			out = append(out, s.lags.after(keyMade, epoch).Sub(epoch))
+			out = append(out, s.Lags.After(iam.KeyMade, epoch).Sub(epoch))
 		}
 		return out
 	}
@@ -272,23 +275,23 @@ func TestRandomLag(t *testing.T) {
 func TestParseDelay(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{"90s": "1m30s", "30s..2m": "30s..2m0s", "0s": "0s", "0s..1s": "0s..1s"} {
-		d, err := ParseDelay(text)
+		d, err := wire.ParseDelay(text)
 		if err != nil || d.String() != want {
 			t.Errorf("%q: %v %v, want %s", text, d, err, want)
 		}
 	}
 	for _, text := range []string{"", "soon", "-1s", "2m..1m", "1m..", "..1m"} {
-		if d, err := ParseDelay(text); err == nil {
+		if d, err := wire.ParseDelay(text); err == nil {
 			t.Errorf("%q was read as %v", text, d)
 		}
 	}
-	var l Lag
+	var l wire.Lag
 	for name, value := range map[string]string{"seed": "7", "grant": "1m..2m", "key": "1s"} {
 		if err := l.Set(name, value); err != nil {
 			t.Error(err)
 		}
 	}
-	if want := (Lag{Seed: 7, Grant: Delay{time.Minute, 2 * time.Minute}, Key: Delay{Min: time.Second}}); l != want {
+	if want := (wire.Lag{Seed: 7, Grant: wire.Delay{Min: time.Minute, Max: 2 * time.Minute}, Key: wire.Delay{Min: time.Second}}); l != want {
 		t.Errorf("lag is %+v, want %+v", l, want)
 	}
 	for name, value := range map[string]string{"seed": "x", "nonsense": "1s", "grant": "x", "key": "{}"} {
@@ -304,9 +307,9 @@ func TestLagIsKept(t *testing.T) {
 	file := t.TempDir() + "/data.json"
 	first := newLab(t, func(c *Config) { c.DataFile = file })
 	email := first.account("ti-kept-lag")
-	first.SetLag(Lag{Grant: Delay{Min: time.Minute}})
+	first.SetLag(wire.Lag{Grant: wire.Delay{Min: time.Minute}})
 	w := first.getPolicy(3)
-	w.Bindings = append(w.Bindings, binding{Role: "roles/browser", Members: []string{"serviceAccount:" + email}})
+	w.Bindings = append(w.Bindings, iam.Binding{Role: "roles/browser", Members: []string{"serviceAccount:" + email}})
 	if r := first.setPolicy(w); r.code != 200 {
 		t.Fatal(r.raw)
 	}

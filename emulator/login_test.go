@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/taskiam/taskiam/emulator/internal/iamapi"
 )
 
 // readLogin reads the login in a folder, as a library does.
@@ -28,8 +30,8 @@ func readLogin(t *testing.T, dir string) login {
 // renew is what a library sends for a login.
 func (l *lab) renew(of login) response {
 	l.t.Helper()
-	return l.do("", "POST", tokenURI, url.Values{
-		"grant_type": {refreshGrant}, "client_id": {of.ClientID}, "client_secret": {of.ClientSecret}, "refresh_token": {of.RefreshToken},
+	return l.do("", "POST", tokenEndpoint, url.Values{
+		"grant_type": {"refresh_token"}, "client_id": {of.ClientID}, "client_secret": {of.ClientSecret}, "refresh_token": {of.RefreshToken},
 	}.Encode())
 }
 
@@ -95,7 +97,7 @@ func TestNoLoginInMemory(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	for _, token := range []string{"", "x"} {
-		if r := l.renew(login{ClientID: loginClient, ClientSecret: loginClientSecret, RefreshToken: token}); r.str("error") != "invalid_grant" {
+		if r := l.renew(login{ClientID: iamapi.LoginClient, ClientSecret: iamapi.LoginClientSecret, RefreshToken: token}); r.str("error") != "invalid_grant" {
 			t.Errorf("refresh token %q is answered %s", token, r.raw)
 		}
 	}

@@ -3,6 +3,8 @@ package emulator
 import (
 	"strings"
 	"testing"
+
+	"github.com/taskiam/taskiam/emulator/internal/iam"
 )
 
 // A resource of the table can be missed, but not shown.
@@ -10,7 +12,7 @@ func TestNamedGet(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	const service = "https://run.googleapis.com/v2/projects/acme-data/locations/europe-west1/services/"
-	l.wire.state.Resources["//run.googleapis.com/projects/acme-data/locations/europe-west1/services/shop"] = &namedResource{Policy: &policy{}}
+	l.wire.State().Resources["//run.googleapis.com/projects/acme-data/locations/europe-west1/services/shop"] = &iam.Resource{Policy: &iam.Policy{}}
 	l.want(l.do(l.operator, "GET", service+"shop", ""), 501, "UNIMPLEMENTED")
 	l.want(l.do(l.operator, "DELETE", service+"shop", ""), 501, "UNIMPLEMENTED")
 	missing := l.do(l.operator, "GET", service+"none", "")

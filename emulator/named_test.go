@@ -53,7 +53,7 @@ name   = "//servicemanagement.googleapis.com/services/s.example"
 parent = "projects/acme-agents"
 `)
 	const spanner = "https://spanner.googleapis.com/v1/projects/"
-	number := l.wire.state.Projects["acme-data"].Number
+	number := l.wire.State().Projects["acme-data"].Number
 	for path, want := range map[string]bool{
 		"acme-data/instances/i":              true,
 		"acme-data/instances/i/databases/d":  true,
@@ -221,7 +221,7 @@ name = "//run.googleapis.com/projects/acme-data/locations/l/services/s"`, "twice
 func TestRolesGrantableOnNamed(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	r := l.must(mara, "POST", iam+"roles:queryGrantableRoles",
+	r := l.must(mara, "POST", iamAPI+"roles:queryGrantableRoles",
 		`{"fullResourceName":"//run.googleapis.com/projects/acme-data/locations/l/services/s","pageSize":2000}`)
 	if !strings.Contains(r.raw, "roles/run.invoker") || strings.Contains(r.raw, `"roles/storage.objectViewer"`) {
 		t.Error("roles/run.invoker alone should be grantable on a service of Cloud Run")

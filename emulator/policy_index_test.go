@@ -8,18 +8,20 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/taskiam/taskiam/emulator/internal/iam"
 )
 
 // Whoever a binding of a large policy means finds it by the index, in the policy's order.
 func TestConcerning(t *testing.T) {
 	t.Parallel()
-	var p policy
-	for i := range 4 * indexedFrom {
-		b := binding{Role: fmt.Sprintf("roles/r%03d", i), Members: []string{
+	var p iam.Policy
+	for i := range 4 * iam.IndexedFrom {
+		b := iam.Binding{Role: fmt.Sprintf("roles/r%03d", i), Members: []string{
 			fmt.Sprintf("user:u%d@acme.example", i%5), fmt.Sprintf("group:G%d@acme.example", i%7)}}
 		switch i % 11 {
 		case 3:
-			b.Members = append(b.Members, allUsers)
+			b.Members = append(b.Members, iam.AllUsers)
 		case 5:
 			b.Members = []string{"projectOwner:p"}
 		case 7:
@@ -35,17 +37,17 @@ func TestConcerning(t *testing.T) {
 		"a federated": {"principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/x/subject/S"},
 		"a stranger":  {"user:zoe@acme.example"},
 	} {
-		who := &principal{identities: map[string]bool{}}
+		who := &iam.Principal{Identities: map[string]bool{}}
 		for _, id := range ids {
-			who.identities[id] = true
+			who.Identities[id] = true
 		}
 		var want, got []string
 		for _, b := range p.Bindings {
-			if slices.ContainsFunc(b.Members, func(m string) bool { return who.identities[identity(m)] || strings.HasPrefix(m, "projectOwner:") }) {
+			if slices.ContainsFunc(b.Members, func(m string) bool { return who.Identities[iam.Identity(m)] || strings.HasPrefix(m, "projectOwner:") }) {
 				want = append(want, b.Role)
 			}
 		}
-		for _, b := range p.concerning(who, epoch) {
+		for _, b := range p.Concerning(who, epoch) {
 			got = append(got, b.Role)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -63,11 +65,11 @@ func TestLargePolicyChanges(t *testing.T) {
 	member := "serviceAccount:" + email
 	w := l.getPolicy(3)
 	w.Version = 3
-	for i := range 2 * indexedFrom {
-		w.Bindings = append(w.Bindings, binding{Role: "roles/storage.objectViewer", Members: []string{fmt.Sprintf("user:u%d@acme.example", i)},
-			Condition: &condition{Title: "t", Expression: fmt.Sprintf("request.time < timestamp('2027-01-01T00:00:%02dZ')", i%60), Description: fmt.Sprint(i)}})
+	for i := range 2 * iam.IndexedFrom {
+		w.Bindings = append(w.Bindings, iam.Binding{Role: "roles/storage.objectViewer", Members: []string{fmt.Sprintf("user:u%d@acme.example", i)},
+			Condition: &iam.Condition{Title: "t", Expression: fmt.Sprintf("request.time < timestamp('2027-01-01T00:00:%02dZ')", i%60), Description: fmt.Sprint(i)}})
 	}
-	w.Bindings = append(w.Bindings, binding{Role: "roles/browser", Members: []string{member}})
+	w.Bindings = append(w.Bindings, iam.Binding{Role: "roles/browser", Members: []string{member}})
 	if r := l.setPolicy(w); r.code != 200 {
 		t.Fatal(r.raw)
 	}
@@ -89,14 +91,14 @@ func TestLargePolicyChanges(t *testing.T) {
 	}
 
 	w = l.getPolicy(3)
-	w.Bindings = slices.DeleteFunc(w.Bindings, func(b binding) bool { return b.Role == "roles/browser" })
+	w.Bindings = slices.DeleteFunc(w.Bindings, func(b iam.Binding) bool { return b.Role == "roles/browser" })
 	if r := l.setPolicy(w); r.code != 200 {
 		t.Fatal(r.raw)
 	}
 	l.want(l.do(token, "GET", dataPolicy, ""), 403, "PERMISSION_DENIED")
 
 	w = l.getPolicy(3)
-	w.Bindings = append(w.Bindings, binding{Role: "roles/browser", Members: []string{member}})
+	w.Bindings = append(w.Bindings, iam.Binding{Role: "roles/browser", Members: []string{member}})
 	if r := l.setPolicy(w); r.code != 200 {
 		t.Fatal(r.raw)
 	}

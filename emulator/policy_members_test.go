@@ -5,6 +5,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/taskiam/taskiam/emulator/internal/iam"
 )
 
 // Groups count once however often they stand in a policy, domains every time.
@@ -20,15 +22,15 @@ func TestPolicyGroups(t *testing.T) {
 	roles := []string{"roles/browser", "roles/pubsub.viewer", "roles/pubsub.publisher", "roles/storage.objectViewer"}
 	for _, tt := range []struct {
 		name string
-		add  []binding
+		add  []iam.Binding
 		want int
 	}{
 		// The policy of the seed names one group.
-		{"250 groups", []binding{grant(roles[0], groups(249)...)}, 200},
-		{"251 groups", []binding{grant(roles[0], groups(250)...)}, 400},
-		{"249 groups, four times", []binding{grant(roles[0], groups(249)...), grant(roles[1], groups(249)...), grant(roles[2], groups(249)...), grant(roles[3], groups(249)...)}, 200},
-		{"248 groups and a domain", []binding{grant(roles[0], append(groups(248), "domain:acme.example")...)}, 200},
-		{"248 groups and a domain, twice", []binding{grant(roles[0], append(groups(248), "domain:acme.example")...), grant(roles[1], "domain:acme.example")}, 400},
+		{"250 groups", []iam.Binding{grant(roles[0], groups(249)...)}, 200},
+		{"251 groups", []iam.Binding{grant(roles[0], groups(250)...)}, 400},
+		{"249 groups, four times", []iam.Binding{grant(roles[0], groups(249)...), grant(roles[1], groups(249)...), grant(roles[2], groups(249)...), grant(roles[3], groups(249)...)}, 200},
+		{"248 groups and a domain", []iam.Binding{grant(roles[0], append(groups(248), "domain:acme.example")...)}, 200},
+		{"248 groups and a domain, twice", []iam.Binding{grant(roles[0], append(groups(248), "domain:acme.example")...), grant(roles[1], "domain:acme.example")}, 400},
 	} {
 		l := newLab(t)
 		w := l.getPolicy(3)
@@ -50,24 +52,24 @@ func TestPolicyMemberCount(t *testing.T) {
 		return out
 	}
 	grave := "deleted:serviceAccount:x@acme-data.iam.gserviceaccount.com?uid=1"
-	exempted := []auditConfig{{Service: "allServices", LogTypes: []auditLogConfig{{LogType: "DATA_READ", Exempted: users(10)}, {LogType: "DATA_WRITE", Exempted: users(10)}}}}
+	exempted := []iam.AuditConfig{{Service: "allServices", LogTypes: []iam.AuditLogConfig{{LogType: "DATA_READ", Exempted: users(10)}, {LogType: "DATA_WRITE", Exempted: users(10)}}}}
 	for _, tt := range []struct {
 		name   string
-		doubts Doubts
-		add    []binding
-		audit  []auditConfig
+		doubts iam.Doubts
+		add    []iam.Binding
+		audit  []iam.AuditConfig
 		want   int
 	}{
 		// The seed has 3 members on acme-data.
-		{"twice", Doubts{}, []binding{grant("roles/browser", users(748)...), grant("roles/pubsub.viewer", users(748)...)}, nil, 200},
-		{"twice, and one more", Doubts{}, []binding{grant("roles/browser", users(749)...), grant("roles/pubsub.viewer", users(749)...)}, nil, 400},
-		{"exempted", Doubts{}, []binding{grant("roles/browser", users(1477)...)}, exempted, 200},
-		{"exempted, and one more", Doubts{}, []binding{grant("roles/browser", users(1478)...)}, exempted, 400},
-		{"dead", Doubts{}, []binding{grant("roles/browser", append(users(1497), grave)...)}, nil, 400},
-		{"dead, uncounted", Doubts{TombstonesUncounted: true}, []binding{grant("roles/browser", append(users(1497), grave)...)}, nil, 200},
+		{"twice", iam.Doubts{}, []iam.Binding{grant("roles/browser", users(748)...), grant("roles/pubsub.viewer", users(748)...)}, nil, 200},
+		{"twice, and one more", iam.Doubts{}, []iam.Binding{grant("roles/browser", users(749)...), grant("roles/pubsub.viewer", users(749)...)}, nil, 400},
+		{"exempted", iam.Doubts{}, []iam.Binding{grant("roles/browser", users(1477)...)}, exempted, 200},
+		{"exempted, and one more", iam.Doubts{}, []iam.Binding{grant("roles/browser", users(1478)...)}, exempted, 400},
+		{"dead", iam.Doubts{}, []iam.Binding{grant("roles/browser", append(users(1497), grave)...)}, nil, 400},
+		{"dead, uncounted", iam.Doubts{TombstonesUncounted: true}, []iam.Binding{grant("roles/browser", append(users(1497), grave)...)}, nil, 200},
 	} {
 		l := newLab(t, withDoubts(tt.doubts))
-		l.wire.state.Projects["acme-data"].Policy.AuditConfigs = tt.audit
+		l.wire.State().Projects["acme-data"].Policy.AuditConfigs = tt.audit
 		w := l.getPolicy(3)
 		w.Bindings = append(w.Bindings, tt.add...)
 		if r := l.setPolicy(w); r.code != tt.want {
@@ -81,17 +83,17 @@ func TestOwners(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		project, member string
-		doubts          Doubts
+		doubts          iam.Doubts
 		want            int
 		kind            string
 	}{
-		{"strict", "serviceAccount:shorter@strict.iam.gserviceaccount.com", Doubts{}, 200, ""},
-		{"strict", "group:g@acme.example", Doubts{}, 200, ""},
-		{"strict", "user:x@acme.example", Doubts{}, 400, "ORG_MUST_INVITE_OWNERS"},
-		{"strict", "user:x@acme.example", Doubts{UserOwners: true}, 200, ""},
-		{"strict", "user:x@partner.example", Doubts{UserOwners: true}, 400, "ORG_MUST_INVITE_OWNERS"},
-		{"abroad", "user:x@acme.example", Doubts{UserOwners: true}, 400, "SOLO_MUST_INVITE_OWNERS"},
-		{"abroad", "user:o@acme.example", Doubts{}, 200, ""}, // is one already
+		{"strict", "serviceAccount:shorter@strict.iam.gserviceaccount.com", iam.Doubts{}, 200, ""},
+		{"strict", "group:g@acme.example", iam.Doubts{}, 200, ""},
+		{"strict", "user:x@acme.example", iam.Doubts{}, 400, "ORG_MUST_INVITE_OWNERS"},
+		{"strict", "user:x@acme.example", iam.Doubts{UserOwners: true}, 200, ""},
+		{"strict", "user:x@partner.example", iam.Doubts{UserOwners: true}, 400, "ORG_MUST_INVITE_OWNERS"},
+		{"abroad", "user:x@acme.example", iam.Doubts{UserOwners: true}, 400, "SOLO_MUST_INVITE_OWNERS"},
+		{"abroad", "user:o@acme.example", iam.Doubts{}, 200, ""}, // is one already
 	} {
 		l := newRuled(t, withDoubts(tt.doubts))
 		r := l.setOf(crm+"v1/projects/"+tt.project, grant("roles/owner", tt.member))
@@ -150,7 +152,7 @@ func TestConditionFunctions(t *testing.T) {
 		`!(resource.type == "a") && !true`:                 true,
 		`request.time.getHours("Europe/Berlin") in [1, 2]`: true,
 	} {
-		if err := compileCondition(expression); (err == nil) != want {
+		if err := iam.CompileCondition(expression); (err == nil) != want {
 			t.Errorf("%s: %v, want it to compile: %v", expression, err, want)
 		}
 	}
@@ -160,7 +162,7 @@ func TestLegacyRoleConditions(t *testing.T) {
 	t.Parallel()
 	const policy = `{"version":3,"bindings":[{"role":"roles/storage.legacyObjectReader","members":["user:mara@acme.example"],"condition":{"title":"t","expression":"true"}}]}`
 	for taken, want := range map[bool]int{false: 400, true: 200} {
-		l := newRuled(t, withDoubts(Doubts{LegacyRoleConditions: taken}))
+		l := newRuled(t, withDoubts(iam.Doubts{LegacyRoleConditions: taken}))
 		l.must(l.operator, "POST", crm+"v1/projects/strict:setIamPolicy", `{"policy":{"bindings":[{"role":"roles/owner","members":["user:o@acme.example"]},{"role":"roles/storage.admin","members":["user:o@acme.example"]}]}}`)
 		if r := l.do(l.operator, "PUT", "https://storage.googleapis.com/storage/v1/b/ruled-bucket/iam", policy); r.code != want {
 			t.Errorf("taken is %v: %d %s, want %d", taken, r.code, r.raw, want)
@@ -184,7 +186,7 @@ func TestQuotaProject(t *testing.T) {
 		{l.operator, "missing", 403},
 		{mara, "", 200},
 	} {
-		r := httptest.NewRequestWithContext(t.Context(), "GET", iam+"roles/browser", nil)
+		r := httptest.NewRequestWithContext(t.Context(), "GET", iamAPI+"roles/browser", nil)
 		r.Header.Set("Authorization", "Bearer "+tt.token)
 		if tt.project != "" {
 			r.Header.Set("X-Goog-User-Project", tt.project)
@@ -201,14 +203,14 @@ func TestFenceElsewhere(t *testing.T) {
 	t.Parallel()
 	const fence = `api.getAttribute("iam.googleapis.com/modifiedGrantsByRole", []).hasOnly(["roles/pubsub.publisher"])`
 	l := newLab(t)
-	fenced := binding{Role: "roles/pubsub.admin", Members: []string{"user:mara@acme.example"}, Condition: &condition{Title: "fence", Expression: fence}}
+	fenced := iam.Binding{Role: "roles/pubsub.admin", Members: []string{"user:mara@acme.example"}, Condition: &iam.Condition{Title: "fence", Expression: fence}}
 	if r := l.setOf(crm+"v1/projects/acme-agents", fenced); r.code != 200 {
 		t.Fatal(r.raw)
 	}
 	const topic = "https://pubsub.googleapis.com/v1/projects/acme-agents/topics/reports"
 	l.must(mara, "GET", topic, "")
 	l.want(l.do(mara, "POST", topic+":setIamPolicy", `{"policy":{"bindings":[{"role":"roles/pubsub.publisher","members":["user:mara@acme.example"]}]}}`), 403, "PERMISSION_DENIED")
-	l.bindData(binding{Role: "roles/bigquery.dataOwner", Members: []string{"user:mara@acme.example"}, Condition: &condition{Title: "fence", Expression: fence}})
+	l.bindData(iam.Binding{Role: "roles/bigquery.dataOwner", Members: []string{"user:mara@acme.example"}, Condition: &iam.Condition{Title: "fence", Expression: fence}})
 	l.must(mara, "PATCH", "https://bigquery.googleapis.com/bigquery/v2/projects/acme-data/datasets/sales?accessPolicyVersion=3",
 		`{"access":[{"role":"OWNER","userByEmail":"mara@acme.example"}]}`)
 }

@@ -12,22 +12,24 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/taskiam/taskiam/emulator/internal/iam"
 )
 
 const dataPolicy = crm + "v1/projects/acme-data"
 
 // getPolicy reads the policy of acme-data at a version.
-func (l *lab) getPolicy(version int) wirePolicy {
+func (l *lab) getPolicy(version int) iam.PolicyJSON {
 	l.t.Helper()
 	r := l.must(l.operator, "POST", dataPolicy+":getIamPolicy", fmt.Sprintf(`{"options":{"requestedPolicyVersion":%d}}`, version))
-	var w wirePolicy
+	var w iam.PolicyJSON
 	if err := json.Unmarshal([]byte(r.raw), &w); err != nil {
 		l.t.Fatal(err)
 	}
 	return w
 }
 
-func (l *lab) setPolicy(w wirePolicy) response {
+func (l *lab) setPolicy(w iam.PolicyJSON) response {
 	l.t.Helper()
 	raw, err := json.Marshal(w)
 	if err != nil {
@@ -36,8 +38,8 @@ func (l *lab) setPolicy(w wirePolicy) response {
 	return l.do(l.operator, "POST", dataPolicy+":setIamPolicy", `{"policy":`+string(raw)+`}`)
 }
 
-func until(t string) *condition {
-	return &condition{Title: "ends", Expression: `request.time < timestamp("` + t + `")`}
+func until(t string) *iam.Condition {
+	return &iam.Condition{Title: "ends", Expression: `request.time < timestamp("` + t + `")`}
 }
 
 func TestEtag(t *testing.T) {
@@ -51,7 +53,7 @@ func TestEtag(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := base64.StdEncoding.DecodeString(etagOf(at.UnixMicro()))
+	got, err := base64.StdEncoding.DecodeString(iam.EtagOf(at.UnixMicro()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,17 +61,17 @@ func TestEtag(t *testing.T) {
 		t.Errorf("the etag of %v is %x, Google's was %x", at, got, raw)
 	}
 
-	var p policy
-	if p.etag() != "ACAB" {
-		t.Errorf("a policy never set has the etag %s", p.etag())
+	var p iam.Policy
+	if p.Etag() != "ACAB" {
+		t.Errorf("a policy never set has the etag %s", p.Etag())
 	}
 	seen := map[string]bool{}
 	for range 100 { // the clock may stand still
-		p.touch(at)
-		if seen[p.etag()] {
-			t.Fatalf("etag %s came twice", p.etag())
+		p.Touch(at)
+		if seen[p.Etag()] {
+			t.Fatalf("etag %s came twice", p.Etag())
 		}
-		seen[p.etag()] = true
+		seen[p.Etag()] = true
 	}
 	for _, tt := range []struct {
 		a, b string
@@ -82,7 +84,7 @@ func TestEtag(t *testing.T) {
 		{"ACAB", "BwYCcnf5oMo=", false},
 		{"not base64!", "not base64!", false},
 	} {
-		if got := sameEtag(tt.a, tt.b); got != tt.want {
+		if got := iam.SameEtag(tt.a, tt.b); got != tt.want {
 			t.Errorf("sameEtag(%q, %q) = %v", tt.a, tt.b, got)
 		}
 	}
@@ -111,17 +113,17 @@ func TestPolicyVersions(t *testing.T) {
 	}
 	w := plain
 	w.Version = 3
-	w.Bindings = append(w.Bindings, binding{Role: "roles/pubsub.viewer", Members: []string{"user:mara@acme.example"}, Condition: until("2026-04-01T00:00:00Z")})
+	w.Bindings = append(w.Bindings, iam.Binding{Role: "roles/pubsub.viewer", Members: []string{"user:mara@acme.example"}, Condition: until("2026-04-01T00:00:00Z")})
 	if r := l.setPolicy(w); r.code != http.StatusOK || r.body["version"] != float64(3) {
 		t.Fatalf("setting a condition: %d %s", r.code, r.raw)
 	}
 	full := l.getPolicy(3)
-	if full.Version != 3 || !slices.ContainsFunc(full.Bindings, func(b binding) bool { return b.Condition != nil }) {
+	if full.Version != 3 || !slices.ContainsFunc(full.Bindings, func(b iam.Binding) bool { return b.Condition != nil }) {
 		t.Errorf("asked for 3, got version %d: %v", full.Version, full.Bindings)
 	}
 	for _, version := range []int{0, 1} {
 		old := l.getPolicy(version)
-		i := slices.IndexFunc(old.Bindings, func(b binding) bool {
+		i := slices.IndexFunc(old.Bindings, func(b iam.Binding) bool {
 			return regexp.MustCompile(`^roles/pubsub\.viewer_withcond_[0-9a-f]{20}$`).MatchString(b.Role)
 		})
 		if old.Version != 1 || i < 0 || old.Bindings[i].Condition != nil {
@@ -181,32 +183,32 @@ func TestPolicyRefusals(t *testing.T) {
 	}
 	tests := []struct {
 		name string
-		add  []binding
+		add  []iam.Binding
 		want int
 	}{
-		{"an account that does not exist", []binding{{Role: "roles/viewer", Members: []string{"serviceAccount:gone@acme-data.iam.gserviceaccount.com"}}}, 400},
-		{"Google's own account", []binding{{Role: "roles/viewer", Members: []string{"serviceAccount:service-1@gcp-sa-pubsub.iam.gserviceaccount.com"}}}, 200},
-		{"all users on a project", []binding{{Role: "roles/browser", Members: []string{allUsers}}}, 400},
-		{"all authenticated users on a project", []binding{{Role: "roles/browser", Members: []string{allAuthenticatedUsers}}}, 400},
-		{"a convenience member", []binding{{Role: "roles/browser", Members: []string{"projectOwner:acme-data"}}}, 400},
-		{"no kind", []binding{{Role: "roles/browser", Members: []string{"mara@acme.example"}}}, 400},
-		{"an unknown kind", []binding{{Role: "roles/browser", Members: []string{"robot:r2d2"}}}, 400},
-		{"no address", []binding{{Role: "roles/browser", Members: []string{"user:mara"}}}, 400},
-		{"an account as a user", []binding{{Role: "roles/browser", Members: []string{"user:ci-runner@acme-agents.iam.gserviceaccount.com"}}}, 400},
-		{"a principal set", []binding{{Role: "roles/browser", Members: []string{"principalSet://cloudresourcemanager.googleapis.com/projects/567890123456/type/ServiceAccount"}}}, 200},
-		{"a tombstone without uid", []binding{{Role: "roles/browser", Members: []string{"deleted:user:x@acme.example"}}}, 400},
-		{"a role that does not exist", []binding{{Role: "roles/nonsense", Members: []string{mara}}}, 400},
-		{"a role of a service that is not here", []binding{{Role: "roles/run.invoker", Members: []string{mara}}}, 200},
-		{"a condition on a basic role", []binding{{Role: "roles/viewer", Members: []string{mara}, Condition: until("2030-01-01T00:00:00Z")}}, 400},
-		{"a condition without title", []binding{{Role: "roles/browser", Members: []string{mara}, Condition: &condition{Expression: "true"}}}, 400},
-		{"a condition without expression", []binding{{Role: "roles/browser", Members: []string{mara}, Condition: &condition{Title: "t"}}}, 400},
-		{"a condition that does not compile", []binding{{Role: "roles/browser", Members: []string{mara}, Condition: &condition{Title: "t", Expression: "request.tim < 1"}}}, 400},
-		{"a condition that is no bool", []binding{{Role: "roles/browser", Members: []string{mara}, Condition: &condition{Title: "t", Expression: "request.time"}}}, 400},
-		{"12 operators", []binding{{Role: "roles/browser", Members: []string{mara}, Condition: &condition{Title: "t", Expression: "true" + strings.Repeat(" && true", 12)}}}, 200},
-		{"13 operators", []binding{{Role: "roles/browser", Members: []string{mara}, Condition: &condition{Title: "t", Expression: "true" + strings.Repeat(" && true", 13)}}}, 400},
+		{"an account that does not exist", []iam.Binding{{Role: "roles/viewer", Members: []string{"serviceAccount:gone@acme-data.iam.gserviceaccount.com"}}}, 400},
+		{"Google's own account", []iam.Binding{{Role: "roles/viewer", Members: []string{"serviceAccount:service-1@gcp-sa-pubsub.iam.gserviceaccount.com"}}}, 200},
+		{"all users on a project", []iam.Binding{{Role: "roles/browser", Members: []string{iam.AllUsers}}}, 400},
+		{"all authenticated users on a project", []iam.Binding{{Role: "roles/browser", Members: []string{iam.AllAuthenticatedUsers}}}, 400},
+		{"a convenience member", []iam.Binding{{Role: "roles/browser", Members: []string{"projectOwner:acme-data"}}}, 400},
+		{"no kind", []iam.Binding{{Role: "roles/browser", Members: []string{"mara@acme.example"}}}, 400},
+		{"an unknown kind", []iam.Binding{{Role: "roles/browser", Members: []string{"robot:r2d2"}}}, 400},
+		{"no address", []iam.Binding{{Role: "roles/browser", Members: []string{"user:mara"}}}, 400},
+		{"an account as a user", []iam.Binding{{Role: "roles/browser", Members: []string{"user:ci-runner@acme-agents.iam.gserviceaccount.com"}}}, 400},
+		{"a principal set", []iam.Binding{{Role: "roles/browser", Members: []string{"principalSet://cloudresourcemanager.googleapis.com/projects/567890123456/type/ServiceAccount"}}}, 200},
+		{"a tombstone without uid", []iam.Binding{{Role: "roles/browser", Members: []string{"deleted:user:x@acme.example"}}}, 400},
+		{"a role that does not exist", []iam.Binding{{Role: "roles/nonsense", Members: []string{mara}}}, 400},
+		{"a role of a service that is not here", []iam.Binding{{Role: "roles/run.invoker", Members: []string{mara}}}, 200},
+		{"a condition on a basic role", []iam.Binding{{Role: "roles/viewer", Members: []string{mara}, Condition: until("2030-01-01T00:00:00Z")}}, 400},
+		{"a condition without title", []iam.Binding{{Role: "roles/browser", Members: []string{mara}, Condition: &iam.Condition{Expression: "true"}}}, 400},
+		{"a condition without expression", []iam.Binding{{Role: "roles/browser", Members: []string{mara}, Condition: &iam.Condition{Title: "t"}}}, 400},
+		{"a condition that does not compile", []iam.Binding{{Role: "roles/browser", Members: []string{mara}, Condition: &iam.Condition{Title: "t", Expression: "request.tim < 1"}}}, 400},
+		{"a condition that is no bool", []iam.Binding{{Role: "roles/browser", Members: []string{mara}, Condition: &iam.Condition{Title: "t", Expression: "request.time"}}}, 400},
+		{"12 operators", []iam.Binding{{Role: "roles/browser", Members: []string{mara}, Condition: &iam.Condition{Title: "t", Expression: "true" + strings.Repeat(" && true", 12)}}}, 200},
+		{"13 operators", []iam.Binding{{Role: "roles/browser", Members: []string{mara}, Condition: &iam.Condition{Title: "t", Expression: "true" + strings.Repeat(" && true", 13)}}}, 400},
 		// The seed has 3 members on acme-data.
-		{"1,500 members", []binding{{Role: "roles/browser", Members: many(1497)}}, 200},
-		{"1,501 members", []binding{{Role: "roles/browser", Members: many(1498)}}, 400},
+		{"1,500 members", []iam.Binding{{Role: "roles/browser", Members: many(1497)}}, 200},
+		{"1,501 members", []iam.Binding{{Role: "roles/browser", Members: many(1498)}}, 400},
 		{"20 conditions of one role and member", manyConditions(20), 200},
 		{"21 conditions of one role and member", manyConditions(21), 400},
 	}
@@ -229,11 +231,11 @@ func TestPolicyRefusals(t *testing.T) {
 	}
 }
 
-func manyConditions(n int) []binding {
-	var out []binding
+func manyConditions(n int) []iam.Binding {
+	var out []iam.Binding
 	for i := range n {
-		out = append(out, binding{Role: "roles/browser", Members: []string{"user:mara@acme.example"},
-			Condition: &condition{Title: fmt.Sprint("t", i), Expression: "true"}})
+		out = append(out, iam.Binding{Role: "roles/browser", Members: []string{"user:mara@acme.example"},
+			Condition: &iam.Condition{Title: fmt.Sprint("t", i), Expression: "true"}})
 	}
 	return out
 }
@@ -243,7 +245,7 @@ func TestPolicyLimitMessage(t *testing.T) {
 	l := newLab(t)
 	w := l.getPolicy(3)
 	for i := range 1498 {
-		w.Bindings = append(w.Bindings, binding{Role: "roles/browser", Members: []string{fmt.Sprintf("user:u%d@acme.example", i)}})
+		w.Bindings = append(w.Bindings, iam.Binding{Role: "roles/browser", Members: []string{fmt.Sprintf("user:u%d@acme.example", i)}})
 	}
 	r := l.setPolicy(w)
 	const want = "The number of members in the policy (1,501) is larger than the maximum allowed size 1,500."
@@ -295,14 +297,14 @@ func TestModifiedGrantsByRole(t *testing.T) {
 	l := newLab(t)
 	w := l.getPolicy(3)
 	w.Version = 3
-	w.Bindings = append(w.Bindings, binding{Role: "roles/resourcemanager.projectIamAdmin", Members: []string{"user:mara@acme.example"},
-		Condition: &condition{Title: "fence", Expression: `api.getAttribute("iam.googleapis.com/modifiedGrantsByRole", []).hasOnly(["roles/pubsub.viewer"])`}})
+	w.Bindings = append(w.Bindings, iam.Binding{Role: "roles/resourcemanager.projectIamAdmin", Members: []string{"user:mara@acme.example"},
+		Condition: &iam.Condition{Title: "fence", Expression: `api.getAttribute("iam.googleapis.com/modifiedGrantsByRole", []).hasOnly(["roles/pubsub.viewer"])`}})
 	if r := l.setPolicy(w); r.code != 200 {
 		t.Fatalf("setting the fence: %s", r.raw)
 	}
 	for role, want := range map[string]int{"roles/pubsub.viewer": 200, "roles/owner": 403} {
 		w := l.getPolicy(3)
-		w.Bindings = append(w.Bindings, binding{Role: role, Members: []string{"user:mara@acme.example"}})
+		w.Bindings = append(w.Bindings, iam.Binding{Role: role, Members: []string{"user:mara@acme.example"}})
 		raw, err := json.Marshal(w)
 		if err != nil {
 			t.Fatal(err)

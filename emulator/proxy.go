@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/taskiam/taskiam/emulator/internal/wire"
 )
 
 // proxy answers CONNECT: it takes the place of the host that the client asked for,
@@ -63,13 +65,13 @@ func (p *proxy) connect(w http.ResponseWriter, r *http.Request) {
 	}
 	service, known := p.emulator.wire.Host(host)
 	if !known || service == "" && host != "www.googleapis.com" {
-		p.emulator.wire.Refuse(w, r, host, fail(http.StatusForbidden, "PERMISSION_DENIED", "forbidden",
+		p.emulator.wire.Refuse(w, r, host, wire.Fail(http.StatusForbidden, "PERMISSION_DENIED", "forbidden",
 			"The emulator's proxy connects nowhere: %s is not part of it.", r.Host))
 		return
 	}
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		p.emulator.wire.Refuse(w, r, host, fail(http.StatusNotImplemented, "UNIMPLEMENTED", "notImplemented",
+		p.emulator.wire.Refuse(w, r, host, wire.Fail(http.StatusNotImplemented, "UNIMPLEMENTED", "notImplemented",
 			"CONNECT needs a connection of its own: %v", err))
 		return
 	}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/taskiam/taskiam/emulator/internal/wire"
 )
 
 func TestQuotas(t *testing.T) {
@@ -13,24 +15,24 @@ func TestQuotas(t *testing.T) {
 	const dataset = "https://bigquery.googleapis.com/bigquery/v2/projects/acme-data/datasets/sales"
 	n := 0
 	for name, tt := range map[string]struct {
-		quotas Quotas
+		quotas wire.Quotas
 		window time.Duration
 		call   func(l *lab) response
 		allow  int
 		code   int
 		reason string
 	}{
-		"writes of the IAM API": {Quotas{IAMWrites: 4}, time.Minute, func(l *lab) response {
+		"writes of the IAM API": {wire.Quotas{IAMWrites: 4}, time.Minute, func(l *lab) response {
 			return l.do(l.operator, "PATCH", accounts+"/ci-runner@acme-agents.iam.gserviceaccount.com", `{"updateMask":"description"}`)
 		}, 4, 429, "RATE_LIMIT_EXCEEDED"},
-		"new accounts": {Quotas{AccountCreations: 3}, time.Minute, func(l *lab) response {
+		"new accounts": {wire.Quotas{AccountCreations: 3}, time.Minute, func(l *lab) response {
 			n++
 			return l.do(l.operator, "POST", accounts, fmt.Sprintf(`{"accountId":"ti-quota-%d"}`, n))
 		}, 3, 429, "RATE_LIMIT_EXCEEDED"},
-		"updates of a bucket": {Quotas{BucketUpdates: 1}, time.Second, func(l *lab) response {
+		"updates of a bucket": {wire.Quotas{BucketUpdates: 1}, time.Second, func(l *lab) response {
 			return l.do(l.operator, "PUT", bucket, `{"bindings":[{"role":"roles/storage.admin","members":["user:olivia@acme.example"]}]}`)
 		}, 1, 429, "rateLimitExceeded"},
-		"updates of a dataset": {Quotas{DatasetUpdates: 5}, 10 * time.Second, func(l *lab) response {
+		"updates of a dataset": {wire.Quotas{DatasetUpdates: 5}, 10 * time.Second, func(l *lab) response {
 			return l.do(l.operator, "PATCH", dataset, `{"description":"x"}`)
 		}, 5, 403, "rateLimitExceeded"},
 	} {
@@ -48,7 +50,7 @@ func TestQuotas(t *testing.T) {
 			l.must(l.operator, "GET", dataPolicy, "")
 			l.Advance(tt.window)
 		}
-		l.SetQuotas(Quotas{})
+		l.SetQuotas(wire.Quotas{})
 		for range tt.allow + 1 {
 			if r := tt.call(l); r.code != 200 {
 				t.Errorf("%s: without limits: %d %s", name, r.code, r.raw)
@@ -59,13 +61,13 @@ func TestQuotas(t *testing.T) {
 
 func TestQuotaNames(t *testing.T) {
 	t.Parallel()
-	var q Quotas
+	var q wire.Quotas
 	for _, name := range []string{"iam_writes", "account_creations", "bucket_updates", "dataset_updates"} {
 		if err := q.Set(name, "3"); err != nil {
 			t.Error(err)
 		}
 	}
-	if want := (Quotas{3, 3, 3, 3}); q != want {
+	if want := (wire.Quotas{IAMWrites: 3, AccountCreations: 3, BucketUpdates: 3, DatasetUpdates: 3}); q != want {
 		t.Errorf("quotas are %+v", q)
 	}
 	for name, value := range map[string]string{"iam_writes": "-1", "bucket_updates": "x", "nonsense": "1"} {

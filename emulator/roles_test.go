@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/taskiam/taskiam/emulator/internal/iam"
 )
 
 // The embedded table says what Google's list of predefined roles says, for the
@@ -40,7 +42,7 @@ func TestRoleTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	known := map[string]bool{}
-	for _, r := range predefined() {
+	for _, r := range iam.Predefined() {
 		for _, p := range r.Permissions {
 			known[p] = true
 		}
@@ -50,7 +52,7 @@ func TestRoleTable(t *testing.T) {
 	}
 	compared := 0
 	for name, want := range list.Roles {
-		got := predefined()[name]
+		got := iam.Predefined()[name]
 		if strings.HasSuffix(strings.ToLower(name), "serviceagent") {
 			if got != nil {
 				t.Errorf("%s is a service agent's", name)
@@ -73,7 +75,7 @@ func TestRoleTable(t *testing.T) {
 			t.Errorf("%s: %q %s (-want +got):\n%s", name, got.Title, got.Stage, diff)
 		}
 	}
-	for name := range predefined() {
+	for name := range iam.Predefined() {
 		if _, ok := list.Roles[name]; !ok {
 			t.Errorf("%s is made up", name)
 		}
@@ -88,7 +90,7 @@ func TestRoleTable(t *testing.T) {
 func TestPermissionsAreKnown(t *testing.T) {
 	t.Parallel()
 	known := map[string]bool{}
-	for _, r := range predefined() {
+	for _, r := range iam.Predefined() {
 		for _, p := range r.Permissions {
 			known[p] = true
 		}
@@ -112,15 +114,15 @@ func TestPermissionsAreKnown(t *testing.T) {
 func TestRoleMethods(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	r := l.must(mara, "GET", iam+"roles/storage.objectViewer", "")
+	r := l.must(mara, "GET", iamAPI+"roles/storage.objectViewer", "")
 	if !strings.Contains(r.raw, `"storage.objects.get"`) || r.str("title") != "Storage Object Viewer" {
 		t.Errorf("the role is %s", r.raw)
 	}
-	l.want(l.do(mara, "GET", iam+"roles/nonsense", ""), 404, "NOT_FOUND")
+	l.want(l.do(mara, "GET", iamAPI+"roles/nonsense", ""), 404, "NOT_FOUND")
 
 	names := map[string]bool{}
 	for token := ""; ; {
-		r := l.must(mara, "GET", iam+"roles?pageSize=1000&pageToken="+token, "")
+		r := l.must(mara, "GET", iamAPI+"roles?pageSize=1000&pageToken="+token, "")
 		for _, v := range r.body["roles"].([]any) {
 			names[v.(map[string]any)["name"].(string)] = true
 		}
@@ -128,8 +130,8 @@ func TestRoleMethods(t *testing.T) {
 			break
 		}
 	}
-	if len(names) != len(predefined()) {
-		t.Errorf("the list names %d roles of %d", len(names), len(predefined()))
+	if len(names) != len(iam.Predefined()) {
+		t.Errorf("the list names %d roles of %d", len(names), len(iam.Predefined()))
 	}
 
 	for resource, want := range map[string][2]string{ // grantable, not grantable
@@ -141,16 +143,16 @@ func TestRoleMethods(t *testing.T) {
 		"//cloudresourcemanager.googleapis.com/projects/acme-agents":   {"roles/run.invoker", ""},
 		"//cloudresourcemanager.googleapis.com/organizations/12345678": {"roles/viewer", ""},
 	} {
-		r := l.must(mara, "POST", iam+"roles:queryGrantableRoles", `{"fullResourceName":"`+resource+`","pageSize":2000}`)
-		rest := l.do(mara, "POST", iam+"roles:queryGrantableRoles", `{"fullResourceName":"`+resource+`","pageSize":2000,"pageToken":"`+r.str("nextPageToken")+`"}`)
+		r := l.must(mara, "POST", iamAPI+"roles:queryGrantableRoles", `{"fullResourceName":"`+resource+`","pageSize":2000}`)
+		rest := l.do(mara, "POST", iamAPI+"roles:queryGrantableRoles", `{"fullResourceName":"`+resource+`","pageSize":2000,"pageToken":"`+r.str("nextPageToken")+`"}`)
 		all := r.raw + rest.raw
 		if !strings.Contains(all, `"`+want[0]+`"`) || want[1] != "" && strings.Contains(all, `"`+want[1]+`"`) {
 			t.Errorf("%s: want %s, and not %s", resource, want[0], want[1])
 		}
 	}
-	l.want(l.do(mara, "POST", iam+"roles:queryGrantableRoles", `{"fullResourceName":"nonsense"}`), 400, "INVALID_ARGUMENT")
+	l.want(l.do(mara, "POST", iamAPI+"roles:queryGrantableRoles", `{"fullResourceName":"nonsense"}`), 400, "INVALID_ARGUMENT")
 
-	r = l.must(mara, "POST", iam+"permissions:queryTestablePermissions", `{"fullResourceName":"//pubsub.googleapis.com/projects/p/topics/t","pageSize":1000}`)
+	r = l.must(mara, "POST", iamAPI+"permissions:queryTestablePermissions", `{"fullResourceName":"//pubsub.googleapis.com/projects/p/topics/t","pageSize":1000}`)
 	if !strings.Contains(r.raw, "pubsub.topics.publish") || strings.Contains(r.raw, "storage.") {
 		t.Errorf("testable permissions of a topic: %s", r.raw)
 	}
@@ -165,11 +167,11 @@ func TestLintPolicy(t *testing.T) {
 		`resource.name.startsWith('x'`:                     false,
 		`request.time`:                                     false,
 	} {
-		body, err := json.Marshal(map[string]any{"condition": condition{Title: "t", Expression: expression}})
+		body, err := json.Marshal(map[string]any{"condition": iam.Condition{Title: "t", Expression: expression}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := l.must(mara, "POST", iam+"iamPolicies:lintPolicy", string(body))
+		r := l.must(mara, "POST", iamAPI+"iamPolicies:lintPolicy", string(body))
 		if got := r.body["lintResults"] == nil; got != good {
 			t.Errorf("%s: %s", expression, r.raw)
 		}
@@ -226,7 +228,7 @@ func TestResourceManager(t *testing.T) {
 	if got := len(r.body["ancestor"].([]any)); got != 3 {
 		t.Errorf("the ancestry is %s", r.raw)
 	}
-	if got := slices.Sorted(maps.Keys(l.wire.state.Projects)); !slices.Equal(got, both) {
+	if got := slices.Sorted(maps.Keys(l.wire.State().Projects)); !slices.Equal(got, both) {
 		t.Errorf("the projects are %v", got)
 	}
 }

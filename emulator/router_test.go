@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/taskiam/taskiam/emulator/internal/wire"
 )
 
 func TestRouter(t *testing.T) {
@@ -18,31 +20,31 @@ func TestRouter(t *testing.T) {
 		id            string // "" for none
 		vars          map[string]string
 	}{
-		{"GET /v1/projects/p", resourceManagerHost, "cloudresourcemanager.projects.get", map[string]string{"project": "p"}},
+		{"GET /v1/projects/p", hostManager, "cloudresourcemanager.projects.get", map[string]string{"project": "p"}},
 		{"GET /v1/projects/p", "", "cloudresourcemanager.projects.get", map[string]string{"project": "p"}},
-		{"GET /v1/projects/p", iamHost, "", nil},
-		{"POST /v1/projects/example.com:p/serviceAccounts", iamHost, "iam.projects.serviceAccounts.create", map[string]string{"project": "example.com:p"}},
-		{"POST /v1/projects/p/serviceAccounts/a@b:disable", iamHost, "iam.projects.serviceAccounts.disable", map[string]string{"project": "p", "account": "a@b"}},
-		{"POST /v1/projects/p/serviceAccounts/a%40b:disable", iamHost, "iam.projects.serviceAccounts.disable", map[string]string{"project": "p", "account": "a@b"}},
-		{"POST /v1/projects/p/serviceAccounts/a@b:frobnicate", iamHost, "", nil},
-		{"GET /v1/projects/p/serviceAccounts/a@b:frobnicate", iamHost, "", nil},
-		{"POST /v1/projects/p/serviceAccounts/a@b/keys:upload", iamHost, "iam.projects.serviceAccounts.keys.upload", map[string]string{"project": "p", "account": "a@b"}},
-		{"GET /v1/roles/storage.objectViewer", iamHost, "iam.roles.get", map[string]string{"role": "storage.objectViewer"}},
-		{"POST /v1/roles:queryGrantableRoles", iamHost, "iam.roles.queryGrantableRoles", map[string]string{}},
-		{"GET /storage/v1/b/b/o/a%2Fb%20c", storageHost, "storage.objects.get", map[string]string{"bucket": "b", "object": "a/b c"}},
-		{"GET /storage/v1/b/b/o/a:b", storageHost, "storage.objects.get", map[string]string{"bucket": "b", "object": "a:b"}},
-		{"GET /storage/v1/b/b/o/a/b", storageHost, "", nil},
+		{"GET /v1/projects/p", hostIAM, "", nil},
+		{"POST /v1/projects/example.com:p/serviceAccounts", hostIAM, "iam.projects.serviceAccounts.create", map[string]string{"project": "example.com:p"}},
+		{"POST /v1/projects/p/serviceAccounts/a@b:disable", hostIAM, "iam.projects.serviceAccounts.disable", map[string]string{"project": "p", "account": "a@b"}},
+		{"POST /v1/projects/p/serviceAccounts/a%40b:disable", hostIAM, "iam.projects.serviceAccounts.disable", map[string]string{"project": "p", "account": "a@b"}},
+		{"POST /v1/projects/p/serviceAccounts/a@b:frobnicate", hostIAM, "", nil},
+		{"GET /v1/projects/p/serviceAccounts/a@b:frobnicate", hostIAM, "", nil},
+		{"POST /v1/projects/p/serviceAccounts/a@b/keys:upload", hostIAM, "iam.projects.serviceAccounts.keys.upload", map[string]string{"project": "p", "account": "a@b"}},
+		{"GET /v1/roles/storage.objectViewer", hostIAM, "iam.roles.get", map[string]string{"role": "storage.objectViewer"}},
+		{"POST /v1/roles:queryGrantableRoles", hostIAM, "iam.roles.queryGrantableRoles", map[string]string{}},
+		{"GET /storage/v1/b/b/o/a%2Fb%20c", hostStorage, "storage.objects.get", map[string]string{"bucket": "b", "object": "a/b c"}},
+		{"GET /storage/v1/b/b/o/a:b", hostStorage, "storage.objects.get", map[string]string{"bucket": "b", "object": "a:b"}},
+		{"GET /storage/v1/b/b/o/a/b", hostStorage, "", nil},
 		{"GET /v1/nonsense/x", "", "", nil},
-		{"GET /v1/projects//serviceAccounts", iamHost, "", nil},
-		{"GET /v1/projects/%zz", resourceManagerHost, "", nil},
+		{"GET /v1/projects//serviceAccounts", hostIAM, "", nil},
+		{"GET /v1/projects/%zz", hostManager, "", nil},
 		{"GET /", "", "", nil},
 		{"GET ", "", "", nil},
 	} {
 		verb, path, _ := strings.Cut(tt.request, " ")
-		m, vars := l.wire.router.find(tt.host, verb, path)
+		m, vars := l.wire.Router.Find(tt.host, verb, path)
 		id := ""
-		if m != nil && !strings.Contains(m.pattern, "{object...}") {
-			id = m.id
+		if m != nil && !strings.Contains(m.Pattern, "{object...}") {
+			id = m.ID
 		}
 		if id != tt.id {
 			t.Errorf("%s at %q: %q, want %q", tt.request, tt.host, id, tt.id)
@@ -114,7 +116,7 @@ func FuzzHandler(f *testing.F) {
 		{"POST", "cloudresourcemanager.googleapis.com", "/v1/projects/acme-data:setIamPolicy", `{"policy":{"version":3,"bindings":[{"role":"roles/browser","members":["user:a@b"],"condition":{"title":"t","expression":"request.time < timestamp('x')"}}],"etag":"//"}}`},
 		{"POST", "cloudresourcemanager.googleapis.com", "/v3/organizations/123456789012:testIamPermissions", `{"permissions":["a.b.c"]}`},
 		{"POST", "iamcredentials.googleapis.com", "/v1/projects/-/serviceAccounts/x:generateAccessToken", `{"scope":["a"],"lifetime":"1s","delegates":["/"]}`},
-		{"POST", "oauth2.googleapis.com", "/token", "grant_type=" + jwtBearer + "&assertion=e30.e30.e30"},
+		{"POST", "oauth2.googleapis.com", "/token", "grant_type=" + grantJWT + "&assertion=e30.e30.e30"},
 		{"GET", "oauth2.googleapis.com", "/tokeninfo?access_token=x", ""},
 		{"GET", "storage.googleapis.com", "/storage/v1/b/acme-reports/o/2026%2F01.csv?alt=media", ""},
 		{"GET", "storage.googleapis.com", "/acme-reports/2026/01.csv", ""},
@@ -129,15 +131,15 @@ func FuzzHandler(f *testing.F) {
 		f.Add(seed[0], seed[1], seed[2], seed[3])
 	}
 	log := &lockedBuffer{}
-	s, err := New(Config{NewKey: pooledKey, Log: log, Quotas: GoogleQuotas,
-		Lag: Lag{Seed: 1, AccountRead: Delay{Max: time.Millisecond}, AccountBind: Delay{Max: time.Millisecond}, Grant: Delay{Max: time.Millisecond}}})
+	s, err := New(Config{NewKey: pooledKey, Log: log, Quotas: wire.GoogleQuotas,
+		Lag: wire.Lag{Seed: 1, AccountRead: wire.Delay{Max: time.Millisecond}, AccountBind: wire.Delay{Max: time.Millisecond}, Grant: wire.Delay{Max: time.Millisecond}}})
 	if err != nil {
 		f.Fatal(err)
 	}
 	_, token := s.Operator()
 	// Every method that there is, with names that fit its pattern and a body of most shapes.
-	for _, r := range s.wire.router.routes {
-		_, path, _ := strings.Cut(r.method.pattern, " ")
+	for _, r := range s.wire.Router.Routes {
+		_, path, _ := strings.Cut(r.Method.Pattern, " ")
 		for name, value := range map[string]string{
 			"{project}": "acme-data", "{bucket}": "acme-reports", "{object}": "2026%2F01.csv", "{object...}": "2026/01.csv",
 			"{dataset}": "sales", "{account}": "ci-runner@acme-agents.iam.gserviceaccount.com", "{organization}": "123456789012",
@@ -145,10 +147,10 @@ func FuzzHandler(f *testing.F) {
 			path = strings.ReplaceAll(path, name, value)
 		}
 		path = strings.NewReplacer("{", "", "}", "", "...", "").Replace(path)
-		f.Add(r.verb, r.method.host, path, `{"policy":{"version":3,"bindings":[{"role":"roles/browser","members":["user:a@b.example"]}]},`+
+		f.Add(r.Verb, r.Method.Host, path, `{"policy":{"version":3,"bindings":[{"role":"roles/browser","members":["user:a@b.example"]}]},`+
 			`"permissions":["resourcemanager.projects.get"],"name":"x","access":[{"role":"READER","specialGroup":"projectReaders"}],`+
 			`"bindings":[{"role":"roles/storage.admin","members":["allUsers"]}],"updateMask":"*","policy_version":3}`)
-		f.Add(r.verb, "127.0.0.1", path, "")
+		f.Add(r.Verb, "127.0.0.1", path, "")
 	}
 	for _, t := range []string{"lag", "faults", "quotas", "snapshots/x", "diff?from=x", "clock", "release"} {
 		for _, verb := range []string{"GET", "POST", "PUT", "DELETE"} {

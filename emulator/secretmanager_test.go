@@ -11,6 +11,8 @@ import (
 
 	"google.golang.org/api/option"
 	"google.golang.org/api/secretmanager/v1"
+
+	"github.com/taskiam/taskiam/emulator/internal/iam"
 )
 
 const secretsURL = "secretmanager.googleapis.com/v1/projects/acme/secrets"
@@ -50,7 +52,7 @@ func TestSecretPermissions(t *testing.T) {
 			t.Parallel()
 			c := newCloud(t)
 			c.want(403, nil, "agent", test.what, test.body)
-			if got := c.bind(secret, binding{Role: test.role, Members: []string{agentMember}}); got.code != 200 {
+			if got := c.bind(secret, iam.Binding{Role: test.role, Members: []string{agentMember}}); got.code != 200 {
 				t.Fatalf("binding: %d %s", got.code, got.body)
 			}
 			c.want(test.code, nil, "agent", test.what, test.body)
@@ -79,8 +81,8 @@ func TestSecretConditions(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			c := newCloud(t)
-			got := c.bind(secret, binding{Role: "roles/secretmanager.secretAccessor", Members: []string{agentMember},
-				Condition: &condition{Title: test.name, Expression: test.expression}})
+			got := c.bind(secret, iam.Binding{Role: "roles/secretmanager.secretAccessor", Members: []string{agentMember},
+				Condition: &iam.Condition{Title: test.name, Expression: test.expression}})
 			if got.code != 200 {
 				t.Fatalf("binding: %d %s", got.code, got.body)
 			}
@@ -96,7 +98,7 @@ func TestSecretConditions(t *testing.T) {
 
 	c := newCloud(t)
 	first := c.want(200, nil, "operator", "GET "+secret+":getIamPolicy", "")
-	c.bind(secret, binding{Role: "roles/secretmanager.secretAccessor", Members: []string{agentMember}, Condition: &condition{Title: "t", Expression: "true"}})
+	c.bind(secret, iam.Binding{Role: "roles/secretmanager.secretAccessor", Members: []string{agentMember}, Condition: &iam.Condition{Title: "t", Expression: "true"}})
 	if got := c.want(200, nil, "operator", "GET "+secret+":getIamPolicy", ""); !strings.Contains(string(got.body), "roles/secretmanager.secretAccessor_withcond_") {
 		t.Errorf("a conditional policy read as version 1: %s", got.body)
 	}
@@ -136,7 +138,7 @@ func TestSecretVersions(t *testing.T) {
 	add := "POST " + secret + ":addVersion"
 	c.want(400, nil, "operator", add, `{"payload":{"data":"eA==","dataCrc32c":"1"}}`)
 	c.want(400, nil, "operator", add, `{"payload":{"data":""}}`)
-	c.want(400, nil, "operator", add, `{"payload":{"data":"`+base64.StdEncoding.EncodeToString(make([]byte, maxPayload+1))+`"}}`)
+	c.want(400, nil, "operator", add, `{"payload":{"data":"`+base64.StdEncoding.EncodeToString(make([]byte, 64<<10+1))+`"}}`)
 	c.want(404, nil, "operator", "GET "+secretsURL+"/empty/versions/latest:access", "")
 	c.want(409, nil, "operator", "POST "+secretsURL+"?secretId=empty", `{"replication":{"automatic":{}}}`)
 	c.want(400, nil, "operator", "POST "+secretsURL+"?secretId=fresh", `{}`)

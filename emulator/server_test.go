@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/taskiam/taskiam/emulator/internal/iam"
 	"github.com/taskiam/taskiam/internal/fault"
 )
 
@@ -99,7 +100,7 @@ func TestDataFile(t *testing.T) {
 	token := first.mint(email)
 	w := first.getPolicy(3)
 	w.Version = 3
-	w.Bindings = append(w.Bindings, binding{Role: "roles/browser", Members: []string{"serviceAccount:" + email}, Condition: until("2026-04-01T00:00:00Z")})
+	w.Bindings = append(w.Bindings, iam.Binding{Role: "roles/browser", Members: []string{"serviceAccount:" + email}, Condition: until("2026-04-01T00:00:00Z")})
 	if r := first.setPolicy(w); r.code != 200 {
 		t.Fatal(r.raw)
 	}

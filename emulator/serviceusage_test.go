@@ -3,6 +3,8 @@ package emulator
 import (
 	"strings"
 	"testing"
+
+	"github.com/taskiam/taskiam/emulator/internal/iam"
 )
 
 // disabled is the built-in company without one API.
@@ -72,7 +74,7 @@ func TestEffectivePolicy(t *testing.T) {
 	if r := l.do(l.operator, "GET", at+"iam.serviceAccountKeyExpiryHours:getEffectivePolicy", ""); r.code != 200 && r.code != 403 {
 		t.Fatalf("%d %s", r.code, r.raw)
 	}
-	l.setOf(crm+"v1/projects/strict", binding{Role: "roles/orgpolicy.policyViewer", Members: []string{"user:o@acme.example"}})
+	l.setOf(crm+"v1/projects/strict", iam.Binding{Role: "roles/orgpolicy.policyViewer", Members: []string{"user:o@acme.example"}})
 	for name, want := range map[string]string{
 		"iam.serviceAccountKeyExpiryHours":                   `"allowedValues":["8h"]`,
 		"iam.allowedPolicyMemberDomains":                     `"allowedValues":["acme.example","partner.example"]`,
@@ -101,7 +103,7 @@ func TestManagedConstraint(t *testing.T) {
 		l := newLab(t, func(c *Config) {
 			c.Seed = []byte(strings.Replace(string(acme), `number = "567890123456"`, "number = \"567890123456\"\nconstraints = [\""+name+"\"]", 1))
 		})
-		if r := l.do(l.operator, "POST", iam+"projects/acme-agents/serviceAccounts"+call[0], call[1]); r.code != 400 || !strings.Contains(r.raw, `"constraints/`+name+`"`) {
+		if r := l.do(l.operator, "POST", iamAPI+"projects/acme-agents/serviceAccounts"+call[0], call[1]); r.code != 400 || !strings.Contains(r.raw, `"constraints/`+name+`"`) {
 			t.Errorf("%s: %d %s", name, r.code, r.raw)
 		}
 	}

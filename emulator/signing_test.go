@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -18,13 +19,18 @@ import (
 func (l *lab) keysAt(path string) map[string]*rsa.PublicKey {
 	l.t.Helper()
 	r := l.must("", "GET", "https://www.googleapis.com"+path, "")
-	keys, err := parseJWKS([]byte(r.raw))
-	if err != nil {
+	var set struct{ Keys []struct{ Kid, N, E string } }
+	if err := json.Unmarshal([]byte(r.raw), &set); err != nil {
 		l.t.Fatal(err)
 	}
 	out := map[string]*rsa.PublicKey{}
-	for id, k := range keys {
-		out[id], _ = k.(*rsa.PublicKey)
+	for _, k := range set.Keys {
+		n, errN := base64.RawURLEncoding.DecodeString(k.N)
+		e, errE := base64.RawURLEncoding.DecodeString(k.E)
+		if errN != nil || errE != nil {
+			l.t.Fatal(errN, errE)
+		}
+		out[k.Kid] = &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(new(big.Int).SetBytes(e).Int64())}
 	}
 	return out
 }
@@ -34,7 +40,7 @@ func opened(t *testing.T, token string, keys map[string]*rsa.PublicKey) (kid str
 	t.Helper()
 	parts := strings.Split(token, ".")
 	var header struct{ Alg, Kid string }
-	if len(parts) != 3 || decodePart(parts[0], &header) != nil || decodePart(parts[1], &claims) != nil || header.Alg != "RS256" {
+	if len(parts) != 3 || decodeJWTPart(parts[0], &header) != nil || decodeJWTPart(parts[1], &claims) != nil || header.Alg != "RS256" {
 		t.Fatalf("%s is no JWT of RS256", token)
 	}
 	signature, err := base64.RawURLEncoding.DecodeString(parts[2])
@@ -96,7 +102,7 @@ func TestSignJWT(t *testing.T) {
 		}
 		return string(body)
 	}
-	own := map[string]any{"iss": email, "aud": tokenURI, "scope": cloudPlatform, "iat": epoch.Unix()}
+	own := map[string]any{"iss": email, "aud": tokenEndpoint, "scope": cloudPlatform, "iat": epoch.Unix()}
 	for _, url := range []string{creds + email, accounts + "/" + email} {
 		r := l.must(noah, "POST", url+":signJwt", payload(own))
 		kid, claims := opened(t, r.str("signedJwt"), l.keysAt("/service_accounts/v1/jwk/"+email))

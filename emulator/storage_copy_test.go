@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/taskiam/taskiam/emulator/internal/iam"
 )
 
 func TestStorageCopy(t *testing.T) {
@@ -52,7 +55,7 @@ func TestStorageCopy(t *testing.T) {
 		{"copies", "roles/storage.objectAdmin", 200, 200},
 	} {
 		if step.role != "" {
-			if r := c.bindBucket(step.bucket, binding{Role: step.role, Members: []string{agentMember}}); r.code != 200 {
+			if r := c.bindBucket(step.bucket, iam.Binding{Role: step.role, Members: []string{agentMember}}); r.code != 200 {
 				t.Fatal(string(r.body))
 			}
 		}
@@ -103,7 +106,7 @@ func TestStorageAccessChanges(t *testing.T) {
 		return string(body)
 	}
 	const bucket = gcs + "/b/fine-grained"
-	viewer := binding{Role: "roles/storage.objectViewer", Members: []string{agentMember}, Condition: until("2026-04-01T00:00:00Z")}
+	viewer := iam.Binding{Role: "roles/storage.objectViewer", Members: []string{agentMember}, Condition: until("2026-04-01T00:00:00Z")}
 	if r := c.bindBucket("fine-grained", viewer); r.code != 412 {
 		t.Errorf("a condition without uniform access: %d %s", r.code, r.body)
 	}
@@ -118,22 +121,22 @@ func TestStorageAccessChanges(t *testing.T) {
 	const reports = gcs + "/b/reports"
 	c.want(200, nil, "operator", "PATCH "+reports, uniform(false))
 	c.want(200, nil, "operator", "PATCH "+reports, uniform(true))
-	if r := c.bindBucket("reports", binding{Role: "roles/storage.objectViewer", Members: []string{allUsers}}); r.code != 200 {
+	if r := c.bindBucket("reports", iam.Binding{Role: "roles/storage.objectViewer", Members: []string{iam.AllUsers}}); r.code != 200 {
 		t.Fatal(string(r.body))
 	}
 	const enforced, inherited = `{"iamConfiguration":{"publicAccessPrevention":"enforced"}}`, `{"iamConfiguration":{"publicAccessPrevention":"inherited"}}`
 	c.want(412, nil, "operator", "PATCH "+reports, enforced)
 	c.want(200, nil, "operator", "PATCH "+bucket, enforced)
-	if r := c.bindBucket("fine-grained", binding{Role: "roles/storage.objectViewer", Members: []string{allUsers}}); r.code != 412 {
+	if r := c.bindBucket("fine-grained", iam.Binding{Role: "roles/storage.objectViewer", Members: []string{iam.AllUsers}}); r.code != 412 {
 		t.Errorf("a public member under prevention: %d %s", r.code, r.body)
 	}
 	// Prevention is a matter of the policy: who may only update the bucket may not lift it.
-	if r := c.bindBucket("fine-grained", binding{Role: "roles/cloudmigration.inframanager", Members: []string{agentMember}}); r.code != 200 {
+	if r := c.bindBucket("fine-grained", iam.Binding{Role: "roles/cloudmigration.inframanager", Members: []string{agentMember}}); r.code != 200 {
 		t.Fatal(string(r.body))
 	}
 	c.want(200, nil, "agent", "PATCH "+bucket, `{"labels":{"a":"1"}}`)
 	c.want(403, nil, "agent", "PATCH "+bucket, inherited)
 	c.want(200, nil, "operator", "PATCH "+bucket, inherited)
-	c.Advance(uniformAccessLock + 1)
+	c.Advance(90*24*time.Hour + 1)
 	c.want(412, nil, "operator", "PATCH "+reports, uniform(false))
 }

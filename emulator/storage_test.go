@@ -17,7 +17,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/api/googleapi"
 	"google.golang.org/api/option"
-	storage "google.golang.org/api/storage/v1"
+	"google.golang.org/api/storage/v1"
+
+	"github.com/taskiam/taskiam/emulator/internal/iam"
 )
 
 // servicesSeed is a company with two service accounts that nobody has granted anything, and one of
@@ -232,9 +234,9 @@ func (r reply) reason() string {
 const gcs = "storage.googleapis.com/storage/v1"
 
 // bindBucket adds a binding to a bucket as the operator.
-func (c cloud) bindBucket(bucket string, b binding) reply {
+func (c cloud) bindBucket(bucket string, b iam.Binding) reply {
 	c.t.Helper()
-	var w wirePolicy
+	var w iam.PolicyJSON
 	c.want(200, &w, "operator", "GET "+gcs+"/b/"+bucket+"/iam?optionsRequestedPolicyVersion=3", "")
 	w.Version = 3
 	w.Bindings = append(w.Bindings, b)
@@ -279,7 +281,7 @@ func TestStorageObjects(t *testing.T) {
 		t.Errorf("refusal has reason %q, want forbidden\n%s", got.reason(), got.body)
 	}
 
-	if got := c.bindBucket("reports", binding{Role: "roles/storage.objectViewer", Members: []string{agentMember}}); got.code != 200 {
+	if got := c.bindBucket("reports", iam.Binding{Role: "roles/storage.objectViewer", Members: []string{agentMember}}); got.code != 200 {
 		t.Fatalf("binding: %d %s", got.code, got.body)
 	}
 	c.want(404, nil, "agent", "GET "+gcs+"/b/reports/o/missing", "")
@@ -323,7 +325,7 @@ func TestStorageObjects(t *testing.T) {
 	// Viewers do not write.
 	const upload = "POST storage.googleapis.com/upload/storage/v1/b/reports/o?uploadType=media&name=new"
 	c.want(403, nil, "agent", upload, "x")
-	c.bindBucket("reports", binding{Role: "roles/storage.objectCreator", Members: []string{agentMember}})
+	c.bindBucket("reports", iam.Binding{Role: "roles/storage.objectCreator", Members: []string{agentMember}})
 	c.want(200, nil, "agent", upload, "x")
 	if got := c.want(403, nil, "agent", upload, "y"); !bytes.Contains(got.body, []byte("storage.objects.delete")) {
 		t.Errorf("overwriting asks for another permission than storage.objects.delete: %s", got.body)
@@ -388,8 +390,8 @@ func TestStorageListing(t *testing.T) {
 func TestStorageConditions(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
-	prefix := &condition{Title: "2026 for an hour", Expression: `resource.name.startsWith("projects/_/buckets/reports/objects/2026/") && request.time < timestamp("2026-03-03T12:00:00Z")`}
-	if got := c.bindBucket("reports", binding{Role: "roles/storage.objectAdmin", Members: []string{agentMember}, Condition: prefix}); got.code != 200 {
+	prefix := &iam.Condition{Title: "2026 for an hour", Expression: `resource.name.startsWith("projects/_/buckets/reports/objects/2026/") && request.time < timestamp("2026-03-03T12:00:00Z")`}
+	if got := c.bindBucket("reports", iam.Binding{Role: "roles/storage.objectAdmin", Members: []string{agentMember}, Condition: prefix}); got.code != 200 {
 		t.Fatalf("binding: %d %s", got.code, got.body)
 	}
 	check := func(when string, codes map[string]int) {
@@ -412,7 +414,7 @@ func TestStorageConditions(t *testing.T) {
 	check("after", map[string]int{"GET " + gcs + "/b/reports/o/2026%2Fa.txt": 403})
 
 	// A condition needs uniform bucket-level access, its reader version 3.
-	if got := c.bindBucket("fine-grained", binding{Role: "roles/storage.objectViewer", Members: []string{agentMember}, Condition: prefix}); got.code != 412 {
+	if got := c.bindBucket("fine-grained", iam.Binding{Role: "roles/storage.objectViewer", Members: []string{agentMember}, Condition: prefix}); got.code != 412 {
 		t.Errorf("condition without uniform access: got %d %s, want 412", got.code, got.body)
 	}
 	c.want(400, nil, "operator", "GET "+gcs+"/b/reports/iam", "")
@@ -493,7 +495,7 @@ func TestStorageBuckets(t *testing.T) {
 	c.want(400, nil, "operator", insert, `{"name":"Not A Bucket"}`)
 	c.want(501, nil, "operator", insert, `{"name":"other","versioning":{"enabled":true}}`)
 	c.want(501, nil, "operator", insert, `{"name":"other","lifecycle":{"rule":[{}]}}`)
-	if got := c.bindBucket("fresh", binding{Role: "roles/storage.objectViewer", Members: []string{allUsers}}); got.code != 412 {
+	if got := c.bindBucket("fresh", iam.Binding{Role: "roles/storage.objectViewer", Members: []string{iam.AllUsers}}); got.code != 412 {
 		t.Errorf("allUsers against public access prevention: got %d %s, want 412", got.code, got.body)
 	}
 	var list storage.Buckets
@@ -584,8 +586,8 @@ func TestServicesSnapshot(t *testing.T) {
 	}
 	before := snapshot()
 	account := []string{agentMember}
-	at := &condition{Title: "t", Expression: "request.time < timestamp('2027-01-01T00:00:00Z')"}
-	urls := map[string]binding{
+	at := &iam.Condition{Title: "t", Expression: "request.time < timestamp('2027-01-01T00:00:00Z')"}
+	urls := map[string]iam.Binding{
 		pubsubURL + "/topics/events":        {Role: "roles/pubsub.publisher", Members: account},
 		pubsubURL + "/subscriptions/reader": {Role: "roles/pubsub.subscriber", Members: account},
 		secretsURL + "/api-key":             {Role: "roles/secretmanager.secretAccessor", Members: account, Condition: at},
@@ -601,7 +603,7 @@ func TestServicesSnapshot(t *testing.T) {
 		t.Fatalf("granting on the dataset: %d %s", got.code, got.body)
 	}
 	policy := c.want(200, nil, "operator", "GET "+gcs+"/b/reports/iam", "")
-	if got := c.bindBucket("reports", binding{Role: "roles/storage.objectViewer", Members: account, Condition: at}); got.code != 200 {
+	if got := c.bindBucket("reports", iam.Binding{Role: "roles/storage.objectViewer", Members: account, Condition: at}); got.code != 200 {
 		t.Fatalf("binding on the bucket: %d %s", got.code, got.body)
 	}
 	if got := snapshot(); strings.Count(got, agentEmail) != strings.Count(before, agentEmail)+len(urls)+2 {
@@ -650,7 +652,7 @@ func TestServicesRestart(t *testing.T) {
 	// What was empty in the file takes something in.
 	c.want(200, nil, "operator", "POST storage.googleapis.com/upload/storage/v1/b/fresh/o?uploadType=media&name=o", "x")
 	c.want(200, nil, "operator", "POST "+datasetsURL+"/fresh/tables", `{"tableReference":{"tableId":"t"}}`)
-	if got := c.bind(pubsubURL+"/topics/events", binding{Role: "roles/pubsub.publisher", Members: []string{agentMember}}); got.code != 200 {
+	if got := c.bind(pubsubURL+"/topics/events", iam.Binding{Role: "roles/pubsub.publisher", Members: []string{agentMember}}); got.code != 200 {
 		t.Errorf("binding after the restart: %d %s", got.code, got.body)
 	}
 }

@@ -8,11 +8,14 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"math/big"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/taskiam/taskiam/emulator/internal/iam"
 )
 
 const (
@@ -46,7 +49,7 @@ func newForge(t *testing.T) (forge, *lab) {
 	}
 	number := base64.RawURLEncoding.EncodeToString
 	keys, err := json.Marshal(map[string]any{"keys": []any{
-		jwkOf("r1", &f.rsa.PublicKey),
+		map[string]string{"kty": "RSA", "kid": "r1", "n": number(f.rsa.N.Bytes()), "e": number(big.NewInt(int64(f.rsa.E)).Bytes())},
 		map[string]string{"kty": "EC", "crv": "P-256", "kid": "e1", "x": number(point[1:33]), "y": number(point[33:])},
 	}})
 	if err != nil {
@@ -127,7 +130,7 @@ func (f forge) es256(t *testing.T, claims map[string]any) string {
 // exchange sends the token exchange as a form.
 func (l *lab) exchange(token string, change url.Values) response {
 	l.t.Helper()
-	form := url.Values{"grant_type": {tokenExchange}, "audience": {provider}, "scope": {cloudPlatform}, "requested_token_type": {accessTokenType},
+	form := url.Values{"grant_type": {grantExchange}, "audience": {provider}, "scope": {cloudPlatform}, "requested_token_type": {typeAccessToken},
 		"subject_token": {token}, "subject_token_type": {idToken}}
 	for k, v := range change {
 		form[k] = v
@@ -139,7 +142,7 @@ func TestTokenExchange(t *testing.T) {
 	t.Parallel()
 	f, l := newForge(t)
 	r := l.exchange(sign(t, f.rsa, "r1", f.claims(nil)), nil)
-	if r.code != 200 || r.str("token_type") != "Bearer" || r.str("issued_token_type") != accessTokenType || r.body["expires_in"] != float64(3600) {
+	if r.code != 200 || r.str("token_type") != "Bearer" || r.str("issued_token_type") != typeAccessToken || r.body["expires_in"] != float64(3600) {
 		t.Fatalf("the exchange answers %d %s", r.code, r.raw)
 	}
 	token := r.str("access_token")
@@ -164,7 +167,7 @@ func TestTokenExchange(t *testing.T) {
 	for _, bound := range []string{member, forgeRepo, "principalSet://iam.googleapis.com/" + buildPool + "/group/release",
 		"principalSet://iam.googleapis.com/" + buildPool + "/attribute.branch/main", "principalSet://iam.googleapis.com/" + buildPool + "/*"} {
 		before := l.getPolicy(3)
-		l.bindData(binding{Role: "roles/browser", Members: []string{bound}})
+		l.bindData(iam.Binding{Role: "roles/browser", Members: []string{bound}})
 		if r := l.do(token, "GET", data, ""); r.code != 200 {
 			t.Errorf("bound as %s: %d", bound, r.code)
 		}
@@ -195,8 +198,8 @@ func TestTokenExchange(t *testing.T) {
 func TestTokenExchangeForms(t *testing.T) {
 	t.Parallel()
 	f, l := newForge(t)
-	body, err := json.Marshal(map[string]any{"grantType": tokenExchange, "audience": provider, "scope": cloudPlatform,
-		"requestedTokenType": accessTokenType, "subjectToken": f.es256(t, f.claims(nil)), "subjectTokenType": subjectTokenTypes[0]})
+	body, err := json.Marshal(map[string]any{"grantType": grantExchange, "audience": provider, "scope": cloudPlatform,
+		"requestedTokenType": typeAccessToken, "subjectToken": f.es256(t, f.claims(nil)), "subjectTokenType": "urn:ietf:params:oauth:token-type:jwt"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +230,7 @@ func TestTokenExchangeRefusals(t *testing.T) {
 		form        url.Values
 		want        string
 	}{
-		{"another grant", good, url.Values{"grant_type": {jwtBearer}}, "unsupported_grant_type"},
+		{"another grant", good, url.Values{"grant_type": {grantJWT}}, "unsupported_grant_type"},
 		{"no audience", good, url.Values{"audience": {""}}, "invalid_target"},
 		{"no such pool", good, url.Values{"audience": {strings.Replace(provider, "builds", "missing", 1)}}, "invalid_target"},
 		{"no such provider", good, url.Values{"audience": {provider + "2"}}, "invalid_target"},
@@ -253,7 +256,7 @@ func TestTokenExchangeRefusals(t *testing.T) {
 		{"a subject of 128 bytes", with("sub", strings.Repeat("x", 128)), nil, "invalid_request"},
 		{"groups that are no list", with("teams", "release"), nil, "invalid_grant"},
 		{"a claim that is missing", with("repository", nil), nil, "invalid_grant"},
-		{"too much in attributes", with("repository", "acme/"+strings.Repeat("x", maxAttributeSize)), nil, "invalid_request"},
+		{"too much in attributes", with("repository", "acme/"+strings.Repeat("x", 8192)), nil, "invalid_request"},
 		{"the condition", with("owner", "evil"), nil, "unauthorized_client"},
 		{"the condition, a claim that is missing", with("owner", nil), nil, "unauthorized_client"},
 		{"the condition, by an attribute", with("repository", "evil/app"), nil, "unauthorized_client"},
@@ -268,7 +271,7 @@ func TestTokenExchangeRefusals(t *testing.T) {
 	}
 	// A pool that is disabled takes its tokens with it.
 	token := l.exchange(good, nil).str("access_token")
-	l.wire.state.Pools[buildPool].Disabled = true
+	l.wire.State().Pools[buildPool].Disabled = true
 	l.want(l.do(token, "GET", crm+"v1/projects/acme-data", ""), 401, "UNAUTHENTICATED")
 }
 

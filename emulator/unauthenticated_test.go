@@ -28,36 +28,36 @@ func TestNoLogin(t *testing.T) {
 		"{topic}": "reports", "{subscription}": "reports-audit", "{secret}": "api-key", "{dataset}": "sales", "{table}": "orders",
 	}
 	asked := map[string]int{}
-	for _, r := range l.wire.router.routes {
-		if r.method.public {
-			if !slices.Contains(open, r.method.id) {
-				t.Errorf("%s is open to anybody", r.method.id)
+	for _, r := range l.wire.Router.Routes {
+		if r.Method.Public {
+			if !slices.Contains(open, r.Method.ID) {
+				t.Errorf("%s is open to anybody", r.Method.ID)
 			}
 			continue
 		}
-		_, path, _ := strings.Cut(r.method.pattern, " ")
+		_, path, _ := strings.Cut(r.Method.Pattern, " ")
 		path = variable.ReplaceAllStringFunc(path, func(v string) string {
 			if name, ok := names[v]; ok {
 				return name
 			}
 			return "x"
 		})
-		for _, host := range []string{r.method.host, "127.0.0.1:8790"} {
+		for _, host := range []string{r.Method.Host, "127.0.0.1:8790"} {
 			for _, header := range []string{"", "Bearer", "Bearer ya29.nobody", "Bearer e30.e30.e30", "Basic b2xpdmlhOng="} {
-				q := httptest.NewRequest(r.verb, "http://"+host+path, strings.NewReader("{}"))
+				q := httptest.NewRequest(r.Verb, "http://"+host+path, strings.NewReader("{}"))
 				if header != "" {
 					q.Header.Set("Authorization", header)
 				}
 				if got := l.send(q); got.code != 401 {
-					t.Errorf("%s %s%s with Authorization %q is %d: %s", r.verb, host, path, header, got.code, got.raw)
+					t.Errorf("%s %s%s with Authorization %q is %d: %s", r.Verb, host, path, header, got.code, got.raw)
 				}
-				asked[r.method.host]++
+				asked[r.Method.Host]++
 			}
 		}
 	}
 	for _, host := range []string{
-		iamHost, "iamcredentials.googleapis.com", "cloudresourcemanager.googleapis.com", storageHost,
-		"pubsub.googleapis.com", "secretmanager.googleapis.com", bigqueryHost, "cloudkms.googleapis.com",
+		hostIAM, "iamcredentials.googleapis.com", "cloudresourcemanager.googleapis.com", hostStorage,
+		"pubsub.googleapis.com", "secretmanager.googleapis.com", hostBigquery, "cloudkms.googleapis.com",
 	} {
 		if asked[host] == 0 {
 			t.Errorf("nothing of %s was asked for", host)

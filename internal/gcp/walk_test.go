@@ -191,7 +191,7 @@ type granting struct{ permission, role string }
 // gives it and can be bound anywhere.
 func predefinedRoles(t *testing.T) []granting {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join("..", "..", "emulator", "roles.txt"))
+	data, err := os.ReadFile(filepath.Join("..", "..", "emulator", "internal", "iam", "roles.txt"))
 	if err != nil {
 		t.Fatal(err)
 	}

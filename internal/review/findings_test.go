@@ -136,7 +136,7 @@ func TestGroups(t *testing.T) {
 			t.Errorf("%s is in %s, want %s", permission, got, want)
 		}
 	}
-	table, err := os.ReadFile("../../emulator/roles.txt")
+	table, err := os.ReadFile("../../emulator/internal/iam/roles.txt")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,75 @@
+package iam
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"time"
+)
+
+// AccessToken is an opaque bearer token; the state keeps its hash alone.
+type AccessToken struct {
+	Account   string     `json:"account,omitempty"` // unique id
+	Person    string     `json:"person,omitempty"`  // e-mail address
+	Federated *Federated `json:"federated,omitempty"`
+	Scopes    []string   `json:"scopes,omitempty"`
+	Expires   time.Time  `json:"expires,omitzero"` // zero means never
+}
+
+func (t *AccessToken) Expired(now time.Time) bool {
+	return !t.Expires.IsZero() && !now.Before(t.Expires)
+}
+
+func TokenHash(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:])
+}
+
+// IssueFor makes a token of an account.
+func (s *Company) IssueFor(a *Account, scopes []string, now time.Time, lifetime time.Duration) (string, time.Time) {
+	return s.Issue(AccessToken{Account: a.UniqueID, Scopes: scopes}, now, lifetime)
+}
+
+// Issue draws a token for what t says and keeps it until its end.
+func (s *Company) Issue(t AccessToken, now time.Time, lifetime time.Duration) (string, time.Time) {
+	for hash, t := range s.Tokens {
+		// Long after its end a token is as unknown as one that never was.
+		if t.Expired(now.Add(-24 * time.Hour)) {
+			delete(s.Tokens, hash)
+		}
+	}
+	token := NewToken()
+	t.Expires = now.Add(lifetime).Truncate(time.Second)
+	s.Tokens[TokenHash(token)] = &t
+	return token, t.Expires
+}
+
+// PrincipalOf returns the principal of a token, or nil if it may not act any more.
+func (s *Company) PrincipalOf(t *AccessToken, now time.Time) *Principal {
+	switch {
+	case t.Person != "":
+		return &Principal{Member: "user:" + t.Person, Email: t.Person, Scopes: t.Scopes}
+	case t.Federated != nil:
+		pool := s.Pools[t.Federated.Pool]
+		if pool == nil || pool.Disabled {
+			return nil
+		}
+		member := t.Federated.Member()
+		return &Principal{Member: member, Email: member, Federated: t.Federated, Scopes: t.Scopes}
+	}
+	a := s.Accounts[t.Account]
+	if a == nil || a.IsDeleted() || a.off(now) {
+		return nil
+	}
+	return &Principal{Member: a.Member(), Email: a.Email, Account: a, Scopes: t.Scopes}
+}
+
+// TokenPrefix begins every opaque token, as Google's do.
+const TokenPrefix = "ya29."
+
+func NewToken() string {
+	b := make([]byte, 96)
+	_, _ = rand.Read(b) // never fails
+	return TokenPrefix + "c." + base64.RawURLEncoding.EncodeToString(b)
+}

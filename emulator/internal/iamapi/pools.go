@@ -1,0 +1,60 @@
+package iamapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+
+	"github.com/taskiam/taskiam/emulator/internal/iam"
+	"github.com/taskiam/taskiam/emulator/internal/wire"
+)
+
+var poolID = regexp.MustCompile(`^[a-z0-9-]{4,32}$`)
+
+// seedPools makes the workload identity pools of a seed.
+func seedPools(s *wire.Seeding, pools []seedPool) error {
+	for _, in := range pools {
+		p := s.Projects[in.Project]
+		if p == nil || !poolID.MatchString(in.ID) {
+			return fmt.Errorf("identity pool %q of project %q: no such project, or an id that is not 4 to 32 of "+
+				"[a-z0-9-]", in.ID, in.Project)
+		}
+		pool := &iam.IdentityPool{Name: "projects/" + p.Number + "/locations/global/workloadIdentityPools/" + in.ID,
+			Disabled: in.Disabled, Providers: map[string]*iam.IdentityProvider{}}
+		if s.Pools[pool.Name] != nil {
+			return fmt.Errorf("identity pool %s of project %s is there twice", in.ID, in.Project)
+		}
+		for _, q := range in.Providers {
+			provider := &iam.IdentityProvider{Disabled: q.Disabled, Issuer: q.Issuer, JWKS: json.RawMessage(q.JWKS),
+				Audiences: q.Audiences, Mapping: q.Mapping, Condition: q.Condition}
+			if !poolID.MatchString(q.ID) || pool.Providers[q.ID] != nil {
+				return fmt.Errorf("provider %q of identity pool %s: an invalid id, or there twice", q.ID, in.ID)
+			}
+			if err := checkProvider(provider); err != nil {
+				return fmt.Errorf("provider %s of identity pool %s: %w", q.ID, in.ID, err)
+			}
+			pool.Providers[q.ID] = provider
+		}
+		s.Pools[pool.Name] = pool
+	}
+	return nil
+}
+
+// seedPool is a workload identity pool.
+type seedPool struct {
+	Project   string         `toml:"project"`
+	ID        string         `toml:"id"`
+	Disabled  bool           `toml:"disabled"`
+	Providers []seedProvider `toml:"provider"`
+}
+
+// seedProvider is an OIDC provider of a pool, whose keys were uploaded.
+type seedProvider struct {
+	ID        string            `toml:"id"`
+	Disabled  bool              `toml:"disabled"`
+	Issuer    string            `toml:"issuer"`
+	JWKS      string            `toml:"jwks"`      // a JSON Web Key Set (RFC 7517)
+	Audiences []string          `toml:"audiences"` // what a token may be for; the provider's own name if absent
+	Mapping   map[string]string `toml:"mapping"`   // "google.subject" = "assertion.sub"
+	Condition string            `toml:"condition"` // CEL over assertion, google and attribute
+}

@@ -1,0 +1,152 @@
+package wire
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/taskiam/taskiam/emulator/internal/iam"
+)
+
+// authenticate returns who makes the call, or Google's 401.
+func (s *Server) authenticate(c *Call) (*iam.Principal, error) {
+	host := c.Method.Host
+	header := c.Request.Header.Get("Authorization")
+	if header == "" {
+		// Public objects too: a client that forgot its token must not pass for one that sent it.
+		return nil, unauthenticated(host, "CREDENTIALS_MISSING",
+			"Request is missing required authentication credential. "+
+				"Expected OAuth 2 access token, login cookie or other valid authentication credential.")
+	}
+	kind, token, _ := strings.Cut(header, " ")
+	token = strings.TrimSpace(token)
+	if !strings.EqualFold(kind, "Bearer") || token == "" {
+		return nil, badToken(host)
+	}
+	var p *iam.Principal
+	var err error
+	if strings.Count(token, ".") == 2 && !strings.HasPrefix(token, iam.TokenPrefix) {
+		p, err = s.byJWT(c, token)
+	} else {
+		p, err = s.byToken(c, token)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !scopesAllow(p.Scopes, c.Method, s.state.Service(host)) {
+		return nil, Fail(http.StatusForbidden, "PERMISSION_DENIED", "insufficientPermissions",
+			"Request had insufficient authentication scopes.").WithDetails(
+			ErrorInfo("ACCESS_TOKEN_SCOPE_INSUFFICIENT", "googleapis.com",
+				map[string]string{"service": host, "method": c.Method.ID}))
+	}
+	return p, c.payer(p)
+}
+
+// payer checks the project that a client wants its call to be counted for
+// (x-goog-user-project): whoever names one must be allowed to use its services.
+func (c *Call) payer(who *iam.Principal) error {
+	id := c.Request.Header.Get("X-Goog-User-Project")
+	if id == "" {
+		return nil
+	}
+	const permission = "serviceusage.services.use"
+	if n, _, err := c.State().ProjectNode(id); err == nil {
+		d := c.State().Decide(who, permission, n, c.Now, nil)
+		c.Decisions = append(c.Decisions, d)
+		if d.Allowed {
+			return nil
+		}
+	}
+	return Forbidden("Caller does not have required permission to use project %s. Grant the caller the "+
+		"roles/serviceusage.serviceUsageConsumer role, or a custom role with the %s permission, and then retry. "+
+		"Propagation of the new permission may take a few minutes.", id, permission).WithDetails(
+		ErrorInfo("USER_PROJECT_DENIED", "googleapis.com",
+			map[string]string{"service": c.Method.Host, "consumer": "projects/" + id}))
+}
+
+const invalidCredentials = "Request had invalid authentication credentials. " +
+	"Expected OAuth 2 access token, login cookie or other valid authentication credential."
+
+func badToken(host string) error {
+	return unauthenticated(host, "ACCESS_TOKEN_TYPE_UNSUPPORTED", invalidCredentials)
+}
+
+// byToken authenticates by an opaque token.
+func (s *Server) byToken(c *Call, token string) (*iam.Principal, error) {
+	t := s.state.Tokens[iam.TokenHash(token)]
+	if t == nil {
+		return nil, badToken(c.Method.Host)
+	}
+	p := s.state.PrincipalOf(t, c.Now)
+	if p == nil {
+		return nil, s.state.deadToken(c.Method.Host, "ACCOUNT_STATE_INVALID")
+	}
+	if t.Expired(c.Now) {
+		return nil, s.state.deadToken(c.Method.Host, "ACCESS_TOKEN_EXPIRED")
+	}
+	return p, nil
+}
+
+// deadToken is the 401 for a token that was good once.
+func (s *State) deadToken(host, reason string) error {
+	e := unauthenticated(host, reason, invalidCredentials)
+	if s.Doubts.DeadTokensUnexplained {
+		e.details = nil
+	}
+	return e
+}
+
+// byJWT authenticates by a JWT that an account has signed for this service
+// (google.aip.dev/auth/4111): its audience is the service, or it names scopes.
+func (s *Server) byJWT(c *Call, token string) (*iam.Principal, error) {
+	a, claims, err := s.state.VerifyJWT(token, c.Now)
+	if err != nil {
+		if err == iam.ErrAccountDisabled {
+			return nil, s.state.deadToken(c.Method.Host, "ACCOUNT_STATE_INVALID")
+		}
+		return nil, badToken(c.Method.Host)
+	}
+	if claims.Subject != "" && claims.Subject != claims.Issuer {
+		return nil, badToken(c.Method.Host)
+	}
+	p := &iam.Principal{Member: a.Member(), Email: a.Email, Account: a, SelfSigned: true}
+	switch {
+	case claims.Scope != "":
+		p.Scopes = strings.Fields(claims.Scope)
+	case !slices.ContainsFunc(claims.Audience, func(aud string) bool { return c.isAudience(aud) }):
+		return nil, badToken(c.Method.Host)
+	}
+	return p, nil
+}
+
+// isAudience reports whether aud is the URL of the called service.
+func (c *Call) isAudience(aud string) bool {
+	u, err := url.Parse(aud)
+	return err == nil && u.Scheme == "https" && u.Host == c.Method.Host
+}
+
+const ScopePrefix = "https://www.googleapis.com/auth/"
+
+// scopesAllow reports whether one of the token's scopes opens the method.
+func scopesAllow(scopes []string, m *Method, at *Service) bool {
+	if scopes == nil {
+		return true
+	}
+	for _, s := range scopes {
+		name, ok := strings.CutPrefix(s, ScopePrefix)
+		if !ok {
+			continue
+		}
+		reads := strings.HasSuffix(name, "read_only") || strings.HasSuffix(name, "read-only") ||
+			strings.HasSuffix(name, "readonly")
+		if reads && m.Writes {
+			continue
+		}
+		if name == "cloud-platform" || name == "cloud-platform.read-only" || at != nil &&
+			slices.Contains(at.Scopes, name) {
+			return true
+		}
+	}
+	return false
+}
