@@ -2,9 +2,8 @@
 // that speaks to the cloud with it, the engine that brings runs up and down, the roles that are
 // kept on this machine, what delivers credentials, the CI job, and the folders of all of them.
 //
-// What it needs of the process around it enters by [World], so that another environment (the
-// demo's, a test's) is another value. It knows no flags, prints nothing by itself and
-// decides no exit code: that is the command line's.
+// What it needs of its process comes in as a [World], so that the demo or a test can give it
+// another one. It knows no flags and no exit codes, and prints only where it was told to.
 package app
 
 import (
@@ -19,7 +18,7 @@ import (
 	"github.com/taskiam/taskiam/internal/journal"
 )
 
-// World is what is needed of the process and the machine around it.
+// World is what the package needs of the process that it is part of.
 type World struct {
 	Getenv  func(string) string
 	Environ func() []string
@@ -29,17 +28,16 @@ type World struct {
 	Random io.Reader
 }
 
-// App is taskiam in a world. Nothing is dialled and no file is touched before a method asks
-// for it.
+// App connects the other packages. Nothing is opened or called before a method needs it.
 type App struct {
 	World
-	// Warn tells the person what they may not have wanted.
+	// Warn tells the operator of something that they may not have wanted.
 	Warn func(format string, args ...any)
 }
 
-// StateDir returns the folder in which taskiam keeps what has to outlast a reboot.
+// StateDir returns the folder for what must survive a reboot.
 func (a *App) StateDir() (string, error) {
-	// A relative path is to be ignored (XDG Base Directory Specification).
+	// Relative paths must be ignored (XDG Base Directory Specification).
 	if dir := a.Getenv(EnvStateHome); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "taskiam"), nil
 	}
@@ -52,8 +50,8 @@ func (a *App) StateDir() (string, error) {
 		"export "+EnvStateHome+"=/path/to/a/folder/of/yours")
 }
 
-// DeliveryDir returns where the delivery of a run goes if nothing else is said: to
-// memory where there is such a folder, and never into a work tree.
+// DeliveryDir returns the default place for the delivery of a run: in memory if there is such
+// a folder, and never in a work tree.
 func (a *App) DeliveryDir(run string) (string, error) {
 	if dir := a.Getenv(EnvRuntimeDir); filepath.IsAbs(dir) {
 		if info, err := os.Stat(dir); err == nil && info.IsDir() {
@@ -67,7 +65,7 @@ func (a *App) DeliveryDir(run string) (string, error) {
 	return filepath.Join(state, "delivery", run), nil
 }
 
-// Delivered returns where the delivery of a run is, if it is in its default place.
+// Delivered returns the default place for the delivery of a run if something is there, else "".
 func (a *App) Delivered(run grants.RunID) string {
 	dir, err := a.DeliveryDir(string(run))
 	if err != nil {
@@ -93,8 +91,8 @@ func (a *App) Journals() (*journal.Dir, error) {
 	return d, nil
 }
 
-// Runs returns what every journal says, the oldest run first. A journal that
-// cannot be read does not hide the others: its error comes beside them.
+// Runs reads all journals, and returns their runs, the oldest first. If some cannot be read,
+// it returns the other runs and an error.
 func Runs(dir *journal.Dir) ([]*journal.Run, error) {
 	ids, err := dir.List()
 	if err != nil {

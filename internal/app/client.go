@@ -24,7 +24,7 @@ var (
 	_ lifecycle.Credentials = deliverer{}
 )
 
-// Options say how the cloud is spoken to.
+// Options are for calls to the cloud.
 type Options struct {
 	Reason string // sent with every call
 	Member string // the operator as policies name it; "" asks the cloud
@@ -33,17 +33,17 @@ type Options struct {
 	Progress Progress
 	// NoOperator leaves out the operator's login: the caller authenticates each call itself.
 	NoOperator bool
-	// AllowLoggedOut goes on where no login works: there is something to do on this machine too.
+	// AllowLoggedOut continues without a login: there is something to do on this machine too.
 	AllowLoggedOut bool
-	// Mask keeps a credential out of a log before it is delivered; nil where there is no log.
+	// Mask hides credentials in a log, before they are delivered; nil if there is no log.
 	Mask func(...secret.String) error
 }
 
-// Progress hears of what is being done and waited for.
+// Progress is told what is being done, and what is being waited for.
 type Progress interface {
-	// Step hears of a step of a run.
+	// Step is called for each event of a step.
 	Step(event lifecycle.Event)
-	// Retry hears of a call that is about to be tried again.
+	// Retry is called before a call is tried again.
 	Retry(op, object string, wait time.Duration, err error)
 }
 
@@ -78,8 +78,8 @@ func (a *App) login(ctx context.Context, cfg gcp.Config) (gcp.TokenSource, error
 	if cfg.EmulatorHost != "" {
 		return a.emulatorLogin()
 	}
-	// Where GOOGLE_APPLICATION_CREDENTIALS is a run's, the default login would be the
-	// run's account; and going around it to the person's would let CMD be the person.
+	// Inside a run, the default login is the account of the run. To ignore it and use the
+	// operator's login would let the task's command act as the operator.
 	if run := a.Getenv(EnvRun); run != "" {
 		return nil, fault.WithHint(
 			fault.New(fault.Unauthenticated, "this shell acts as the account of run %s and not as you", run),

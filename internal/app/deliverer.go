@@ -20,17 +20,17 @@ import (
 	"github.com/taskiam/taskiam/internal/supervise"
 )
 
-// deliverer hands over credentials to sandboxes. On the emulator it puts beside them
-// what points Google's clients there; never the operator's login.
+// deliverer makes and removes deliveries. On the emulator, a delivery also tells Google's
+// clients where the emulator is. It never contains the operator's login.
 type deliverer struct {
 	emulatorHost string // "" on Google Cloud
 	emulatorCA   string
 	owner        int // whom deliveries are for; 0 is this user
-	// mask keeps secrets out of a log; nil where there is none to keep them out of.
+	// mask hides secrets in a log; nil if there is no log.
 	mask func(...secret.String) error
 }
 
-// NewKeyPair makes a key whose private half stays here.
+// NewKeyPair makes a key. Its private half never leaves this machine.
 func (deliverer) NewKeyPair() (lifecycle.KeyPair, error) {
 	pair, err := credentials.NewKeyPair(nil)
 	if err != nil {
@@ -58,14 +58,13 @@ func (c deliverer) Deliver(d delivery.Delivery) error {
 		return err
 	}
 	if c.owner != 0 && filepath.Dir(d.Dir) == sharedDeliveries {
-		// Another run may have taken the folder away meanwhile, as the last one in it.
+		// Another run may have removed the folder meanwhile, because it was empty.
 		return openShared()
 	}
 	return nil
 }
 
-// secretsIn returns what of a delivery nobody may see: the token, and of a key file the
-// key itself.
+// secretsIn returns the secrets of a delivery: the token, and the private key of a key file.
 func secretsIn(d delivery.Delivery) []secret.String {
 	var file struct {
 		Key string `json:"private_key"`
@@ -89,7 +88,7 @@ func (c deliverer) ca() (string, error) {
 	return string(b), nil
 }
 
-// Remove takes the delivery of a run away.
+// Remove removes the delivery of a run.
 func (deliverer) Remove(dir string, run grants.RunID) error {
 	if err := credentials.Remove(dir, run); err != nil {
 		return err
@@ -102,15 +101,15 @@ func (deliverer) Key(run *journal.Run) (secret.String, error) {
 	return credentials.ReadKey(run.Opened.DeliveryDir, run.ID())
 }
 
-// Renew says in the delivery of a run when it ends now, and replaces its key, if there is
-// another one.
+// Renew writes the new end of a run into its delivery, and replaces the key if there is a new
+// one.
 func (c deliverer) Renew(run *journal.Run, expires time.Time, key secret.String) error {
 	d := c.delivery(run)
 	d.Expires, d.Key = expires, key
 	return credentials.Renew(d)
 }
 
-// more is what a sandbox needs to find the emulator, and nothing on Google Cloud.
+// more returns the variables by which a sandbox finds the emulator; none on Google Cloud.
 func (c deliverer) more(dir string) []delivery.Var {
 	if c.emulatorHost == "" {
 		return nil
@@ -118,9 +117,9 @@ func (c deliverer) more(dir string) []delivery.Var {
 	return vars(emulator.ClientEnv(c.emulatorHost, delivery.CAPath(dir)))
 }
 
-// Delivery returns the delivery of a run as its journal describes it, without the
-// credential. It does not look into the folder: what is in there, the sandbox may
-// have changed, and a shell of the operator's is about to eval what comes of this.
+// Delivery returns the delivery of a run without the credential, from its journal alone. It
+// does not read the folder: the sandbox may have changed what is there, and the operator's
+// shell evals what is printed from this.
 func (a *App) Delivery(r *journal.Run) delivery.Delivery {
 	c := deliverer{}
 	if r.Opened.OnEmulator() {

@@ -21,7 +21,7 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 )
 
-// Loopback reports whether an address, HOST:PORT, can be reached from this machine alone.
+// Loopback reports whether only this machine can reach an address, HOST:PORT.
 func Loopback(address string) (bool, error) {
 	host, _, err := net.SplitHostPort(address)
 	return err == nil && loopback(host), err
@@ -65,14 +65,14 @@ func (a *App) RunEmulator(
 	return server.Serve(ctx, listener)
 }
 
-// lockPatience is how long a lock that is held in passing is waited for.
+// lockPatience is how long to wait for a lock that others hold only for a moment.
 const lockPatience = 500 * time.Millisecond
 
-// EmulatorHome is where an emulator keeps what its clients need to find it: its
-// address, the operator's token and the CA's certificate.
+// EmulatorHome is the folder with what clients of an emulator need: its address, the
+// operator's token and the certificate of its CA.
 type EmulatorHome struct{ Dir string }
 
-// EmulatorHome returns the folder of the emulators of this state folder.
+// EmulatorHome returns the folder of the emulator that uses this state folder.
 func (a *App) EmulatorHome() (EmulatorHome, error) {
 	state, err := a.StateDir()
 	return EmulatorHome{Dir: filepath.Join(state, "emulator")}, err
@@ -89,14 +89,14 @@ func (h EmulatorHome) loginFile() string   { return filepath.Join(h.Dir, "adc.js
 func (h EmulatorHome) addressFile() string { return filepath.Join(h.Dir, "address") }
 func (h EmulatorHome) lockFile() string    { return filepath.Join(h.Dir, "lock") }
 
-// claim makes the folder this process's own: two emulators would give out each
-// other's token. The lock ends with the process, however it ends.
+// claim locks the folder for this process: two emulators would overwrite each other's token.
+// The lock ends with the process, however that ends.
 func (h EmulatorHome) claim(ctx context.Context) (release func() error, err error) {
 	if err := os.MkdirAll(h.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the emulator's folder: %w", err)
 	}
 	lock := flock.New(h.lockFile(), flock.SetPermissions(0o600))
-	// Who looks for an emulator that was killed has the lock for a moment.
+	// A process that looks for an emulator holds the lock for a moment.
 	ctx, cancel := context.WithTimeout(ctx, lockPatience)
 	defer cancel()
 	locked, err := lock.TryLockContext(ctx, 10*time.Millisecond)
@@ -110,7 +110,7 @@ func (h EmulatorHome) claim(ctx context.Context) (release func() error, err erro
 			"a second one needs its own state folder: "+
 				EnvStateHome+"=DIR taskiam emulator --addr 127.0.0.1:0")
 	}
-	// Whatever address is there is of one that is gone.
+	// An address that is there belongs to an emulator that was killed.
 	if err := os.Remove(h.addressFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.Join(fmt.Errorf("removing a stale address: %w", err), lock.Unlock())
 	}
@@ -123,7 +123,7 @@ func (h EmulatorHome) claim(ctx context.Context) (release func() error, err erro
 	}, nil
 }
 
-// announce says where the emulator listens, for [EmulatorHome.Find].
+// announce writes the address of the emulator, for [EmulatorHome.Find].
 func (h EmulatorHome) announce(address string) error {
 	if err := renameio.WriteFile(h.addressFile(), []byte(address+"\n"), 0o600); err != nil {
 		return fmt.Errorf("writing the emulator's address: %w", err)
@@ -131,8 +131,7 @@ func (h EmulatorHome) announce(address string) error {
 	return nil
 }
 
-// Find returns the address of the emulator that is at work, and waits for one that
-// is still starting.
+// Find returns the address of the running emulator, and waits for one that is starting.
 func (h EmulatorHome) Find(ctx context.Context, wait time.Duration) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
@@ -153,7 +152,7 @@ func (h EmulatorHome) Find(ctx context.Context, wait time.Duration) (string, err
 	}
 }
 
-// look returns the address of the emulator that is at work, "" if there is none.
+// look returns the address of the running emulator; "" if there is none.
 func (h EmulatorHome) look() (string, error) {
 	b, err := os.ReadFile(h.addressFile())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -162,7 +161,7 @@ func (h EmulatorHome) look() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("reading the emulator's address: %w", err)
 	}
-	// An address without its emulator was left by one that was killed.
+	// If nobody holds the lock, the address belongs to an emulator that was killed.
 	lock := flock.New(h.lockFile(), flock.SetPermissions(0o600))
 	free, err := lock.TryRLock()
 	if err != nil {
@@ -174,8 +173,8 @@ func (h EmulatorHome) look() (string, error) {
 	return strings.TrimSpace(string(b)), nil
 }
 
-// AskEmulator calls an endpoint of the emulator's own, as its operator: of the one
-// that the environment names, else of the one at work on this machine.
+// AskEmulator calls the emulator's control API as its operator: that of the emulator which the
+// environment names, else that of the one running on this machine.
 func (a *App) AskEmulator(
 	ctx context.Context, wait time.Duration, method, name string, body []byte,
 ) ([]byte, error) {

@@ -24,8 +24,7 @@ const (
 	ForProxy   = "proxy"
 )
 
-// Environment returns what a shell has to eval so that a client finds the emulator
-// on address.
+// Environment returns text for a shell to eval, so that a client finds the emulator on address.
 func (h EmulatorHome) Environment(address, client string) (string, error) {
 	switch client {
 	case ForGcloud:
@@ -49,9 +48,9 @@ func (h EmulatorHome) Environment(address, client string) (string, error) {
 	}), nil
 }
 
-// gcloudLogin makes the operator whom gcloud, bq and gsutil act as. Their own
-// configuration is left alone: they get another, in which nothing is asked, sent or
-// logged (a log would have tokens in it, for everybody to read).
+// gcloudLogin returns the variables with which gcloud, bq and gsutil act as the operator. They
+// get a configuration of their own, in which nothing is asked, sent or logged: a log would
+// contain tokens.
 func (h EmulatorHome) gcloudLogin(operator string) []delivery.Var {
 	return []delivery.Var{
 		{Name: "CLOUDSDK_CONFIG", Value: filepath.Join(h.Dir, "gcloud")},
@@ -94,7 +93,7 @@ func vars(pairs []string) []delivery.Var {
 	return out
 }
 
-// exports writes variables for a shell's eval, and leaves all others as they are.
+// exports returns variables as text for a shell to eval. It unsets no other variable.
 func exports(pairs []string) string {
 	var b strings.Builder
 	for _, v := range vars(pairs) {

@@ -21,22 +21,23 @@ import (
 	"github.com/taskiam/taskiam/internal/secret"
 )
 
-// Job is a CI job: which runs are its own, and what its later steps are told of them.
+// Job is a CI job. It knows which runs belong to the job, and tells the later steps of them.
 type Job struct {
 	ci.Job
 	app *App
-	// out is the job's log. Where the system has no file for it, the job's shell evals it.
+	// out is the job's log. If the CI system has no file for variables, the job's shell evals
+	// what is written to out.
 	out io.Writer
 }
 
 // Job returns the job; what it prints goes to out.
 func (a *App) Job(job ci.Job, out io.Writer) *Job { return &Job{job, a, out} }
 
-// maxReason is how much of a reason Google keeps (the manifest has the same limit).
+// maxReason is how many bytes of a reason Google keeps; manifests have the same limit.
 const maxReason = 256
 
-// reason returns what Google is told as the reason of the job's calls: where people see the
-// job, and what the manifest says, if there is room for both.
+// reason returns the reason that is sent with the job's calls: the address of the job, and
+// what the manifest says if there is room for both.
 func (j *Job) reason(manifest string) string {
 	switch both := manifest + " (" + j.URL + ")"; {
 	case j.URL == "" || len(j.URL) > maxReason:
@@ -48,8 +49,8 @@ func (j *Job) reason(manifest string) string {
 	}
 }
 
-// mask returns what keeps secrets out of the job's log, before anybody can have seen them.
-// What cannot be masked is not delivered.
+// mask returns a function that hides secrets in the job's log, before they are used. A secret
+// that cannot be masked is not delivered.
 func (j *Job) mask(ctx context.Context) func(...secret.String) error {
 	return func(secrets ...secret.String) error {
 		m, err := j.System.Mask(secrets...)
@@ -74,8 +75,8 @@ func (j *Job) mask(ctx context.Context) func(...secret.String) error {
 	}
 }
 
-// temp returns the folder for a delivery: private, and never where the job's
-// code is, which it may publish.
+// temp returns the folder for deliveries. It is private, and never in a workspace: a job may
+// publish what is there.
 func (j *Job) temp() (string, error) {
 	dir := j.Temp
 	if dir == "" {
@@ -129,9 +130,8 @@ func (j *Job) LoginFile() string {
 	return abs
 }
 
-// Leave makes this process the job's again where the environment is that of runs: what
-// they exported is removed, and what the job had logged in with is put back. Only what
-// a run set and nobody changed since is touched.
+// Leave removes from this process what runs have exported to it, and puts the job's own login
+// back. A variable that was changed since is left alone.
 func (j *Job) Leave(runs []*journal.Run) error {
 	for _, run := range runs {
 		for _, v := range j.app.Delivery(run).Environment() {
@@ -152,8 +152,8 @@ func (j *Job) Leave(runs []*journal.Run) error {
 	return nil
 }
 
-// Next leaves the environment of the runs that the job has brought up before, and returns
-// where the delivery of its next run goes.
+// Next prepares for the next run of the job: it leaves the environment of the earlier ones, and
+// returns where the delivery goes.
 func (j *Job) Next(to Place) (Place, error) {
 	dir, err := j.app.Journals()
 	if err != nil {
@@ -163,7 +163,7 @@ func (j *Job) Next(to Place) (Place, error) {
 	if err != nil {
 		return to, err
 	}
-	runs, _ := Runs(dir) // what takes them down says which cannot be read
+	runs, _ := Runs(dir) // down reports a journal that cannot be read
 	if err := j.Leave(j.Own(runs, named)); err != nil {
 		return to, err
 	}
@@ -173,15 +173,15 @@ func (j *Job) Next(to Place) (Place, error) {
 	return to, err
 }
 
-// Own returns those of the runs that are the job's: by its label, or because an earlier step
-// exported that run.
+// Own returns the runs that belong to the job: those with its label, and the one that an
+// earlier step has exported.
 func (j *Job) Own(runs []*journal.Run, named grants.RunID) []*journal.Run {
 	return slices.DeleteFunc(slices.Clone(runs), func(r *journal.Run) bool {
 		return (named == "" || r.ID() != named) && (j.Label == "" || r.Opened.Job != j.Label)
 	})
 }
 
-// Export hands the run over to later steps of the job; with dotenv, to other jobs by that file.
+// Export exports a run to the later steps of the job, and with dotenv, a file, to other jobs.
 func (j *Job) Export(run *journal.Run, dotenv string) error {
 	vars := j.app.Delivery(run).Environment()
 	o := run.Opened
@@ -201,7 +201,7 @@ func (j *Job) Export(run *journal.Run, dotenv string) error {
 	if dotenv == "" {
 		return nil
 	}
-	// Systems keep such files, and show them to people: ids and paths alone.
+	// CI systems keep such a file and show it to people: only ids and paths may be in it.
 	text, err := credentials.Format(append(ids, delivery.Var{Name: EnvDelivery, Value: o.DeliveryDir}), "dotenv")
 	if err == nil {
 		err = os.WriteFile(dotenv, []byte(text), 0o600)
@@ -212,7 +212,7 @@ func (j *Job) Export(run *journal.Run, dotenv string) error {
 	return nil
 }
 
-// writeOutputs writes what GitHub's later steps read as outputs and as state.
+// writeOutputs writes the outputs and the state that later steps on GitHub can read.
 func (j *Job) writeOutputs(run *journal.Run) error {
 	o := run.Opened
 	outputs := []string{
@@ -235,7 +235,7 @@ func (j *Job) writeOutputs(run *journal.Run) error {
 	return nil
 }
 
-// exportVars hands variables over to later steps.
+// exportVars exports variables to the later steps.
 func (j *Job) exportVars(vars []delivery.Var) error {
 	if j.System != ci.GitHub {
 		text, err := credentials.Format(vars, "shell")
@@ -251,7 +251,7 @@ func (j *Job) exportVars(vars []delivery.Var) error {
 		}
 		return nil
 	}
-	// What has to be unset can only be emptied. A secret stays in its file.
+	// GitHub cannot unset a variable, only set it to the empty string. A secret stays in its file.
 	var pairs []string
 	for _, name := range credentials.Competing() {
 		if j.app.Getenv(name) != "" {

@@ -12,13 +12,12 @@ import (
 	"github.com/taskiam/taskiam/internal/supervise"
 )
 
-// ExamineMachine looks at what doctor asks of this machine: where deliveries go, and whether
-// commands can be isolated.
+// ExamineMachine checks, for doctor, where deliveries go and whether commands can be isolated.
 func (a *App) ExamineMachine() []lifecycle.Finding {
 	return []lifecycle.Finding{a.examineDelivery(), a.examineSandbox()}
 }
 
-// examineDelivery looks at where deliveries go if nothing else is said.
+// examineDelivery checks the default place of deliveries.
 func (a *App) examineDelivery() lifecycle.Finding {
 	f := lifecycle.Finding{About: lifecycle.ThisMachine, What: "deliveries", Health: lifecycle.Healthy}
 	dir, err := a.DeliveryDir("RUN")
@@ -41,7 +40,7 @@ func (a *App) examineDelivery() lifecycle.Finding {
 	}
 }
 
-// examineSandbox tries what `run --isolate` begins with.
+// examineSandbox makes a sandbox as `run --isolate` does.
 func (a *App) examineSandbox() lifecycle.Finding {
 	const what = "bubblewrap"
 	if _, err := a.Sandbox(supervise.SandboxConfig{Isolated: true, Command: []string{"true"}}); err != nil {

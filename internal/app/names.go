@@ -12,11 +12,12 @@ const (
 	EnvQuotaProject = "GOOGLE_CLOUD_QUOTA_PROJECT"
 	// EnvCredentials is Google's own name for the file with a login.
 	EnvCredentials = "GOOGLE_APPLICATION_CREDENTIALS"
-	// EnvRun is set for CMD, and tells it and us that it runs inside a run.
+	// EnvRun is set for the task's command: a taskiam that sees it is inside of a run.
 	EnvRun = "TASKIAM_RUN"
-	// EnvDelivery is set beside it, to where the delivery is.
+	// EnvDelivery is set for it too, to the folder of the delivery.
 	EnvDelivery = "TASKIAM_DELIVERY"
 
+	// The folders of the XDG Base Directory Specification.
 	EnvStateHome  = "XDG_STATE_HOME"
 	EnvCacheHome  = "XDG_CACHE_HOME"
 	EnvRuntimeDir = "XDG_RUNTIME_DIR"

@@ -16,12 +16,12 @@ import (
 type Place struct {
 	Dir   string // "" is the default place
 	Owner int    // the user whom it is for; 0 is this user
-	// Parent is the folder for a folder of the run's own, if Dir is empty; "" for none.
+	// Parent is a folder in which the run gets its own folder, if Dir is empty; "" for none.
 	Parent string
 }
 
-// PlaceOf returns the absolute path of the delivery of a run. It warns of one that could end
-// up in a commit, and refuses one that its owner could not get to.
+// PlaceOf returns the absolute path for the delivery of a run. It warns if the delivery could
+// be committed by mistake, and refuses a place that its owner cannot reach.
 func (a *App) PlaceOf(run grants.RunID, to Place) (string, error) {
 	if to.Parent != "" {
 		to.Dir = filepath.Join(to.Parent, "taskiam-"+string(run))
@@ -33,8 +33,7 @@ func (a *App) PlaceOf(run grants.RunID, to Place) (string, error) {
 	return placeFor(to, dir, string(run))
 }
 
-// placeDelivery returns the absolute path of the delivery, and warns of one that
-// could end up in a commit.
+// placeDelivery returns the absolute path, and warns if it is in a work tree.
 func (a *App) placeDelivery(out string, run grants.RunID) (string, error) {
 	if out == "" {
 		return a.DeliveryDir(string(run))
@@ -57,7 +56,7 @@ func (a *App) placeDelivery(out string, run grants.RunID) (string, error) {
 	return dir, nil
 }
 
-// workTree returns the git work tree that dir is or will be in, "" if it is in none.
+// workTree returns the git work tree of dir, which need not exist; "" if it is in none.
 func workTree(dir string) string {
 	for {
 		if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
@@ -71,17 +70,17 @@ func workTree(dir string) string {
 	}
 }
 
-// sharedDeliveries is where root puts deliveries for other users: they could not get to
-// its own folders.
+// sharedDeliveries is where root puts deliveries for other users, who cannot reach the
+// folders of root.
 const sharedDeliveries = "/run/taskiam"
 
-// sharedMode lets everybody pass and nobody look.
+// sharedMode lets other users reach what is in the folder, but not list it.
 const sharedMode = 0o711
 
-// openShared lets other users pass, whatever the umask was when the folder was made.
+// openShared sets the mode of the folder, which the umask may have changed.
 func openShared() error { return os.Chmod(sharedDeliveries, sharedMode) }
 
-// leaveShared takes the folder away after the last delivery in it.
+// leaveShared removes the folder after the last delivery in it.
 func leaveShared(dir string) error {
 	if filepath.Dir(dir) != sharedDeliveries {
 		return nil
@@ -93,8 +92,8 @@ func leaveShared(dir string) error {
 	return err
 }
 
-// placeFor returns the place of a delivery for another user, and refuses one that they
-// cannot get to. dir is the place that it would have for this one.
+// placeFor returns the place of a delivery for its owner, and refuses one that the owner cannot
+// reach. dir is the place that it would have for this user.
 func placeFor(to Place, dir, run string) (string, error) {
 	uid := to.Owner
 	if uid == 0 {
@@ -124,7 +123,7 @@ func placeFor(to Place, dir, run string) (string, error) {
 	}
 }
 
-// mayPass reports whether the user may go through the folder. Their groups do not count.
+// mayPass reports whether the user may enter the folder. It ignores groups.
 func mayPass(info fs.FileInfo, uid int) bool {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) == uid {
 		return info.Mode()&0o100 != 0

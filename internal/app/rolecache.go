@@ -19,8 +19,8 @@ import (
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
-// rolesKept is how long an answer about predefined roles is used again. Google changes
-// them rarely, and a binding has the role's name, whatever it holds by then.
+// rolesKept is how long an answer about predefined roles is used. Google changes them rarely,
+// and a binding names the role and not its permissions.
 const rolesKept = 24 * time.Hour
 
 // cachedRoles keeps the answers about predefined roles in a folder: what a role holds, and
@@ -156,7 +156,7 @@ func (c cachedRoles) write(path string, a cachedAnswer) error {
 	return nil
 }
 
-// cacheDir returns the folder of what can be asked for again; "" if there is none.
+// cacheDir returns the folder for what can be asked for again; "" if there is none.
 func (a *App) cacheDir() string {
 	if dir := a.Getenv(EnvCacheHome); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "taskiam")
@@ -167,7 +167,7 @@ func (a *App) cacheDir() string {
 	return ""
 }
 
-// roles returns what answers questions about roles: the cloud, with its answers kept.
+// roles returns the cloud as a source of roles, with the answers kept in a folder.
 func (a *App) roles(client *gcp.Client) lifecycle.Roles {
 	dir := a.cacheDir()
 	if dir == "" {

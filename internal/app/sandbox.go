@@ -9,8 +9,8 @@ import (
 	"github.com/taskiam/taskiam/internal/supervise"
 )
 
-// Sandbox makes sure that a command can be run where it is to run. What the operator's
-// environment, home and logins have to do with that, it finds out itself.
+// Sandbox returns the sandbox for a command, and fails if the command could not be run in it.
+// The operator's environment and home, and what must stay hidden, are filled in here.
 func (a *App) Sandbox(c supervise.SandboxConfig) (*supervise.Sandbox, error) {
 	c.Home, c.Environ = a.Getenv(EnvHome), credentials.Scrub(a.Environ())
 	if c.Isolated {
@@ -22,8 +22,7 @@ func (a *App) Sandbox(c supervise.SandboxConfig) (*supervise.Sandbox, error) {
 	return supervise.NewSandbox(c)
 }
 
-// closed returns what no sandbox may see: what is taskiam's own, and the deliveries of
-// all runs.
+// closed returns what no sandbox may see: taskiam's own files, and the deliveries of all runs.
 func (a *App) closed() ([]isolate.Closed, error) {
 	state, err := a.StateDir()
 	if err != nil {
@@ -47,7 +46,7 @@ func (a *App) closed() ([]isolate.Closed, error) {
 	if err != nil {
 		return nil, err
 	}
-	// One that cannot be read is in the way of other commands, not of this one.
+	// A journal that cannot be read does not matter here.
 	runs, _ := Runs(journals)
 	for _, run := range runs {
 		if _, err := os.Lstat(run.Opened.DeliveryDir); err == nil {

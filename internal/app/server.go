@@ -39,8 +39,8 @@ func (a *App) StartServer(
 	return nil
 }
 
-// KeepServer starts the server of a run that was renewed, if none is at work. One that is at
-// work reads in the journal that the run was renewed.
+// KeepServer starts the server of a run that was renewed, if none is running. A running one
+// learns from the journal that the run was renewed.
 func (a *App) KeepServer(
 	ctx context.Context, run *journal.Run, record func(journal.ProcessStarted) error,
 ) error {
@@ -64,7 +64,7 @@ func (a *App) KeepServer(
 	return a.StartServer(ctx, run.ID(), at, record)
 }
 
-// TokenKeeper returns what keeps the delivery of a run good.
+// TokenKeeper returns the token keeper of a run.
 func (a *App) TokenKeeper(ctx context.Context, run *journal.Run, log io.Writer) (*supervise.TokenKeeper, error) {
 	journals, err := a.Journals()
 	if err != nil {

@@ -23,8 +23,8 @@ type Source struct {
 	SHA256 string // of its bytes, in hexadecimal
 }
 
-// Load reads and checks a manifest. No run of it may be allowed to last longer than maxTTL; 0
-// leaves that to the manifest.
+// Load reads and checks a manifest. maxTTL is the longest ttl that it may have; 0 is the
+// default limit.
 func Load(file string, maxTTL time.Duration) (Source, error) {
 	path, err := filepath.Abs(file)
 	if err != nil {
@@ -46,8 +46,8 @@ func Load(file string, maxTTL time.Duration) (Source, error) {
 	return Source{Task: task, Path: path, SHA256: hex.EncodeToString(sum[:])}, nil
 }
 
-// For gives the calls of a task the reason that its manifest says, and in a CI job, which is
-// nil outside of one, the job's; there the credential is masked as well.
+// For completes the options for a task: the reason of its manifest and, in a CI job, the
+// address of the job and the masking of credentials. job is nil outside of a CI job.
 func (s *Source) For(ctx context.Context, job *Job, o Options) Options {
 	if job != nil {
 		s.Task.Reason = job.reason(s.Task.Reason)

@@ -20,7 +20,7 @@ func (a *App) FreshToken(ctx context.Context, run *journal.Run) (grants.Token, e
 	if err != nil {
 		return grants.Token{}, err
 	}
-	// A key or a login is shown to nobody but the cloud that it is for.
+	// A key or a login is sent only to the cloud that it belongs to.
 	if err := o.CheckCloud(client.Cloud()); err != nil {
 		return grants.Token{}, err
 	}

@@ -58,8 +58,7 @@ its access are removed.`,
 	return app
 }
 
-// harden closes the doors that urfave/cli leaves open, for every command in one
-// place:
+// harden changes, for every command in one place, what urfave/cli does in ways that harm us:
 //
 //   - Its exit handler ends the process inside Run on anything with an ExitCode
 //     method, which an *exec.ExitError of CMD's has, and skips our defers.
@@ -106,7 +105,7 @@ func usageError(c *cli.Context, err error, _ bool) error {
 	return usage(c, "%s", text)
 }
 
-// usage returns an error about the command line, with the way to that command's help.
+// usage returns an error about the command line; its hint is how to show the help of the command.
 func usage(c *cli.Context, format string, args ...any) error {
 	return fault.WithHint(fault.New(fault.Usage, format, args...), helpLine(c))
 }
@@ -119,8 +118,8 @@ func helpLine(c *cli.Context) string {
 	return name + " --help"
 }
 
-// unknownCommand is the action of whatever has subcommands and was given a word
-// that is none of them, or no word.
+// unknownCommand is the action of a command that has subcommands, if it was given no word
+// or one that names none of them.
 func unknownCommand(c *cli.Context) error {
 	word := c.Args().First()
 	if word == "" {
@@ -166,8 +165,8 @@ func words(c *cli.Context) []string {
 	return args
 }
 
-// action makes an action of a command's two halves: what understands the command
-// line, and what does the work.
+// action returns the action of a command from its two halves: parse reads the command line,
+// and run does the work.
 func action[O any](parse func(*cli.Context) (O, error), run func(context.Context, O) error) cli.ActionFunc {
 	return func(c *cli.Context) error {
 		options, err := parse(c)

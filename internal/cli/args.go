@@ -11,10 +11,10 @@ import (
 // either side: `up task.toml --json`. The library stops at the first positional
 // argument and would take what follows for more of them, silently.
 //
-// A --help among the flags, wherever it stands, asks for the help of the command, and
-// nothing else is done. What stands behind "--" is never touched. A "--" is put between the flags and the
-// rest; where the person wrote one too, it stays, and the command sees it. The value of a
-// flag that can do without one is joined to it: `--ci github`.
+// A --help anywhere among the flags shows the help of the command, and nothing else is
+// done. What comes after "--" is never changed. A "--" is put between the flags and the
+// rest; one that the person wrote stays, and the command sees it. A value after a flag
+// whose value is optional is joined to the flag: `--ci github`.
 func arrange(app *cli.App, args []string) []string {
 	if len(args) == 0 {
 		return args
@@ -84,7 +84,7 @@ func takesValue(cmd *cli.Command, word string) bool {
 			case *cli.BoolFlag:
 				return false
 			case *cli.GenericFlag:
-				// As package flag has it: such a value can be left out.
+				// As in package flag, the value of such a flag is optional.
 				optional, ok := f.Value.(interface{ IsBoolFlag() bool })
 				return !ok || !optional.IsBoolFlag()
 			}
@@ -94,7 +94,7 @@ func takesValue(cmd *cli.Command, word string) bool {
 	return false
 }
 
-// follows reports whether the word behind a flag whose value can be left out is its value.
+// follows reports whether the word after a flag whose value is optional is that value.
 func follows(cmd *cli.Command, flag, word string) bool {
 	name := strings.TrimLeft(flag, "-")
 	for _, f := range cmd.Flags {

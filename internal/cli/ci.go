@@ -20,7 +20,7 @@ import (
 	"github.com/taskiam/taskiam/internal/view"
 )
 
-// ciValue is the value of --ci: the name of a system, or [ciDetect] if it stands alone.
+// ciValue is the value of --ci: the name of a system, or [ciDetect] if the flag has no value.
 type ciValue string
 
 const (
@@ -36,7 +36,7 @@ func ciNames() []string {
 	return names
 }
 
-// Set reads the value; package flag says "true" for a flag that stands alone.
+// Set reads the value; package flag says "true" for a flag without a value.
 func (v *ciValue) Set(text string) error {
 	switch {
 	case text == "true":
@@ -53,10 +53,10 @@ func (v *ciValue) Set(text string) error {
 
 func (v *ciValue) String() string { return string(*v) }
 
-// IsBoolFlag tells package flag that the value can be left out.
+// IsBoolFlag tells package flag that the value is optional.
 func (*ciValue) IsBoolFlag() bool { return true }
 
-// Follows reports whether the word behind the flag is its value, and no argument.
+// Follows reports whether the word after the flag is its value and not an argument.
 func (*ciValue) Follows(word string) bool { return slices.Contains(ciNames(), word) }
 
 func newCIFlag(usage string) cli.Flag {
@@ -91,7 +91,7 @@ func parseCI(c *cli.Context, getenv func(string) string) (*ci.Job, error) {
 // showUpCI reports a run that is up, after exporting it.
 func (e *Env) showUpCI(job *ci.Job, run *journal.Run, elapsed time.Duration, dotenv string, quiet bool) error {
 	if err := e.job(job).Export(run, dotenv); err != nil {
-		// What nobody can find is of no use to anybody, and down --ci finds it by its label.
+		// Later steps do not know of the run now. Only its label leads down --ci to it.
 		return fault.WithHint(err, "taskiam down "+string(run.ID()))
 	}
 	if !job.System.CanMask() && delivery.Of(run.Kind).Secret() {
@@ -111,8 +111,8 @@ func (e *Env) showUpCI(job *ci.Job, run *journal.Run, elapsed time.Duration, dot
 	return r.Print(e.Stdout)
 }
 
-// failShell makes a shell that evals what up prints fail as up did: the code of a
-// command substitution gets lost otherwise.
+// failShell makes the shell fail that evals what up prints: a shell ignores the exit code of
+// a command substitution.
 func (e *Env) failShell(job *ci.Job, err error) error {
 	if job.File == "" && err != nil {
 		_, printErr := fmt.Fprintf(e.Stdout, "(exit %d)\n", codeOf(err))
@@ -121,8 +121,7 @@ func (e *Env) failShell(job *ci.Job, err error) error {
 	return err
 }
 
-// runDownCI takes down what the job brought up, and says in a line for each run what
-// came of it.
+// runDownCI takes down what the job brought up, and prints one line for each run.
 func runDownCI(ctx context.Context, e *Env, o downOptions) error {
 	dir, err := e.app().Journals()
 	if err != nil {
@@ -134,13 +133,13 @@ func runDownCI(ctx context.Context, e *Env, o downOptions) error {
 	if err != nil {
 		return err
 	}
-	// A journal that cannot be read is this job's business only if it could be its own.
+	// A journal that cannot be read matters to this job only if it could be the job's own.
 	known := named == "" || slices.ContainsFunc(runs, func(r *journal.Run) bool { return r.ID() == named })
 	runs = job.Own(runs, named)
 	if err := job.Leave(runs); err != nil {
 		return err
 	}
-	p := e.newProgress(true) // of what goes as it should, one line is enough
+	p := e.newProgress(true) // one line is enough for a run that goes down as it should
 	var errs []error
 	for _, run := range runs {
 		errs = append(errs, e.downCI(ctx, run, o.wait, p))
@@ -191,8 +190,8 @@ func (e *Env) downCI(ctx context.Context, run *journal.Run, wait time.Duration, 
 	}
 }
 
-// localOnly says what is left of a run whose job has lost its login: all that is not
-// on this machine.
+// localOnly says what is left of a run whose job cannot log in any more: everything that is
+// not on this machine.
 func (e *Env) localOnly(run *journal.Run) string {
 	o := run.Opened
 	here := "the delivery is gone from " + o.DeliveryDir
@@ -210,8 +209,8 @@ func (e *Env) localOnly(run *journal.Run) string {
 		o.Run, o.Task, here, ends, o.Project)
 }
 
-// downElsewhere takes a run down that was brought up on another machine, by the mark of
-// its account.
+// downElsewhere takes a run down that was brought up on another machine. It finds the account
+// by what was exported, and knows it by its mark.
 func (e *Env) downElsewhere(ctx context.Context, run grants.RunID, o downOptions, p *view.Progress) error {
 	account, project := e.Getenv(app.EnvCIAccount), e.Getenv(app.EnvCIProject)
 	if account == "" || project == "" {

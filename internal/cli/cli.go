@@ -1,11 +1,11 @@
-// Package cli is the command line: it parses arguments, wires the other packages
-// together, prints, and turns errors into exit codes.
+// Package cli is the command line: flags, options and exit codes.
 //
-// It is the only package that prints, the only one that knows exit codes, and the
-// only one that reads the process's environment. One command is one file: a
-// function that declares it, a struct of options that is parsed and checked without
-// any input or output, and a function that runs it. What a command does beyond
-// that belongs elsewhere: cli knows nothing of policies, keys or Google's errors.
+// It is the only package that writes to the standard streams, the only one that knows
+// exit codes, and the only one that reads the process's environment. One command is one
+// file: a function that declares it, a struct of options that is parsed and checked
+// without any input or output, and a function that runs it. What a command does beyond
+// that is done by package app and what app connects, and package view shows the result:
+// cli opens no socket, starts no process and calls no system function.
 package cli
 
 import (
@@ -48,7 +48,7 @@ func (e *Env) finish(err error) exitCode {
 	switch {
 	case err == nil, errors.As(err, &exit) && exit.err == nil:
 	case errors.Is(err, syscall.EPIPE) && fault.Is(err, fault.Other):
-		// Whoever read our output has gone, and has no use for a message about it.
+		// The reader of our output is gone and cannot read a message about it either.
 	default:
 		view.Error(e.talk, err)
 	}

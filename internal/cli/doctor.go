@@ -103,8 +103,8 @@ func runDoctor(ctx context.Context, e *Env, o doctorOptions) error {
 	return err
 }
 
-// examine looks at this machine, and at the cloud if there is a login for it; its name is "" if
-// there is none.
+// examine looks at this machine, and at the cloud if there is a login for it. Without a login
+// cloud and endpoint are empty.
 func (e *Env) examine(ctx context.Context, o doctorOptions, patients []lifecycle.Patient) (
 	x *lifecycle.Examination, cloud, endpoint string, err error,
 ) {

@@ -14,7 +14,7 @@ import (
 	"github.com/taskiam/taskiam/internal/view"
 )
 
-// downWait is how long another process that is at work on the run is waited for.
+// downWait is how long to wait for another process that is working on the run.
 const downWait = 30 * time.Second
 
 type downOptions struct {
@@ -23,10 +23,10 @@ type downOptions struct {
 	wait        time.Duration
 	json, quiet bool
 
-	// account is the email of a run's account in project; "" goes by the journals.
+	// account is the email of a run's account in project; "" uses the journals.
 	account, project string
 	resources        []resource.Name
-	job              *ci.Job // whose run it is; nil goes by what was named
+	job              *ci.Job // the job whose runs are meant; nil uses words
 }
 
 func newDownCmd(e *Env) *cli.Command {
@@ -147,8 +147,8 @@ func runDownAccount(ctx context.Context, e *Env, o downOptions) error {
 	return errors.Join(err, e.print(view.NewReceipts(view.NewTeardown(nil, teardown, err)), o.json))
 }
 
-// down takes one run down. It does not stop at the first signal: a teardown that is
-// cut off leaves access behind.
+// down takes one run down. The first signal does not stop it: a teardown that is cut off
+// leaves access behind.
 func (e *Env) down(ctx context.Context, run *journal.Run, wait time.Duration, p *view.Progress) (view.Receipt, error) {
 	if run.State() == journal.Ended {
 		return view.NewReceipt(run), nil

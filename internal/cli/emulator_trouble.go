@@ -10,7 +10,7 @@ import (
 	"github.com/taskiam/taskiam/emulator"
 )
 
-// emulatorTrouble is what an emulator is to get wrong from the start, on purpose.
+// emulatorTrouble is what an emulator should get wrong on purpose, from the start.
 type emulatorTrouble struct {
 	lag    emulator.Lag
 	quotas emulator.Quotas

@@ -11,14 +11,14 @@ import (
 	"github.com/taskiam/taskiam/internal/app"
 )
 
-// Env is the world as commands see it. Nothing in it dials, and nothing touches
-// the disk, before a command asks for it.
+// Env is everything outside of the program that commands use. Nothing is opened or called
+// before a command asks for it.
 type Env struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	app.World
-	// Signals begins to listen for the signals that end or hurry a command, and
-	// returns how to stop listening. nil is never interrupted.
+	// Signals starts to listen for the signals that end or hurry a command, and returns how
+	// to stop listening. If it is nil, nothing is ever interrupted.
 	Signals func() (<-chan os.Signal, func())
 
 	// talk is standard error behind a [view.Writer]; it is what taskiam itself writes to.
@@ -35,7 +35,7 @@ func OS() *Env {
 	}
 }
 
-// app returns taskiam in this world.
+// app returns the other packages, connected for this environment.
 func (e *Env) app() *app.App { return &app.App{World: e.World, Warn: e.say} }
 
 func setenv(name, value string) error {
@@ -45,8 +45,8 @@ func setenv(name, value string) error {
 	return os.Setenv(name, value)
 }
 
-// listen catches what asks a process to end. A signal that was being ignored when
-// we were started, as nohup does with SIGHUP, stays ignored.
+// listen catches the signals that ask a process to end. A signal that was ignored when we were
+// started, as nohup ignores SIGHUP, stays ignored.
 func listen() (<-chan os.Signal, func()) {
 	ends := make(chan os.Signal, 4)
 	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {

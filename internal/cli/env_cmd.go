@@ -117,8 +117,8 @@ func runEnv(_ context.Context, e *Env, o envOptions) error {
 	return nil
 }
 
-// printUnset prints what takes the variables of a run, be it up or down, out of a
-// shell.
+// printUnset prints a command that removes the variables of a run from a shell, whether the run
+// is up or down.
 func (e *Env) printUnset(word string) error {
 	run, err := e.anyRun(word, "taskiam env --unset")
 	if err != nil {
@@ -148,8 +148,8 @@ func (e *Env) anyRun(word, command string) (*journal.Run, error) {
 	return run, nil
 }
 
-// deliveredRun returns the run that the word names, or the only one that is up, if
-// it is up and its delivery is where it was put.
+// deliveredRun returns the run that the word names, or the only one that is up. It refuses a
+// run that is not up, and one whose delivery is gone.
 func (e *Env) deliveredRun(word, command string) (*journal.Run, error) {
 	run, err := e.anyRun(word, command)
 	if err != nil {

@@ -24,8 +24,7 @@ const (
 	exitNotFound  exitCode = 127 // run: CMD was not found
 )
 
-// exitError ends the process with a code of its own. Its Err is printed if it is
-// not nil.
+// exitError ends the process with a certain code. Its err is printed if it is not nil.
 type exitError struct {
 	code exitCode
 	err  error

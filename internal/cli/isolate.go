@@ -13,7 +13,7 @@ import (
 	"github.com/taskiam/taskiam/internal/supervise"
 )
 
-// isolateValue is the value of --isolate, which may be left out.
+// isolateValue is the value of --isolate, which is optional.
 type isolateValue string
 
 const (
@@ -37,7 +37,7 @@ func (v *isolateValue) Set(text string) error {
 
 func (v *isolateValue) String() string { return string(*v) }
 
-// IsBoolFlag tells package flag that the value can be left out.
+// IsBoolFlag tells package flag that the value is optional.
 func (*isolateValue) IsBoolFlag() bool { return true }
 
 // isolateOptions say where CMD runs.
@@ -122,8 +122,8 @@ func parseIsolate(c *cli.Context, getenv func(string) string) (isolateOptions, e
 	return o, nil
 }
 
-// sandbox returns what describes the sandbox of a command. out is where the delivery is going
-// to be, if that was said.
+// sandbox describes the sandbox of a command. out is where the delivery will be; "" if that is
+// not known yet.
 func (o isolateOptions) sandbox(out string, command []string) supervise.SandboxConfig {
 	return supervise.SandboxConfig{
 		Isolated: o.how != isolateNot, NoNetwork: o.how == isolateNoNet,
@@ -140,7 +140,7 @@ func newIsolatedCmd(e *Env) *cli.Command {
 			if err != nil {
 				return runFailed(fault.New(fault.Usage, "%w", err))
 			}
-			// What is sent to the whole group is for the command.
+			// A signal to the whole process group is for the command.
 			defer e.interrupts.handle(func(os.Signal) {})()
 			code, err := isolate.Inside(c.Context, order, e.Stdin, e.Stdout, e.Stderr)
 			if err != nil && !order.Look {

@@ -10,7 +10,7 @@ const (
 	envOperatorMember = "TASKIAM_OPERATOR_MEMBER"
 )
 
-// environment is what help says of them.
+// environment is every variable that taskiam reads, as help explains it.
 var environment = [][2]string{
 	{app.EnvEmulatorHost, "HOST:PORT of an emulator; all calls go there and not to Google"},
 	{app.EnvEmulatorToken, "file with the operator's token for the emulator"},

@@ -75,6 +75,6 @@ func runPlan(ctx context.Context, e *Env, o planOptions) error {
 	} else {
 		err = e.print(doc, o.json)
 	}
-	// What up would refuse, plan ends with: a check before a merge can rely on it.
+	// plan fails where up would refuse, so that a check before a merge can rely on it.
 	return errors.Join(append([]error{err}, preview.Refusals...)...)
 }

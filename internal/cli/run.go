@@ -88,8 +88,8 @@ The exit code is that of CMD, or 125 if taskiam failed.`,
 	}
 }
 
-// runFailed gives an error that has no exit code of its own one of taskiam's under run:
-// every code below 125 is CMD's.
+// runFailed gives an error without an exit code one that is not CMD's: under run, every code
+// below 125 is the code of CMD.
 func runFailed(err error) error {
 	var exit *exitError
 	if err == nil || errors.As(err, &exit) {
@@ -136,7 +136,7 @@ func parseRun(c *cli.Context, getenv func(string) string) (runOptions, error) {
 	case o.killAfter < 0:
 		return o, usage(c, "--kill-after is negative")
 	case o.socket && o.isolate.how == isolateNet:
-		// Whoever is first to listen at the address would be taken for the run's server.
+		// Any process could listen at the address first, and would be taken for the run's server.
 		return o, usage(c, "--%s is for a sandbox without network (--%s=%s); "+
 			"in this one only CMD can reach the port of its server", flagSocket, flagIsolate, isolateNoNet)
 	}
@@ -175,7 +175,7 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 	if len(src.Task.Deliver) == 0 {
 		src.Task.Deliver = slices.Clone(delivery.DefaultOfRun)
 	}
-	// A sandbox without network has a loopback of its own, and reaches a socket.
+	// A sandbox without network has its own loopback: it can reach a socket, but no port of ours.
 	o.socket = o.socket || o.isolate.how == isolateNoNet && delivery.NeedsServer(src.Task)
 	at, err := reserve(ctx, src.Task, o.socket)
 	if err != nil {
@@ -297,11 +297,11 @@ func (c *commandRun) runChild(ctx context.Context) (exitCode, error) {
 	release := c.interrupts.handle(func(s os.Signal) {
 		select {
 		case signals <- s:
-		default: // CMD has enough of them to read
+		default: // CMD has many signals waiting already
 		}
 	})
 	defer release()
-	if ctx.Err() != nil { // it came while up was at its end
+	if ctx.Err() != nil { // a signal came just before up ended
 		return 0, fmt.Errorf("starting %s: %w", c.command[0], context.Cause(ctx))
 	}
 	child, err := c.sandbox.Start(supervise.Command{
@@ -340,8 +340,7 @@ func (e *Env) downAfter(ctx context.Context, engine *lifecycle.Engine, run *jour
 	return nil
 }
 
-// detached returns a context for a teardown: what cancels ctx does not reach it, and
-// it ends in its own time.
+// detached returns a context for a teardown. It does not end with ctx, but after the bound.
 func detached(ctx context.Context, bound time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), bound)
 }

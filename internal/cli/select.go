@@ -11,7 +11,7 @@ import (
 	"github.com/taskiam/taskiam/internal/journal"
 )
 
-// live returns the runs of which something may still stand.
+// live returns the runs that may still have something in the cloud or on this machine.
 func live(runs []*journal.Run) []*journal.Run {
 	return slices.DeleteFunc(slices.Clone(runs), func(r *journal.Run) bool { return !r.Live() })
 }

@@ -12,9 +12,9 @@ import (
 // errInterrupted is why a command's context ends on a signal.
 var errInterrupted = errors.New("interrupted")
 
-// interrupts decides what a signal does. At first, the first one cancels the
-// command, which then undoes what it has begun, and the second one abandons that.
-// A command that waits for something else takes over with [interrupts.handle].
+// interrupts decides what a signal does. By default the first signal cancels the command,
+// which then undoes what it has begun, and the second one ends the process at once.
+// A command that needs the signals for something else takes them with [interrupts.handle].
 type interrupts struct {
 	env    *Env
 	cancel context.CancelCauseFunc
@@ -24,8 +24,8 @@ type interrupts struct {
 	mu      sync.Mutex
 	handler func(os.Signal)
 	count   int
-	// first is what the first signal leads to, and code and hints what abandoning ends
-	// with and what then finishes the work.
+	// first says what the first signal leads to. code is what the process ends with at the
+	// second one, and hints are the commands that then finish the work.
 	first string
 	code  exitCode
 	hints []string
@@ -75,8 +75,8 @@ func (i *interrupts) take(s os.Signal) {
 	}
 }
 
-// handle gives signals to h, which must not block, until the returned function is
-// called. Of those that h took, one counts: the next one after that abandons.
+// handle gives signals to h, which must not block, until release is called. All that h
+// took count as one: the next signal after release ends the process.
 func (i *interrupts) handle(h func(os.Signal)) (release func()) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -88,8 +88,8 @@ func (i *interrupts) handle(h func(os.Signal)) (release func()) {
 	}
 }
 
-// leaving says, from now on, what the first signal leads to, what code abandoning
-// the work ends with, and what command finishes it.
+// leaving sets what the first signal leads to from now on, the code with which the second one
+// ends the process, and the commands that finish the work then.
 func (i *interrupts) leaving(code exitCode, first string, hints ...string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()

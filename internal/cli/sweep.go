@@ -17,8 +17,8 @@ import (
 	"github.com/taskiam/taskiam/internal/view"
 )
 
-// defaultGrace is how long a run must have been over for a sweep to take it away: past
-// it no token of the run's works any more.
+// defaultGrace is how long ago a run must have expired before a sweep removes it: after that
+// time no token of the run works any more.
 const defaultGrace = grants.TokenLifetime
 
 type sweepOptions struct {
@@ -85,7 +85,7 @@ func newResourcesFlag() cli.Flag {
 	}
 }
 
-// parseResources reads the flag of newResourcesFlag. A prefix narrows nothing here.
+// parseResources reads the flag of newResourcesFlag. A prefix in a name is ignored.
 func parseResources(c *cli.Context) ([]resource.Name, error) {
 	var out []resource.Name
 	for _, s := range c.StringSlice(flagResource) {
@@ -148,7 +148,7 @@ func runSweep(ctx context.Context, e *Env, o sweepOptions) error {
 	return errors.Join(err, e.print(view.NewSweep(result, o.dryRun), o.json))
 }
 
-// sweepWithin bounds a sweep that goes on after a signal.
+// sweepWithin bounds a sweep that continues after a signal.
 const sweepWithin = 30 * time.Minute
 
 // fillSweep adds the projects and resources of the manifests, and if there is no project

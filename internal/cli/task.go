@@ -11,13 +11,13 @@ import (
 	"github.com/taskiam/taskiam/internal/lifecycle"
 )
 
-// taskOptions are what every command that reads a manifest is told.
+// taskOptions are the options of every command that reads a manifest.
 type taskOptions struct {
 	file   string
 	maxTTL time.Duration // 0 is the manifest's own limit
 	member string        // the operator as policies name it; "" asks Google
 	owner  int           // the user whom the delivery is for; 0 is this user
-	job    *ci.Job       // the CI job that this is; nil if it is to be none
+	job    *ci.Job       // the CI job that the command runs in; nil for none
 }
 
 func newTaskFlags() []cli.Flag {
@@ -34,8 +34,8 @@ func newTaskFlags() []cli.Flag {
 	}
 }
 
-// parseTask reads the flags of newTaskFlags; the environment stands in for those
-// that are not given.
+// parseTask reads the flags of newTaskFlags. A variable of the environment takes the place of
+// a flag that is not given.
 func parseTask(c *cli.Context, getenv func(string) string) (taskOptions, error) {
 	o := taskOptions{member: c.String(flagOperatorMember)}
 	var err error

@@ -196,9 +196,9 @@ func bringUp(ctx context.Context, e *Env, o upOptions, to app.Place) error {
 	return errors.Join(e.showUp(result.Run, result.Elapsed, false, o.json), err)
 }
 
-// reserve finds the port at which the metadata server of a task is going to answer. With
-// socket, it is a port of the sandbox's own loopback. A task that is not delivered by
-// metadata has no server.
+// reserve finds the port of the metadata server that a task will have. With socket, the port
+// is only a number for the sandbox's own loopback. A task that is not delivered by metadata
+// has no server.
 func reserve(ctx context.Context, task grants.Task, socket bool) (supervise.Endpoint, error) {
 	var at supervise.Endpoint
 	if !delivery.NeedsServer(task) {
@@ -219,8 +219,8 @@ func reserve(ctx context.Context, task grants.Task, socket bool) (supervise.Endp
 	return at, nil
 }
 
-// up plans a run and brings it up, with the rest of the options as they are. An up that is
-// abandoned ends with the code.
+// up plans a run and brings it up. It adds the manifest and the place of the delivery to the
+// options. abandoned is the exit code if a second signal ends the process.
 func (e *Env) up(
 	ctx context.Context, engine *lifecycle.Engine, src app.Source, to app.Place,
 	o lifecycle.UpOptions, abandoned exitCode,
