@@ -28,6 +28,7 @@ var allowed = map[string][]string{
 		"emulator/internal/secretmanager", "emulator/internal/serviceusage", "emulator/internal/storage",
 		"emulator/internal/wire", "internal/secret",
 	},
+	"emulator/emulatortest":             {"emulator"},
 	"emulator/internal/asset":           {"emulator/internal/iam", "emulator/internal/wire"},
 	"emulator/internal/bigquery":        {"emulator/internal/iam", "emulator/internal/wire"},
 	"emulator/internal/iam":             {"internal/secret"},
