@@ -24,9 +24,9 @@ import (
 	"github.com/taskiam/taskiam/internal/app"
 )
 
-// The demo's agent is what a task runs: a program of its own, in the environment
-// that a task gets, that knows nothing of taskiam. It uses Google's own Go client,
-// which finds the task's credential and the emulator as any program would.
+// The agent of the demo is what a task would run: a process of its own, in the environment of
+// a task, that knows nothing of taskiam. It uses Google's Go client, which finds the credential
+// and the emulator as in any other program.
 
 // probe is one thing that the agent tries.
 type probe struct {
@@ -35,7 +35,7 @@ type probe struct {
 	try     func(context.Context, *clients) error
 }
 
-// outcome is what came of a probe.
+// outcome is the result of a probe.
 type outcome struct {
 	What    string        `json:"what"`
 	Wanted  string        `json:"wanted"` // "allowed" or "refused"
@@ -47,10 +47,10 @@ type outcome struct {
 const (
 	allowed = "allowed"
 	refused = "refused"
-	failed  = "failed" // neither: no answer, or one that says nothing of access
+	failed  = "failed" // neither: no answer, or an answer that is not about access
 )
 
-// clients are Google's, with the credential that each finds by itself.
+// clients are Google's clients. Each finds the credential by itself.
 type clients struct {
 	storage *storage.Service
 	secrets *secretmanager.Service
@@ -74,7 +74,7 @@ func newClients(ctx context.Context, opts ...option.ClientOption) (*clients, err
 
 const cloudPlatform = "https://www.googleapis.com/auth/cloud-platform"
 
-// probesDuring is the story while the run of tasks/demo.toml is up.
+// probesDuring is what the agent tries while the run of tasks/demo.toml is up.
 func probesDuring(email string) []probe {
 	account := "projects/-/serviceAccounts/" + email
 	return []probe{
@@ -142,7 +142,7 @@ func readSecret(name string) func(context.Context, *clients) error {
 	}
 }
 
-// run tries one probe and says what came of it.
+// run tries one probe and returns the result.
 func (p probe) run(ctx context.Context, c *clients, now func() time.Time) outcome {
 	o := outcome{What: p.What, Wanted: refused, Got: allowed}
 	if p.Allowed {
@@ -156,7 +156,7 @@ func (p probe) run(ctx context.Context, c *clients, now func() time.Time) outcom
 	return o
 }
 
-// refusal tells Google's no from every other failure.
+// refusal distinguishes a refusal by Google from every other failure.
 func refusal(err error) (got, detail string) {
 	if e, ok := errors.AsType[*googleapi.Error](err); ok {
 		message := e.Message
@@ -169,7 +169,7 @@ func refusal(err error) (got, detail string) {
 		}
 		return failed, detail
 	}
-	// The endpoint that makes tokens of keys said no, and why.
+	// The token endpoint has refused the key.
 	if e, ok := errors.AsType[*auth.Error](err); ok && e.Response != nil {
 		return refused, fmt.Sprintf("%d %s", e.Response.StatusCode, firstLine(string(e.Body)))
 	}
@@ -209,8 +209,8 @@ const (
 	envThief = "TASKIAM_DEMO_TOKEN"
 )
 
-// RunAgent plays the agent of a part of the story, and writes what came of each attempt to out,
-// a JSON document a line.
+// RunAgent is the agent in one part of the story. It writes the result of each attempt to out,
+// one JSON document on each line.
 func RunAgent(ctx context.Context, w app.World, out io.Writer, phase, email string) error {
 	var probes []probe
 	var opts []option.ClientOption
@@ -238,7 +238,7 @@ func RunAgent(ctx context.Context, w app.World, out io.Writer, phase, email stri
 	return nil
 }
 
-// bareToken logs Google's clients in with a token and nothing else.
+// bareToken makes Google's clients use a token and nothing else.
 func bareToken(token string) option.ClientOption {
 	return option.WithAuthCredentials(auth.NewCredentials(&auth.CredentialsOptions{TokenProvider: staticToken(token)}))
 }

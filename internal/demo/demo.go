@@ -1,8 +1,7 @@
-// Package demo tells the story of one run of a task, on an emulator inside this process: the
-// access that the task gets, what is refused to it, and what a thief has of a copy afterwards.
+// Package demo shows one run of a task on an emulator in this process: the access that the task
+// gets, what it is refused, and that a stolen copy of its credential is worth nothing afterwards.
 //
-// Nothing in it is taskiam: it uses the rest of the program as a person does, and Google's own
-// clients as a task does.
+// It uses package app as commands do, and Google's clients as a task does.
 package demo
 
 import (
@@ -63,24 +62,24 @@ type Line struct {
 	Elapsed float64 `json:"elapsed_ms"`
 }
 
-// stage is where the story is played: an emulator, and taskiam as somebody's shell would have it.
+// stage is an emulator, and taskiam as it would be in a shell with that emulator.
 type stage struct {
-	app    *app.App // with the emulator's variables, and a state folder of its own
+	app    *app.App // with the variables of the emulator, and its own state folder
 	dir    string
 	server *emulator.Server
 	doc    Story
 	hear   func(Chapter) error
 }
 
-// Tell plays the whole story. hear is given each chapter as it ends. An error is one that kept
-// the story from being told to the end; whether it was true, the [Story] says.
+// Tell plays the whole story, and calls hear at the end of each chapter. It fails only if the
+// story could not be played to its end; whether all of it was true is in the [Story].
 func Tell(ctx context.Context, w app.World, hear func(Chapter) error) (story Story, err error) {
 	begun := w.Now()
-	d, clear, err := setStage(ctx, w)
+	d, tearDown, err := setStage(ctx, w)
 	if err != nil {
 		return Story{}, err
 	}
-	defer func() { err = errors.Join(err, clear()) }()
+	defer func() { err = errors.Join(err, tearDown()) }()
 	d.hear = hear
 	if err := d.play(ctx); err != nil {
 		return Story{}, err
@@ -92,14 +91,14 @@ func Tell(ctx context.Context, w app.World, hear func(Chapter) error) (story Sto
 	return d.doc, nil
 }
 
-// setStage starts an emulator on a free port. clear takes everything down again.
-func setStage(ctx context.Context, w app.World) (d *stage, clear func() error, err error) {
+// setStage starts an emulator on a free port. tearDown stops and removes everything.
+func setStage(ctx context.Context, w app.World) (d *stage, tearDown func() error, err error) {
 	dir, err := os.MkdirTemp("", "taskiam-demo-")
 	if err != nil {
 		return nil, nil, fmt.Errorf("making a folder for the demo: %w", err)
 	}
 	undo := []func() error{func() error { return os.RemoveAll(dir) }}
-	clear = func() error {
+	tearDown = func() error {
 		var errs []error
 		for _, f := range slices.Backward(undo) {
 			errs = append(errs, f())
@@ -120,16 +119,16 @@ func setStage(ctx context.Context, w app.World) (d *stage, clear func() error, e
 	a := &app.App{World: inner, Warn: func(string, ...any) {}}
 	home, err := a.EmulatorHome()
 	if err != nil {
-		return nil, nil, errors.Join(err, clear())
+		return nil, nil, errors.Join(err, tearDown())
 	}
 	server, err := emulator.New(emulator.Config{Now: w.Now, Dir: home.Dir})
 	if err != nil {
-		return nil, nil, errors.Join(err, clear())
+		return nil, nil, errors.Join(err, tearDown())
 	}
 	undo = append(undo, server.Close)
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("starting the emulator: %w", err), clear())
+		return nil, nil, errors.Join(fmt.Errorf("starting the emulator: %w", err), tearDown())
 	}
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	served := make(chan error, 1)
@@ -138,10 +137,10 @@ func setStage(ctx context.Context, w app.World) (d *stage, clear func() error, e
 
 	own[app.EnvEmulatorHost] = listener.Addr().String()
 	own[app.EnvEmulatorToken], own[app.EnvEmulatorCA] = home.TokenFile(), home.CAFile()
-	return &stage{app: a, dir: dir, server: server}, clear, nil
+	return &stage{app: a, dir: dir, server: server}, tearDown, nil
 }
 
-// play tells the story. An error is one that keeps it from being told to the end.
+// play plays all chapters.
 func (d *stage) play(ctx context.Context) error {
 	engine, err := d.app.Engine(ctx, app.Options{})
 	if err != nil {
@@ -275,8 +274,8 @@ func (d *stage) up(ctx context.Context, engine *lifecycle.Engine, c *Chapter) (*
 	return result, nil
 }
 
-// audit takes, as the operator, what the agent has published: it is what the task was
-// for, and it is not to stay behind.
+// audit reads, as the operator, what the agent has published. That was the purpose of the task,
+// and nothing of it may stay behind.
 func (d *stage) audit(ctx context.Context, c *Chapter) error {
 	const subscription = "projects/acme-agents/subscriptions/reports-audit"
 	_, token := d.server.Operator()
@@ -310,10 +309,10 @@ func (d *stage) audit(ctx context.Context, c *Chapter) error {
 	return nil
 }
 
-// downWait is how long a teardown waits for its turn. Nobody else is at work here.
+// downWait is how long a teardown waits for other processes that work on the run.
 const downWait = 30 * time.Second
 
-// stolen is the environments of a thief who kept a copy of the delivery, and a token.
+// stolen has the environments of a thief who has a copy of the delivery and a token.
 type stolen struct{ withKey, withToken []string }
 
 func (d *stage) steal(ctx context.Context, result *lifecycle.Result) (stolen, error) {
@@ -326,7 +325,7 @@ func (d *stage) steal(ctx context.Context, result *lifecycle.Result) (stolen, er
 	if err != nil {
 		return stolen{}, err
 	}
-	// The thief reaches the same cloud, by the same way.
+	// The thief reaches the same emulator in the same way.
 	base := emulator.ClientEnv(result.Run.Opened.Endpoint, delivery.CAPath(loot))
 	return stolen{
 		withKey: append(slices.Clone(base), app.EnvCredentials+"="+delivery.KeyPath(loot)),
@@ -335,7 +334,7 @@ func (d *stage) steal(ctx context.Context, result *lifecycle.Result) (stolen, er
 	}, nil
 }
 
-// agent runs this program as the demo's agent, and takes down what came of it.
+// agent runs this program as the agent, and adds the results to the chapter.
 func (d *stage) agent(ctx context.Context, c *Chapter, environ []string, args ...string) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -360,7 +359,7 @@ func (d *stage) agent(ctx context.Context, c *Chapter, environ []string, args ..
 	return nil
 }
 
-// width is as much as is shown of an error; --json has all of it.
+// width is how many characters of an error are shown; --json has all of them.
 const width = 84
 
 // Show adds a chapter to a report: a line for each claim, and below it what Google said to it.

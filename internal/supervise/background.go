@@ -14,14 +14,14 @@ import (
 	"github.com/taskiam/taskiam/internal/journal"
 )
 
-// A process in the background is handed over in three steps, so that there is never one
-// that a teardown does not know of: it is started and waits; it is recorded in the
-// journal; it is let go, and says when it is at work. Each step is a byte in a pipe, and
-// the pipes are the first descriptors of the process.
+// A process in the background starts in three steps, so that a teardown knows of every one:
+// it is started, and waits; it is recorded in the journal; it is told to begin, and reports
+// that its work has begun. The last two are one byte each, in a pipe. The process finds the
+// pipes at these descriptors:
 const (
-	gateFD    = 3 // from which it reads a byte once it is recorded
-	readyFD   = 4 // into which it writes one when it is at work
-	inheritFD = 5 // the port that it serves on, if one was reserved
+	gateFD    = 3 // it reads a byte from here when it may begin
+	readyFD   = 4 // it writes a byte here when its work has begun
+	inheritFD = 5 // the port that was reserved for it, if there is one
 )
 
 // readyWithin is how long a process that was started has to begin its work.
@@ -30,7 +30,7 @@ const readyWithin = 30 * time.Second
 // Background is a process that works beside a run and outlives the one that starts it.
 type Background struct {
 	Role journal.ProcessRole
-	// Args are the arguments of this program with which it does that work; it has to call
+	// Args are the arguments with which this program does that work. It must call
 	// [AwaitHandover] first.
 	Args    []string
 	Environ []string
@@ -40,8 +40,8 @@ type Background struct {
 	Endpoint Endpoint
 }
 
-// Start starts the process, lets record write it down, lets it go, and waits until it is at
-// work. Without having been let go it ends by itself, also if this process is killed before.
+// Start starts the process, calls record, tells the process to begin, and waits until its work
+// has begun. If record fails, or this process is killed before, the new process ends.
 func (b Background) Start(ctx context.Context, record func(journal.ProcessStarted) error) error {
 	w, err := b.spawn()
 	if err != nil {
@@ -72,7 +72,7 @@ func (b Background) Start(ctx context.Context, record func(journal.ProcessStarte
 	return nil
 }
 
-// waiting is a process that was started, and waits to be let go.
+// waiting is a process that was started and may not begin yet.
 type waiting struct {
 	cmd         *exec.Cmd
 	gate, ready *os.File
@@ -129,15 +129,15 @@ func AwaitHandover() (*Handover, error) {
 	if gate == nil || ready == nil {
 		return nil, fault.New(fault.Usage, "this process was not started to work in the background")
 	}
-	// Without the byte, nobody knows of this process: who started it has been killed, or
-	// could not write its journal.
+	// Without the byte this process is in no journal: the one that started it was killed, or
+	// could not write.
 	if n, err := gate.Read(make([]byte, 1)); n != 1 {
 		return nil, fmt.Errorf("waiting for up: %w", err)
 	}
 	return &Handover{ready}, gate.Close()
 }
 
-// Open opens the endpoint, by the port that was handed over if it is on one.
+// Open opens the endpoint. If that is a port, it is the one that this process has inherited.
 func (h *Handover) Open(ctx context.Context, e Endpoint) (net.Listener, error) {
 	if e.Path == "" && e.Listen != "" {
 		var err error
@@ -148,7 +148,7 @@ func (h *Handover) Open(ctx context.Context, e Endpoint) (net.Listener, error) {
 	return e.Open(ctx)
 }
 
-// Ready says that the process is at work.
+// Ready reports that the work of this process has begun.
 func (h *Handover) Ready() error {
 	_, err := h.ready.Write([]byte{1})
 	return errors.Join(err, h.ready.Close())

@@ -24,7 +24,7 @@ type Command struct {
 	Stdin   io.Reader
 	Stdout  io.Writer
 	Stderr  io.Writer
-	// KillAfter is how long it has to end after it was told to.
+	// KillAfter is how long it may take to end after a signal.
 	KillAfter time.Duration
 }
 
@@ -36,12 +36,12 @@ type Child struct {
 	ended     chan error
 }
 
-// Unknown is the exit code of a command of which it is not known how it ended, or that ended
-// well but whose output could not be passed on.
+// Unknown is the exit code if it is not known how the command ended, or if it succeeded but its
+// output could not be copied.
 const Unknown = -1
 
-// Start starts the command in the sandbox. Outside of bubblewrap it shares our process
-// group, so that the terminal's job control reaches it as it would without us.
+// Start starts the command in the sandbox. Without bubblewrap it is in our process group, so
+// that the terminal's job control works for it as usual.
 func (s *Sandbox) Start(c Command) (*Child, error) {
 	var cmd *exec.Cmd
 	start := func() error { return cmd.Start() }
@@ -56,7 +56,7 @@ func (s *Sandbox) Start(c Command) (*Child, error) {
 		cmd.Args[0] = c.Args[0] // as a shell would call it
 	}
 	cmd.Env = c.Environ
-	cmd.WaitDelay = c.KillAfter // for the copying of output, where it is not a file
+	cmd.WaitDelay = c.KillAfter // for copying the output, if that is not a file
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Stdin, c.Stdout, c.Stderr
 	s.user.become(cmd)
 	if err := start(); err != nil {
@@ -67,7 +67,7 @@ func (s *Sandbox) Start(c Command) (*Child, error) {
 	return child, nil
 }
 
-// lookPath finds the program. The command's PATH is ours.
+// lookPath finds the program. The command has our PATH.
 func lookPath(name string) (string, error) {
 	path, err := exec.LookPath(name)
 	if err != nil {
@@ -78,7 +78,7 @@ func lookPath(name string) (string, error) {
 
 // StartError is a command that could not be started.
 type StartError struct {
-	// NotFound tells a program that is not there from one that cannot be run.
+	// NotFound means that there is no such program; else there is one that cannot be run.
 	NotFound bool
 	err      error
 }
@@ -96,8 +96,8 @@ func (e *StartError) Error() string { return e.err.Error() }
 // Unwrap returns the error without the distinction.
 func (e *StartError) Unwrap() error { return e.err }
 
-// SealDescriptors keeps every descriptor but the standard three from the task's command: ours,
-// and those that we were started with ourselves.
+// SealDescriptors makes sure that the task's command inherits no descriptor but the standard
+// three: none of ours, and none that we have inherited ourselves.
 func SealDescriptors() error {
 	entries, err := os.ReadDir("/dev/fd")
 	if err != nil {
@@ -111,17 +111,17 @@ func SealDescriptors() error {
 	return nil
 }
 
-// Wait hands signals on to the command until that has ended, and returns its exit code, or
-// what a shell would say of the signal that ended it. Once the command was told to end, it
-// has the time of [Command.KillAfter] to do so.
+// Wait passes signals on to the command until that has ended, and returns its exit code; for a
+// command that a signal has ended, the code that a shell returns. After the first signal the
+// command has the time of [Command.KillAfter] to end.
 func (c *Child) Wait(signals <-chan os.Signal) int {
 	var kill <-chan time.Time
 	for {
 		select {
 		case s := <-signals:
 			if fromTerminal(s) {
-				// The command has it already, unless its session is not the terminal's. It may
-				// understand it as something else than an order to end.
+				// The command has received it too, unless it is in another session. It may have
+				// another use for it than to end.
 				if c.box != nil {
 					c.signal(s, true)
 				}
@@ -144,8 +144,8 @@ func (c *Child) Wait(signals <-chan os.Signal) int {
 // WithoutSandbox reports, after the end, whether bubblewrap ended before there was a sandbox.
 func (c *Child) WithoutSandbox() bool { return c.box != nil && !c.box.Started() }
 
-// signal gives the command a signal, or all of its group. One that has just ended, which
-// Wait is about to say, has no use for it.
+// signal sends a signal to the command, or to all of its group. If the command has just ended,
+// there is nothing to do.
 func (c *Child) signal(s os.Signal, group bool) {
 	number, ok := s.(syscall.Signal)
 	switch {

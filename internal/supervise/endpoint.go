@@ -19,11 +19,11 @@ import (
 type Endpoint struct {
 	// Listen is the address that clients are told, HOST:PORT.
 	Listen string
-	// Inherit listens there already: clients are told of a port before it has a server,
-	// and nobody else may get it meanwhile. It is nil if nothing does.
+	// Inherit already listens there; nil if nothing does yet. Clients are told the port before
+	// there is a server, and no other program may take it meanwhile.
 	Inherit net.Listener
-	// Path is the socket on which the server listens instead. What listens at Listen in the
-	// sandbox then leads to the socket. It is empty for a port.
+	// Path is the unix socket on which the server listens instead; "" for a port. Then Listen
+	// is an address in the sandbox, and connections to it are passed on to the socket.
 	Path string
 }
 
@@ -50,8 +50,8 @@ func EndpointOf(run *journal.Run) Endpoint {
 	}
 }
 
-// Reserve opens the port, so that a server can be started that inherits it. Without Listen
-// it is any free port of the loopback. A socket is left to its server.
+// Reserve opens the port, for a server that is started later and inherits it. If Listen is
+// empty, it takes any free port of the loopback. For a socket it does nothing.
 func (e *Endpoint) Reserve(ctx context.Context) error {
 	if e.Path != "" {
 		return nil
@@ -68,7 +68,7 @@ func (e *Endpoint) Reserve(ctx context.Context) error {
 	return nil
 }
 
-// Open returns what the server accepts connections on; nil for a run without a server.
+// Open returns the listener of the server; nil for a run without a server.
 func (e Endpoint) Open(ctx context.Context) (net.Listener, error) {
 	switch {
 	case e.Path != "":
@@ -85,15 +85,14 @@ func (e Endpoint) Open(ctx context.Context) (net.Listener, error) {
 	return l, nil
 }
 
-// Close gives the reserved port up, in this process. A second time is no error.
+// Close closes the reserved port in this process. It may be called again.
 func (e Endpoint) Close() {
 	if e.Inherit != nil {
 		_ = e.Inherit.Close()
 	}
 }
 
-// file returns the descriptor of the reserved port, to be handed to another process; nil if
-// there is none.
+// file returns the descriptor of the reserved port, for another process; nil if there is none.
 func (e Endpoint) file() (*os.File, error) {
 	if e.Inherit == nil {
 		return nil, nil
@@ -125,8 +124,8 @@ func listenSocket(path string) (net.Listener, error) {
 // maxSocketPath is how long the path of a socket may be on every system.
 const maxSocketPath = 103
 
-// listenUnix listens on a unix socket, whatever the length of its path, for this user or the
-// one with that number.
+// listenUnix listens on a unix socket that only the user with this number may use; 0 is this
+// user. Its path may be longer than the system allows for sockets.
 func listenUnix(path string, uid int) (net.Listener, error) {
 	folder, err := os.Open(filepath.Dir(path))
 	if err != nil {

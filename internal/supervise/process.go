@@ -11,11 +11,10 @@ import (
 )
 
 const (
-	// stopWithin is how long a process has to end after it was told to, and then after
-	// it was killed.
+	// stopWithin is how long a process may take to end after SIGTERM, and again after SIGKILL.
 	stopWithin = 3 * time.Second
-	// lookAgain is how soon a process that was told to end is looked for again. That of
-	// a grandchild is told to nobody.
+	// lookAgain is how often to look whether the process has ended. Only a parent is told of
+	// the end of a process.
 	lookAgain = 5 * time.Millisecond
 )
 
@@ -24,9 +23,8 @@ func isGone(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) || errors.Is(err, os.ErrProcessDone)
 }
 
-// Stop ends the process with this number that was started then, and returns once
-// it is gone. If there is none, or another one has the number by now, there is nothing
-// to do.
+// Stop ends the process with this number and this start, and returns when it is gone. If there
+// is none, or another process has the number now, there is nothing to do.
 func Stop(ctx context.Context, pid int, start string) error {
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		is, err := StartOf(pid)
@@ -46,7 +44,7 @@ func Stop(ctx context.Context, pid int, start string) error {
 	return fmt.Errorf("stopping process %d: it does not end", pid)
 }
 
-// waitGone waits as long as a process has to end.
+// waitGone reports whether the process has ended within stopWithin.
 func waitGone(ctx context.Context, pid int, start string) (bool, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer cancel()
@@ -64,7 +62,7 @@ func waitGone(ctx context.Context, pid int, start string) (bool, error) {
 	}
 }
 
-// Running reports whether the process with this number is the one that was started then.
+// Running reports whether there is a process with this number and this start.
 func Running(pid int, start string) bool {
 	is, err := StartOf(pid)
 	return err == nil && is == start

@@ -7,10 +7,9 @@ import (
 	"strings"
 )
 
-// StartOf returns what tells a process from every other one that has had or will
-// have its number: the boot it lives in, and the tick of that boot in which it was
-// started. It is empty if there is no such process, or only what its parent has not
-// yet asked about.
+// StartOf returns the start of a process: the id of the boot, and the tick of that boot at
+// which it was started. No other process with the same number has the same start. It is empty
+// if there is no such process, or if it has ended and is a zombie.
 func StartOf(pid int) (string, error) {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -23,8 +22,8 @@ func StartOf(pid int) (string, error) {
 		}
 		return "", fmt.Errorf("looking at process %d: %w", pid, err)
 	}
-	// The name in parentheses may hold anything. Behind it come the state, field 3 of
-	// proc(5), and in field 22 the start time.
+	// The name in parentheses may contain anything. After it come the state, which is field 3
+	// in proc(5), and as field 22 the start time.
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
 	if len(fields) < 20 {
 		return "", fmt.Errorf("looking at process %d: its state is not understood", pid)

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// StartOf returns what tells a process from every other one that has had or will
-// have its number: when it was started. It is empty if there is no such process.
+// StartOf returns the start of a process: the time. No other process with the same number has
+// the same start. It is empty if there is no such process.
 func StartOf(pid int) (string, error) {
 	out, err := exec.Command("ps", "-o", "state=,lstart=", "-p", strconv.Itoa(pid)).Output()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {

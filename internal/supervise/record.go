@@ -10,8 +10,8 @@ import (
 	"github.com/taskiam/taskiam/internal/journal"
 )
 
-// recordWithin is how long a token waits to be recorded, if another process is at work on
-// the run. A token that is not recorded is not handed out.
+// recordWithin is how long to wait for another process that is working on the run, before a
+// token can be recorded. A token that is not recorded is not given out.
 const recordWithin = 10 * time.Second
 
 // Record adds a record to the journal of a run, if it is not being taken down.
@@ -27,8 +27,8 @@ func Record(ctx context.Context, journals *journal.Dir, run grants.RunID, r jour
 	return j.Append(r)
 }
 
-// RecordEnd records that this process, which the journal has, ends. Whoever is at work on the
-// run is about to stop it, and will record that.
+// RecordEnd records that this process, which is in the journal, ends. If another process is
+// working on the run, it does nothing: that process is stopping this one, and records it.
 func RecordEnd(ctx context.Context, journals *journal.Dir, run grants.RunID, start string) error {
 	j, err := journals.Open(context.WithoutCancel(ctx), run, 0)
 	if fault.Is(err, fault.Locked, fault.NotFound) {
@@ -44,7 +44,7 @@ func RecordEnd(ctx context.Context, journals *journal.Dir, run grants.RunID, sta
 	return j.Append(journal.ProcessStopped{PID: os.Getpid(), Start: start})
 }
 
-// AtWork returns the process of a run that has this role, if it is recorded and runs.
+// AtWork returns the running process of a run that has this role, if there is one.
 func AtWork(run *journal.Run, role journal.ProcessRole) (journal.Process, bool) {
 	for _, p := range run.Processes {
 		if p.Role == role && p.Effect.Standing() && Running(p.PID, p.Start) {

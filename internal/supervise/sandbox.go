@@ -23,19 +23,19 @@ import (
 
 // SandboxConfig says where a task's command is to run.
 type SandboxConfig struct {
-	// Isolated puts it into bubblewrap's sandbox; NoNetwork gives that one a loopback of its
-	// own and nothing else. All but UID and Command is for that sandbox.
+	// Isolated means a bubblewrap sandbox, and NoNetwork that this has only its own loopback.
+	// The other fields, except for UID and Command, are for bubblewrap.
 	Isolated, NoNetwork bool
 	// UID is the user that it runs as; 0 is this one.
 	UID     int
 	Command []string
-	// ReadOnly and Writable are paths that it sees too, as they were given, and Pass names
-	// variables that it gets.
+	// ReadOnly and Writable are further paths that it sees, as the operator wrote them. Pass has
+	// the names of variables that it gets.
 	ReadOnly, Writable, Pass []string
-	// Home is the operator's, and Environ their environment, without their identities.
+	// Home is the operator's home, and Environ the operator's environment without credentials.
 	Home    string
 	Environ []string
-	// Delivery is where the delivery is going to be; "" if that is not known yet.
+	// Delivery is where the delivery will be; "" if that is not known yet.
 	Delivery string
 	// Closed is what no sandbox may see.
 	Closed []isolate.Closed
@@ -47,13 +47,13 @@ type Sandbox struct {
 	user  *User // whom the command runs as; nil is this user
 	bwrap string
 	spec  isolate.Spec
-	// box is bubblewrap's sandbox once there is one; started is closed then.
+	// box is the bubblewrap sandbox; it is set before started is closed.
 	box     *isolate.Box
 	started chan struct{}
 }
 
-// NewSandbox makes sure that the command can be run there: better to know that before an
-// account was made.
+// NewSandbox returns the sandbox, and fails if the command could not be run in it: that should
+// be known before an account is made.
 func NewSandbox(c SandboxConfig) (*Sandbox, error) {
 	s := &Sandbox{SandboxConfig: c, started: make(chan struct{})}
 	var err error
@@ -78,7 +78,7 @@ func NewSandbox(c SandboxConfig) (*Sandbox, error) {
 	return s, s.try()
 }
 
-// try makes the sandbox once, without its delivery.
+// try makes the bubblewrap sandbox once, without the delivery.
 func (s *Sandbox) try() error {
 	name := s.Command[0]
 	err := s.spec.Try(s.bwrap, func(cmd *exec.Cmd) {
@@ -98,7 +98,7 @@ func (s *Sandbox) try() error {
 	return err
 }
 
-// whereIs says how to have a program in the sandbox that is outside of it.
+// whereIs returns hints for a program that exists, but not in the sandbox.
 func (s *Sandbox) whereIs(name string) []string {
 	path, err := exec.LookPath(name)
 	if err != nil {
@@ -161,7 +161,7 @@ func realPaths(flag string, paths ...string) ([]string, error) {
 	return out, nil
 }
 
-// RealPath returns the path, absolute and without links, as far as it is there.
+// RealPath returns the path, absolute and, if it exists, without links.
 func RealPath(path string) string {
 	if absolute, err := filepath.Abs(path); err == nil {
 		path = absolute
@@ -172,7 +172,7 @@ func RealPath(path string) string {
 	return filepath.Clean(path)
 }
 
-// Environment returns what the command gets of the operator's environment.
+// Environment returns the part of the operator's environment that the command gets.
 func (s *Sandbox) Environment() []string {
 	environ := slices.Clone(s.Environ)
 	if s.Isolated {
@@ -181,10 +181,11 @@ func (s *Sandbox) Environment() []string {
 	return append(environ, s.user.environ()...)
 }
 
-// Bare reports whether the command runs as this user and sees all that they do.
+// Bare reports whether the command runs as this user and sees all that this user sees.
 func (s *Sandbox) Bare() bool { return !s.Isolated && s.user == nil }
 
-// Enter makes the sandbox of a run, and what has to listen for it outside. leave ends both.
+// Enter prepares the sandbox for a run, and starts what must listen for it outside. leave stops
+// both.
 func (s *Sandbox) Enter(ctx context.Context, run *journal.Run) (leave func(), err error) {
 	if run.Opened.Socket && s.UID != 0 {
 		if err := os.Chown(SocketPath(run.Opened.DeliveryDir), s.UID, -1); err != nil {
@@ -212,13 +213,13 @@ func (s *Sandbox) Enter(ctx context.Context, run *journal.Run) (leave func(), er
 	return func() {
 		stop()
 		cancel()
-		// An error means that it is closed.
+		// An error means that it is closed already.
 		_ = s.box.Close()
 	}, nil
 }
 
-// forward lets the sandbox reach the emulator and the run's metadata server, each at its
-// own address and by a socket in the delivery, and nothing else.
+// forward lets the sandbox reach the emulator and the run's metadata server, and nothing else.
+// Each is reached at its usual address; a socket in the delivery connects the two sides.
 func (s *Sandbox) forward(ctx context.Context, run *journal.Run) error {
 	o := run.Opened
 	if o.Socket {
@@ -240,7 +241,7 @@ func (s *Sandbox) forward(ctx context.Context, run *journal.Run) error {
 	}
 	s.spec.Forwards = append(s.spec.Forwards, isolate.Forward{Address: o.Endpoint, Socket: path})
 	go func() {
-		// What ends it before the sandbox does, the sandbox sees as a server that is gone.
+		// If it ends early, the sandbox sees a server that does not answer any more.
 		_ = isolate.Relay(ctx, l, func(ctx context.Context) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "tcp", o.Endpoint)
 		})
@@ -248,8 +249,8 @@ func (s *Sandbox) forward(ctx context.Context, run *journal.Run) error {
 	return nil
 }
 
-// Guard keeps a server on loopback for the command, if that is isolated: other sandboxes
-// share the loopback.
+// Guard returns a listener that only an isolated command can connect to: other processes and
+// sandboxes share the loopback. If the command is not isolated, it returns l.
 func (s *Sandbox) Guard(l net.Listener) net.Listener {
 	if !s.Isolated || l == nil {
 		return l
@@ -264,8 +265,8 @@ func (s *Sandbox) Guard(l net.Listener) net.Listener {
 	})
 }
 
-// handOnWindow tells the sandbox when the terminal's window has changed, until stop is
-// called: the sandbox is in a session without a terminal.
+// handOnWindow tells the sandbox when the size of the terminal has changed, until stop is called:
+// the sandbox is in a session of its own and is not told by the system.
 func (s *Sandbox) handOnWindow() (stop func()) {
 	changes := make(chan os.Signal, 1)
 	signal.Notify(changes, unix.SIGWINCH)

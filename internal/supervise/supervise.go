@@ -2,9 +2,9 @@
 // its [Sandbox], the processes in the background ([Background]) and what they serve on
 // ([Endpoint]), and the [TokenKeeper], which keeps the delivery good.
 //
-// A process is known by its number and its start ([StartOf]), so that a number that was used
-// again is never taken for the run's. It is in the journal before it begins its work, so
-// that there is never one that a teardown does not know of.
+// A process is identified by its number and its start ([StartOf]), because the system uses
+// numbers again. It is recorded in the journal before its work begins, so that a teardown
+// knows of every one.
 //
 // The package works from journals: it knows no manifest, no command line and no exit code.
 package supervise

@@ -22,16 +22,14 @@ import (
 )
 
 const (
-	// watchEvery is how often the run and its account are looked for, so that what works
-	// for them ends when they are gone.
+	// watchEvery is how often to check that the run and its account still exist.
 	watchEvery = time.Minute
-	// lookBefore is how long before the run's end, at the latest, the journal is read to
-	// see whether the run was renewed; and how soon it is read again at the end, if
-	// somebody is about to renew the run.
+	// lookBefore is how long before the end of the run the journal is read, to see whether the
+	// run was renewed. At the end, while somebody is renewing the run, it is read this often.
 	lookBefore = 10 * time.Second
 )
 
-// These end what keeps a delivery good.
+// Why a token keeper ends early.
 var (
 	errAccountGone = fault.New(fault.NotFound, "the run's account is gone")
 	errRunGone     = fault.New(fault.NotFound, "the run is down, or its journal is gone")
@@ -43,7 +41,7 @@ type Tokens interface {
 	ScopedAccessToken(ctx context.Context, account string, lifetime time.Duration, scopes []string,
 	) (grants.Token, error)
 	IDToken(ctx context.Context, account, audience string) (grants.Token, error)
-	// Account tells whether the account is still there: a [fault.NotFound] if it is not.
+	// Account returns the account, or a [fault.NotFound] if it does not exist any more.
 	Account(ctx context.Context, project, id string) (grants.Account, error)
 }
 
@@ -54,11 +52,11 @@ type TokenKeeper struct {
 	tokens   Tokens
 	journals *journal.Dir
 	now      func() time.Time
-	// log gets a line for each token that is handed out, and none with a token in it.
+	// log gets a line for each token that is given out, but never the token.
 	log io.Writer
 
 	mu      sync.Mutex // guards log and what follows
-	expires time.Time  // the run's end, as far as is known by now
+	expires time.Time  // the end of the run, as it is known now
 	moved   chan struct{}
 }
 
@@ -68,7 +66,7 @@ func NewTokenKeeper(
 ) *TokenKeeper {
 	return &TokenKeeper{
 		run: run, tokens: tokens, journals: journals, log: log,
-		// Tokens are dated by the cloud's clock, from which this machine's may differ.
+		// Tokens expire by the cloud's clock, which may differ from this machine's.
 		now:     func() time.Time { return now().Add(run.ClockAhead()) },
 		expires: run.Expires(), moved: make(chan struct{}),
 	}
@@ -110,8 +108,8 @@ func (k *TokenKeeper) minter() *credentials.Minter {
 	})
 }
 
-// Keep works until the run ends, its account is gone or ctx ends. The listener is that of
-// the run's [Endpoint]; it is nil for a run without a server.
+// Keep works until the run ends, its account is gone or ctx ends. l is the listener of the
+// run's [Endpoint]; nil for a run without a server.
 func (k *TokenKeeper) Keep(ctx context.Context, l net.Listener) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -133,8 +131,7 @@ func (k *TokenKeeper) Keep(ctx context.Context, l net.Listener) error {
 	return err
 }
 
-// Serve keeps the delivery good in the foreground: this process is recorded as the run's
-// server until its work ends.
+// Serve does the work in this process, which is recorded as the server of the run.
 func (k *TokenKeeper) Serve(ctx context.Context, at Endpoint) error {
 	start, err := StartOf(os.Getpid())
 	if err != nil {
@@ -151,8 +148,7 @@ func (k *TokenKeeper) Serve(ctx context.Context, at Endpoint) error {
 	return errors.Join(k.Keep(ctx, l), RecordEnd(ctx, k.journals, k.run.ID(), start))
 }
 
-// ServeHandedOver does the same in the background, where whoever started this process has
-// recorded it.
+// ServeHandedOver does the work in a background process, which is recorded already.
 func (k *TokenKeeper) ServeHandedOver(ctx context.Context, h *Handover) error {
 	l, err := h.Open(ctx, EndpointOf(k.run))
 	if err != nil {
@@ -189,7 +185,8 @@ func (k *TokenKeeper) extend(expires time.Time) {
 	k.say("run %s was renewed, and ends at %s", k.run.ID(), moment(expires))
 }
 
-// follow ends the work at the run's end. The journal tells if the run was renewed.
+// follow stops the work at the end of the run. It learns from the journal that the run was
+// renewed.
 func (k *TokenKeeper) follow(ctx context.Context, stop context.CancelCauseFunc) {
 	for {
 		end, _ := k.end()
@@ -206,7 +203,8 @@ func (k *TokenKeeper) follow(ctx context.Context, stop context.CancelCauseFunc) 
 			k.extend(run.Expires())
 		case k.now().Before(end):
 		case err == nil && k.now().Before(run.Renewing()):
-			// Whoever renews the run relies on the process at work. There is no token until then.
+			// The process that renews the run expects this one to continue. There is no token
+			// until it is done.
 			if wait.For(ctx, lookBefore) != nil {
 				return
 			}
@@ -217,7 +215,7 @@ func (k *TokenKeeper) follow(ctx context.Context, stop context.CancelCauseFunc) 
 	}
 }
 
-// watch ends the work when there is nobody left to work for.
+// watch stops the work when the run or its account is gone.
 func (k *TokenKeeper) watch(ctx context.Context, stop context.CancelCauseFunc) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
@@ -237,7 +235,7 @@ func (k *TokenKeeper) watch(ctx context.Context, stop context.CancelCauseFunc) {
 			missed = 0
 			continue
 		}
-		// One that is missed twice, a minute apart, is not just new.
+		// A new account may not be found once. Twice, a minute apart, means that it is gone.
 		if missed++; missed == 2 {
 			stop(errAccountGone)
 			return
@@ -293,7 +291,7 @@ func (k *TokenKeeper) serve(ctx context.Context, l net.Listener) error {
 	return err
 }
 
-// logEvent takes down a token that was handed out, or a request that was refused.
+// logEvent logs that a token was given out, or that a request was refused.
 func (k *TokenKeeper) logEvent(ev metadata.Event) {
 	var b strings.Builder
 	switch {
@@ -337,7 +335,7 @@ func (k *TokenKeeper) refresh(ctx context.Context) error {
 	}
 }
 
-// refreshUntil replaces the token, which ends at ends, until the run does.
+// refreshUntil replaces the token until the run ends. ends is when the latest token ends.
 func (k *TokenKeeper) refreshUntil(ctx context.Context, ends *time.Time, expires time.Time) error {
 	o := k.run.Opened
 	return credentials.Refresh{

@@ -12,8 +12,7 @@ import (
 	"github.com/taskiam/taskiam/internal/journal"
 )
 
-// OpenTokenLog opens the file with the log of the run's tokens. It goes when the run's
-// journal goes.
+// OpenTokenLog opens the log of the run's tokens. It is removed together with the journal.
 func OpenTokenLog(journals *journal.Dir, run grants.RunID) (*os.File, error) {
 	f, err := os.OpenFile(journals.TokenLogPath(run), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -22,9 +21,9 @@ func OpenTokenLog(journals *journal.Dir, run grants.RunID) (*os.File, error) {
 	return f, nil
 }
 
-// HoldTokenLog says, as long as the file is open, that its process keeps the delivery of
-// the run good. It is for the process that runs the task's command: that one is not in the
-// journal, because a teardown stops what is. The lock goes with the process, however that ends.
+// HoldTokenLog locks the log: this process keeps the delivery of the run good. It is for the
+// process that runs the task's command, which is not in the journal because a teardown would
+// stop it. The lock ends with the process, however that ends.
 func HoldTokenLog(log *os.File) error {
 	if err := unix.Flock(int(log.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return fmt.Errorf("locking the log of tokens: %w", err)
@@ -32,7 +31,7 @@ func HoldTokenLog(log *os.File) error {
 	return nil
 }
 
-// TokenLogHeld reports whether a process holds the log.
+// TokenLogHeld reports whether a process has locked the log.
 func TokenLogHeld(journals *journal.Dir, run grants.RunID) (bool, error) {
 	log, err := os.Open(journals.TokenLogPath(run))
 	if errors.Is(err, fs.ErrNotExist) {

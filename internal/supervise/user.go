@@ -11,13 +11,13 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 )
 
-// User is whom a task's command runs as, if that is not this process's own user.
+// User is the user that a task's command runs as, if that is another one than ours.
 type User struct {
 	uid, gid   uint32
 	name, home string
 }
 
-// FindUser returns the user with this number, who need not have an entry anywhere.
+// FindUser returns the user with this number. The system need not know the number.
 func FindUser(uid int) (*User, error) {
 	if os.Geteuid() != 0 {
 		return nil, fault.WithHint(
@@ -36,7 +36,7 @@ func FindUser(uid int) (*User, error) {
 	return u, nil
 }
 
-// become makes the command run as the user; nil leaves it to this process's own.
+// become makes the command run as the user; nil is our own.
 func (u *User) become(cmd *exec.Cmd) {
 	if u == nil {
 		return
