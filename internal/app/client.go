@@ -125,7 +125,6 @@ func (a *App) Engine(ctx context.Context, o Options) (*lifecycle.Engine, error) 
 	if err != nil {
 		return nil, err
 	}
-	kept := lifecycle.Folder(journals)
 	client, err := a.Client(ctx, o)
 	if err != nil {
 		return nil, err
@@ -136,7 +135,7 @@ func (a *App) Engine(ctx context.Context, o Options) (*lifecycle.Engine, error) 
 		Credentials: deliverer{
 			emulatorHost: a.Getenv(EnvEmulatorHost), emulatorCA: a.emulatorCA(), owner: o.Owner, mask: o.Mask,
 		},
-		Journals:  kept,
+		Journals:  lifecycle.Folder(journals),
 		Turns:     journals,
 		Stop:      supervise.Stop,
 		Now:       a.Now,
