@@ -22,6 +22,7 @@ var recipes = map[string]string{
 	"command":  "How to add a command",
 	"delivery": "How to add a delivery",
 	"finding":  "How to add a finding",
+	"service":  "How to add an emulator service",
 	"state":    "How to add a state backend",
 }
 
