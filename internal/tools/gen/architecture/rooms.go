@@ -125,7 +125,9 @@ func drawRooms(pkgs map[string]pkg, chosen func(string) bool) string {
 		for _, path := range layer {
 			var below []string
 			for _, imp := range pkgs[path].Imports {
-				below = append(below, room(imp))
+				if chosen(imp) || !strings.HasPrefix(imp, "emulator/") { // its rooms have a picture of their own
+					below = append(below, room(imp))
+				}
 			}
 			if len(below) == 0 {
 				continue
