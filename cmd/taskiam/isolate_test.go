@@ -271,7 +271,7 @@ func TestIsolatedEnds(t *testing.T) {
 		flags     []string
 		want      int
 	}{
-		{name: "by itself", cmd: "echo >up.txt; exit 3", want: 3},
+		{name: "expires", cmd: "echo >up.txt; exit 3", want: 3},
 		{name: "of a signal of its own", cmd: "echo >up.txt; kill -KILL $$", want: 137},
 		{name: "of killing all it can", cmd: "echo >up.txt; kill -KILL -1", want: 137},
 		{name: "leaving others", cmd: "echo >up.txt; sleep 1000 & exit 0", want: 0},

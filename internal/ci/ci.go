@@ -158,7 +158,7 @@ const maxLabel = 200 // bytes
 func JobOf(s System, getenv func(string) string) (Job, error) {
 	p, ok := profiles[s]
 	if !ok {
-		return Job{}, fault.New(fault.Usage, "%q is no CI system that is known", s)
+		return Job{}, fault.New(fault.Usage, "%q is not a known CI system", s)
 	}
 	j := Job{System: s, Label: clean(p.label(getenv)), URL: p.url(getenv)}
 	if j.Label != "" {
@@ -184,7 +184,7 @@ func JobOf(s System, getenv func(string) string) (Job, error) {
 func (j Job) CanExport() error {
 	if name := profiles[j.System].file; name != "" && j.File == "" {
 		return fault.New(fault.Usage,
-			"this is no job of %s: $%s, by which it exports variables, is not set", j.System, name)
+			"this is not a job of %s: $%s, with which it exports variables, is not set", j.System, name)
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ func runDoctorRole(ctx context.Context, e *Env, o doctorOptions, patients []life
 	case member == "":
 		return err
 	default: // somebody else's, without a login: a bucket does not say whose it is
-		e.say("warning: nobody can be asked in which projects buckets are: %v", err)
+		e.say("warning: the projects of the buckets could not be found: %v", err)
 		access = review.NewOperatorAccess(tasks, member, func(resource.Name) string { return "" })
 	}
 	doc := view.NewOperator(access, tasks, member,

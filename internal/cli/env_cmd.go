@@ -163,7 +163,8 @@ func (e *Env) deliveredRun(word, command string) (*journal.Run, error) {
 			"taskiam status "+id)
 	case run.Expired(e.Now()):
 		return nil, fault.WithHint(
-			fault.New(fault.NotFound, "run %s of %s has ended, at %s", id, run.Opened.Task, view.Moment(run.Expires())),
+			fault.New(fault.NotFound, "run %s of %s has expired, at %s", id, run.Opened.Task,
+				view.Moment(run.Expires())),
 			"taskiam down "+id)
 	}
 	if _, err := os.Stat(run.Opened.DeliveryDir); err != nil {

@@ -145,7 +145,7 @@ func (m *Minter) Extend(expires time.Time) {
 }
 
 // errEnded is the error after the run's end.
-var errEnded = fault.New(fault.Denied, "the run has ended")
+var errEnded = fault.New(fault.Denied, "the run has expired")
 
 // AccessToken returns an access token with these scopes, in any order, or with the
 // configured ones if there are none. Its Expires is not later than its real end, nor than
@@ -164,7 +164,7 @@ func (m *Minter) AccessToken(ctx context.Context, scopes []string) (grants.Token
 		scopes := slices.Clone(scopes)
 		return &cached{bound: true, mint: func(ctx context.Context) (grants.Token, time.Duration, error) {
 			if m.cfg.AccessToken == nil {
-				return grants.Token{}, 0, fault.New(fault.Denied, "this run hands out no access tokens")
+				return grants.Token{}, 0, fault.New(fault.Denied, "this run gives out no access tokens")
 			}
 			lifetime := m.cfg.Lifetime
 			m.mu.Lock()
@@ -186,7 +186,7 @@ func (m *Minter) IDToken(ctx context.Context, audience string) (grants.Token, er
 	return m.get(ctx, "identity "+audience, func() *cached {
 		return &cached{mint: func(ctx context.Context) (grants.Token, time.Duration, error) {
 			if m.cfg.IDToken == nil {
-				return grants.Token{}, 0, fault.New(fault.Denied, "this run hands out no identity tokens")
+				return grants.Token{}, 0, fault.New(fault.Denied, "this run gives out no identity tokens")
 			}
 			token, err := m.cfg.IDToken(ctx, audience)
 			return token, identityLifetime, err
@@ -214,7 +214,7 @@ func (m *Minter) get(ctx context.Context, name string, create func() *cached) (g
 	}
 	left := held.left(now)
 	if left <= 0 {
-		return grants.Token{}, fault.New(fault.Unavailable, "the token ended before it was there")
+		return grants.Token{}, fault.New(fault.Unavailable, "the token expired before it arrived")
 	}
 	return grants.Token{Value: held.value, Expires: now.Add(left)}, nil
 }
@@ -231,7 +231,7 @@ func (m *Minter) look(name string, now time.Time, create func() *cached) (minted
 	if c == nil {
 		if len(m.tokens) == maxTokens {
 			return minted{}, nil, fault.New(fault.Denied,
-				"this run has %d different tokens already, which is the limit", maxTokens)
+				"this run already has %d different tokens, which is the limit", maxTokens)
 		}
 		c = create()
 		m.tokens[name] = c
@@ -251,7 +251,7 @@ func (m *Minter) look(name string, now time.Time, create func() *cached) (minted
 	case lastsToTheEnd:
 		return minted{}, nil, errEnded
 	}
-	return minted{}, nil, fault.New(fault.Unavailable, "the last token has just ended")
+	return minted{}, nil, fault.New(fault.Unavailable, "the last token has just expired")
 }
 
 // remaining is how much of the run is left.

@@ -47,7 +47,7 @@ func openDelivery(dir string, run grants.RunID) (*os.Root, error) {
 	ours, err := marked(root, run)
 	if err == nil && !ours {
 		err = fault.WithHint(fmt.Errorf("it is not the delivery of run %s", run),
-			fmt.Sprintf("nothing in it was touched; see what it is: ls -la %s", shell.Quote(dir)))
+			fmt.Sprintf("nothing in it was changed; look at it: ls -la %s", shell.Quote(dir)))
 	}
 	if err != nil {
 		return nil, errors.Join(err, root.Close())

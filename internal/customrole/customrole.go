@@ -127,7 +127,7 @@ func (s *Set) ToDo() []string {
 	for _, r := range s.roles {
 		switch r.state {
 		case Missing:
-			out = append(out, "make the custom role "+r.planned)
+			out = append(out, "create the custom role "+r.planned)
 		case Deleted:
 			out = append(out, "undelete the custom role "+r.planned)
 		case There:
@@ -190,9 +190,9 @@ func (r *role) matches(found grants.Role) error {
 	want := r.want(0)
 	want.Name = found.Name // it may have another of the ids
 	return fault.WithHint(
-		fault.New(fault.Precondition, "the custom role %s is not what taskiam made it, and is not bound: %s",
+		fault.New(fault.Precondition, "the custom role %s was changed by somebody, and is not bound: %s",
 			found.Name, differs),
-		"if nobody needs it so: "+gcloud.UpdateRole(want))
+		"if nobody needs the change: "+gcloud.UpdateRole(want))
 }
 
 // Differences says in what a role differs from one that holds exactly the permissions and is
@@ -201,7 +201,7 @@ func Differences(found grants.Role, permissions []string) string {
 	more, lacking := found.Beside(permissions)
 	var differs []string
 	if len(more) > 0 {
-		differs = append(differs, "it holds "+strings.Join(more, ", ")+" beside what is declared")
+		differs = append(differs, "it holds "+strings.Join(more, ", ")+" in addition to what is declared")
 	}
 	if len(lacking) > 0 {
 		differs = append(differs, "it lacks "+strings.Join(lacking, ", "))

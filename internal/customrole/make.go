@@ -21,7 +21,7 @@ func (m Manager) Provide(ctx context.Context, s *Set, record Record) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, r := range s.roles {
 		if len(r.testing) > 0 {
-			m.Progress.Warn("Google still tries out in custom roles: " + strings.Join(r.testing, ", "))
+			m.Progress.Warn("Google is still testing this in custom roles: " + strings.Join(r.testing, ", "))
 		}
 		g.Go(func() error { return m.provide(ctx, r, record) })
 	}
@@ -201,5 +201,5 @@ func (m Manager) watch(ctx context.Context, r *role, record Record) error {
 			return err
 		}
 	}
-	return fault.New(fault.Conflict, "the custom role %s is deleted again and again; who else works on it?", name)
+	return fault.New(fault.Conflict, "the custom role %s was deleted again and again by somebody else", name)
 }

@@ -115,8 +115,8 @@ func (s *survey) projectOf(ctx context.Context, name resource.Name) (string, err
 		}
 		if err != nil {
 			return "", fault.WithHint(
-				fmt.Errorf("asking in which project %s is, for a custom role of that: %w", name, err),
-				"this takes storage.buckets.get on "+bucket.String()+"; or grant a role, which takes no custom role")
+				fmt.Errorf("finding the project of %s, for a custom role in it: %w", name, err),
+				"this needs storage.buckets.get on "+bucket.String()+"; or grant a role, which needs no custom role")
 		}
 		project = b.Project
 	}
@@ -130,8 +130,8 @@ func (s *survey) projectOf(ctx context.Context, name resource.Name) (string, err
 		}
 		if err != nil {
 			return "", fault.WithHint(
-				fmt.Errorf("asking for the id of project %s, for a custom role of that: %w", project, err),
-				"this takes resourcemanager.projects.get on the project")
+				fmt.Errorf("finding the id of project %s, for a custom role in it: %w", project, err),
+				"this needs resourcemanager.projects.get on the project")
 		}
 		return above[0].Project(), nil
 	})
@@ -176,7 +176,7 @@ func (m Manager) find(ctx context.Context, r *role) error {
 	case fault.Is(err, fault.Denied):
 		return fault.WithHint(
 			fmt.Errorf("looking at the custom role for %s: %w", strings.Join(r.permissions, ", "), err),
-			"roles/iam.roleViewer on project "+r.project+" lets the operator look at it")
+			"roles/iam.roleViewer on project "+r.project+" lets the operator read it")
 	case err != nil:
 		return err
 	case need != "" && !slices.Contains(have, need):
@@ -197,8 +197,8 @@ func (r *role) denied(permission string) error {
 	return fault.WithHint(
 		fault.New(fault.Denied, "the operator lacks %s on project %s, for the custom role %s",
 			permission, r.project, want.Name),
-		"have somebody who may do this once, for all runs: "+command,
-		"or get roles/iam.roleAdmin on the project, with which one can change every custom role there")
+		"ask an administrator to do this once, for all runs: "+command,
+		"or get roles/iam.roleAdmin on the project, which can change every custom role there")
 }
 
 // look finds the role under the first of its ids that will do: one that exists, else one
@@ -264,15 +264,15 @@ func (m Manager) roomFor(ctx context.Context, r *role) error {
 		return err
 	case len(all) >= grants.MaxCustomRoles:
 		return r.noRoom(fault.New(fault.Precondition,
-			"project %s has %d custom roles, those deleted of late included, and no room for %s",
+			"project %s has %d custom roles, including recently deleted ones, and no room for %s",
 			r.project, len(all), r.want(r.try).Name))
 	}
 	return nil
 }
 
 func (r *role) noRoom(err error) error {
-	return fault.WithHint(err, "retire those that no run needs: taskiam sweep --roles --project "+r.project,
-		"a retired role counts for 7 to 14 days more")
+	return fault.WithHint(err, "delete those that no run needs: taskiam sweep --roles --project "+r.project,
+		"a deleted role counts for 7 to 14 more days")
 }
 
 // holdable refuses permissions that custom roles cannot hold, naming the roles that do, and
@@ -326,14 +326,14 @@ func hopeless(err error) bool {
 // meaningless says why permissions are not known on a resource: they are misspelled, or
 // about something else.
 func (m Manager) meaningless(ctx context.Context, name, asked, host resource.Name, unknown []string) error {
-	why := "nothing in a project has such a permission"
+	why := "no resource in a project has such a permission"
 	if asked != host {
 		all, err := m.Cloud.TestablePermissions(ctx, host)
 		nowhere := func(p string) bool { return all[p] == "" }
 		if err == nil && !slices.ContainsFunc(unknown, nowhere) {
-			why = "it is not about a " + name.Type().Kind
+			why = "it does not apply to a " + name.Type().Kind
 			if len(unknown) > 1 {
-				why = "they are not about a " + name.Type().Kind
+				why = "they do not apply to a " + name.Type().Kind
 			}
 		}
 	}
@@ -350,7 +350,7 @@ func (m Manager) unsupported(ctx context.Context, name resource.Name, permission
 	roles, err := m.RolesOn(ctx, name)
 	var errs []error
 	for _, p := range permissions {
-		const refused = "granting %s on %s: Google keeps it out of custom roles"
+		const refused = "granting %s on %s: Google does not allow it in custom roles"
 		refusal := fault.New(fault.Invalid, refused, p, name)
 		if holders := holdersOf(p, roles); err == nil && len(holders) > 0 {
 			refusal = fault.WithHint(

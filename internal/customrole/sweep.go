@@ -65,18 +65,18 @@ type Sweeper struct {
 func (s *Sweeper) Sweep(ctx context.Context, r grants.Role) Swept {
 	if !r.Ours() {
 		return Swept{Name: r.Name, Permissions: r.Permissions, State: Changed,
-			Why: "its permissions are not those that taskiam made it with: it is left to who changed it"}
+			Why: "somebody has changed its permissions: it is kept"}
 	}
 	out := s.judge(ctx, r)
 	if out.State != Unused || s.DryRun {
 		return out
 	}
-	err := s.Progress.Step("retire custom role", r.Name, func() error {
+	err := s.Progress.Step("delete custom role", r.Name, func() error {
 		return s.Cloud.DeleteRole(ctx, r.Name, r.Etag)
 	})
 	switch {
 	case fault.Is(err, fault.Conflict):
-		out.State, out.Why = InUse, "somebody else worked on it at the same time"
+		out.State, out.Why = InUse, "somebody else changed it at the same time"
 		return out
 	case err != nil:
 		out.State, out.Err = Left, left(r.Name, err)
@@ -96,7 +96,7 @@ func (s *Sweeper) Sweep(ctx context.Context, r grants.Role) Swept {
 		return err
 	})
 	if err != nil {
-		again.State, again.Err = Left, left(r.Name, fmt.Errorf("it came into use while it was retired: %w", err))
+		again.State, again.Err = Left, left(r.Name, fmt.Errorf("it was bound while it was deleted: %w", err))
 	}
 	return again
 }
@@ -123,12 +123,12 @@ func (s *Sweeper) judge(ctx context.Context, r grants.Role) Swept {
 	case out.State == InUse:
 	case err != nil:
 		out.State = Left
-		out.Err = fault.WithHint(left(r.Name, fmt.Errorf("whether it is bound is not known: %w", err)),
-			"let the operator search the project, with roles/cloudasset.viewer, "+
-				"or name what may bind it: --resource RESOURCE, once for each")
+		out.Err = fault.WithHint(left(r.Name, fmt.Errorf("it is not known whether it is bound: %w", err)),
+			"give the operator roles/cloudasset.viewer on the project, "+
+				"or name the resources that may bind it: --resource RESOURCE, once for each")
 	case s.Young != "":
 		out.State = InUse
-		out.Why = fmt.Sprintf("perhaps: run %s began less than %s ago, and the search may not know yet what it bound",
+		out.Why = fmt.Sprintf("perhaps: run %s began less than %s ago, and the search may not find its bindings yet",
 			s.Young, s.Settles)
 	}
 	return out

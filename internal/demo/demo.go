@@ -258,7 +258,7 @@ func (d *stage) up(ctx context.Context, engine *lifecycle.Engine, c *Chapter) (*
 	for i, g := range view.NewRun(result.Run, d.app.Now(), supervise.Running).Grants {
 		detail := g.Why
 		if !g.EndsByItself {
-			detail = strings.TrimPrefix(detail+"; ends with down, not by itself", "; ")
+			detail = strings.TrimPrefix(detail+"; does not expire, only down ends it", "; ")
 		}
 		got := "bound"
 		switch result.Grants[i].State {

@@ -40,11 +40,11 @@ func (p Script) String() string {
 		project = shell.Quote(plan.Task.Project)
 	)
 	s.line("#!/bin/sh")
-	s.line("# What taskiam up would do for task %s, as gcloud commands. Nothing ends it but what is", plan.Task.Name)
-	s.line("# bound with a condition, and the lines at the end.")
+	s.line("# What taskiam up would do for task %s, as gcloud commands. Only bindings with a condition", plan.Task.Name)
+	s.line("# expire; for everything else there are the commands at the end.")
 	s.line("set -eu")
 	p.refuse(&s)
-	s.line("\n# Google takes a new account, or a new role, up to minutes after it was made.")
+	s.line("\n# A new account or role can take minutes until Google accepts it.")
 	s.line(`again() { for wait in 0 5 10 20 40; do sleep "$wait"; if "$@"; then return 0; fi; done; return 1; }`)
 	s.line("")
 	// The roles stay when the task is over, as after down: others use them too.
@@ -57,20 +57,20 @@ func (p Script) String() string {
 	s.line("gcloud iam service-accounts create %s --project=%s --display-name=%s --description=%s",
 		plan.AccountID, project, shell.Quote("taskiam: "+plan.Task.Name), shell.Quote(plan.Mark().String()))
 	undo, byHand := p.bind(&s)
-	s.line("\n# A credential, for one who may mint tokens of the account:")
+	s.line("\n# A credential, if you may mint tokens of the account:")
 	s.comment("gcloud auth print-access-token --impersonate-service-account=%s", plan.Email)
-	s.line("# or with a key of your own making, whose certificate should end at %s:",
+	s.line("# or a key that you make yourself, with a certificate that expires at %s:",
 		plan.Expires.UTC().Format("2006-01-02 15:04:05 UTC"))
 	s.comment("gcloud iam service-accounts keys upload CERTIFICATE.pem --iam-account=%s --project=%s",
 		plan.Email, project)
-	s.line("\n# To take it away again, the account first, since that ends its tokens:")
+	s.line("\n# To remove it again, the account first, because that ends its tokens:")
 	s.comment("gcloud iam service-accounts disable %s --project=%s", plan.Email, project)
 	for _, u := range undo {
 		s.comment("%s", u)
 	}
 	s.comment("gcloud iam service-accounts delete %s --project=%s --quiet", plan.Email, project)
 	if byHand {
-		s.line("\necho 'not done: what stands in comments, since gcloud has no command for it' >&2\nexit 1")
+		s.line("\necho 'not done: what is in comments, because gcloud has no command for it' >&2\nexit 1")
 	}
 	return s.String()
 }
@@ -136,8 +136,8 @@ func byREST(s *text, edit grants.Edit, email string) (undo string) {
 	case resource.Bucket:
 	}
 	s.line("# gcloud has no command for this on %s. Read the policy, add to it, and write it", name.Type().A())
-	s.line("# back with the etag that was read: if it has changed meanwhile, Google refuses, and one")
-	s.line("# begins again. On %s:", name)
+	s.line("# back with the etag that was read. If it was changed meanwhile, Google refuses: begin")
+	s.line("# again. On %s:", name)
 	s.comment("%s", restEdit(name, add))
 	return restEdit(name, remove)
 }

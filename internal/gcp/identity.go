@@ -51,7 +51,7 @@ func (c *Client) Whoami(ctx context.Context) (grants.Identity, error) {
 	}
 	if info.Email == "" {
 		return grants.Identity{}, fault.WithHint(fault.New(fault.Unauthenticated,
-			"Google does not say whose the login is: its token lacks the scope userinfo.email"), memberHint)
+			"Google does not say whose login this is: its token lacks the scope userinfo.email"), memberHint)
 	}
 	if strings.HasSuffix(info.Email, ".gserviceaccount.com") {
 		return grants.Identity{Member: policy.Member(info.Email), Email: info.Email}, nil
@@ -79,5 +79,5 @@ func identity(member string) (grants.Identity, error) {
 		}
 	}
 	return grants.Identity{}, fault.WithHint(fault.New(fault.Usage,
-		"%q names no single principal", member), memberHint)
+		"%q is not one principal", member), memberHint)
 }

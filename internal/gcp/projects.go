@@ -14,7 +14,7 @@ import (
 // Ancestors returns a project and what is above it, the nearest first: what its
 // resources inherit access from.
 func (c *Client) Ancestors(ctx context.Context, project string) ([]resource.Name, error) {
-	doing := task{"reading what is above project", project}
+	doing := task{"reading the parents of project", project}
 	return call(ctx, c, doing, func(ctx context.Context) ([]resource.Name, error) {
 		data, err := rest(ctx, c.as, http.MethodPost,
 			"https://cloudresourcemanager.googleapis.com/v1/projects/"+url.PathEscape(project)+":getAncestry",

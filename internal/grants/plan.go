@@ -141,16 +141,16 @@ func (p Plan) Notes() []Note {
 	var notes []Note
 	for i, g := range p.Task.Grants {
 		if !g.Bounded() {
-			notes = append(notes, Note{i, "ends with down, not by itself: " + WhyUnbounded(g) +
-				"; without down, a token minted just before the end works until " +
+			notes = append(notes, Note{i, "does not expire, only down ends it: " + WhyUnbounded(g) +
+				"; without down, a token made just before the end works until " +
 				p.WorksUntil(g).Format(time.RFC3339)})
 		}
 		if g.Prefix != "" {
-			notes = append(notes, Note{i, "listing is decided on the bucket, and so not covered by the prefix: " +
+			notes = append(notes, Note{i, "listing is a permission on the bucket, which the prefix does not cover: " +
 				"objects under it can be read by name but not listed"})
 		}
 		if Basic(g.Role) {
-			notes = append(notes, Note{i, "a basic role reaches over every service of the project"})
+			notes = append(notes, Note{i, "a basic role covers every service of the project"})
 		}
 	}
 	return notes

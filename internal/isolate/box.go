@@ -37,7 +37,7 @@ type Box struct {
 func Find() (string, error) {
 	path, err := exec.LookPath("bwrap")
 	if err != nil {
-		return "", fault.WithHint(fault.New(fault.Usage, "isolating a command takes bubblewrap: %w", err),
+		return "", fault.WithHint(fault.New(fault.Usage, "isolating a command needs bubblewrap: %w", err),
 			"sudo apt-get install bubblewrap   # or dnf, pacman, zypper, apk")
 	}
 	return path, nil

@@ -31,7 +31,7 @@ func (g *guarded) Accept() (net.Conn, error) {
 	check := sync.OnceValue(func() error {
 		held, err := heldBy(c.RemoteAddr(), c.LocalAddr(), g.belongs)
 		if err == nil && !held {
-			err = fault.New(fault.Denied, "the connection from %s is not the sandbox's", c.RemoteAddr())
+			err = fault.New(fault.Denied, "the connection from %s does not come from the sandbox", c.RemoteAddr())
 		}
 		return err
 	})

@@ -56,7 +56,7 @@ func refuse(what, path, home string, closed []Closed) error {
 	}
 	for _, c := range closed {
 		if within(path, c.Path) || within(c.Path, path) {
-			return fault.New(fault.Usage, "%s is %s: that would let the command see %s, %s", what, path, c.What, c.Path)
+			return fault.New(fault.Usage, "%s is %s: the command could then see %s, %s", what, path, c.What, c.Path)
 		}
 	}
 	for _, dir := range shared {

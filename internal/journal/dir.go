@@ -276,7 +276,7 @@ func (d *Dir) read(run grants.RunID) (contents, error) {
 	if r.Opened.Run != run {
 		return contents{}, fault.WithHint(
 			fmt.Errorf("reading journal %s, line 1: it is the journal of run %s", path, r.Opened.Run),
-			"a journal that was copied or renamed is not acted on; give it its own name back")
+			"a journal that was copied or renamed is not used; give it its own name again")
 	}
 	return contents{run: r, whole: int64(whole), size: int64(len(b))}, nil
 }

@@ -731,7 +731,7 @@ func TestARunIsInOneProcessesHands(t *testing.T) {
 	d := openDir(t, t.TempDir(), nil)
 	j := create(t, d, opened(1))
 	_, err := d.Open(t.Context(), j.ID(), 0)
-	want := fmt.Sprintf("run %s is in the hands of process %d", j.ID(), os.Getpid())
+	want := fmt.Sprintf("run %s is in use by process %d", j.ID(), os.Getpid())
 	if !fault.Is(err, fault.Locked) || !strings.Contains(err.Error(), want) {
 		t.Errorf("at once: %v, want %s", err, want)
 	}

@@ -75,7 +75,7 @@ func TestStepsOfATeardown(t *testing.T) {
 	email := opened(1).Email
 	want := []journal.Step{
 		{At: began, What: "disable account", On: email},
-		{At: began, What: "take away " + binding.Role, On: bucket},
+		{At: began, What: "unbind " + binding.Role, On: bucket},
 		{At: began, What: "delete key k", Failure: "no"},
 		{At: began, What: "delete key", On: "k"},
 		{At: began, What: "delete account", On: email},

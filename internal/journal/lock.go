@@ -36,8 +36,8 @@ func (d *Dir) lockRun(ctx context.Context, run grants.RunID, wait time.Duration)
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("waiting for run %s, which %s has: %w", run, process(holder), context.Cause(ctx))
 	case errors.Is(err, context.DeadlineExceeded):
-		return nil, fault.WithHint(fault.New(fault.Locked, "run %s is in the hands of %s", run, process(holder)),
-			"wait for it, or stop it with a signal: it takes the run down")
+		return nil, fault.WithHint(fault.New(fault.Locked, "run %s is in use by %s", run, process(holder)),
+			"wait for it, or stop it with a signal: it then takes the run down")
 	default:
 		return nil, fmt.Errorf("locking run %s: %w", run, err)
 	}

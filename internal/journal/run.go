@@ -378,7 +378,7 @@ func (r *Run) addAccess(e entry) bool {
 		b.Effect, b.ReadBack = Done, true
 	case Unbound:
 		r.binding(rec.Resource, rec.Binding).Effect = Undone
-		r.step(e.at, "take away "+rec.Role, rec.Resource)
+		r.step(e.at, "unbind "+rec.Role, rec.Resource)
 	case DropIntended:
 		*r.drop(rec.Resource, rec.Binding) = Drop{rec.Resource, rec.Binding, Maybe, e.at}
 	case Dropped:
@@ -589,7 +589,7 @@ func (o Opened) CheckCloud(cloud, endpoint string) error {
 	if o.OnEmulator() {
 		hint = "export TASKIAM_EMULATOR_HOST=" + o.Endpoint
 	}
-	return fault.WithHint(fault.New(fault.Usage, "run %s lives on %s (%s), but this is %s (%s)",
+	return fault.WithHint(fault.New(fault.Usage, "run %s is on %s (%s), but this is %s (%s)",
 		o.Run, o.Cloud, o.Endpoint, cloud, endpoint), hint)
 }
 

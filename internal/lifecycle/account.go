@@ -24,7 +24,7 @@ func (e *Engine) DownAccount(ctx context.Context, project, email string, more []
 	}
 	run, ours := grants.RunOf(email, project)
 	if !ours {
-		return nil, fault.New(fault.Conflict, "%s is not the email of a run's account in project %s: nothing was touched", email, project)
+		return nil, fault.New(fault.Conflict, "%s is not the email of a run's account in project %s: nothing was changed", email, project)
 	}
 	j, known, err := e.openFor(ctx, run, project, email, accountWait)
 	if err != nil {
@@ -45,7 +45,7 @@ func (e *Engine) DownAccount(ctx context.Context, project, email string, more []
 	}
 	mark, ok := markOf(account, project)
 	if !ok {
-		return nil, fault.New(fault.Conflict, "the account %s does not carry the mark of run %s: nothing was touched", email, run)
+		return nil, fault.New(fault.Conflict, "the account %s does not carry the mark of run %s: nothing was changed", email, run)
 	}
 	s, err := e.newSearcher(ctx, project, more)
 	if err != nil {
@@ -53,7 +53,7 @@ func (e *Engine) DownAccount(ctx context.Context, project, email string, more []
 	}
 	teardown, err := e.descent(s.marked(account, mark, known), nil).descend(ctx)
 	if err == nil && known.damaged {
-		e.report("the journal "+e.Journals.Where(run)+" cannot be read, and nothing needs it any more: remove it", "", Known, nil)
+		e.report("the journal "+e.Journals.Where(run)+" cannot be read, and is not needed any more: delete it", "", Known, nil)
 	}
 	return teardown, err
 }
@@ -73,7 +73,7 @@ func (e *Engine) downGraves(ctx context.Context, project, email string, more []r
 	if err != nil {
 		return nil, err
 	}
-	return nil, fault.New(fault.NotFound, "there is no account %s, and no policy that was looked at names it", email)
+	return nil, fault.New(fault.NotFound, "there is no account %s, and no policy that was read names it", email)
 }
 
 // markOf returns the mark of a run's account, and whether it is one: whether the mark

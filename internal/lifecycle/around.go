@@ -79,7 +79,7 @@ func (e *Engine) placesOf(ctx context.Context, plan grants.Plan) []place {
 		p := &places[i]
 		switch {
 		case p.name.Type().Kind == "folder":
-			p.project, p.unknown = "", "what is above "+p.name.String()
+			p.project, p.unknown = "", "the parents of "+p.name.String()
 		case p.name.Var("bucket") != "" && p.project == "":
 			wg.Go(func() {
 				bucket, _ := p.name.Bucket()
@@ -142,7 +142,7 @@ func (a *around) put(p place, chain []resource.Name) {
 	if len(chain) == 0 {
 		unknown := p.unknown
 		if unknown == "" && p.project != "" {
-			unknown = "project " + p.project + " and what is above it"
+			unknown = "project " + p.project + " and its parents"
 		}
 		if unknown != "" {
 			a.missing = append(a.missing, unknown)

@@ -96,7 +96,7 @@ func survived(stored policy.Document, edit grants.Edit) error {
 		bare := b
 		bare.Condition = policy.Condition{}
 		if !b.Condition.IsZero() && stored.Has(bare) {
-			return fault.New(fault.Precondition, "granting %s on %s: the condition that ends it was dropped by the service", b.Role, edit.Resource)
+			return fault.New(fault.Precondition, "granting %s on %s: the service has dropped the condition that makes it expire", b.Role, edit.Resource)
 		}
 		return fault.New(fault.NotFound, "granting %s on %s: the binding is not in the policy that was written", b.Role, edit.Resource)
 	}

@@ -64,7 +64,7 @@ func (s *survey) leaveUnsigned(plan grants.Plan) error {
 		return nil
 	}
 	return fault.WithHint(
-		fault.New(fault.Precondition, "delivering a key to task %s: %s, and Google would not take what is signed by it", plan.Task.Name, clockSays(s.ahead)),
+		fault.New(fault.Precondition, "delivering a key to task %s: %s, and Google would not accept what the key signs", plan.Task.Name, clockSays(s.ahead)),
 		"set the clock of this machine",
-		`or put deliver = "token" under [credentials] in the manifest: a token is used without a clock`)
+		`or put deliver = "token" under [credentials] in the manifest: a token needs no clock`)
 }

@@ -218,7 +218,7 @@ func TestNoRoomForACustomRole(t *testing.T) {
 		must(t, err)
 	}
 	_, err := w.tryUp(byPermissions)
-	if !fault.Is(err, fault.Precondition) || !slices.Contains(fault.Hints(err), "retire those that no run needs: taskiam sweep --roles --project acme-data") {
+	if !fault.Is(err, fault.Precondition) || !slices.Contains(fault.Hints(err), "delete those that no run needs: taskiam sweep --roles --project acme-data") {
 		t.Errorf("up ended with %v, %v", err, fault.Hints(err))
 	}
 	w.asBefore()

@@ -94,9 +94,9 @@ func (e *Engine) Examine(ctx context.Context, patients []Patient) (*Examination,
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	clock := Finding{About: about, What: "clock", Health: Healthy, Says: "this machine's agrees with it to the minute"}
+	clock := Finding{About: about, What: "clock", Health: Healthy, Says: "the same as this machine's, to the minute"}
 	if ahead := e.clockAhead(); ahead != 0 {
-		clock.Health, clock.Says = Doubtful, clockSays(ahead)+": a run ends by the cloud's"
+		clock.Health, clock.Says = Doubtful, clockSays(ahead)+": a run expires by the cloud's"
 		clock.Mend = []string{"sudo timedatectl set-ntp true"}
 	}
 	x.findings = slices.Insert(x.findings, 2, clock)
@@ -108,7 +108,7 @@ func ExamineState(journals interface{ Probe() error }) Finding {
 	if err := journals.Probe(); err != nil {
 		return Trouble(ThisMachine, "state folder", err)
 	}
-	return Finding{About: ThisMachine, What: "state folder", Health: Healthy, Says: "can be written to"}
+	return Finding{About: ThisMachine, What: "state folder", Health: Healthy, Says: "writable"}
 }
 
 // Trouble is a finding of what an error says.
@@ -204,7 +204,7 @@ func bindingNeeds(t grants.Task) []review.Need {
 
 // minimal is the command that prints the role which holds what is lacking.
 func (p Patient) minimal() string {
-	return "taskiam doctor --role " + p.File + "   # prints the least role that will do, for who may grant it"
+	return "taskiam doctor --role " + p.File + "   # prints the smallest sufficient role, for an administrator"
 }
 
 // examineResource asks whether the operator may bind on a resource.
@@ -215,7 +215,7 @@ func (x *examination) examineResource(ctx context.Context, p Patient, need revie
 		// Google cannot be asked about the resource itself, but about what it inherits from.
 		project, _, err := resource.Parse("projects/" + need.On.Project())
 		if err != nil {
-			return Finding{About: f.About, What: f.What, Health: NotKnown, Says: "until up: Google cannot be asked about a " + need.On.Type().Kind}
+			return Finding{About: f.About, What: f.What, Health: NotKnown, Says: "not known before up: Google cannot be asked about a " + need.On.Type().Kind}
 		}
 		asked = project
 	}
@@ -228,7 +228,7 @@ func (x *examination) examineResource(ctx context.Context, p Patient, need revie
 		f.Health, f.Says, f.Mend = NotKnown, "until up: "+err.Error(), fault.Hints(err)
 	case len(lacking) > 0 && asked != need.On:
 		f.Health = NotKnown
-		f.Says = fmt.Sprintf("until up: a %s cannot be asked, and on %s the operator lacks %s", need.On.Type().Kind, asked, strings.Join(lacking, ", "))
+		f.Says = fmt.Sprintf("not known before up: a %s cannot be asked, and on %s the operator lacks %s", need.On.Type().Kind, asked, strings.Join(lacking, ", "))
 		f.Mend = []string{p.minimal()}
 	case len(lacking) > 0:
 		f.Health, f.Lacks = Broken, true
@@ -255,7 +255,7 @@ func (x *examination) examineDelivery(p Patient, s *survey, about string) Findin
 	byToken := slices.ContainsFunc(s.deliver, func(k grants.DeliveryKind) bool { return !delivery.Of(k).MakesKey })
 	if byToken && !s.mints {
 		f.Health = Doubtful
-		f.Says += "; for a token the operator has to let itself mint on each account, which Google takes a minute or more to follow"
+		f.Says += "; for a token the operator must first get the right to mint on each account, which takes Google a minute or more"
 		f.Mend = []string{p.minimal()}
 	}
 	return f
@@ -341,7 +341,7 @@ func (x *examination) examineServices(ctx context.Context, project string, servi
 	switch {
 	case fault.Is(err, fault.Denied):
 		f.Health = NotKnown
-		f.Says = "the operator lacks serviceusage.services.get; a call to an API that is not enabled fails, and says which it is"
+		f.Says = "the operator lacks serviceusage.services.get; if an API is not enabled, the call fails and says which API"
 		f.Mend = []string{gcloud.BindOnProject(project, x.operator.Member, "roles/serviceusage.serviceUsageViewer")}
 	case err != nil:
 		f.Health, f.Says, f.Mend = NotKnown, err.Error(), fault.Hints(err)
@@ -378,12 +378,12 @@ func (x *examination) examineConstraints(ctx context.Context, project string, ho
 		wg.Go(func() { found[i], errs[i] = x.Cloud.Constraint(ctx, project, name) })
 	}
 	wg.Wait()
-	f := Finding{About: "project " + project, What: "organisation policies", Health: Healthy, Says: "none refuses accounts, keys or members"}
+	f := Finding{About: "project " + project, What: "organisation policies", Health: Healthy, Says: "none forbids accounts, keys or members"}
 	if err := errors.Join(errs...); err != nil {
 		err = errs[slices.IndexFunc(errs, func(err error) bool { return err != nil })]
 		f.Health, f.Says, f.Mend = NotKnown, err.Error(), fault.Hints(err)
 		if fault.Is(err, fault.Denied) {
-			f.Says = "the operator lacks orgpolicy.policy.get; if one forbids keys, up says so when it uploads one"
+			f.Says = "the operator lacks orgpolicy.policy.get; if one forbids keys, up says so when it uploads a key"
 			f.Mend = []string{gcloud.BindOnOrganization(x.operator.Member, "roles/orgpolicy.policyViewer")}
 		}
 		return []Finding{f}
@@ -399,11 +399,11 @@ func (x *examination) examineConstraints(ctx context.Context, project string, ho
 		out = append(out, Finding{About: f.About, What: f.What, Health: health, Says: "constraints/" + constraint + " " + says, Mend: mend})
 	}
 	describe := func(constraint string) string {
-		return gcloud.DescribeConstraint(project, constraint) + "   # who set it can make an exception for the project"
+		return gcloud.DescribeConstraint(project, constraint) + "   # an administrator can make an exception for the project"
 	}
 	for _, name := range []string{noAccounts, noAccountsManaged} {
 		if _, ok := in[name]; ok {
-			say(Broken, name, "forbids to make accounts here", describe(name))
+			say(Broken, name, "forbids to create accounts here", describe(name))
 		}
 	}
 	for _, name := range []string{noUploads, noUploadsManaged, keyHours} {
@@ -418,7 +418,7 @@ func (x *examination) examineConstraints(ctx context.Context, project string, ho
 		}
 	}
 	if _, ok := in[noKeys]; ok {
-		say(Healthy, noKeys, "is in force, and of no consequence: taskiam uploads keys, and has Google make none")
+		say(Healthy, noKeys, "is in force, but does not matter: taskiam uploads keys and lets Google make none")
 	}
 	if c, ok := in[memberDomains]; ok {
 		out = append(out, x.examineDomains(ctx, f, project, c, patients)...)
@@ -447,7 +447,7 @@ func refusesKeys(t grants.Task, name string, c grants.Constraint) (health Health
 		if t.TTL <= longest {
 			return Healthy, "", nil
 		}
-		says = "allows keys that last " + strings.Join(c.Allowed, " or ") + ", and no longer"
+		says = "allows keys that are valid for " + strings.Join(c.Allowed, " or ") + ", and no longer"
 	}
 	if at < len(kinds)-1 {
 		return Doubtful, fmt.Sprintf("%s: task %s is delivered by %s", says, t.Name, kinds[at+1].Name), nil
@@ -480,12 +480,12 @@ func (x *examination) examineDomains(ctx context.Context, f Finding, project str
 		g := f
 		switch there, ok := root(host); {
 		case host == project, ok && known && here == there:
-			g.Says += ": accounts of project " + host + " are of the same organisation, and pass"
+			g.Says += ": accounts of project " + host + " are in the same organisation, and allowed"
 		case !ok || !known:
-			g.Health, g.Says = NotKnown, g.Says+": whether project "+host+" is of the same organisation cannot be seen"
+			g.Health, g.Says = NotKnown, g.Says+": whether project "+host+" is in the same organisation cannot be read"
 			g.Mend = []string{gcloud.BindOnProject(host, x.operator.Member, "roles/browser")}
 		default:
-			g.Health, g.Says = Broken, g.Says+": accounts of project "+host+" are of another organisation"
+			g.Health, g.Says = Broken, g.Says+": accounts of project "+host+" are in another organisation"
 			g.Mend = []string{"choose a project of the organisation of " + project + " in the manifest"}
 		}
 		out = append(out, g)
@@ -514,7 +514,7 @@ func (x *examination) examineNeighbours(ctx context.Context, project string, s *
 	if err != nil {
 		f.Health, f.Says, f.Mend = NotKnown, err.Error(), fault.Hints(err)
 		if fault.Is(err, fault.Denied) {
-			f.Says = "the operator lacks iam.serviceAccounts.list, and may act as every account that there is, by " + strings.Join(by, ", ")
+			f.Says = "the operator lacks iam.serviceAccounts.list, and may act as every account in the project, by " + strings.Join(by, ", ")
 			f.Mend = []string{gcloud.BindOnProject(project, x.operator.Member, "roles/iam.serviceAccountViewer")}
 		}
 		return f
@@ -526,7 +526,7 @@ func (x *examination) examineNeighbours(ctx context.Context, project string, s *
 		}
 	}
 	if len(others) == 0 {
-		f.Says = "none: the operator can be nobody but the accounts of tasks"
+		f.Says = "none: the operator can act only as the accounts of tasks"
 		return f
 	}
 	slices.Sort(others)
@@ -535,10 +535,10 @@ func (x *examination) examineNeighbours(ctx context.Context, project string, s *
 	if rest := len(others) - mostNamed; rest > 0 {
 		named += fmt.Sprintf(" and %d more", rest)
 	}
-	f.Says = fmt.Sprintf("the operator can also act as %s, by %s: these reach every account of the project. A project that hosts the accounts of tasks and nothing else keeps that apart",
+	f.Says = fmt.Sprintf("the operator can also act as %s, by %s: these reach every account of the project. Use a project that holds only the accounts of tasks",
 		named, strings.Join(by, ", "))
 	f.Mend = []string{
-		gcloud.CreateProject(project+"-tasks") + "   # a name that nobody has; in the same folder",
+		gcloud.CreateProject(project+"-tasks") + "   # any free name; in the same folder",
 		`project = "` + project + `-tasks"   # in the manifest`,
 	}
 	return f

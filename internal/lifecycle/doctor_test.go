@@ -89,7 +89,7 @@ func TestExamine(t *testing.T) {
 		{"API of the host", agents, `disabled_services = ["cloudresourcemanager.googleapis.com"]`, key, []string{
 			"problem APIs: not enabled: cloudresourcemanager.googleapis.com; |gcloud services enable cloudresourcemanager.googleapis.com --project=acme-agents"}},
 		{"API that mints", agents, `disabled_services = ["iamcredentials.googleapis.com"]`, `"token"`, []string{
-			"warning delivery: by token; for a token the operator has to let itself mint",
+			"warning delivery: by token; for a token the operator must first get the right to mint",
 			"problem APIs: not enabled: iamcredentials.googleapis.com; "}},
 		{"API that mints, and no need of it", agents, `disabled_services = ["iamcredentials.googleapis.com"]`, key, nil},
 		{"API of a resource", agents, `disabled_services = ["pubsub.googleapis.com"]`, key, []string{
@@ -100,13 +100,13 @@ func TestExamine(t *testing.T) {
 			"problem organisation policies: constraints/iam.disableServiceAccountKeyUpload forbids to upload keys: task looks takes nothing else; |deliver = [\"key\", \"token\"]"}},
 		{"no keys, managed", agents, `constraints = ["iam.managed.disableServiceAccountKeyUpload"]`, either, []string{
 			"warning organisation policies: constraints/iam.managed.disableServiceAccountKeyUpload forbids to upload keys: task looks is delivered by token; ",
-			"warning delivery: by key, else by token; for a token the operator has to let itself mint"}},
+			"warning delivery: by key, else by token; for a token the operator must first get the right to mint"}},
 		{"short keys", agents, `constraints = ["iam.serviceAccountKeyExpiryHours=1h"]`, key, []string{
-			"problem organisation policies: constraints/iam.serviceAccountKeyExpiryHours allows keys that last 1h, and no longer: task looks takes nothing else"}},
+			"problem organisation policies: constraints/iam.serviceAccountKeyExpiryHours allows keys that are valid for 1h, and no longer: task looks takes nothing else"}},
 		{"keys short enough", agents, `constraints = ["iam.serviceAccountKeyExpiryHours=8h"]`, key, nil},
 		{"no keys of Google's making", agents, `constraints = ["iam.disableServiceAccountKeyCreation"]`, key, nil},
 		{"no accounts", agents, `constraints = ["iam.disableServiceAccountCreation"]`, key, []string{
-			"problem organisation policies: constraints/iam.disableServiceAccountCreation forbids to make accounts here; |gcloud org-policies describe"}},
+			"problem organisation policies: constraints/iam.disableServiceAccountCreation forbids to create accounts here; |gcloud org-policies describe"}},
 		{"members of the organisation", data, `constraints = ["iam.allowedPolicyMemberDomains=acme.example"]`, key, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -145,7 +145,7 @@ func TestExamineNobody(t *testing.T) {
 		"problem up would refuse: the operator lacks iam.serviceAccounts.create, iam.serviceAccounts.get,",
 		"problem binding on gs://acme-reports: the operator lacks storage.buckets.getIamPolicy, storage.buckets.setIamPolicy; taskiam doctor --role task.toml",
 		"problem binding on projects/acme-agents/topics/reports: the operator lacks pubsub.topics.getIamPolicy, pubsub.topics.setIamPolicy; taskiam doctor --role task.toml",
-		"not known APIs: the operator lacks serviceusage.services.get; a call to an API that is not enabled fails, and says which it is; gcloud projects add-iam-policy-binding acme-agents",
+		"not known APIs: the operator lacks serviceusage.services.get; if an API is not enabled, the call fails and says which API; gcloud projects add-iam-policy-binding acme-agents",
 		"not known organisation policies: the operator lacks orgpolicy.policy.get; if one forbids keys, up says so",
 	}
 	for i := range max(len(want), len(got)) {
@@ -208,7 +208,7 @@ func TestExamineClock(t *testing.T) {
 	e := w.engine()
 	e.Now = func() time.Time { return time.Now().Add(-7 * time.Minute) }
 	got, _ := w.examine(e)
-	if len(got) != 1 || !strings.HasPrefix(got[0], "warning clock: this machine's clock is 7m0s behind that of the cloud: a run ends by the cloud's") {
+	if len(got) != 1 || !strings.HasPrefix(got[0], "warning clock: this machine's clock is 7m0s behind that of the cloud: a run expires by the cloud's") {
 		t.Errorf("found:\n%s", strings.Join(got, "\n"))
 	}
 }

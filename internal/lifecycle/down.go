@@ -127,7 +127,7 @@ func (e *Engine) refuse(o journal.Opened) error {
 		return err
 	}
 	if want := grants.AccountEmail(grants.AccountID(o.Task, o.Run), o.Project); o.Email != want {
-		return fault.New(fault.Conflict, "the journal of run %s names the account %s, which is not that run's (%s): nothing was touched", o.Run, o.Email, want)
+		return fault.New(fault.Conflict, "the journal of run %s names the account %s, but the account of that run is %s: nothing was changed", o.Run, o.Email, want)
 	}
 	return nil
 }
@@ -177,7 +177,7 @@ func (d *descent) incomplete() error {
 		again = "taskiam down --account " + d.target.email + " --project " + d.target.project
 	}
 	return errors.Join(append([]error{fault.WithHint(
-		fault.New(fault.Incomplete, "run %s is not all gone: %d left", d.target.run, len(d.left)),
+		fault.New(fault.Incomplete, "run %s is not completely removed: %d left", d.target.run, len(d.left)),
 		append([]string{again}, d.hints...)...)}, d.errs...)...)
 }
 
@@ -219,7 +219,7 @@ func (d *descent) begin(ctx context.Context) bool {
 		}()
 	}
 	if d.state == foreign {
-		d.remains("the account %s, which is not this run's and was not touched", t.email)
+		d.remains("the account %s, which does not belong to this run and was not changed", t.email)
 		return false
 	}
 	return true
@@ -245,7 +245,7 @@ func (d *descent) finish(ctx context.Context) {
 			clean = d.unbind(ctx, name)
 		default:
 			// Without it, nobody could tell any more whose the others are.
-			d.remains("bindings of %s on %s, until those above are gone", d.target.email, name)
+			d.remains("bindings of %s on %s, which are kept until those above are removed", d.target.email, name)
 		}
 	}
 
@@ -257,7 +257,7 @@ func (d *descent) finish(ctx context.Context) {
 		d.leftOfAccount(deleted, clean, missing, kept)
 	} else if missing != nil {
 		// A deleted account stays in policies, those that were not seen among them.
-		d.remains("perhaps bindings of %s, which is deleted, in places that could not be searched", d.target.email)
+		d.remains("perhaps bindings of %s, which is deleted, on resources that could not be searched", d.target.email)
 	}
 	if clean && missing == nil {
 		d.check(ctx, names, deleted)
@@ -278,14 +278,14 @@ func (d *descent) leftOfAccount(deleted, clean bool, missing error, keys []strin
 	}
 	switch {
 	case !clean:
-		d.remains("the account %s, %s, until the bindings above are gone", email, state)
+		d.remains("the account %s, %s, which is kept until the bindings above are removed", email, state)
 	case missing != nil:
-		d.remains("the account %s, %s, because not every place that may bind it could be searched", email, state)
+		d.remains("the account %s, %s, because not every resource that may bind it could be searched", email, state)
 	default:
 		d.remains("the account %s, %s", email, state)
 	}
 	if missing != nil {
-		d.remains("perhaps bindings of %s in places that could not be searched", email)
+		d.remains("perhaps bindings of %s on resources that could not be searched", email)
 	}
 	for _, id := range keys {
 		d.remains("key %s of %s", id, email)
@@ -333,7 +333,7 @@ func (d *descent) lookUp(ctx context.Context) (grants.Account, presence) {
 		return nil
 	})
 	if state == unknown {
-		d.remains("perhaps the account %s, which could not be looked at", t.email)
+		d.remains("perhaps the account %s, which could not be read", t.email)
 	}
 	return found, state
 }

@@ -33,7 +33,7 @@ func (t *try) drop(drops []policy.Binding, done bool) error {
 	}
 	if done {
 		for _, b := range drops {
-			t.report(t.doing, t.name.String(), Known, errors.New("the write dropped "+b.Member+", which is refused when it is written back"))
+			t.report(t.doing, t.name.String(), Known, errors.New("the write removed "+b.Member+", which BigQuery does not accept in a write"))
 		}
 	}
 	return t.dropping(drops, done)

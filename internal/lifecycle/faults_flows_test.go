@@ -271,7 +271,7 @@ func withLeft(err error, down *lifecycle.Teardown) error {
 
 func saysBlind(err error) bool {
 	var said *saidError
-	return errors.As(err, &said) && (said.blind || strings.Contains(said.Error(), "in places that could not be searched"))
+	return errors.As(err, &said) && (said.blind || strings.Contains(said.Error(), "on resources that could not be searched"))
 }
 
 // knownRun is a run that may have left something.

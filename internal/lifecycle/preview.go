@@ -64,7 +64,7 @@ func (e *Engine) Preview(ctx context.Context, plan grants.Plan) (*Preview, error
 	plan = s.plan
 	if s.ahead != 0 {
 		plan = plan.BeginAt(plan.Began.Add(s.ahead))
-		e.warnOfClock(s.ahead, "a run ends by the cloud's")
+		e.warnOfClock(s.ahead, "a run expires by the cloud's")
 	}
 	p := &Preview{Plan: plan, Operator: s.operator, Roles: s.roles, Custom: s.custom.Roles(), Refusals: s.refusals, Calls: calls(plan, s),
 		Dropped: map[resource.Name][]policy.Binding{}}
@@ -117,22 +117,22 @@ func calls(plan grants.Plan, s *survey) []string {
 	if n := len(plan.Edits); n != 1 {
 		policies = fmt.Sprintf("%d policies", n)
 	}
-	credential := "upload a public key that ends with the run"
+	credential := "upload a public key that expires with the run"
 	if kinds := s.deliver; len(kinds) > 0 && !delivery.Of(kinds[0]).MakesKey {
 		credential = "mint an access token"
 		if !s.mints {
-			credential = "let the operator mint tokens of the account (roles/iam.serviceAccountTokenCreator on it) and mint one"
+			credential = "give the operator the right to mint tokens of the account (roles/iam.serviceAccountTokenCreator on it), and mint one"
 		}
 	}
 	create := "create the service account " + plan.Email
 	if made := s.custom.ToDo(); len(made) > 0 {
-		create += ", and beside that " + strings.Join(made, ", ")
+		create += ", and at the same time " + strings.Join(made, ", ")
 	}
 	return []string{
 		"read " + policies + " and the roles to be bound, as " + s.operator.Member,
 		create,
-		"write " + policies + ", and beside that " + credential,
-		"read back what was written, and ask as the account whether it works",
+		"write " + policies + ", and at the same time " + credential,
+		"read back what was written, and check as the account whether it works",
 	}
 }
 

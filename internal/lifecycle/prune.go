@@ -10,6 +10,6 @@ const receiptsKept = 90 * 24 * time.Hour
 // to stop what it comes before, and the next one tries again.
 func (e *Engine) prune() {
 	if err := e.Journals.Prune(e.Now().Add(-receiptsKept)); err != nil {
-		e.report("old journals cannot be removed: "+err.Error(), "", Known, nil)
+		e.report("old journals cannot be deleted: "+err.Error(), "", Known, nil)
 	}
 }

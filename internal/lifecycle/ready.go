@@ -42,7 +42,7 @@ func (u *ascent) proveAll(ctx context.Context) <-chan error {
 }
 
 // notAsked is why a grant is not proved that nobody has asked about.
-const notAsked = "not asked yet"
+const notAsked = "not checked yet"
 
 // proveNone records that nobody asked.
 func (u *ascent) proveNone(context.Context) <-chan error {
@@ -83,7 +83,7 @@ func (u *ascent) provable(edit grants.Edit, b policy.Binding) (permissions []str
 		return nil, typ.A() + " has no testIamPermissions"
 	}
 	if !b.Condition.IsZero() && !review.Holds(b.Condition.Expression, edit.Resource, u.Cloud.Clock()) {
-		return nil, fmt.Sprintf("its condition is not true of the %s itself now", typ.Kind)
+		return nil, fmt.Sprintf("its condition is false for the %s itself now", typ.Kind)
 	}
 	role, ok := u.survey.roles[b.Role]
 	if !ok {
@@ -95,7 +95,7 @@ func (u *ascent) provable(edit grants.Edit, b policy.Binding) (permissions []str
 		}
 	}
 	if len(permissions) == 0 {
-		return nil, fmt.Sprintf("the role holds no permission that %s can be asked about", typ.A())
+		return nil, fmt.Sprintf("the role has no permission that %s can be asked about", typ.A())
 	}
 	return permissions, ""
 }
@@ -113,7 +113,7 @@ func (u *ascent) ask(ctx context.Context, edit grants.Edit, permissions []string
 			return journal.Proved, ""
 		case fault.Is(err, fault.Invalid):
 			u.report("prove", on, Done, err)
-			return journal.NotProvable, "Google does not answer the question: " + err.Error()
+			return journal.NotProvable, "Google does not answer the check: " + err.Error()
 		case err == nil:
 			err = fault.New(fault.NotReady, "not yet allowed: %s", strings.Join(missing, ", "))
 		}

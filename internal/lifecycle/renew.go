@@ -73,9 +73,9 @@ func (e *Engine) Renew(ctx context.Context, id grants.RunID, o RenewOptions) (*R
 	if x.expires, err = x.end(o); err != nil {
 		return nil, err
 	}
-	e.warnOfClock(e.clockAhead(), "the run ends by the cloud's, at "+x.expires.Format(time.RFC3339))
+	e.warnOfClock(e.clockAhead(), "the run expires by the cloud's, at "+x.expires.Format(time.RFC3339))
 	if run.Expires().Sub(e.Cloud.Clock()) < spreadsWithin {
-		e.report("the run was to end within minutes, and Google may take some to act on its new end", "", Warned, nil)
+		e.report("the run was about to expire, and Google may need some minutes to apply its new end", "", Warned, nil)
 	}
 	if err := j.Append(journal.RenewIntended{Expires: x.expires}); err != nil {
 		return nil, err
@@ -85,7 +85,7 @@ func (e *Engine) Renew(ctx context.Context, id grants.RunID, o RenewOptions) (*R
 	}
 	if err := j.Append(journal.Renewed{Expires: x.expires}); err != nil {
 		// Whether it is there is not known, and undone it would be a lie.
-		return nil, fault.WithHint(fault.New(fault.Incomplete, "run %s lasts until %s, but its journal may not say so: %w",
+		return nil, fault.WithHint(fault.New(fault.Incomplete, "run %s expires at %s, but its journal may not say so: %w",
 			id, x.expires.Format(time.RFC3339), err), x.ways()...)
 	}
 	// The run is renewed. What follows cannot take that back.
@@ -162,7 +162,7 @@ func (m *move) apply(doc policy.Document, to time.Time) (changed bool, missing [
 
 // gone is the error for bindings that are not there any more.
 func (x *extension) gone(m *move, missing []policy.Binding) error {
-	return fault.WithHint(fault.New(fault.Precondition, "renewing %s on %s: somebody has taken it away from run %s, and it is not bound anew",
+	return fault.WithHint(fault.New(fault.Precondition, "renewing %s on %s: somebody has removed it from run %s, and it is not bound again",
 		missing[0].Role, m.resource, x.run.ID()), "taskiam down "+string(x.run.ID()))
 }
 
@@ -266,7 +266,7 @@ func (x *extension) findAccount(ctx context.Context) error {
 	mark, ok := grants.ParseMark(x.account.Description)
 	switch {
 	case x.account.Email != o.Email || x.account.UniqueID != x.run.Account.UniqueID || !ok || mark.Run != o.Run:
-		return fault.New(fault.Conflict, "the account %s (unique id %s) does not carry the mark of run %s: nothing was touched",
+		return fault.New(fault.Conflict, "the account %s (unique id %s) does not carry the mark of run %s: nothing was changed",
 			x.account.Email, x.account.UniqueID, o.Run)
 	case x.account.Disabled:
 		return fault.WithHint(fault.New(fault.Precondition, "the account %s is disabled", o.Email), down)
@@ -335,17 +335,17 @@ func (x *extension) minters(ctx context.Context) ([]*move, error) {
 func (x *extension) end(o RenewOptions) (time.Time, error) {
 	id, now, was := string(x.run.ID()), x.Cloud.Clock(), x.run.Expires()
 	if !now.Before(was) {
-		return time.Time{}, fault.WithHint(fault.New(fault.NotFound, "run %s of %s has ended, at %s",
+		return time.Time{}, fault.WithHint(fault.New(fault.NotFound, "run %s of %s has expired, at %s",
 			id, x.run.Opened.Task, was.Format(time.RFC3339)), "taskiam down "+id)
 	}
 	end := now.Add(o.TTL).UTC().Truncate(time.Second)
 	if !end.After(was) {
-		return time.Time{}, fault.WithHint(fault.New(fault.Usage, "run %s lasts until %s, which is not before %s (in %s): it is renewed to end later, not earlier",
+		return time.Time{}, fault.WithHint(fault.New(fault.Usage, "run %s already expires at %s, not before %s (in %s): renew cannot make a run shorter",
 			id, was.Format(time.RFC3339), end.Format(time.RFC3339), o.TTL), "to end it now: taskiam down "+id)
 	}
 	since := began(x.run.Opened)
 	if all := end.Sub(since); o.MaxTTL > 0 && all > o.MaxTTL {
-		err := fault.New(fault.Usage, "run %s would last %s in all, and %s is the longest", id, all.Round(time.Second), o.MaxTTL)
+		err := fault.New(fault.Usage, "run %s would last %s in total, but the limit is %s", id, all.Round(time.Second), o.MaxTTL)
 		if most := since.Add(o.MaxTTL).Sub(now).Truncate(time.Minute); now.Add(most).After(was) {
 			return time.Time{}, fault.WithHint(err, fmt.Sprintf("taskiam renew %s --ttl %s", id, most))
 		}
@@ -461,7 +461,7 @@ func (x *extension) keep(ctx context.Context, o RenewOptions) error {
 	}
 	err := o.Keep(ctx, run, func(p journal.ProcessStarted) error { return x.journal.Append(p) })
 	if err != nil {
-		return fault.WithHint(fmt.Errorf("run %s is renewed, but nothing keeps its delivery good: %w", run.ID(), err), kind.ServeCommand(run.ID()))
+		return fault.WithHint(fmt.Errorf("run %s is renewed, but nothing keeps its delivery up to date: %w", run.ID(), err), kind.ServeCommand(run.ID()))
 	}
 	return nil
 }

@@ -48,7 +48,7 @@ func (x *extension) makeKey(ctx context.Context) (secret.String, error) {
 			return err
 		}
 		if key.ValidBefore.After(x.expires) {
-			return fault.New(fault.Precondition, "key %s was to end at %s, but Google says %s", key.ID,
+			return fault.New(fault.Precondition, "key %s should expire at %s, but Google says %s", key.ID,
 				x.expires.Format(time.RFC3339), key.ValidBefore.Format(time.RFC3339))
 		}
 		file, err = pair.File(x.account, key.ID)
@@ -167,7 +167,7 @@ func (x *extension) deleteOldKeys(ctx context.Context) error {
 		errs = append(errs, x.step("delete key", id, func() error { return x.dropKey(ctx, id) }))
 	}
 	if err := errors.Join(errs...); err != nil {
-		return fault.WithHint(fault.New(fault.Incomplete, "run %s is renewed, but its older key stays until that ends, or until down: %w", o.Run, err),
+		return fault.WithHint(fault.New(fault.Incomplete, "run %s is renewed, but its old key is valid until it expires, or until down: %w", o.Run, err),
 			"taskiam down "+string(o.Run))
 	}
 	return nil

@@ -27,10 +27,10 @@ func (x *extension) checkRole(ctx context.Context, role journal.Role) error {
 	r, err := x.Cloud.Role(ctx, role.Name)
 	switch {
 	case fault.Is(err, fault.NotFound) || err == nil && r.Deleted:
-		return fault.WithHint(fault.New(fault.Precondition, "renewing run %s: somebody has deleted the custom role %s, and it is not taken back",
+		return fault.WithHint(fault.New(fault.Precondition, "renewing run %s: somebody has deleted the custom role %s, and it is not restored",
 			x.run.ID(), role.Name), down)
 	case fault.Is(err, fault.Denied):
-		return fault.WithHint(err, customrole.GetPermission+" on the role's project lets the operator see that nobody has changed it")
+		return fault.WithHint(err, customrole.GetPermission+" on the project of the role lets the operator check that nobody has changed it")
 	case err != nil:
 		return err
 	}

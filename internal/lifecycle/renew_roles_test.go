@@ -32,11 +32,11 @@ func TestRenewLooksAtCustomRoles(t *testing.T) {
 	}{
 		"untouched":           {func(*world) {}, false, ""},
 		"another title":       {patch(`{"title":"x"}`), false, ""},
-		"widened":             {widen, false, "it holds storage.objects.delete beside what is declared"},
+		"widened":             {widen, false, "it holds storage.objects.delete in addition to what is declared"},
 		"narrowed":            {patch(`{"includedPermissions":["storage.objects.get"]}`), false, "it lacks storage.objects.list"},
 		"disabled":            {patch(`{"stage":"DISABLED"}`), false, "it is disabled"},
 		"deleted":             {retire, false, "somebody has deleted the custom role"},
-		"widened at the last": {widen, true, "it holds storage.objects.delete beside what is declared"},
+		"widened at the last": {widen, true, "it holds storage.objects.delete in addition to what is declared"},
 		"deleted at the last": {retire, true, "somebody has deleted the custom role"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -149,7 +149,7 @@ func TestRenewRefuses(t *testing.T) {
 		if _, err := e.Cloud.WritePolicy(t.Context(), plan.Edits[0].Resource, doc); err != nil {
 			t.Fatal(err)
 		}
-		refused("a grant that was revoked", lifecycle.RenewOptions{TTL: 2 * time.Hour}, fault.Precondition, "somebody has taken it away")
+		refused("a grant that was revoked", lifecycle.RenewOptions{TTL: 2 * time.Hour}, fault.Precondition, "somebody has removed it")
 		if err := e.Cloud.DisableAccount(t.Context(), plan.Task.Project, plan.Email); err != nil {
 			t.Fatal(err)
 		}

@@ -31,7 +31,7 @@ func (x *extension) undo(ctx context.Context, cause error) error {
 	was := x.run.Expires()
 	if x.delivering {
 		if err := x.Credentials.Renew(x.run, was, x.oldKey); err != nil {
-			failed("perhaps what is in "+x.run.Opened.DeliveryDir+", which may say another end", err)
+			failed("perhaps the files in "+x.run.Opened.DeliveryDir+", which may have another time of expiry", err)
 		}
 	}
 	var wg sync.WaitGroup
@@ -67,7 +67,7 @@ func (x *extension) undo(ctx context.Context, cause error) error {
 	x.report("undo the renewal", string(x.run.ID()), Failed, errors.Join(left...))
 	// Incomplete comes first: it is what the exit code has to say.
 	return errors.Join(append([]error{fault.WithHint(
-		fault.New(fault.Incomplete, "run %s was not renewed: it ends at %s, but what is left may last until %s", x.run.ID(),
+		fault.New(fault.Incomplete, "run %s was not renewed: it expires at %s, but what is left may last until %s", x.run.ID(),
 			was.Format(time.RFC3339), x.expires.Format(time.RFC3339)),
 		x.ways()...)}, append(left, cause)...)...)
 }

@@ -55,7 +55,7 @@ func (e *Engine) newSearcher(ctx context.Context, project string, more []resourc
 	s := &searcher{Engine: e, project: name, more: more}
 	above, err := e.Cloud.Ancestors(ctx, project)
 	if err != nil {
-		s.short = fmt.Errorf("what is above %s is not known: %w", name, err)
+		s.short = fmt.Errorf("the parents of %s are not known: %w", name, err)
 		above = []resource.Name{name}
 	}
 	for _, scope := range slices.Backward(above) {
@@ -93,7 +93,7 @@ func (s *searcher) find(ctx context.Context, began time.Time, email string) find
 		f.looked = append(f.looked, "everything in "+s.scope.String())
 	}
 	if settled := began.Add(searchSettles); f.missing == nil && s.Cloud.Clock().Before(settled) {
-		f.missing = fault.New(fault.Incomplete, "the run is so young that the search may not know all of its bindings before %s", settled.Format(time.RFC3339))
+		f.missing = fault.New(fault.Incomplete, "the run is so new that a search may not find all of its bindings before %s", settled.Format(time.RFC3339))
 	}
 	// Whoever says where to look stands in for a search that is not allowed, but not for
 	// one that did not work just now.
@@ -101,9 +101,9 @@ func (s *searcher) find(ctx context.Context, began time.Time, email string) find
 		f.missing = nil
 	}
 	if f.missing != nil {
-		f.hints = []string{"name what the task was given, and it is finished without a search: --resource RESOURCE, once for each"}
+		f.hints = []string{"name the resources of the task, then no search is needed: --resource RESOURCE, once for each"}
 		if fault.Is(f.missing, fault.Denied) {
-			f.hints = append(f.hints, "or search everything, with roles/cloudasset.viewer on the organisation")
+			f.hints = append(f.hints, "or get roles/cloudasset.viewer on the organisation, to search everything")
 		}
 	}
 	return f

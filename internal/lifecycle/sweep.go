@@ -112,7 +112,7 @@ const (
 	// SweptLive means that the run's time, and the grace, is not over: it was not touched.
 	SweptLive SweptState = "not over"
 	// SweptBusy means that another process is at work on the run.
-	SweptBusy SweptState = "in other hands"
+	SweptBusy SweptState = "busy"
 	// SweptFound means that it would be taken away, were this not a dry run.
 	SweptFound SweptState = "found"
 	// SweptGone means that everything is gone, and was checked to be.
@@ -219,7 +219,7 @@ func (s *sweeper) disable(ctx context.Context) {
 	if err != nil {
 		s.fail(err)
 	}
-	s.warnOfClock(s.clockAhead(), "what is over is told by the cloud's")
+	s.warnOfClock(s.clockAhead(), "whether a run has expired is decided by the cloud's")
 	s.result.Looked = len(accounts)
 	live := map[grants.RunID]bool{}
 	for _, a := range accounts {

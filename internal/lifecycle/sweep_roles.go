@@ -128,7 +128,7 @@ func (e *Engine) runsWithRoles() ([]*journal.Run, error) {
 			continue // it ended before its first call
 		}
 		if err != nil {
-			return nil, fmt.Errorf("whether run %s needs a custom role is not known: %w", id, err)
+			return nil, fmt.Errorf("it is not known whether run %s needs a custom role: %w", id, err)
 		}
 		if len(run.Roles) > 0 && e.refuse(run.Opened) == nil {
 			runs = append(runs, run)

@@ -548,7 +548,7 @@ func TestUpWithoutWaiting(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, g := range result.Grants {
-		if g.State != journal.NotReady || g.Why != "not asked yet" {
+		if g.State != journal.NotReady || g.Why != "not checked yet" {
 			t.Errorf("grant %d: %q, %q", g.Grant, g.State, g.Why)
 		}
 	}

@@ -123,7 +123,7 @@ func (e *Engine) Up(ctx context.Context, plan grants.Plan, o UpOptions) (*Result
 	if s.ahead != 0 {
 		plan = plan.BeginAt(plan.Began.Add(s.ahead))
 		u.plan = plan
-		e.warnOfClock(s.ahead, "the run ends by the cloud's, at "+plan.Expires.Format(time.RFC3339))
+		e.warnOfClock(s.ahead, "the run expires by the cloud's, at "+plan.Expires.Format(time.RFC3339))
 	}
 	u.survey = s
 	e.prune()
@@ -384,7 +384,7 @@ func (u *ascent) deliverKey(ctx context.Context, kind delivery.Kind) error {
 			return err
 		}
 		if key.ValidBefore.After(u.plan.Expires) {
-			return fault.New(fault.Precondition, "key %s was to end at %s, but Google says %s", key.ID,
+			return fault.New(fault.Precondition, "key %s should expire at %s, but Google says %s", key.ID,
 				u.plan.Expires.Format(time.RFC3339), key.ValidBefore.Format(time.RFC3339))
 		}
 		file, err = pair.File(u.account, key.ID)

@@ -26,7 +26,7 @@ func (r *reader) accept(t *table, grant int) []grants.Acceptance {
 		return nil
 	}
 	if len(values) == 0 {
-		r.add(at.value, "", "accept is empty; leave the line out")
+		r.add(at.value, "", "accept is empty; remove the line")
 	}
 	var out []grants.Acceptance
 	for _, name := range slices.Sorted(maps.Keys(values)) {
@@ -66,5 +66,5 @@ func meant(name string) string {
 	if near := resource.Nearest(name, names); near != "" {
 		return fmt.Sprintf("; did you mean %s?", near)
 	}
-	return "; those that can be accepted are " + strings.Join(names, ", ")
+	return "; you can accept " + strings.Join(names, ", ")
 }

@@ -103,8 +103,8 @@ func TestOfferBesideTheError(t *testing.T) {
 	src := header + "[[grant]]\nrole = \"roles/pubsub.publisher\"\nresource = \"projects/acme-agents/topics/reports\"\n"
 	_, err := Parse("f", []byte(src), Limits{})
 	problems, _ := err.(interface{ Unwrap() error }).Unwrap().(Problems)
-	const want = `or let it end by itself: resource = "projects/acme-agents"; the role then holds on every topic in projects/acme-agents, ` +
-		"and on all else there that it is about; nothing narrows it to this one, since a topic supplies no resource.name to conditions"
+	const want = `or let it expire: resource = "projects/acme-agents"; the role then applies to every topic in projects/acme-agents, ` +
+		"and to everything else there that it covers; it cannot be limited to this one, because a topic has no resource.name in conditions"
 	if len(problems) != 1 || problems[0].Or != want || problems[0].Fix != unboundedFix {
 		t.Errorf("the problems are %+v", problems)
 	}

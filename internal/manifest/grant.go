@@ -21,7 +21,7 @@ func (r *reader) grants(file *table, task *grants.Task) {
 	tables := file.list("grant")
 	if v, there := file.values["grant"]; !there || empty(v) {
 		r.add(file.place.child("grant").key, "[[grant]]",
-			"the manifest grants nothing; a task that needs no access needs no account")
+			"the manifest has no grant; a task that needs no access needs no account")
 	}
 	first := map[grantKey]*table{}
 	whole := map[grantKey]*table{} // grants without prefix and condition
@@ -58,7 +58,7 @@ func (r *reader) grants(file *table, task *grants.Task) {
 				what = "permissions"
 			}
 			r.add(kept[i].place.key, "",
-				"this grant narrows nothing: the one in line %d gives the same %s on all of %s", line, what, g.Resource)
+				"this grant adds nothing: the one in line %d gives the same %s on all of %s", line, what, g.Resource)
 		}
 	}
 }
@@ -116,7 +116,7 @@ func (r *reader) allowBasic(t *table, g grants.Grant) {
 			"%s is a basic role and gives access to every service of a project; if you want that, say so", g.Role)
 	case !basic && g.AllowBasic:
 		r.add(t.place.child("allow_basic").key, "",
-			"allow_basic is only for roles/owner, roles/editor and roles/viewer; leave the line out")
+			"allow_basic is only for roles/owner, roles/editor and roles/viewer; remove the line")
 	}
 }
 
@@ -131,12 +131,12 @@ func (r *reader) unbounded(t *table, g grants.Grant, said string, there bool) {
 		r.unknownUnbounded(t, said)
 	case why != "" && !there && t.values["unbounded"] == nil:
 		r.add(t.place.key, unboundedFix,
-			"this grant cannot end by itself, since %s; if it may end with down alone, say so", why)
+			"this grant cannot expire, because %s; if down alone may end it, write so", why)
 		if o, ok := review.OfferFor(g); ok {
 			r.problems[len(r.problems)-1].Or = orOffer(o)
 		}
 	case why == "" && there:
-		r.add(t.place.child("unbounded").key, "", "this grant ends by itself, since %s takes conditions; "+
+		r.add(t.place.child("unbounded").key, "", "this grant expires, since %s takes conditions; "+
 			"leave unbounded out here, so that it keeps its meaning elsewhere", g.Resource.Type().A())
 	}
 }
@@ -147,7 +147,7 @@ func orOffer(o review.Offer) string {
 	if o.Grant.Condition != "" {
 		lines += " with condition = " + quote(o.Grant.Condition)
 	}
-	return "or let it end by itself: " + lines + "; " + o.Widens
+	return "or let it expire: " + lines + "; " + o.Widens
 }
 
 func (r *reader) unknownUnbounded(t *table, value string) {
@@ -225,7 +225,7 @@ func (r *reader) resource(t *table, g *grants.Grant) bool {
 func (r *reader) withoutPolicy(t *table, g grants.Grant) {
 	what := "has no allow policy of its own"
 	if g.Resource.Type().API.GetPath != "" {
-		what = "has an allow policy that Google lets nobody write"
+		what = "has an allow policy that cannot be written"
 	}
 	o, ok := review.OfferFor(g)
 	if !ok {
@@ -277,7 +277,7 @@ func (r *reader) condition(t *table, g grants.Grant) {
 		return
 	}
 	if strings.TrimSpace(g.Condition) == "" {
-		r.add(p.value, "", "the condition is empty; leave the line out")
+		r.add(p.value, "", "the condition is empty; remove the line")
 		return
 	}
 	for _, e := range review.CheckCondition(g) {

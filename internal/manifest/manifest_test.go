@@ -162,7 +162,7 @@ func refusals() []refusal {
 		{"an empty file", "", []string{
 			"f:1:1: the version of the manifest is missing",
 			"f:1:1: the table [task] is missing",
-			"f:1:1: the manifest grants nothing; a task that needs no access needs no account",
+			"f:1:1: the manifest has no grant; a task that needs no access needs no account",
 		}, []string{"version = 1", "[task]", "[[grant]]"}},
 		{"not UTF-8", "version = 1\n# \xff", []string{"f:2:3: the file is not in UTF-8, as TOML must be"}, []string{""}},
 		{"too much", strings.Repeat("#", maxSize+1), []string{"f:1:1: the file has 262145 bytes, and a manifest has at most 262144"}, []string{""}},
@@ -177,8 +177,8 @@ func refusals() []refusal {
 		}, []string{""}},
 		{"unknown keys of every table", head + "reasons = \"x\"\nlabels = {a = 1}\n" + good + "  expires = []\n[crendentials]\n", []string{
 			`f:5:1: unknown key "reasons" in [task]; did you mean reason?`,
-			`f:6:1: unknown key "labels" in [task]; known are name, project, ttl, reason`,
-			`f:10:3: unknown key "expires" in [[grant]]; known are role, permissions, resource, condition, unbounded, allow_basic, accept`,
+			`f:6:1: unknown key "labels" in [task]; allowed are name, project, ttl, reason`,
+			`f:10:3: unknown key "expires" in [[grant]]; allowed are role, permissions, resource, condition, unbounded, allow_basic, accept`,
 			`f:11:1: unknown key "crendentials" in the manifest; did you mean credentials?`,
 		}, []string{"", "", "", ""}},
 		{"what must be there", "version = 1\n[task]\n[[grant]]\n", []string{
@@ -204,7 +204,7 @@ func refusals() []refusal {
 			"f:2:1: task is a table, and this is an integer",
 			"f:3:10: grant is a list of tables, and this element is an integer",
 		}, []string{"[task]", "[[grant]]"}},
-		{"an empty list", "version = 1\ngrant = []\n[task]\nname = \"a\"\nproject = \"acme-agents\"\n", []string{"f:2:1: the manifest grants nothing; a task that needs no access needs no account"}, []string{"[[grant]]"}},
+		{"an empty list", "version = 1\ngrant = []\n[task]\nname = \"a\"\nproject = \"acme-agents\"\n", []string{"f:2:1: the manifest has no grant; a task that needs no access needs no account"}, []string{"[[grant]]"}},
 
 		{"a name in capitals", "version = 1\n[task]\nname = \"Nightly Report!\"\nproject = \"acme-agents\"\n" + good, []string{
 			`f:3:8: "Nightly Report!" cannot be a task's name: up to 40 of a-z, 0-9 and -, beginning with a letter`,
@@ -213,11 +213,11 @@ func refusals() []refusal {
 			`f:4:11: "Acme" is not a project id (6 to 30 of a-z, 0-9 and -, beginning with a letter and not ending with -; or a project number)`,
 		}, []string{""}},
 		{"a project by number", "version = 1\n[task]\nname = \"a\"\nproject = \"123456789012\"\n" + good, []string{
-			`f:4:11: 123456789012 is the number of a project; its id is needed, since service accounts are named by it`,
+			`f:4:11: 123456789012 is the number of a project; write its id, which the names of service accounts contain`,
 		}, []string{`project = "acme-agents"`}},
 		{"no duration", head + "ttl = \"2 hours\"\n" + good, []string{`f:5:7: "2 hours" is not a duration such as "90m" or "1h30m"`}, []string{`ttl = "1h"`}},
-		{"too long", head + "ttl = \"720h\"\n" + good, []string{`f:5:7: a ttl of 720h is too long; the most is 12h`}, []string{`ttl = "1h"`}},
-		{"too short", head + "ttl = \"0s\"\n" + good, []string{`f:5:7: a ttl of 0s is too short; the least is 1m`}, []string{`ttl = "1h"`}},
+		{"too long", head + "ttl = \"720h\"\n" + good, []string{`f:5:7: a ttl of 720h is too long; the maximum is 12h`}, []string{`ttl = "1h"`}},
+		{"too short", head + "ttl = \"0s\"\n" + good, []string{`f:5:7: a ttl of 0s is too short; the minimum is 1m`}, []string{`ttl = "1h"`}},
 		{"parts of a second", head + "ttl = \"1h0.5s\"\n" + good, []string{`f:5:7: a ttl of 1h0m0.5s is not in whole seconds`}, []string{`ttl = "1h"`}},
 		{"a reason with a line break", head + "reason = \"a\\tb\\nc\"\n" + good, []string{`f:5:12: the reason is sent as a header and cannot hold '\t': printable ASCII only`}, []string{""}},
 		{"a reason that is not ASCII", head + "reason = 'für'\n" + good, []string{`f:5:12: the reason is sent as a header and cannot hold '\u00fc': printable ASCII only`}, []string{""}},
@@ -236,7 +236,7 @@ func refusals() []refusal {
 			`f:7:12: "projects/acme-agents/secret/api-key": no resource has this form; did you mean "projects/acme-agents/secrets/api-key"?`,
 		}, []string{`resource = "projects/acme-agents/secrets/api-key"`}},
 		{"a wildcard", grant(bucketRole, `resource = "gs://acme-reports/2026/*"`), []string{
-			`f:7:12: "gs://acme-reports/2026/*": a prefix takes no wildcard, it covers every name that begins so; write "gs://acme-reports/2026/"`,
+			`f:7:12: "gs://acme-reports/2026/*": a prefix has no wildcard, it covers every name that begins with it; write "gs://acme-reports/2026/"`,
 		}, []string{`resource = "gs://acme-reports/2026/"`}},
 		{"a prefix of a dataset", grant(`role = "roles/bigquery.dataViewer"`, `resource = "bq://acme-agents.sales/orders"`), []string{
 			`f:7:12: "bq://acme-agents.sales/orders": a dataset takes no prefix; write bq://{project}.{dataset}`,
@@ -246,34 +246,34 @@ func refusals() []refusal {
 			"f:8:1: this grant is the same as the one in line 5",
 		}, []string{""}},
 		{"the whole and a part", grant(bucketRole, `resource = "gs://acme-reports/2026/"`) + "[[grant]]\n" + bucketRole + "\n" + bucket + "\n", []string{
-			"f:5:1: this grant narrows nothing: the one in line 8 gives the same role on all of gs://acme-reports",
+			"f:5:1: this grant adds nothing: the one in line 8 gives the same role on all of gs://acme-reports",
 		}, []string{""}},
 
 		{"in a list", "version = 1\ngrant = [{role = 'roles/browser'}, {" + topicRole + ", " + topic + ", exp = 1}]\n[task]\nname = \"a\"\nproject = \"acme-agents\"\n", []string{
 			"f:2:10: [[grant]] has no resource",
-			"f:2:36: this grant cannot end by itself, since a topic takes no conditions; if it may end with down alone, say so",
-			`f:2:120: unknown key "exp" in [[grant]]; known are role, permissions, resource, condition, unbounded, allow_basic, accept`,
+			"f:2:36: this grant cannot expire, because a topic takes no conditions; if down alone may end it, write so",
+			`f:2:120: unknown key "exp" in [[grant]]; allowed are role, permissions, resource, condition, unbounded, allow_basic, accept`,
 		}, []string{resourceExample, unboundedFix, ""}},
 		{"a topic without unbounded", grant(topicRole, topic), []string{
-			"f:5:1: this grant cannot end by itself, since a topic takes no conditions; if it may end with down alone, say so",
+			"f:5:1: this grant cannot expire, because a topic takes no conditions; if down alone may end it, write so",
 		}, []string{unboundedFix}},
 		{"a condition on a topic", grant(topicRole, topic, `condition = "true"`, `unbounded = "accept"`), []string{"f:8:14: a topic takes no conditions"}, []string{""}},
 		{"unbounded says something else", grant(topicRole, topic, `unbounded = "yes"`), []string{`f:8:13: "yes" is not known here; unbounded takes only "accept"`}, []string{unboundedFix}},
 		{"unbounded without need", grant(bucketRole, bucket, `unbounded = "accept"`), []string{
-			"f:8:1: this grant ends by itself, since a bucket takes conditions; leave unbounded out here, so that it keeps its meaning elsewhere",
+			"f:8:1: this grant expires, since a bucket takes conditions; leave unbounded out here, so that it keeps its meaning elsewhere",
 		}, []string{""}},
 		{"a basic role", grant(`role = "roles/editor"`, `resource = "projects/acme-agents"`), []string{
-			"f:5:1: this grant cannot end by itself, since basic roles take no conditions; if it may end with down alone, say so",
+			"f:5:1: this grant cannot expire, because basic roles take no conditions; if down alone may end it, write so",
 			"f:6:8: roles/editor is a basic role and gives access to every service of a project; if you want that, say so",
 		}, []string{unboundedFix, basicFix}},
 		{"a basic role under a condition", grant(`role = "roles/viewer"`, `resource = "projects/acme-agents"`, basicFix, unboundedFix, `condition = "true"`), []string{
 			"f:10:14: roles/viewer is a basic role, and basic roles take no conditions",
 		}, []string{""}},
 		{"allow_basic without need", grant(bucketRole, bucket, `allow_basic = true`), []string{
-			"f:8:1: allow_basic is only for roles/owner, roles/editor and roles/viewer; leave the line out",
+			"f:8:1: allow_basic is only for roles/owner, roles/editor and roles/viewer; remove the line",
 		}, []string{""}},
 		{"a legacy bucket role", grant(`role = "roles/storage.legacyBucketReader"`, bucket), []string{
-			"f:5:1: this grant cannot end by itself, since legacy bucket roles take no conditions; if it may end with down alone, say so",
+			"f:5:1: this grant cannot expire, because legacy bucket roles take no conditions; if down alone may end it, write so",
 		}, []string{unboundedFix}},
 		{"a legacy bucket role under a condition", grant(`role = "roles/storage.legacyBucketReader"`, bucket, `condition = "true"`, unboundedFix), []string{
 			"f:8:14: roles/storage.legacyBucketReader is a legacy bucket role, and those take no conditions",
@@ -282,29 +282,29 @@ func refusals() []refusal {
 			"f:7:12: a prefix becomes a condition, and legacy bucket roles take no conditions",
 		}, []string{`resource = "gs://acme-reports"`}},
 
-		{"an empty condition", grant(secretRole, secret, `condition = " "`), []string{"f:8:13: the condition is empty; leave the line out"}, []string{""}},
+		{"an empty condition", grant(secretRole, secret, `condition = " "`), []string{"f:8:13: the condition is empty; remove the line"}, []string{""}},
 		{"a condition that does not compile", grant(secretRole, secret, `condition = 'request.time < 20'`), []string{
 			"f:8:27: found no matching overload for '_<_' applied to '(timestamp, int)'",
 		}, []string{""}},
-		{"behind escapes", grant(secretRole, secret, `condition = "\u0022é\" == \"\t\" && request.tim < 20"`), []string{"f:8:37: IAM knows no request.tim; did you mean request.time?"}, []string{""}},
-		{"in a string of several lines", grant(secretRole, secret, `condition = """`, `true && \`, ``, `   true &&`, `  request.tim < 20"""`), []string{"f:12:3: IAM knows no request.tim; did you mean request.time?"}, []string{""}},
+		{"behind escapes", grant(secretRole, secret, `condition = "\u0022é\" == \"\t\" && request.tim < 20"`), []string{"f:8:37: IAM does not know request.tim; did you mean request.time?"}, []string{""}},
+		{"in a string of several lines", grant(secretRole, secret, `condition = """`, `true && \`, ``, `   true &&`, `  request.tim < 20"""`), []string{"f:12:3: IAM does not know request.tim; did you mean request.time?"}, []string{""}},
 		{"in a literal of several lines", grant(secretRole, secret, `condition = '''`, `true &&`, `  request.tim < 20 && tru`, `'''`), []string{
-			"f:10:3: IAM knows no request.tim; did you mean request.time?",
-			"f:10:23: IAM knows no tru; known are request.time, resource.name, resource.type, resource.service",
+			"f:10:3: IAM does not know request.tim; did you mean request.time?",
+			"f:10:23: IAM does not know tru; it knows request.time, resource.name, resource.type, resource.service",
 		}, []string{"", ""}},
 		{"something behind a value", grant(secretRole, `resource = "toast" x!`, `condition = 'request.tim < 20'`), []string{
 			`f:7:20: expected a top-level item to end with a newline, comment, or EOF, but got 'x' instead`,
 		}, []string{""}},
 		{"a wrong resource does not hide a wrong condition", grant(secretRole, `resource = "!"`, `condition = 'request.tim < 20'`), []string{
 			`f:7:12: "!": no resource has this form; accepted are projects/{project}, gs://{bucket}, bq://{project}.{dataset}, projects/{project}/secrets/{secret}, full names //service/... and others: see taskiam resources`,
-			"f:8:14: IAM knows no request.tim; did you mean request.time?",
+			"f:8:14: IAM does not know request.tim; did you mean request.time?",
 		}, []string{"", ""}},
 
 		{"a role and permissions", grant(bucketRole, `permissions = ["storage.objects.get"]`, bucket), []string{
 			"f:7:1: a grant gives a role or a list of permissions, and this one has both; leave one out, or write two grants",
 		}, []string{""}},
 		{"permissions that are none", grant(`permissions = [ "storage.objects.get", "storage.objects.get", "storage.*", "storage.objects.*", "get", "roles/browser", 3 ]`, bucket), []string{
-			`f:6:40: the permission storage.objects.get is there twice`,
+			`f:6:40: the permission storage.objects.get is listed twice`,
 			`f:6:63: "storage.*": a custom role takes no wildcard; name each permission`,
 			`f:6:76: "storage.objects.*": a custom role takes no wildcard; name each permission, such as storage.objects.get`,
 			`f:6:97: "get" is not a permission; write SERVICE.RESOURCE.VERB, such as storage.objects.get`,
@@ -325,18 +325,18 @@ func refusals() []refusal {
 			"[[grant]]\npermissions = [\"storage.objects.list\", \"storage.objects.get\"]\nresource = \"gs://acme-reports\"\n" +
 			"[[grant]]\npermissions = [\"storage.objects.list\", \"storage.objects.get\"]\nresource = \"gs://acme-reports/2026/\"\n", []string{
 			"f:8:1: this grant is the same as the one in line 5",
-			"f:11:1: this grant narrows nothing: the one in line 5 gives the same permissions on all of gs://acme-reports",
+			"f:11:1: this grant adds nothing: the one in line 5 gives the same permissions on all of gs://acme-reports",
 		}, []string{"", ""}},
 		{"permissions on a topic", grant(`permissions = ["pubsub.topics.publish"]`, topic, `allow_basic = true`), []string{
-			"f:5:1: this grant cannot end by itself, since a topic takes no conditions; if it may end with down alone, say so",
-			"f:8:1: allow_basic is only for roles/owner, roles/editor and roles/viewer; leave the line out",
+			"f:5:1: this grant cannot expire, because a topic takes no conditions; if down alone may end it, write so",
+			"f:8:1: allow_basic is only for roles/owner, roles/editor and roles/viewer; remove the line",
 		}, []string{unboundedFix, ""}},
 
 		{"an unknown finding", grant(bucketRole, bucket, `accept = { escalate = "it is about access" }`), []string{
 			`f:8:12: there is no finding "escalate"; did you mean escalates?`,
 		}, []string{""}},
 		{"a finding like none", grant(bucketRole, bucket, `accept = { "no such thing" = "x" }`), []string{
-			`f:8:12: there is no finding "no such thing"; those that can be accepted are escalates, runs-code-as, role-unread, acts-as, runs-code, hands-out, object-acls, reaches-beyond, not-uniform, ambient-already, narrower-role`,
+			`f:8:12: there is no finding "no such thing"; you can accept escalates, runs-code-as, role-unread, acts-as, runs-code, hands-out, object-acls, reaches-beyond, not-uniform, ambient-already, narrower-role`,
 		}, []string{""}},
 		{"accepted without a reason", grant(bucketRole, bucket, `accept = { escalates = " " }`), []string{
 			"f:8:24: escalates is accepted without a reason; say why: the receipt shows it",
@@ -353,12 +353,12 @@ func refusals() []refusal {
 		{"accept in a table of its own", grant(bucketRole, bucket) + "[grant.accept]\nescalates = \"\"\n", []string{
 			"f:9:13: escalates is accepted without a reason; say why: the receipt shows it",
 		}, []string{acceptExample}},
-		{"an empty accept", grant(bucketRole, bucket, "accept = {}"), []string{"f:8:10: accept is empty; leave the line out"}, []string{""}},
+		{"an empty accept", grant(bucketRole, bucket, "accept = {}"), []string{"f:8:10: accept is empty; remove the line"}, []string{""}},
 
-		{"an unknown delivery", head + good + "[credentials]\ndeliver = \"mail\"\n", []string{`f:9:11: "mail" is not a kind of delivery; known are ` + known()}, []string{deliverExample}},
+		{"an unknown delivery", head + good + "[credentials]\ndeliver = \"mail\"\n", []string{`f:9:11: "mail" is not a kind of delivery; allowed are ` + known()}, []string{deliverExample}},
 		{"unknown and repeated deliveries in a list", head + good + "[credentials]\ndeliver = [\"key\", \"mail\", \"key\", 3]\n", []string{
-			`f:9:19: "mail" is not a kind of delivery; known are ` + known(),
-			`f:9:27: "key" is named twice`,
+			`f:9:19: "mail" is not a kind of delivery; allowed are ` + known(),
+			`f:9:27: "key" is listed twice`,
 			`f:9:34: deliver is a list of strings, and this element is an integer`,
 		}, []string{deliverExample, "", deliverExample}},
 		{"no delivery at all", head + good + "[credentials]\ndeliver = []\n", []string{"f:9:1: deliver is an empty list"}, []string{deliverExample}},

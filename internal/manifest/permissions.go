@@ -47,7 +47,7 @@ func (r *reader) permissions(t *table, g *grants.Grant) bool {
 		size += len(w.text)
 		switch {
 		case slices.Contains(g.Permissions, w.text):
-			r.add(w.place.value, "permissions = "+quoteList(eachOnce(all)), "the permission %s is there twice", w.text)
+			r.add(w.place.value, "permissions = "+quoteList(eachOnce(all)), "the permission %s is listed twice", w.text)
 		case grants.IsPermission(w.text):
 			g.Permissions = append(g.Permissions, w.text)
 		default:

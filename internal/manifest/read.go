@@ -70,7 +70,7 @@ func (r *reader) task(t *table, task *grants.Task) {
 			r.add(at, "", "%s", err)
 		} else if strings.Trim(project, "0123456789") == "" {
 			r.add(at, example,
-				"%s is the number of a project; its id is needed, since service accounts are named by it", project)
+				"%s is the number of a project; write its id, which the names of service accounts contain", project)
 		}
 		task.Project = project
 	} else if _, there := t.values["project"]; !there {
@@ -108,9 +108,9 @@ func (r *reader) ttl(text string) (ttl time.Duration, message string) {
 	case err != nil:
 		return 0, fmt.Sprintf(`%q is not a duration such as "90m" or "1h30m"`, text)
 	case ttl < MinTTL:
-		return 0, fmt.Sprintf("a ttl of %s is too short; the least is %s", short(ttl), short(MinTTL))
+		return 0, fmt.Sprintf("a ttl of %s is too short; the minimum is %s", short(ttl), short(MinTTL))
 	case ttl > r.limits.maxTTL():
-		return 0, fmt.Sprintf("a ttl of %s is too long; the most is %s", short(ttl), short(r.limits.maxTTL()))
+		return 0, fmt.Sprintf("a ttl of %s is too long; the maximum is %s", short(ttl), short(r.limits.maxTTL()))
 	case ttl%time.Second != 0:
 		return 0, fmt.Sprintf("a ttl of %s is not in whole seconds", ttl)
 	}
@@ -135,9 +135,9 @@ func (r *reader) credentials(t *table, task *grants.Task) {
 		switch d := grants.DeliveryKind(word.text); {
 		case delivery.Of(d).Name == "":
 			r.add(word.place.value, deliverExample,
-				"%q is not a kind of delivery; known are %s", word.text, deliveries())
+				"%q is not a kind of delivery; allowed are %s", word.text, deliveries())
 		case slices.Contains(task.Deliver, d):
-			r.add(word.place.value, "", "%q is named twice", word.text)
+			r.add(word.place.value, "", "%q is listed twice", word.text)
 		default:
 			task.Deliver = append(task.Deliver, d)
 		}
@@ -154,7 +154,7 @@ func (r *reader) credentials(t *table, task *grants.Task) {
 		case word.text == "" || strings.ContainsFunc(word.text, func(c rune) bool { return c <= ' ' || c == 0x7f }):
 			r.add(word.place.value, "", "%q cannot be an audience: it is empty, or has white space in it", word.text)
 		case slices.Contains(task.Audiences, word.text):
-			r.add(word.place.value, "", "%q is named twice", word.text)
+			r.add(word.place.value, "", "%q is listed twice", word.text)
 		default:
 			task.Audiences = append(task.Audiences, word.text)
 		}

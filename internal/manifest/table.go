@@ -27,7 +27,7 @@ func (t *table) only(known ...string) {
 		if near := resource.Nearest(key, known); near != "" {
 			message += fmt.Sprintf("; did you mean %s?", near)
 		} else {
-			message += "; known are " + strings.Join(known, ", ")
+			message += "; allowed are " + strings.Join(known, ", ")
 		}
 		t.r.add(t.place.child(key).key, "", "%s", message)
 	}

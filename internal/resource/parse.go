@@ -249,7 +249,7 @@ func parseShort(s string) (Name, string, error) {
 	case forms != nil:
 		return Name{}, "", fmt.Errorf("%q: write it as %s", s, forms[0])
 	}
-	return Name{}, "", fmt.Errorf("%q: %s:// names no resource; %s", s, scheme, accepted(s))
+	return Name{}, "", fmt.Errorf("%q: %s:// is not the name of a resource; %s", s, scheme, accepted(s))
 }
 
 // path fills t's pattern with values.
@@ -270,7 +270,7 @@ func (t *Type) path(values []value) string {
 func checkPrefix(t *Type, text, prefix string) error {
 	short, _, _ := strings.Cut(t.Short[0], "://")
 	if i := strings.IndexAny(prefix, "*?["); i >= 0 && strings.Trim(prefix[i:], "*?[]/") == "" {
-		return fmt.Errorf("a prefix takes no wildcard, it covers every name that begins so; write \"%s://%s/%s\"",
+		return fmt.Errorf("a prefix has no wildcard, it covers every name that begins with it; write \"%s://%s/%s\"",
 			short, text, prefix[:i])
 	}
 	if len(prefix) > maxPrefix {

@@ -69,7 +69,7 @@ func CheckCondition(g grants.Grant) []ConditionError {
 		if issues.Err() != nil {
 			c.addIssues(issues)
 		} else if out := checked.OutputType(); !out.IsExactType(types.BoolType) && !out.IsExactType(types.DynType) {
-			c.add(0, "a condition is true or false, and this is of type %s", cel.FormatCELType(out))
+			c.add(0, "a condition must be true or false, but this is of type %s", cel.FormatCELType(out))
 		}
 	}
 	added := 1
@@ -202,7 +202,7 @@ func (c *checker) call(e ast.Expr) {
 	}
 	if slices.Contains(macros, name) {
 		c.unknown = true
-		c.add(c.start(e), "IAM's conditions have no %s()", name)
+		c.add(c.start(e), "conditions in IAM have no %s()", name)
 		return
 	}
 	if symbol, ok := operators.FindReverse(name); ok && symbol != "" {
@@ -242,10 +242,10 @@ func (c *checker) attribute(name string, root ast.Expr, within string) {
 		}
 	}
 	if near := resource.Nearest(name, known); near != "" {
-		c.add(c.start(root), "IAM knows no %s; did you mean %s?", name, near)
+		c.add(c.start(root), "IAM does not know %s; did you mean %s?", name, near)
 		return
 	}
-	c.add(c.start(root), "IAM knows no %s; known are %s", name, strings.Join(known, ", "))
+	c.add(c.start(root), "IAM does not know %s; it knows %s", name, strings.Join(known, ", "))
 }
 
 var projectByID = regexp.MustCompile(`^projects/([a-z][^/]*)/`)
@@ -273,7 +273,7 @@ func (c *checker) numbers(call ast.CallExpr) {
 		}
 		text, _ := e.AsLiteral().Value().(string)
 		if m := projectByID.FindStringSubmatch(text); m != nil {
-			c.add(c.start(e), "in the resource.name of %s a project is its number, so %q never fits", t.A(),
+			c.add(c.start(e), "the resource.name of %s has the number of the project, so %q never matches", t.A(),
 				"projects/"+m[1])
 		}
 	}

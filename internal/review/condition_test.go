@@ -75,19 +75,19 @@ func TestCheckConditionRefuses(t *testing.T) {
 	}{
 		{aSecret, "", `request.time <`, "syntax error", place{14, 1, 15}},
 		{aSecret, "", "true &&\n  é", "syntax error", place{10, 2, 3}},
-		{aSecret, "", `request.tim < timestamp("2026-01-01T00:00:00Z")`, "IAM knows no request.tim; did you mean request.time?", place{0, 1, 1}},
-		{aSecret, "", `"é" == "é" && user == "jo"`, "IAM knows no user; known are request.time, resource.name, resource.type, resource.service", place{14, 1, 15}},
+		{aSecret, "", `request.tim < timestamp("2026-01-01T00:00:00Z")`, "IAM does not know request.tim; did you mean request.time?", place{0, 1, 1}},
+		{aSecret, "", `"é" == "é" && user == "jo"`, "IAM does not know user; it knows request.time, resource.name, resource.type, resource.service", place{14, 1, 15}},
 		{aSecret, "", `request.time < 20`, "found no matching overload", place{13, 1, 14}},
-		{aSecret, "", `request.time`, "a condition is true or false, and this is of type timestamp", place{0, 1, 1}},
+		{aSecret, "", `request.time`, "a condition must be true or false, but this is of type timestamp", place{0, 1, 1}},
 		{aSecret, "", `request.time < timestamp("tomorrow")`, "timestamp", place{25, 1, 26}},
 		{aSecret, "", `request.time - duration("a day") < request.time`, "duration", place{24, 1, 25}},
-		{aSecret, "", `[1].exists(x, x > 0)`, "IAM's conditions have no exists()", place{10, 1, 11}},
-		{aSecret, "", `has(request.time)`, "IAM's conditions have no has()", place{3, 1, 4}},
+		{aSecret, "", `[1].exists(x, x > 0)`, "conditions in IAM have no exists()", place{10, 1, 11}},
+		{aSecret, "", `has(request.time)`, "conditions in IAM have no has()", place{3, 1, 4}},
 		{aSecret, "", `resource.name.matches("a.*")`, "resource.name takes only ==, !=, startsWith, endsWith, extract", place{0, 1, 1}},
 		{aSecret, "", `"a".matches("a.*")`, "undeclared reference to 'matches'", place{11, 1, 12}},
 		{aSecret, "", `resource.name.contains("a")`, "resource.name takes only ==, !=, startsWith, endsWith, extract", place{0, 1, 1}},
 		{aSecret, "", `resource.type.startsWith("secret")`, "resource.type takes only ==, !=", place{0, 1, 1}},
-		{aSecret, "", `resource.name.startsWith("projects/acme-agents/secrets/")`, `a project is its number, so "projects/acme-agents" never fits`, place{25, 1, 26}},
+		{aSecret, "", `resource.name.startsWith("projects/acme-agents/secrets/")`, `the number of the project, so "projects/acme-agents" never matches`, place{25, 1, 26}},
 		{aSecret, "", `request.path == "/"`, "request.path is not known to a secret, so this would never grant", place{0, 1, 1}},
 		{anSA, "", `true || resource.name == "x"`, "resource.name is not known to a service account, so this would never grant", place{8, 1, 9}},
 		{anSA, "", `resource.type == "iam.googleapis.com/ServiceAccount"`, "never grant", place{0, 1, 1}},
@@ -119,7 +119,7 @@ func TestCheckConditionReportsEverything(t *testing.T) {
 		got = append(got, e.Error())
 	}
 	want := []string{
-		"IAM knows no resource.tipe; did you mean resource.type?",
+		"IAM does not know resource.tipe; did you mean resource.type?",
 		"request.path is not known to a secret, so this would never grant",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -17,22 +17,22 @@ import (
 // actAs and the permissions of [runsCode] are not here: it takes both.
 var escalations = map[string]string{
 	"iam.serviceAccounts.getAccessToken":     "mints tokens of a service account",
-	"iam.serviceAccounts.signBlob":           "signs as a service account, and so makes tokens of it",
-	"iam.serviceAccounts.signJwt":            "signs as a service account, and so makes tokens of it",
-	"iam.serviceAccounts.implicitDelegation": "mints tokens of what a service account may mint tokens of",
-	"iam.serviceAccounts.enable":             "brings a disabled service account back, this run's after down disabled it included",
+	"iam.serviceAccounts.signBlob":           "signs as a service account, and can make tokens of it",
+	"iam.serviceAccounts.signJwt":            "signs as a service account, and can make tokens of it",
+	"iam.serviceAccounts.implicitDelegation": "mints tokens of every account that a service account may mint tokens of",
+	"iam.serviceAccounts.enable":             "enables a disabled service account, also that of this run after down",
 	"iam.serviceAccountKeys.create":          "makes keys of a service account, which outlast the run",
-	"iam.serviceAccountKeys.enable":          "brings disabled keys of a service account back",
-	"iam.roles.update":                       "adds permissions to a custom role, its own included",
-	"iam.denypolicies.update":                "takes away what denies access",
-	"iam.denypolicies.delete":                "takes away what denies access",
-	"orgpolicy.policy.set":                   "lifts the constraints of the organization",
+	"iam.serviceAccountKeys.enable":          "enables disabled keys of a service account",
+	"iam.roles.update":                       "adds permissions to a custom role, also its own",
+	"iam.denypolicies.update":                "removes what denies access",
+	"iam.denypolicies.delete":                "removes what denies access",
+	"orgpolicy.policy.set":                   "removes constraints of the organization",
 	"storage.hmacKeys.create":                "makes HMAC keys of a service account, which outlast the run",
 
-	"iam.googleapis.com/workloadIdentityPoolProviders.create": "lets identities from elsewhere in",
-	"iam.googleapis.com/workloadIdentityPoolProviders.update": "lets identities from elsewhere in",
-	"iam.workloadIdentityPoolProviders.create":                "lets identities from elsewhere in",
-	"iam.workloadIdentityPoolProviders.update":                "lets identities from elsewhere in",
+	"iam.googleapis.com/workloadIdentityPoolProviders.create": "lets in identities from other systems",
+	"iam.googleapis.com/workloadIdentityPoolProviders.update": "lets in identities from other systems",
+	"iam.workloadIdentityPoolProviders.create":                "lets in identities from other systems",
+	"iam.workloadIdentityPoolProviders.update":                "lets in identities from other systems",
 }
 
 const actAs = "iam.serviceAccounts.actAs"
@@ -62,7 +62,7 @@ func escalates(permission string) string {
 		return how
 	}
 	if strings.HasSuffix(permission, ".setIamPolicy") && permission != objectACLs {
-		return "changes who has access, and so gives access that outlasts the run"
+		return "changes who has access, and can give access that outlasts the run"
 	}
 	return ""
 }

@@ -64,23 +64,23 @@ type Rule struct {
 
 // Rules are all rules, the gravest first.
 var Rules = []Rule{
-	{Name: Escalates, Grade: Stop, Why: "the role holds a permission by which its holder becomes somebody else, or gives itself or others more than the manifest says: that outlasts the run, and no time condition ends it",
+	{Name: Escalates, Grade: Stop, Why: "with this role one can become another identity, or give access to oneself or others that the manifest does not declare; that access outlasts the run, and no time condition ends it",
 		Instead: "a role of the same service without that permission, such as its viewer, user or editor; if the task is about access itself, accept it with a reason"},
 	{Name: RunsCodeAs, Grade: Stop, Why: "iam.serviceAccounts.actAs together with a permission that runs code lets the task run as another service account",
-		Instead: "leave one of the two grants out, or bind roles/iam.serviceAccountUser on the one account that the code is to run as and accept it"},
-	{Name: BasicRole, Grade: Stop, Why: "a basic role reaches over every service of the project, and ends with down alone", Instead: "predefined roles on what the task works on", Accept: "allow_basic = true"},
-	{Name: DoesNotEnd, Grade: Stop, Why: "the grant takes no time condition: it ends with down alone", Instead: "the same role on what the resource is in, with a condition, where there is such a thing", Accept: `unbounded = "accept"`},
+		Instead: "remove one of the two grants, or bind roles/iam.serviceAccountUser only on the account that the code must run as, and accept it"},
+	{Name: BasicRole, Grade: Stop, Why: "a basic role covers every service of the project, and only down ends it", Instead: "predefined roles on the resources that the task needs", Accept: "allow_basic = true"},
+	{Name: DoesNotEnd, Grade: Stop, Why: "the grant takes no time condition: only down ends it", Instead: "if possible, the same role with a condition on the parent of the resource", Accept: `unbounded = "accept"`},
 	{Name: NotGrantable, Grade: Stop, Why: "Google does not let the role be bound on this type of resource", Instead: "a role that gcloud iam list-grantable-roles names", Accept: "-"},
-	{Name: RoleUnread, Grade: Stop, Why: "the operator may not read the role, so nobody knows what it gives", Instead: "a role that the operator may read (iam.roles.get on its project)"},
-	{Name: ActsAs, Grade: Warn, Why: "iam.serviceAccounts.actAs lets whoever may also run code somewhere run it as another service account", Instead: "the grant on the one service account that is needed, and not on a project"},
-	{Name: RunsCodeAlone, Grade: Warn, Why: "the role has Google run code that the task hands over, as a rule under an identity of its own; Cloud Build has done so without iam.serviceAccounts.actAs", Instead: "a role that starts what is there already and cannot change it, such as roles/run.invoker"},
-	{Name: HandsOut, Grade: Warn, Why: "the role gives access away by other means than policies: identity tokens, API keys, or tags on which conditions decide", Instead: "a role without that permission"},
-	{Name: ObjectACLs, Grade: Warn, Why: "storage.objects.setIamPolicy edits the ACLs of objects: their holder can open them to everybody; a note where access to the bucket is uniform, since it does nothing there", Instead: "roles/storage.objectUser, or a bucket with uniform access"},
-	{Name: ReachesBeyond, Grade: Warn, Why: "the grant reaches every resource of the kind in all that it is on, now and later; a warning on folders and organizations, a note on a project", Instead: "the grant on the one resource, or a condition on resource.name"},
-	{Name: NotUniform, Grade: Warn, Why: "the bucket has no uniform access: ACLs of its objects give access that no policy shows, and that no condition ends", Instead: "gcloud storage buckets update gs://BUCKET --uniform-bucket-level-access"},
-	{Name: AmbientAlready, Grade: Warn, Why: "everybody has all of this there already, so the grant adds nothing, and down takes nothing away", Instead: "leave the grant out, or take the access away from everybody", planned: true},
-	{Name: NarrowerRole, Grade: Inform, Why: "a predefined role has the same verbs with fewer permissions", Instead: "that role", planned: true},
-	{Name: UnusedAcceptance, Grade: Inform, Why: "the manifest accepts what is not found", Instead: "leave the acceptance out, so that it keeps its meaning elsewhere", Accept: "-"},
+	{Name: RoleUnread, Grade: Stop, Why: "the operator may not read the role, so its permissions are not known", Instead: "a role that the operator may read (iam.roles.get on its project)"},
+	{Name: ActsAs, Grade: Warn, Why: "iam.serviceAccounts.actAs allows everybody who can also run code somewhere to run it as another service account", Instead: "a grant on the one service account that is needed, and not on a project"},
+	{Name: RunsCodeAlone, Grade: Warn, Why: "with this role Google runs code of the task, usually under an identity of its own; Cloud Build has done so without iam.serviceAccounts.actAs", Instead: "a role that can start existing code and cannot change it, such as roles/run.invoker"},
+	{Name: HandsOut, Grade: Warn, Why: "the role can give access in other ways than by policies: identity tokens, API keys, or tags that conditions depend on", Instead: "a role without that permission"},
+	{Name: ObjectACLs, Grade: Warn, Why: "storage.objects.setIamPolicy edits the ACLs of objects and can open them to everybody; only a note if access to the bucket is uniform, because it has no effect there", Instead: "roles/storage.objectUser, or a bucket with uniform access"},
+	{Name: ReachesBeyond, Grade: Warn, Why: "the grant covers every resource of this kind below the one it is on, now and later; a warning on folders and organizations, a note on a project", Instead: "a grant on the one resource, or a condition on resource.name"},
+	{Name: NotUniform, Grade: Warn, Why: "the bucket has no uniform access: ACLs of objects give access that no policy shows and no condition ends", Instead: "gcloud storage buckets update gs://BUCKET --uniform-bucket-level-access"},
+	{Name: AmbientAlready, Grade: Warn, Why: "everybody already has all of this access there, so the grant adds nothing and down removes nothing", Instead: "remove the grant, or remove the access from everybody", planned: true},
+	{Name: NarrowerRole, Grade: Inform, Why: "a predefined role covers the same kinds of actions with fewer permissions", Instead: "that role", planned: true},
+	{Name: UnusedAcceptance, Grade: Inform, Why: "the manifest accepts a finding that the grant does not have", Instead: "leave the acceptance out, so that it keeps its meaning elsewhere", Accept: "-"},
 }
 
 // FindRule returns the rule of a name.
@@ -190,7 +190,7 @@ func (j *grantReview) all(runs bool) {
 		// It holds most of what is below, and says so by its name.
 		why := ""
 		if len(escalating) > 0 {
-			why = fmt.Sprintf("a basic role reaches over every service of the project; of its permissions %d let its "+
+			why = fmt.Sprintf("a basic role covers every service of the project; of its permissions %d let its "+
 				"holder gain more access, such as %s", len(escalating), escalating[0])
 		}
 		j.add(BasicRole, "", why, "")
@@ -206,12 +206,12 @@ func (j *grantReview) all(runs bool) {
 			j.add(ActsAs, "", "", "")
 		case len(code) > 0:
 			j.add(RunsCodeAlone, "", fmt.Sprintf("it holds %s: %s", some(code),
-				"Google runs what the task hands over, as a rule under an identity of its own"), "")
+				"Google runs code of the task, usually under an identity of its own"), "")
 		}
 		if out := j.seen.having(g, func(p string) bool {
 			return GroupOf(p) == GrantsAccess && escalates(p) == "" && p != actAs
 		}); len(out) > 0 {
-			j.add(HandsOut, "", "it holds "+some(out)+", which gives access away by other means than policies", "")
+			j.add(HandsOut, "", "it holds "+some(out)+", which can give access in other ways than by policies", "")
 		}
 		j.objectACLs()
 		j.reach(role)
@@ -221,7 +221,7 @@ func (j *grantReview) all(runs bool) {
 		if o, ok := OfferFor(g); ok {
 			instead = orOffer(o)
 		}
-		j.add(DoesNotEnd, "", "it ends with down alone: "+grants.WhyUnbounded(g), instead)
+		j.add(DoesNotEnd, "", "only down ends it: "+grants.WhyUnbounded(g), instead)
 	}
 	if uniform, known := j.seen.Uniform[g.Resource]; known && !uniform {
 		j.add(NotUniform, "", "", "gcloud storage buckets update "+g.Resource.String()+" --uniform-bucket-level-access")
@@ -247,11 +247,11 @@ func (j *grantReview) objectACLs() {
 		return
 	}
 	if j.seen.Uniform[j.g.Resource] {
-		j.add(ObjectACLs, Inform, "it holds "+objectACLs+", which does nothing here: access to the bucket is uniform",
+		j.add(ObjectACLs, Inform, "it holds "+objectACLs+", which has no effect here: access to the bucket is uniform",
 			"nothing, as long as access to the bucket stays uniform")
 		return
 	}
-	j.add(ObjectACLs, "", "it holds "+objectACLs+": its holder can open objects to everybody where access is not "+
+	j.add(ObjectACLs, "", "it holds "+objectACLs+": it can open objects to everybody where access is not "+
 		"uniform", "")
 }
 
@@ -264,11 +264,11 @@ func (j *grantReview) reach(role grants.Role) {
 	})
 	switch {
 	case kind == "folder" || kind == "organization":
-		j.add(ReachesBeyond, Warn, "the grant reaches every project in the "+kind+
-			", those that are still to come included", "the grant on the project that is needed")
+		j.add(ReachesBeyond, Warn, "the grant covers every project in the "+kind+
+			", also those that are created later", "a grant on the project that is needed")
 	case kind == "project" && below && !narrowed:
-		j.add(ReachesBeyond, Inform, "the grant reaches all that the role is about in the whole project, what is "+
-			"still to come included", "")
+		j.add(ReachesBeyond, Inform, "the grant covers everything in the whole project that the role is about, also "+
+			"what is created later", "")
 	}
 }
 
@@ -297,7 +297,8 @@ func (j *grantReview) narrower(role grants.Role) {
 		}
 	}
 	if best != nil {
-		j.add(NarrowerRole, "", fmt.Sprintf("%s has the same verbs with %d permissions instead of %d", best.Name,
+		j.add(NarrowerRole, "", fmt.Sprintf("%s covers the same kinds of actions with %d permissions instead of %d",
+			best.Name,
 			len(best.Permissions), len(role.Permissions)), "role = "+strconv.Quote(best.Name))
 	}
 }
@@ -324,7 +325,8 @@ func (j *grantReview) unused() {
 			continue
 		}
 		if !slices.ContainsFunc(j.out, func(f Finding) bool { return f.Name == a.Finding }) {
-			j.add(UnusedAcceptance, "", fmt.Sprintf("the manifest accepts %q, and this grant has no such finding",
+			j.add(UnusedAcceptance, "", fmt.Sprintf("the manifest accepts %q, but this grant does not have that "+
+				"finding",
 				a.Finding), "")
 		}
 	}

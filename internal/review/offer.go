@@ -34,15 +34,15 @@ func OfferFor(g grants.Grant) (Offer, bool) {
 	}
 	o := Offer{Grant: grants.Grant{Role: g.Role, Permissions: g.Permissions, Resource: in}}
 	if why := unnamed(g.Resource); why != "" {
-		o.Widens = fmt.Sprintf("the role then holds on every %s in %s, and on all else there that it is about; "+
-			"nothing narrows it to this one, since %s",
+		o.Widens = fmt.Sprintf("the role then applies to every %s in %s, and to everything else there that it covers; "+
+			"it cannot be limited to this one, because %s",
 			t.Kind, in, why)
 		return o, true
 	}
 	o.Grant.Condition = "resource.type == " + strconv.Quote(t.ConditionType) + " && resource.name == " +
 		strconv.Quote(g.Resource.Relative())
-	o.Widens = fmt.Sprintf("the binding is then in the policy of %s, and narrowed to this one %s by its condition; "+
-		"what is asked of %s itself, such as listing, is not covered",
+	o.Widens = fmt.Sprintf("the binding is then in the policy of %s, and its condition limits it to this one %s; "+
+		"permissions on %s itself, such as listing, are not covered",
 		in, t.Kind, in)
 	return o, true
 }
@@ -51,9 +51,9 @@ func OfferFor(g grants.Grant) (Offer, bool) {
 func unnamed(name resource.Name) string {
 	switch t := name.Type(); {
 	case !t.SuppliesName || t.ConditionType == "":
-		return t.A() + " supplies no resource.name to conditions"
+		return t.A() + " has no resource.name in conditions"
 	case t.NumbersProject && strings.Trim(name.Project(), "0123456789") != "":
-		return "its resource.name has the number of the project, which this name does not tell: write the resource " +
+		return "its resource.name has the number of the project, which this name does not have: write the resource " +
 			"with the number"
 	}
 	return ""

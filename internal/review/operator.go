@@ -316,7 +316,7 @@ func roleFor(n Need, home func(resource.Name) string) OperatorRole {
 	switch n.Purpose {
 	case ForAccounts:
 		r.ID, r.Title = "taskiamOperator", "taskiam operator"
-		r.Description = "Makes and ends the accounts of tasks and their credentials"
+		r.Description = "Creates and deletes the accounts of tasks and their credentials"
 	case ForRoles:
 		r.ID, r.Title = "taskiamRoles", "taskiam operator: roles"
 		r.Description = "Looks into the custom roles that tasks are granted, and makes those that lists of " +

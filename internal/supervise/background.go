@@ -51,7 +51,7 @@ func (b Background) Start(ctx context.Context, record func(journal.ProcessStarte
 	pid := w.cmd.Process.Pid
 	start, err := StartOf(pid)
 	if err == nil && start == "" {
-		err = errors.New("it has ended at once")
+		err = errors.New("it ended immediately")
 	}
 	if err == nil {
 		err = record(journal.ProcessStarted{Role: b.Role, PID: pid, Start: start})
@@ -67,7 +67,7 @@ func (b Background) Start(ctx context.Context, record func(journal.ProcessStarte
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { _ = w.ready.SetReadDeadline(time.Unix(1, 0)) })()
 	if n, err := w.ready.Read(make([]byte, 1)); n != 1 {
-		return fmt.Errorf("it did not begin its work: %w", err)
+		return fmt.Errorf("it did not start to work: %w", err)
 	}
 	return nil
 }

@@ -92,7 +92,7 @@ func (s *Sandbox) try() error {
 		return NotStarted(name, err)
 	case err != nil && s.user != nil:
 		return fault.WithHint(err, fmt.Sprintf(
-			"user %d makes the sandbox: they have to be able to get to %s, %s and what --ro and --rw name",
+			"user %d makes the sandbox, and must be able to reach %s, %s and what --ro and --rw name",
 			s.UID, s.spec.Program, s.spec.WorkTree))
 	}
 	return err
@@ -231,7 +231,8 @@ func (s *Sandbox) forward(ctx context.Context, run *journal.Run) error {
 	}
 	host, _, err := net.SplitHostPort(o.Endpoint)
 	if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return fault.New(fault.Usage, "--isolate=nonet reaches an emulator on this machine's loopback, and not %s",
+		return fault.New(fault.Usage, "with --isolate=nonet only an emulator on this machine's loopback can be "+
+			"reached, not %s",
 			o.Endpoint)
 	}
 	path := filepath.Join(s.spec.Delivery, "emulator.sock")

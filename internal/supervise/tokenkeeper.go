@@ -182,7 +182,7 @@ func (k *TokenKeeper) extend(expires time.Time) {
 	close(k.moved)
 	k.moved = make(chan struct{})
 	k.mu.Unlock()
-	k.say("run %s was renewed, and ends at %s", k.run.ID(), moment(expires))
+	k.say("run %s was renewed, and expires at %s", k.run.ID(), moment(expires))
 }
 
 // follow stops the work at the end of the run. It learns from the journal that the run was
@@ -301,7 +301,7 @@ func (k *TokenKeeper) logEvent(ev metadata.Event) {
 	case ev.Audience != "":
 		fmt.Fprintf(&b, "identity token for %q to %s", ev.Audience, ev.Remote)
 	default:
-		fmt.Fprintf(&b, "access token for %s to %s, said to end in %s",
+		fmt.Fprintf(&b, "access token for %s to %s, reported to expire in %s",
 			strings.Join(ev.Scopes, " "), ev.Remote, ev.ExpiresIn.Round(time.Second))
 	}
 	if ev.Unlogged > 0 {
@@ -347,7 +347,7 @@ func (k *TokenKeeper) refreshUntil(ctx context.Context, ends *time.Time, expires
 			}
 			if err == nil {
 				*ends = token.Expires
-				k.say("access token for the file, which ends at %s", moment(token.Expires))
+				k.say("access token for the file, which expires at %s", moment(token.Expires))
 			}
 			return token, err
 		},

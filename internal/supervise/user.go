@@ -21,7 +21,7 @@ type User struct {
 func FindUser(uid int) (*User, error) {
 	if os.Geteuid() != 0 {
 		return nil, fault.WithHint(
-			fault.New(fault.Usage, "--uid %d: only root can run a command as another user and give files to that user",
+			fault.New(fault.Usage, "--uid %d: only root can run a command as another user, and give files to that user",
 				uid),
 			"to protect your files from CMD: --isolate")
 	}

@@ -71,10 +71,10 @@ func (d Doctor) Show(r *Report) {
 	case problems > 0:
 		r.Line("problems: %d, warnings: %d, not known: %d", problems, warnings, unknown)
 	case len(d.Tasks) == 0:
-		r.Line("no problem here; what a task needs: taskiam doctor FILE")
+		r.Line("no problem found; to check a task too: taskiam doctor FILE")
 	case warnings+unknown > 0:
 		r.Line("no problem; warnings: %d, not known: %d", warnings, unknown)
 	default:
-		r.Line("all is well")
+		r.Line("no problem found")
 	}
 }

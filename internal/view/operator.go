@@ -59,7 +59,7 @@ type Optional struct {
 // optional are permissions on the project of the accounts without which runs work, and something else
 // does not.
 var optional = []Optional{
-	{"iam.serviceAccounts.update", "renew: the account carries when it ends"},
+	{"iam.serviceAccounts.update", "renew: the account carries the time at which it expires"},
 	{"iam.serviceAccounts.list", "sweep, and doctor: which accounts there are"},
 	{"cloudasset.assets.searchAllIamPolicies", "sweep, and down without a journal: where an account is bound"},
 	{"resourcemanager.projects.get", "plan: what is inherited from above"},
@@ -88,8 +88,8 @@ func NewOperator(a review.OperatorAccess, tasks []grants.Task, member string, co
 		doc.Commands = append(doc.Commands, commands.Role(r))
 		if r.Parent == "" {
 			doc.Notes = append(doc.Notes,
-				"in which project the resources are that "+r.ID+
-					" is for could not be seen: put it in the place of PROJECT")
+				"the project of the resources for "+r.ID+
+					" could not be found: replace PROJECT by it")
 		}
 	}
 	for _, b := range a.Bindings {
@@ -104,8 +104,8 @@ func NewOperator(a review.OperatorAccess, tasks []grants.Task, member string, co
 		}
 	}
 	for _, t := range tasks {
-		note := "what makes a fresh account of project " + t.Project + " usable reaches every account in it, " +
-			"so that its operator can act as each of them: let the project host the accounts of tasks and nothing else"
+		note := "what the operator needs in project " + t.Project + " reaches every account in it, so that the " +
+			"operator can act as each of them: use a project that holds only the accounts of tasks"
 		if !slices.Contains(doc.Notes, note) {
 			doc.Notes = append(doc.Notes, note)
 		}
@@ -121,10 +121,12 @@ func fenceNote(b review.OperatorBinding) string {
 	case review.FenceIgnored:
 		return every + service + " ignores a condition on the roles that are bound"
 	case review.FenceRefused:
-		return every + service + " does not know a condition on the roles that are bound, and would refuse every write"
+		return every + service + " does not support a condition on the roles that are bound, and would refuse every " +
+			"write"
 	case review.FenceNotKnown:
-		return every + "whether " + service + " knows a condition on the roles that are bound is not said anywhere, " +
-			"and if it does not it would refuse every write"
+		return every + "it is not documented whether " + service +
+			" supports a condition on the roles that are bound; " +
+			"if it does not, it would refuse every write"
 	case review.FenceHolds, review.FenceNotNeeded:
 	}
 	return ""
@@ -132,8 +134,8 @@ func fenceNote(b review.OperatorBinding) string {
 
 // Show adds what a shell takes to a report: the rest is in comments.
 func (d Operator) Show(r *Report) {
-	r.Line("# The least that %s needs to run %s.", d.Member, strings.Join(d.Tasks, ", "))
-	r.Line("# For somebody who may make roles and bind them, to read and then to run.\n")
+	r.Line("# The least access that %s needs to run %s.", d.Member, strings.Join(d.Tasks, ", "))
+	r.Line("# For an administrator who may create and bind roles: read it, then run it.\n")
 	for _, c := range d.Commands[:len(d.Roles)] {
 		r.Line("%s", c)
 	}
@@ -150,7 +152,7 @@ func (d Operator) Show(r *Report) {
 			r.Line("# %s", note)
 		}
 	}
-	r.Line("#\n# No run needs these on the project of the accounts; they are for")
+	r.Line("#\n# Optional permissions on the project of the accounts, and what they are for:")
 	for _, o := range d.Optional {
 		r.Row("#   "+o.Permission, o.For)
 	}

@@ -13,8 +13,8 @@ import (
 )
 
 // propagation is what Google states of how long a change of access takes.
-const propagation = "a change of access takes typically 2 minutes and potentially 7 or longer, one by way of a group " +
-	"longer still (iam/docs/access-change-propagation); a new account may take 60 seconds or more to be seen " +
+const propagation = "a change of access typically takes 2 minutes and can take 7 or longer, and through a group " +
+	"longer still (iam/docs/access-change-propagation); a new account can take 60 seconds or more to be visible " +
 	"(iam/docs/service-accounts-create)"
 
 // Outlook is what of a plan's document is judged and forecast, and not only planned.
@@ -222,16 +222,16 @@ func (v Outlook) showFindings(r *Report, grant int) {
 // the policies the fullest, or all of them.
 func (v Outlook) showForecast(r *Report, verbose bool) {
 	f := v.Forecast
-	accounts := "not known how many service accounts, since they cannot be listed"
+	accounts := "service accounts not known, because they cannot be listed"
 	if f.AccountsLeft != nil {
 		accounts = fmt.Sprintf("%d of the default %d service accounts (the true quota cannot be read)",
 			max(0, *f.AccountsLeft-1), f.AccountsOf)
 	}
-	roles := "not known how many custom roles, since they cannot be listed"
+	roles := "custom roles not known, because they cannot be listed"
 	if f.CustomLeft != nil {
 		roles = fmt.Sprintf("%d of %d custom roles", *f.CustomLeft, f.CustomOf)
 	}
-	r.Line("\nleft, once it is up\n  in the project: %s, %s", accounts, roles)
+	r.Line("\nroom that is left when the run is up\n  in the project: %s, %s", accounts, roles)
 	members := slices.SortedStableFunc(slices.Values(f.Members), func(a, b Room) int {
 		return cmp.Compare(a.Left, b.Left)
 	})
@@ -241,9 +241,9 @@ func (v Outlook) showForecast(r *Report, verbose bool) {
 	for i, m := range members {
 		fullest := ""
 		if i == 0 && len(f.Members) > 1 {
-			fullest = ", the fullest"
+			fullest = " (the fullest)"
 		}
 		r.Line("  in the policy of %s%s: %d more principals", m.Resource, fullest, m.Left)
 	}
-	r.Line("\nas Google states it, %s", v.Propagation)
+	r.Line("\nGoogle says: %s", v.Propagation)
 }

@@ -166,7 +166,7 @@ func (d Plan) Show(r *Report) {
 	r.Row("cloud", d.Cloud+" ("+d.Endpoint+")")
 	r.Row("operator", d.Operator)
 	r.Row("account", d.Account+" (new; its last part differs from run to run)")
-	r.Row("ends", fmt.Sprintf("%s after up began", Span(time.Duration(d.TTL)*time.Second)))
+	r.Row("ends", fmt.Sprintf("%s after up begins", Span(time.Duration(d.TTL)*time.Second)))
 	r.Row("delivers", deliveries(d.Deliver))
 	for _, edit := range d.Edits {
 		r.Line("\non %s", edit.Resource)
@@ -189,7 +189,7 @@ func (d Plan) Show(r *Report) {
 // deliveries says how a task is delivered.
 func deliveries(kinds []string) string {
 	if len(kinds) == 0 {
-		return "under run metadata, under up a key, or a token where keys are not allowed"
+		return "with run: metadata; with up: a key, or a token where keys are not allowed"
 	}
 	return OneOf(kinds)
 }
@@ -221,7 +221,7 @@ func (d Plan) showBinding(r *Report, b EditBinding) {
 		}
 	}
 	if b.Offer != nil {
-		r.Line("    to have it end by itself, write this instead; %s:", b.Offer.Widens)
+		r.Line("    to make it expire, write this instead; %s:", b.Offer.Widens)
 		for line := range strings.Lines(b.Offer.TOML) {
 			r.Line("      %s", strings.TrimSuffix(line, "\n"))
 		}
@@ -232,16 +232,16 @@ func (d Plan) showBinding(r *Report, b EditBinding) {
 func (c CustomRole) show(r *Report) {
 	switch customrole.State(c.State) {
 	case customrole.There:
-		r.Line("    custom role: is there, and shared by all runs that need these permissions")
+		r.Line("    custom role: exists; all runs that need these permissions share it")
 	case customrole.Deleted:
-		r.Line("    custom role: was deleted; up takes it back, shared by all runs that need these permissions")
+		r.Line("    custom role: deleted; up restores it; all runs that need these permissions share it")
 	case customrole.Missing:
-		r.Line("    custom role: not there; up makes it, shared by all runs that need these permissions, and down " +
-			"leaves it")
+		r.Line("    custom role: does not exist; up creates it; all runs that need these permissions share it, and " +
+			"down keeps it")
 	}
 	r.Line("    holds: %s", strings.Join(c.Permissions, ", "))
 	if len(c.Testing) > 0 {
-		r.Line("    note: Google still tries out in custom roles: %s", strings.Join(c.Testing, ", "))
+		r.Line("    note: Google is still testing this in custom roles: %s", strings.Join(c.Testing, ", "))
 	}
 }
 
@@ -251,7 +251,7 @@ func (d Plan) showDrops(r *Report) {
 		if len(edit.Dropped) == 0 {
 			continue
 		}
-		r.Line("\nthe edit of %s drops deleted members that BigQuery refuses to be written back:", edit.Resource)
+		r.Line("\nthe edit of %s removes deleted members, which BigQuery does not accept in a write:", edit.Resource)
 		for _, b := range edit.Dropped {
 			r.Row("  - "+b.Role, b.Member)
 			if b.Condition != nil {
@@ -263,7 +263,7 @@ func (d Plan) showDrops(r *Report) {
 
 // showAmbient adds what the account would have without being named.
 func (d Plan) showAmbient(r *Report) {
-	r.Line("\nwithout being named, the account would also have")
+	r.Line("\naccess that the account would also have, without being named")
 	nothing := true
 	for _, a := range d.Ambient {
 		if !a.Known {
@@ -284,6 +284,6 @@ func (d Plan) showAmbient(r *Report) {
 		r.Line("  on %s: ambient access unknown", what)
 	}
 	if nothing {
-		r.Line("  nothing, on these resources and all that is above them")
+		r.Line("  nothing, on these resources and everything above them")
 	}
 }

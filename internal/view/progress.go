@@ -95,7 +95,7 @@ func (p *Progress) slow(name string, s *runningStep) {
 	defer p.mu.Unlock()
 	if p.steps[name] == s && !s.told {
 		s.told = true
-		p.say("%s: at work", name)
+		p.say("%s: working", name)
 	}
 }
 

@@ -276,7 +276,7 @@ func (v Receipt) Outcome() string {
 	case v.Already:
 		return v.name() + " is already down"
 	case len(v.Left) > 0:
-		return v.name() + " is not all gone after " + took + "; left: " + strings.Join(v.Left, "; ")
+		return v.name() + " is not completely removed after " + took + "; left: " + strings.Join(v.Left, "; ")
 	default:
 		return v.name() + " is down after " + took + "; checked: nothing is left"
 	}
@@ -324,7 +324,7 @@ func (v Receipt) showDeclared(r *Report) {
 		r.Row("  "+g.Gives(), g.On(), orDash(g.Readiness), momentOr(g.KnownAt, "-"))
 	}
 	if len(v.CustomRoles) > 0 {
-		r.Line("custom roles, which all runs share that need the same permissions, and which stay:")
+		r.Line("custom roles, shared by all runs that need the same permissions, and kept:")
 		for _, c := range v.CustomRoles {
 			r.Line("  %s (%s): %s", c.Role, c.origin(), strings.Join(c.Permissions, ", "))
 		}
@@ -352,7 +352,7 @@ func (v Receipt) showGranted(r *Report) {
 }
 
 func (v Receipt) showEnd(r *Report) {
-	r.Line("taken away:")
+	r.Line("removed:")
 	for _, s := range v.Steps {
 		outcome := "done"
 		if s.Error != "" {
@@ -386,13 +386,13 @@ func (n Renewed) outcome() string {
 func (c SharedRole) origin() string {
 	switch journal.RoleOrigin(c.Origin) {
 	case journal.RoleFound:
-		return "was there"
+		return "existed"
 	case journal.RoleMade:
-		return "made by this run"
+		return "created by this run"
 	case journal.RoleUndeleted:
-		return "undeleted by this run"
+		return "restored by this run"
 	}
-	return "perhaps made by this run"
+	return "perhaps created by this run"
 }
 
 func (g Granted) seen() string {
@@ -406,11 +406,11 @@ func (g Granted) seen() string {
 func standing(effect string) string {
 	switch journal.Effect(effect) {
 	case journal.Undone:
-		return "gone"
+		return "removed"
 	case journal.Done:
-		return "there"
+		return "exists"
 	case journal.Maybe:
-		return "perhaps there"
+		return "perhaps exists"
 	case journal.None:
 	}
 	return "-"
@@ -421,11 +421,11 @@ func showDrops(r *Report, drops []Dropped) {
 	if len(drops) == 0 {
 		return
 	}
-	r.Line("dropped from datasets, since BigQuery refuses deleted members that are written back:")
+	r.Line("removed from datasets, because BigQuery does not accept deleted members in a write:")
 	for _, d := range drops {
-		state := "dropped"
+		state := "removed"
 		if d.State != string(journal.Done) {
-			state = "perhaps dropped"
+			state = "perhaps removed"
 		}
 		r.Row("  "+d.Role, d.Resource, d.Member, state)
 		if d.Condition != nil {

@@ -143,9 +143,9 @@ func (g Grant) ends() string { return ends(g.EndsByItself) }
 
 func ends(byItself bool) string {
 	if byItself {
-		return "by itself"
+		return "expires"
 	}
-	return "with down only"
+	return "only with down"
 }
 
 // ready counts the grants that are usable, as far as that can be known.
@@ -185,7 +185,7 @@ func (v Run) Show(r *Report) {
 	r.Row("expires", Moment(v.Expires)+v.TimeLeft()+v.renewed())
 	if v.ClockAhead != 0 {
 		r.Row("clock", "this machine's was "+clock(v.ClockAhead)+
-			" when the run began; what is left is told as if it still were")
+			" when the run began; the time left assumes that it still is")
 	}
 	r.Row("delivery", v.Deliver+" in "+v.Delivery)
 	if v.Server != nil && v.Server.Running {
@@ -211,11 +211,11 @@ func (v Run) showGrants(r *Report) {
 	}
 	forever := v.Unbounded()
 	if forever == 0 {
-		r.Line("everything ends by itself at %s, if down never comes", Moment(v.Expires))
+		r.Line("everything expires at %s, even without down", Moment(v.Expires))
 		return
 	}
-	r.Line("without down, %d of %d grants would not end by themselves; with a token made just", forever, len(v.Grants))
-	r.Line("before the end, these would work until %s", Moment(v.Expires.Add(grants.TokenLifetime)))
+	r.Line("%d of %d grants cannot expire: without down, a token made just before the end of", forever, len(v.Grants))
+	r.Line("the run works until %s on", Moment(v.Expires.Add(grants.TokenLifetime)))
 	for _, g := range v.Grants {
 		if !g.EndsByItself {
 			r.Line("  %s on %s", g.Gives(), g.On())
@@ -242,7 +242,7 @@ func (v Run) alarm(r *Report) {
 	if v.State != string(journal.Incomplete) {
 		return
 	}
-	r.Line("NOT ALL GONE: run %s of %s; finish it with: taskiam down %s", v.Run, v.Task, v.Run)
+	r.Line("NOT ALL REMOVED: run %s of %s; finish it with: taskiam down %s", v.Run, v.Task, v.Run)
 	for _, what := range v.Left {
 		r.Line("  left: %s", what)
 	}
@@ -255,9 +255,9 @@ func (v Run) TimeLeft() string {
 	case v.State == string(journal.Ended):
 		return ""
 	case v.unsure:
-		return " (perhaps over)"
+		return " (perhaps expired)"
 	case v.Seconds == 0:
-		return " (over, by this machine's clock)"
+		return " (expired, by this machine's clock)"
 	default:
 		return fmt.Sprintf(" (in %s)", Span(time.Duration(v.Seconds)*time.Second))
 	}
@@ -339,11 +339,11 @@ func (v Run) span() string {
 	case v.State == string(journal.Ended):
 		return "-"
 	case v.unsure:
-		return "over?"
+		return "expired?"
 	case v.Seconds > 0:
 		return Span(time.Duration(v.Seconds) * time.Second)
 	}
-	return "over"
+	return "expired"
 }
 
 // Up is what `up --json` prints.
@@ -369,8 +369,8 @@ func (d Up) Show(r *Report) {
 		r.Line("up after %s; next:", Span(time.Duration(d.Elapsed)*time.Millisecond))
 	}
 	r.Row(`  eval "$(taskiam env `+d.Run.Run+`)"`, "this shell acts as the account")
-	r.Row(`  eval "$(taskiam env --unset)"`, "and as you again")
-	r.Row("  taskiam down "+d.Run.Run, "take it all away")
+	r.Row(`  eval "$(taskiam env --unset)"`, "this shell acts as you again")
+	r.Row("  taskiam down "+d.Run.Run, "remove everything")
 }
 
 // Renewal is what `renew --json` prints.

@@ -33,7 +33,7 @@ type SweptRun struct {
 	Account string     `json:"account"` // its email
 	Expires *time.Time `json:"expires"` // null if nothing says
 	Kind    string     `json:"kind"`    // "account", "journal" or "tombstone"
-	State   string     `json:"state"`   // "not over", "in other hands", "found", "gone" or "left"
+	State   string     `json:"state"`   // "not over", "busy", "found", "gone" or "left"
 	Bound   []string   `json:"bound"`   // what binds it, in a dry run
 	Looked  []string   `json:"looked"`  // where that was looked for
 	Left    []string   `json:"left"`
@@ -86,23 +86,23 @@ func (d Sweep) Show(r *Report) {
 }
 
 func (p SweptProject) show(r *Report) {
-	where := "the project's own policy, journals and what was given"
+	where := "the project's own policy, the journals and the resources that were given"
 	if p.Searched != "" {
 		where = "everything in " + p.Searched
 	}
 	r.Line("project %s: %d accounts; runs found: %d", p.Project, p.Accounts, len(p.Runs))
-	r.Line("bindings were looked for in: %s", where)
+	r.Line("searched for bindings: %s", where)
 	if p.Short != "" {
-		r.Line("and not further: %s", p.Short)
+		r.Line("and nothing else: %s", p.Short)
 	}
 	for _, name := range p.Unread {
-		r.Line("names a deleted account, and was not looked at: %s", name)
+		r.Line("names a deleted account, and could not be read: %s", name)
 	}
 	if len(p.Runs) == 0 {
 		return
 	}
 	r.Line("")
-	r.Row("RUN", "TASK", "WHAT", "STATE", "OVER SINCE", "ACCOUNT")
+	r.Row("RUN", "TASK", "WHAT", "STATE", "EXPIRED", "ACCOUNT")
 	for _, v := range p.Runs {
 		r.Row(v.Run, orDash(v.Task), v.Kind, v.State, v.over(), v.Account)
 	}
@@ -179,7 +179,7 @@ func (d SweptRoles) Show(r *Report) {
 			r.Line("")
 		}
 		if p.Error != "" {
-			r.Line("project %s: not all of its custom roles could be looked at", p.Project)
+			r.Line("project %s: not all of its custom roles could be read", p.Project)
 			continue
 		}
 		r.Line("project %s: custom roles: %d; made by taskiam: %d", p.Project, p.Count, len(p.Roles))

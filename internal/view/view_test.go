@@ -98,7 +98,7 @@ func TestProgressSpeaksOfWhatTakesLong(t *testing.T) {
 		time.Sleep(2 * patience)
 		synctest.Wait()
 		mu.Lock()
-		want := "waits on x: waiting: not yet\nslow on x: at work\nslow on x: done after 3s"
+		want := "waits on x: waiting: not yet\nslow on x: working\nslow on x: done after 3s"
 		if got := strings.Join(said, "\n"); got != want {
 			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}

@@ -32,8 +32,8 @@ A resource is named by any of these:
 
 The columns:
 
-- **conditions**: whether the type's own policy takes conditions, so that a grant there ends
-  by itself. Where it says no, a grant needs ` + "`unbounded = \"accept\"`" + `, or goes to the project.
+- **conditions**: whether the type's own policy takes conditions, so that a grant there can
+  expire. Where it says no, a grant needs ` + "`unbounded = \"accept\"`" + `, or goes to the project.
 - **resource.name**: whether conditions see the resource's name and type. "by number" means
   that the project in it is its number, and never its id.
 - **proof**: whether taskiam can ask Google, as the new account, if a grant is usable yet.
