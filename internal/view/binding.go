@@ -11,7 +11,7 @@ type Condition struct {
 	Expression string `json:"expression"`
 }
 
-// newCondition returns a condition; null for none.
+// newCondition returns a condition for a document; nil if there is none.
 func newCondition(c policy.Condition) *Condition {
 	if c.IsZero() {
 		return nil

@@ -12,7 +12,7 @@ type Doctor struct {
 	OK       bool       `json:"ok"`     // whether there is no problem
 	Cloud    string     `json:"cloud"`  // "" if there is no login to ask it with
 	Endpoint string     `json:"endpoint"`
-	Operator string     `json:"operator"` // "" if nobody is logged in
+	Operator string     `json:"operator"` // "" without a login
 	Tasks    []string   `json:"tasks"`
 	Findings []Examined `json:"findings"`
 }

@@ -59,7 +59,7 @@ type Effective struct {
 	Resource    string   `json:"resource"`
 	Permissions []string `json:"permissions"` // on the resource itself, sorted
 	Sources     []Source `json:"sources"`
-	Unknown     []string `json:"unknown"` // what there may be besides, in words
+	Unknown     []string `json:"unknown"` // what else there may be, in words
 }
 
 // Source is a binding from which access comes.
@@ -83,7 +83,7 @@ type Forecast struct {
 	Members      []Room `json:"members"`
 }
 
-// Room is how many principals a policy can name besides, once the run is up.
+// Room is how many more principals a policy can name once the run is up.
 type Room struct {
 	Resource string `json:"resource"`
 	Left     int    `json:"left"`
@@ -200,7 +200,7 @@ func (v Role) showCounts(r *Report) {
 	}
 }
 
-// showFindings adds what is to be said of a grant.
+// showFindings adds the findings of a grant.
 func (v Outlook) showFindings(r *Report, grant int) {
 	for _, f := range v.Findings {
 		if f.Grant != grant {

@@ -45,8 +45,8 @@ type Plan struct {
 type Edit struct {
 	Resource string        `json:"resource"`
 	Bindings []EditBinding `json:"bindings"`
-	// Dropped is what the edit takes away besides: entries of deleted members of others', which BigQuery
-	// refuses to be written back.
+	// Dropped is what the edit also removes: entries of deleted members of other people, which BigQuery
+	// does not accept in a write.
 	Dropped []Binding `json:"dropped"`
 }
 
@@ -63,17 +63,17 @@ type EditBinding struct {
 	CustomRole *CustomRole `json:"custom_role"`
 }
 
-// CustomRole is the custom role that a list of permissions comes to.
+// CustomRole is the custom role for a list of permissions.
 type CustomRole struct {
-	State       string   `json:"state"` // "there", "deleted" (up takes it back) or "missing" (up makes it)
+	State       string   `json:"state"` // "there", "deleted" (up restores it) or "missing" (up creates it)
 	Permissions []string `json:"permissions"`
-	Testing     []string `json:"testing"` // what Google still tries out in custom roles
+	Testing     []string `json:"testing"` // what Google is still testing in custom roles
 }
 
-// Offer is a grant that ends by itself, in the place of one that does not.
+// Offer is a grant that expires, to be written instead of one that does not.
 type Offer struct {
 	TOML   string `json:"toml"`   // to be pasted into the manifest
-	Widens string `json:"widens"` // what it reaches besides
+	Widens string `json:"widens"` // what else it reaches
 }
 
 // Note is something about a grant that its words do not say.

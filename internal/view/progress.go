@@ -9,11 +9,11 @@ import (
 	"github.com/taskiam/taskiam/internal/lifecycle"
 )
 
-// patience is how long a step may take before it is spoken of. Most take a round trip, and nobody needs
-// to hear of those.
+// patience is how long a step may take before it is reported. Most steps take one round trip, and a line
+// for each would only be noise.
 const patience = 2 * time.Second
 
-// Progress tells a person what is being waited for. Lines are the same on a terminal and in a log. A nil
+// Progress reports to a person what taskiam is waiting for. Lines are the same on a terminal and in a log. A nil
 // Progress is silent.
 type Progress struct {
 	say   func(format string, args ...any)
@@ -29,7 +29,7 @@ type runningStep struct {
 	began time.Time
 	timer *time.Timer
 	told  bool
-	why   string // the last reason for waiting that was told
+	why   string // the last reason for waiting that was reported
 }
 
 // NewProgress returns a Progress that speaks through say. A quiet one only warns.

@@ -16,8 +16,8 @@ type Receipts struct {
 	Runs   []Receipt `json:"runs"`
 }
 
-// Receipt is what a run declared, was granted and minted, how that was taken away, and what the check
-// after it found.
+// Receipt is what a run declared, was granted and minted, how that was removed, and what the check after
+// it found.
 type Receipt struct {
 	Run      string     `json:"run"`
 	Task     string     `json:"task"` // "" if nothing is left that says
@@ -44,10 +44,10 @@ type Receipt struct {
 	Elapsed    int64      `json:"elapsed_ms"` // how long the last teardown took; 0 if it did not end
 	Already    bool       `json:"already"`    // the run was down before the command
 	Clean      bool       `json:"clean"`      // every check of the last teardown passed: nothing is left
-	Left       []string   `json:"left"`       // what the last teardown could not take away
+	Left       []string   `json:"left"`       // what the last teardown could not remove
 	Error      string     `json:"error"`      // why the command failed; "" if it did not
 	Declared   []Declared `json:"declared"`
-	// CustomRoles are those that lists of permissions came to. They are shared, and stay.
+	// CustomRoles are those for lists of permissions. They are shared, and kept.
 	CustomRoles []SharedRole `json:"custom_roles"`
 	Granted     []Granted    `json:"granted"`
 	Dropped     []Dropped    `json:"dropped"`
@@ -224,7 +224,7 @@ func (d Receipts) Show(r *Report) {
 	}
 }
 
-// name says which run it is; nothing may be left that knows its task.
+// name names the run; its task may not be known any more.
 func (v Receipt) name() string {
 	if v.Task == "" {
 		return "run " + v.Run
@@ -267,7 +267,7 @@ func (v Receipt) showTeardown(r *Report) {
 	}
 }
 
-// Outcome says in one line what came of a teardown.
+// Outcome is the result of a teardown in one line.
 func (v Receipt) Outcome() string {
 	took := Span(time.Duration(v.Elapsed) * time.Millisecond)
 	switch {
@@ -370,7 +370,7 @@ func (v Receipt) showEnd(r *Report) {
 	}
 }
 
-// outcome says what came of a move, if not what was meant to.
+// outcome says how a renewal ended, if it did not succeed.
 func (n Renewed) outcome() string {
 	switch journal.Effect(n.State) {
 	case journal.Undone:

@@ -181,7 +181,7 @@ func momentOr(t *time.Time, none string) string {
 	return Moment(*t)
 }
 
-// at returns a time for a document; null for none.
+// at returns a time for a document; nil for the zero time.
 func at(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil

@@ -25,10 +25,10 @@ type Run struct {
 	Expires  time.Time `json:"expires"`
 	Renewals int       `json:"renewals"` // how often the end was moved
 	// RenewingTo is the end of a renewal that was begun and whose outcome is not known: some of the
-	// access may last until then. It is null for none.
+	// access may last until then. It is null if there is none.
 	RenewingTo *time.Time `json:"renewing_to"`
-	// Seconds are told by this machine's clock, corrected by what is known of it: nobody is asked. They
-	// are 0 when the time is over.
+	// Seconds are measured with this machine's clock, corrected by what is known about it; no call is
+	// made. They are 0 when the run has expired.
 	Seconds int64 `json:"seconds_left"`
 	// ClockAhead is by how many seconds the clock of the cloud was ahead of this machine's when the run
 	// began; 0 if the two agreed.
@@ -41,11 +41,11 @@ type Run struct {
 	// command of run does.
 	Server *Server `json:"server"`
 	Grants []Grant `json:"grants"`
-	// Left is what the last teardown could not take away.
+	// Left is what the last teardown could not remove.
 	Left []string `json:"left"`
 
-	// unsure says that the time is over by one of the two: this machine's clock as it is, and as it would
-	// be if it were as wrong as it was.
+	// unsure means that the run has expired by only one of two clocks: this machine's, and this machine's
+	// corrected by the error that it had when the run began.
 	unsure bool
 }
 
@@ -63,7 +63,7 @@ type Grant struct {
 	Resource    string   `json:"resource"`
 	Prefix      string   `json:"prefix"`
 	Condition   string   `json:"condition"` // the manifest's own, "" for none
-	// EndsByItself is false for what ends with down alone.
+	// EndsByItself is false for a grant that only down ends.
 	EndsByItself bool      `json:"ends_by_itself"`
 	WorksUntil   time.Time `json:"works_until"` // if down never comes
 	Readiness    string    `json:"readiness"`   // "" while it is not known
@@ -159,7 +159,7 @@ func (v Run) ready() int {
 	return n
 }
 
-// Unbounded counts the grants that end with down alone.
+// Unbounded counts the grants that only down ends.
 func (v Run) Unbounded() int {
 	n := 0
 	for _, g := range v.Grants {
@@ -170,7 +170,7 @@ func (v Run) Unbounded() int {
 	return n
 }
 
-// Show adds a run to a report: what it is, what it may do, and what of that ends by itself.
+// Show adds a run to a report: what it is, what it may do, and which of its grants expire.
 func (v Run) Show(r *Report) {
 	v.alarm(r)
 	r.Row("run", v.Run)
@@ -308,7 +308,7 @@ func (v Run) rank() int {
 	return 1
 }
 
-// SomeOver reports whether a run is over and was not taken down.
+// SomeOver reports whether a run has expired and was not taken down.
 func (d Status) SomeOver() bool {
 	return slices.ContainsFunc(d.Runs, func(v Run) bool { return v.Seconds == 0 && v.State != string(journal.Ended) })
 }

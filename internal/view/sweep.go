@@ -26,7 +26,7 @@ type SweptProject struct {
 	Runs     []SweptRun `json:"runs"`
 }
 
-// SweptRun is what came of one run.
+// SweptRun is what a sweep did with one run.
 type SweptRun struct {
 	Run     string     `json:"run"`
 	Task    string     `json:"task"`    // "" if nothing says
@@ -90,7 +90,7 @@ func (p SweptProject) show(r *Report) {
 	if p.Searched != "" {
 		where = "everything in " + p.Searched
 	}
-	r.Line("project %s: %d accounts; runs found: %d", p.Project, p.Accounts, len(p.Runs))
+	r.Line("project %s: accounts: %d; runs found: %d", p.Project, p.Accounts, len(p.Runs))
 	r.Line("searched for bindings: %s", where)
 	if p.Short != "" {
 		r.Line("and nothing else: %s", p.Short)
@@ -138,12 +138,12 @@ type SweptRoles struct {
 // SweptRolesProject is what was found of one project's custom roles.
 type SweptRolesProject struct {
 	Project string      `json:"project"`
-	Count   int         `json:"custom_roles"` // how many it has, whoever made them, those deleted of late included
+	Count   int         `json:"custom_roles"` // how many it has, including recently deleted ones
 	Error   string      `json:"error"`        // "" for none
 	Roles   []SweptRole `json:"roles"`        // those that taskiam made
 }
 
-// SweptRole is what came of one custom role.
+// SweptRole is what a sweep did with one custom role.
 type SweptRole struct {
 	Role        string   `json:"role"`
 	Permissions []string `json:"permissions"`

@@ -90,7 +90,7 @@ func Say(w io.Writer, format string, args ...any) {
 	for line := range strings.SplitSeq(text, "\n") {
 		b.WriteString(strings.TrimRight(prefix+line, " ") + "\n")
 	}
-	// If standard error is gone, there is nobody left to tell.
+	// An error has no other place to go to than standard error.
 	_, _ = io.WriteString(w, b.String())
 }
 

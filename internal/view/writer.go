@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// Writer stands before every stream that people read. It takes out what must never be seen there:
+// Writer is used for every stream that people read. It removes what must never be seen there:
 // access tokens and private keys, wherever they came from. (Package secret keeps our own from getting
 // this far; this catches those in other people's messages.) And it makes visible what could change
 // what a terminal shows: a control character, a change of the direction of text or a byte that is not
@@ -55,7 +55,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Flush writes what is held back of an unfinished line.
+// Flush writes the unfinished line that was held back.
 func (w *Writer) Flush() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
