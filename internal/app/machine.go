@@ -13,13 +13,13 @@ import (
 )
 
 // ExamineMachine checks, for doctor, where deliveries go and whether commands can be isolated.
-func (a *App) ExamineMachine() []lifecycle.Finding {
-	return []lifecycle.Finding{a.examineDelivery(), a.examineSandbox()}
+func (a *App) ExamineMachine() []lifecycle.Examined {
+	return []lifecycle.Examined{a.examineDelivery(), a.examineSandbox()}
 }
 
 // examineDelivery checks the default place of deliveries.
-func (a *App) examineDelivery() lifecycle.Finding {
-	f := lifecycle.Finding{About: lifecycle.ThisMachine, What: "deliveries", Health: lifecycle.Healthy}
+func (a *App) examineDelivery() lifecycle.Examined {
+	f := lifecycle.Examined{About: lifecycle.ThisMachine, What: "deliveries", Health: lifecycle.Healthy}
 	dir, err := a.DeliveryDir("RUN")
 	if err != nil {
 		return lifecycle.Trouble(f.About, f.What, err)
@@ -34,14 +34,14 @@ func (a *App) examineDelivery() lifecycle.Finding {
 		}
 		if err := unix.Access(at, unix.W_OK|unix.X_OK); err != nil {
 			f.Health, f.Says = lifecycle.Broken, "cannot be made in "+filepath.Dir(dir)+": "+at+": "+err.Error()
-			f.Mend = []string{"export " + EnvRuntimeDir + "=/path/to/a/folder/of/yours", "or taskiam up --out DIR"}
+			f.Fix = []string{"export " + EnvRuntimeDir + "=/path/to/a/folder/of/yours", "or taskiam up --out DIR"}
 		}
 		return f
 	}
 }
 
 // examineSandbox makes a sandbox as `run --isolate` does.
-func (a *App) examineSandbox() lifecycle.Finding {
+func (a *App) examineSandbox() lifecycle.Examined {
 	const what = "bubblewrap"
 	if _, err := a.Sandbox(supervise.SandboxConfig{Isolated: true, Command: []string{"true"}}); err != nil {
 		f := lifecycle.Trouble(lifecycle.ThisMachine, what, err)
@@ -49,7 +49,7 @@ func (a *App) examineSandbox() lifecycle.Finding {
 		f.Says = "run --isolate would refuse: " + f.Says
 		return f
 	}
-	return lifecycle.Finding{
+	return lifecycle.Examined{
 		About: lifecycle.ThisMachine, What: what, Health: lifecycle.Healthy, Says: "run --isolate works here",
 	}
 }

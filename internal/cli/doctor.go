@@ -68,30 +68,30 @@ func parseDoctor(c *cli.Context, getenv func(string) string) (doctorOptions, err
 }
 
 func runDoctor(ctx context.Context, e *Env, o doctorOptions) error {
-	var patients []lifecycle.Patient
+	var subjects []lifecycle.Subject
 	for _, file := range o.files {
 		o.file = file
 		src, err := app.Load(o.file, o.maxTTL)
 		if err != nil {
 			return err
 		}
-		patients = append(patients, lifecycle.Patient{Task: src.Task, File: shell.Quote(file)})
+		subjects = append(subjects, lifecycle.Subject{Task: src.Task, File: shell.Quote(file)})
 	}
 	if o.role {
-		return runDoctorRole(ctx, e, o, patients)
+		return runDoctorRole(ctx, e, o, subjects)
 	}
 	var tasks []string
-	for _, p := range patients {
+	for _, p := range subjects {
 		tasks = append(tasks, p.Task.Name)
 	}
-	x, cloud, endpoint, err := e.examine(ctx, o, patients)
+	x, cloud, endpoint, err := e.examine(ctx, o, subjects)
 	if err != nil {
 		return err
 	}
 	doc := view.NewDoctor(tasks, x.Findings)
 	doc.Cloud, doc.Endpoint, doc.Operator = cloud, endpoint, x.Operator.Member
 	kind := fault.Precondition
-	if slices.ContainsFunc(x.Findings, func(f lifecycle.Finding) bool {
+	if slices.ContainsFunc(x.Findings, func(f lifecycle.Examined) bool {
 		return f.Health == lifecycle.Broken && f.Lacks
 	}) {
 		kind = fault.Denied
@@ -105,7 +105,7 @@ func runDoctor(ctx context.Context, e *Env, o doctorOptions) error {
 
 // examine looks at this machine, and at the cloud if there is a login for it. Without a login
 // cloud and endpoint are empty.
-func (e *Env) examine(ctx context.Context, o doctorOptions, patients []lifecycle.Patient) (
+func (e *Env) examine(ctx context.Context, o doctorOptions, subjects []lifecycle.Subject) (
 	x *lifecycle.Examination, cloud, endpoint string, err error,
 ) {
 	here := e.app().ExamineMachine()
@@ -117,12 +117,12 @@ func (e *Env) examine(ctx context.Context, o doctorOptions, patients []lifecycle
 		if journals, err := e.app().Journals(); err != nil {
 			here = append(here, lifecycle.Trouble(lifecycle.ThisMachine, "state folder", err))
 		} else {
-			here = append([]lifecycle.Finding{lifecycle.ExamineState(journals)}, here...)
+			here = append([]lifecycle.Examined{lifecycle.ExamineState(journals)}, here...)
 		}
 		return &lifecycle.Examination{Findings: append(here, lifecycle.Trouble("the cloud", "login", err))}, "", "", nil
 	}
 	cloud, endpoint = engine.Cloud.Cloud()
-	x, err = engine.Examine(ctx, patients)
+	x, err = engine.Examine(ctx, subjects)
 	if err != nil {
 		return nil, "", "", err
 	}

@@ -12,9 +12,9 @@ import (
 	"github.com/taskiam/taskiam/internal/view"
 )
 
-func runDoctorRole(ctx context.Context, e *Env, o doctorOptions, patients []lifecycle.Patient) error {
+func runDoctorRole(ctx context.Context, e *Env, o doctorOptions, subjects []lifecycle.Subject) error {
 	var tasks []grants.Task
-	for _, p := range patients {
+	for _, p := range subjects {
 		tasks = append(tasks, p.Task)
 	}
 	member, access := o.member, review.OperatorAccess{}

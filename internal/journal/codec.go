@@ -46,7 +46,7 @@ func encode(at time.Time, r Record) ([]byte, entry, error) {
 	if err != nil {
 		return nil, entry{}, err
 	}
-	b = strike(b)
+	b = redact(b)
 	e, err := decode(b)
 	if err != nil {
 		return nil, entry{}, err
@@ -62,8 +62,8 @@ var secretPattern = regexp.MustCompile(
 		`|\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*` +
 		`|-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[^"\\]|\\.)*`)
 
-// strike puts a placeholder in the place of every secret.
-func strike(line []byte) []byte {
+// redact puts a placeholder in the place of every secret.
+func redact(line []byte) []byte {
 	return secretPattern.ReplaceAllLiteral(line, []byte("[redacted]"))
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 )
 
-const extension = ".jsonl"
+const fileSuffix = ".jsonl"
 
 // Dir is the state folder: runs/ has a journal for every run, locks/ the files that
 // processes lock to keep out of each other's way. Both are made when first needed,
@@ -52,7 +52,7 @@ func (d *Dir) locks() string { return filepath.Join(d.path, "locks") }
 
 // JournalPath returns the name of the file that has or would have the run's journal.
 func (d *Dir) JournalPath(run grants.RunID) string {
-	return filepath.Join(d.runs(), string(run)+extension)
+	return filepath.Join(d.runs(), string(run)+fileSuffix)
 }
 
 // TokenLogPath returns the name of the file that tells when tokens of the run were
@@ -292,7 +292,7 @@ func (d *Dir) List() ([]grants.RunID, error) {
 	}
 	var out []grants.RunID
 	for _, name := range names {
-		base, ok := strings.CutSuffix(name, extension)
+		base, ok := strings.CutSuffix(name, fileSuffix)
 		if !ok {
 			continue
 		}

@@ -51,7 +51,7 @@ type Opened struct {
 	Reason        string   `json:"reason,omitempty"`
 	// Job is the label of the CI job that the run is for, by which the job finds it again.
 	// Login is the path of the credential file that the job logged in with: what the run
-	// exports to the job hides it. Both are empty for a run of nobody's job.
+	// exports to the job hides it. Both are empty for a run that no CI job brought up.
 	Job   string `json:"job,omitempty"`
 	Login string `json:"login,omitempty"`
 	// Grants is what the manifest declares, in its order.
@@ -111,7 +111,7 @@ type AccountCreated struct {
 }
 
 // RoleIntended announces that a custom role, which all runs share that need what it holds,
-// is to be made or taken back out of its grave. No teardown takes it away.
+// is to be made, or undeleted. No teardown takes it away.
 type RoleIntended struct {
 	// Role is its full name: projects/P/roles/ID.
 	Role        string   `json:"role"`
@@ -133,7 +133,7 @@ type RoleOrigin string
 
 const (
 	// RoleFound means that it was there, RoleMade that the run made it, and RoleUndeleted
-	// that it took it back out of its grave: or that another run did so at that moment.
+	// that it undeleted it: or that another run did so at that moment.
 	RoleFound     RoleOrigin = "found"
 	RoleMade      RoleOrigin = "made"
 	RoleUndeleted RoleOrigin = "undeleted"

@@ -55,7 +55,7 @@ type Turn struct {
 type past struct {
 	Tried []time.Time `json:"tried,omitempty"` // the last writes, the latest last
 	Done  time.Time   `json:"done,omitzero"`   // the last that was accepted
-	Hold  time.Time   `json:"hold,omitzero"`   // nobody is to write before
+	Hold  time.Time   `json:"hold,omitzero"`   // no run is to write before
 	Paced time.Time   `json:"paced,omitzero"`  // until when the pace is kept
 	// Crowd and Quota are how often more a write was lost, or throttled, than accepted.
 	Crowd int `json:"crowd,omitempty"`
@@ -129,7 +129,7 @@ func (d *Dir) past(name string) past {
 	return p
 }
 
-// Follows reports whether nobody on this machine tried to write the policy between an
+// Follows reports whether no run of this machine tried to write the policy between an
 // earlier turn and this one, so that what was read in the earlier one still stands.
 func (t *Turn) Follows(earlier *Turn) bool {
 	return slices.EqualFunc(t.past.Tried, earlier.past.Tried, time.Time.Equal)

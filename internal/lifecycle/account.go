@@ -24,7 +24,8 @@ func (e *Engine) DownAccount(ctx context.Context, project, email string, more []
 	}
 	run, ours := grants.RunOf(email, project)
 	if !ours {
-		return nil, fault.New(fault.Conflict, "%s is not the email of a run's account in project %s: nothing was changed", email, project)
+		return nil, fault.New(fault.Conflict,
+			"%s is not the email of a run's account in project %s: nothing was changed", email, project)
 	}
 	j, known, err := e.openFor(ctx, run, project, email, accountWait)
 	if err != nil {
@@ -34,40 +35,42 @@ func (e *Engine) DownAccount(ctx context.Context, project, email string, more []
 		defer j.Close()
 		t := targetOf(j.Run())
 		t.resources = append(t.resources, fullNames(more)...)
-		return e.descent(t, j).descend(ctx)
+		return e.newDownRun(t, j).carryOut(ctx)
 	}
 	account, err := e.Cloud.Account(ctx, project, email)
 	if fault.Is(err, fault.NotFound) {
-		return e.downGraves(ctx, project, email, more)
+		return e.downTombstones(ctx, project, email, more)
 	}
 	if err != nil {
 		return nil, err
 	}
 	mark, ok := markOf(account, project)
 	if !ok {
-		return nil, fault.New(fault.Conflict, "the account %s does not carry the mark of run %s: nothing was changed", email, run)
+		return nil, fault.New(fault.Conflict, "the account %s does not carry the mark of run %s: nothing was changed",
+			email, run)
 	}
 	s, err := e.newSearcher(ctx, project, more)
 	if err != nil {
 		return nil, err
 	}
-	teardown, err := e.descent(s.marked(account, mark, known), nil).descend(ctx)
+	teardown, err := e.newDownRun(s.marked(account, mark, known), nil).carryOut(ctx)
 	if err == nil && known.damaged {
-		e.report("the journal "+e.Journals.Where(run)+" cannot be read, and is not needed any more: delete it", "", Known, nil)
+		e.report("the journal "+e.Journals.Where(run)+" cannot be read, and is not needed any more: delete it", "",
+			Known, nil)
 	}
 	return teardown, err
 }
 
-// downGraves takes away what a deleted account left in policies.
-func (e *Engine) downGraves(ctx context.Context, project, email string, more []resource.Name) (*Teardown, error) {
+// downTombstones takes away what a deleted account left in policies.
+func (e *Engine) downTombstones(ctx context.Context, project, email string, more []resource.Name) (*Teardown, error) {
 	s, err := e.newSearcher(ctx, project, more)
 	if err != nil {
 		return nil, err
 	}
-	graves, err := s.gravesIn(ctx, s.places(), nil)
-	for _, g := range graves {
+	dead, err := s.tombstonesIn(ctx, s.places(), nil)
+	for _, g := range dead {
 		if g.Email == email {
-			return e.descent(s.target(g), nil).descend(ctx)
+			return e.newDownRun(s.target(g), nil).carryOut(ctx)
 		}
 	}
 	if err != nil {
@@ -102,14 +105,16 @@ func (s *searcher) marked(a grants.Account, m grants.Mark, known remains) target
 // remains is what this machine knows of a run without a journal that can be followed.
 type remains struct {
 	edits   []string // full names of the resources that it was to edit
-	dir     string   // of its delivery; "" if there is none, or nobody can know where
+	dir     string   // of its delivery; "" if there is none, or it is not known where
 	damaged bool     // whether there is a journal
 }
 
 // openFor opens the journal of a run if this machine has one that can be followed for
 // the account: of this cloud, and of this email. Else it returns what is known without
 // one. A [fault.Locked] means that another process is at work on the run.
-func (e *Engine) openFor(ctx context.Context, run grants.RunID, project, email string, wait time.Duration) (j Journal, known remains, err error) {
+func (e *Engine) openFor(
+	ctx context.Context, run grants.RunID, project, email string, wait time.Duration,
+) (j Journal, known remains, err error) {
 	j, err = e.Journals.Open(ctx, run, wait)
 	if err == nil {
 		if o := j.Run().Opened; o.Project == project && o.Email == email && e.refuse(o) == nil {

@@ -29,7 +29,8 @@ func (a *around) names() []resource.Name {
 			}
 		}
 	}
-	return slices.SortedFunc(maps.Keys(set), func(a, b resource.Name) int { return strings.Compare(a.Full(), b.Full()) })
+	return slices.SortedFunc(maps.Keys(set),
+		func(a, b resource.Name) int { return strings.Compare(a.Full(), b.Full()) })
 }
 
 func (a *around) unseen() []string { return slices.Compact(slices.Sorted(slices.Values(a.missing))) }
@@ -38,7 +39,8 @@ func (a *around) unseen() []string { return slices.Compact(slices.Sorted(slices.
 // inherits access from.
 func (e *Engine) around(ctx context.Context, plan grants.Plan) *around {
 	a := &around{Surroundings: review.Surroundings{
-		Above: map[resource.Name][]resource.Name{}, Same: map[resource.Name]resource.Name{}, Numbers: map[string]string{},
+		Above: map[resource.Name][]resource.Name{}, Same: map[resource.Name]resource.Name{},
+		Numbers:  map[string]string{},
 		Bindings: map[resource.Name][]policy.Binding{}, Unseen: map[resource.Name][]string{},
 	}}
 	places := e.placesOf(ctx, plan)
@@ -210,9 +212,11 @@ func (e *Engine) readRoles(ctx context.Context, plan grants.Plan, a *around, s *
 	wg.Wait()
 }
 
-// everybodys returns what is held on the plan's resources without any grant, whenever and
+// heldByEverybody returns what is held on the plan's resources without any grant, whenever and
 // however.
-func everybodys(plan grants.Plan, effective []review.Effective, roles map[string]grants.Role) map[resource.Name]map[string]bool {
+func heldByEverybody(
+	effective []review.Effective, roles map[string]grants.Role,
+) map[resource.Name]map[string]bool {
 	out := map[resource.Name]map[string]bool{}
 	for _, e := range effective {
 		held := map[string]bool{}

@@ -18,10 +18,10 @@ import (
 const readBackWithin = 30 * time.Second
 
 // bind writes one resource's bindings and reads them back.
-func (u *ascent) bind(ctx context.Context, edit grants.Edit) error {
+func (u *upRun) bind(ctx context.Context, edit grants.Edit) error {
 	custom := u.survey.custom.In(edit)
 	if !custom.Empty() {
-		if err := after(ctx, u.settled); err != nil {
+		if err := after(ctx, u.rolesReady); err != nil {
 			return err
 		}
 		edit = custom.Final(edit)
@@ -64,15 +64,15 @@ var invisible = []fault.Kind{fault.Invalid, fault.NotFound}
 
 // write adds the bindings of one edit, once the account is there and as soon as it is
 // visible to the service that is to name it.
-func (u *ascent) write(ctx context.Context, edit grants.Edit, also ...fault.Kind) error {
+func (u *upRun) write(ctx context.Context, edit grants.Edit, also ...fault.Kind) error {
 	return u.writeWith(ctx, edit, &customrole.Set{}, also...)
 }
 
 // writeWith is write for bindings of custom roles, which may be retired in the meantime.
-func (u *ascent) writeWith(ctx context.Context, edit grants.Edit, custom *customrole.Set, also ...fault.Kind) error {
+func (u *upRun) writeWith(ctx context.Context, edit grants.Edit, custom *customrole.Set, also ...fault.Kind) error {
 	return u.edit(ctx, policyEdit{
 		doing: "bind", name: edit.Resource, ready: u.created,
-		mend: func(ctx context.Context) error { return u.customRoles().Watch(ctx, custom, u.journal.Append) },
+		beforeRetry: func(ctx context.Context) error { return u.customRoles().Watch(ctx, custom, u.journal.Append) },
 		change: func(doc policy.Document) bool {
 			changed := false
 			for _, b := range edit.Bindings {
@@ -96,9 +96,11 @@ func survived(stored policy.Document, edit grants.Edit) error {
 		bare := b
 		bare.Condition = policy.Condition{}
 		if !b.Condition.IsZero() && stored.Has(bare) {
-			return fault.New(fault.Precondition, "granting %s on %s: the service has dropped the condition that makes it expire", b.Role, edit.Resource)
+			return fault.New(fault.Precondition,
+				"granting %s on %s: the service has dropped the condition that makes it expire", b.Role, edit.Resource)
 		}
-		return fault.New(fault.NotFound, "granting %s on %s: the binding is not in the policy that was written", b.Role, edit.Resource)
+		return fault.New(fault.NotFound, "granting %s on %s: the binding is not in the policy that was written", b.Role,
+			edit.Resource)
 	}
 	return nil
 }

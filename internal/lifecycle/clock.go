@@ -58,13 +58,15 @@ func (s *survey) leaveUnsigned(plan grants.Plan) error {
 	if s.ahead >= -signsEarly && s.ahead <= signsLate {
 		return nil
 	}
-	rest := slices.DeleteFunc(slices.Clone(s.deliver), func(d grants.DeliveryKind) bool { return delivery.Of(d).MakesKey })
+	rest := slices.DeleteFunc(slices.Clone(s.deliver),
+		func(d grants.DeliveryKind) bool { return delivery.Of(d).MakesKey })
 	if len(rest) > 0 || len(s.deliver) == 0 {
 		s.deliver = rest
 		return nil
 	}
 	return fault.WithHint(
-		fault.New(fault.Precondition, "delivering a key to task %s: %s, and Google would not accept what the key signs", plan.Task.Name, clockSays(s.ahead)),
+		fault.New(fault.Precondition, "delivering a key to task %s: %s, and Google would not accept what the key signs",
+			plan.Task.Name, clockSays(s.ahead)),
 		"set the clock of this machine",
 		`or put deliver = "token" under [credentials] in the manifest: a token needs no clock`)
 }

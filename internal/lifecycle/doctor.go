@@ -30,19 +30,19 @@ const (
 	Irrelevant Health = "" // not worth a line
 )
 
-// Finding is one line of an examination.
-type Finding struct {
+// Examined is one line of an examination.
+type Examined struct {
 	About  string // what was examined: "this machine", "project acme-agents"
 	What   string // of it: "login", "APIs"
 	Health Health
 	Says   string
-	Mend   []string // what mends it: commands, where there are any
+	Fix    []string // how to fix it: commands, where there are any
 	// Lacks says that it is the operator who lacks something.
 	Lacks bool
 }
 
-// Patient is a task to be examined.
-type Patient struct {
+// Subject is a task to be examined.
+type Subject struct {
 	Task grants.Task
 	// File is its manifest, as a command line names it.
 	File string
@@ -51,7 +51,7 @@ type Patient struct {
 // Examination is what `doctor` reports.
 type Examination struct {
 	Operator grants.Identity
-	Findings []Finding
+	Findings []Examined
 }
 
 // ThisMachine is what the findings are about that no cloud was asked for.
@@ -60,7 +60,7 @@ const ThisMachine = "this machine"
 // Examine finds out whether the operator can do what the tasks need. It writes nothing,
 // but for an empty file in the state folder. What an up would refuse is found by the
 // same questions as an up asks, and said in the same words.
-func (e *Engine) Examine(ctx context.Context, patients []Patient) (*Examination, error) {
+func (e *Engine) Examine(ctx context.Context, subjects []Subject) (*Examination, error) {
 	x := &examination{Engine: e}
 	x.add(ExamineState(e.Journals))
 	cloud, endpoint := e.Cloud.Cloud()
@@ -82,38 +82,39 @@ func (e *Engine) Examine(ctx context.Context, patients []Patient) (*Examination,
 		return x.done(id), nil
 	}
 	x.operator = id
-	x.add(Finding{About: about, What: "login", Health: Healthy, Says: id.Member})
+	x.add(Examined{About: about, What: "login", Health: Healthy, Says: id.Member})
 
-	surveys := make([]*survey, len(patients))
+	surveys := make([]*survey, len(subjects))
 	var wg sync.WaitGroup
-	for i, p := range patients {
+	for i, p := range subjects {
 		wg.Go(func() { surveys[i] = x.examineTask(ctx, p) })
 	}
 	wg.Wait()
-	x.examineProjects(ctx, patients, surveys)
+	x.examineProjects(ctx, subjects, surveys)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	clock := Finding{About: about, What: "clock", Health: Healthy, Says: "the same as this machine's, to the minute"}
+	clock := Examined{About: about, What: "clock", Health: Healthy, Says: "the same as this machine's, to the minute"}
 	if ahead := e.clockAhead(); ahead != 0 {
 		clock.Health, clock.Says = Doubtful, clockSays(ahead)+": a run expires by the cloud's"
-		clock.Mend = []string{"sudo timedatectl set-ntp true"}
+		clock.Fix = []string{"sudo timedatectl set-ntp true"}
 	}
 	x.findings = slices.Insert(x.findings, 2, clock)
 	return x.done(id), nil
 }
 
 // ExamineState is the look at the state folder that an up begins with.
-func ExamineState(journals interface{ Probe() error }) Finding {
+func ExamineState(journals interface{ Probe() error }) Examined {
 	if err := journals.Probe(); err != nil {
 		return Trouble(ThisMachine, "state folder", err)
 	}
-	return Finding{About: ThisMachine, What: "state folder", Health: Healthy, Says: "writable"}
+	return Examined{About: ThisMachine, What: "state folder", Health: Healthy, Says: "writable"}
 }
 
 // Trouble is a finding of what an error says.
-func Trouble(about, what string, err error) Finding {
-	return Finding{About: about, What: what, Health: Broken, Says: err.Error(), Mend: fault.Hints(err), Lacks: fault.Is(err, fault.Denied, fault.Unauthenticated)}
+func Trouble(about, what string, err error) Examined {
+	return Examined{About: about, What: what, Health: Broken, Says: err.Error(), Fix: fault.Hints(err),
+		Lacks: fault.Is(err, fault.Denied, fault.Unauthenticated)}
 }
 
 // examination gathers findings, from several goroutines.
@@ -122,10 +123,10 @@ type examination struct {
 	operator grants.Identity
 
 	mu       sync.Mutex
-	findings []Finding
+	findings []Examined
 }
 
-func (x *examination) add(fs ...Finding) {
+func (x *examination) add(fs ...Examined) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, f := range fs {
@@ -144,7 +145,7 @@ func (x *examination) done(id grants.Identity) *Examination {
 			order = append(order, f.About)
 		}
 	}
-	slices.SortStableFunc(x.findings, func(a, b Finding) int {
+	slices.SortStableFunc(x.findings, func(a, b Examined) int {
 		return cmp.Compare(slices.Index(order, a.About), slices.Index(order, b.About))
 	})
 	return &Examination{Operator: id, Findings: x.findings}
@@ -152,7 +153,7 @@ func (x *examination) done(id grants.Identity) *Examination {
 
 // examineTask finds what is wrong with one task: all that an up would refuse, and what
 // an up would only meet when it writes.
-func (x *examination) examineTask(ctx context.Context, p Patient) *survey {
+func (x *examination) examineTask(ctx context.Context, p Subject) *survey {
 	about := "task " + p.Task.Name
 	plan, err := x.NewPlan(p.Task)
 	if err != nil {
@@ -164,7 +165,7 @@ func (x *examination) examineTask(ctx context.Context, p Patient) *survey {
 		x.add(Trouble(about, "plan", err))
 		return s
 	}
-	lines := make([]Finding, len(plan.Edits))
+	lines := make([]Examined, len(plan.Edits))
 	var wg sync.WaitGroup
 	for i, need := range bindingNeeds(p.Task) {
 		wg.Go(func() { lines[i] = x.examineResource(ctx, p, need) })
@@ -180,7 +181,7 @@ func (x *examination) examineTask(ctx context.Context, p Patient) *survey {
 		if !said[err] && !disabledService(err) {
 			f := Trouble(about, "up would refuse", err)
 			if f.Lacks {
-				f.Mend = append([]string{p.minimal()}, f.Mend...)
+				f.Fix = append([]string{p.minimal()}, f.Fix...)
 			}
 			x.add(f)
 		}
@@ -199,41 +200,46 @@ func disabledService(err error) bool {
 
 // bindingNeeds returns what is needed on the resources of a task.
 func bindingNeeds(t grants.Task) []review.Need {
-	return slices.DeleteFunc(review.OperatorNeeds(t), func(n review.Need) bool { return n.Purpose != review.ForBinding })
+	return slices.DeleteFunc(review.OperatorNeeds(t),
+		func(n review.Need) bool { return n.Purpose != review.ForBinding })
 }
 
 // minimal is the command that prints the role which holds what is lacking.
-func (p Patient) minimal() string {
+func (p Subject) minimal() string {
 	return "taskiam doctor --role " + p.File + "   # prints the smallest sufficient role, for an administrator"
 }
 
 // examineResource asks whether the operator may bind on a resource.
-func (x *examination) examineResource(ctx context.Context, p Patient, need review.Need) Finding {
-	f := Finding{About: "task " + p.Task.Name, What: "binding on " + need.On.String(), Health: Healthy, Says: "allowed"}
+func (x *examination) examineResource(ctx context.Context, p Subject, need review.Need) Examined {
+	f := Examined{About: "task " + p.Task.Name, What: "binding on " + need.On.String(), Health: Healthy,
+		Says: "allowed"}
 	asked := need.On
 	if need.On.Type().API.TestPath == "" {
 		// Google cannot be asked about the resource itself, but about what it inherits from.
 		project, _, err := resource.Parse("projects/" + need.On.Project())
 		if err != nil {
-			return Finding{About: f.About, What: f.What, Health: NotKnown, Says: "not known before up: Google cannot be asked about a " + need.On.Type().Kind}
+			return Examined{About: f.About, What: f.What, Health: NotKnown,
+				Says: "not known before up: Google cannot be asked about a " + need.On.Type().Kind}
 		}
 		asked = project
 	}
 	have, err := x.Cloud.TestPermissions(ctx, asked, need.Permissions)
-	lacking := slices.DeleteFunc(slices.Clone(need.Permissions), func(p string) bool { return slices.Contains(have, p) })
+	lacking := slices.DeleteFunc(slices.Clone(need.Permissions),
+		func(p string) bool { return slices.Contains(have, p) })
 	switch {
 	case disabledService(err):
-		return Finding{} // the project's finding says so
+		return Examined{} // the project's finding says so
 	case err != nil:
-		f.Health, f.Says, f.Mend = NotKnown, "until up: "+err.Error(), fault.Hints(err)
+		f.Health, f.Says, f.Fix = NotKnown, "until up: "+err.Error(), fault.Hints(err)
 	case len(lacking) > 0 && asked != need.On:
 		f.Health = NotKnown
-		f.Says = fmt.Sprintf("not known before up: a %s cannot be asked, and on %s the operator lacks %s", need.On.Type().Kind, asked, strings.Join(lacking, ", "))
-		f.Mend = []string{p.minimal()}
+		f.Says = fmt.Sprintf("not known before up: a %s cannot be asked, and on %s the operator lacks %s", need.On.Type().Kind,
+			asked, strings.Join(lacking, ", "))
+		f.Fix = []string{p.minimal()}
 	case len(lacking) > 0:
 		f.Health, f.Lacks = Broken, true
 		f.Says = fmt.Sprintf("the operator lacks %s", strings.Join(lacking, ", "))
-		f.Mend = []string{p.minimal()}
+		f.Fix = []string{p.minimal()}
 	case asked != need.On:
 		f.Says = "allowed on all of " + asked.String()
 	}
@@ -242,10 +248,10 @@ func (x *examination) examineResource(ctx context.Context, p Patient, need revie
 
 // examineDelivery says how a task would be delivered, as far as the operator's own
 // permissions go; what the organisation has against it is said of the project.
-func (x *examination) examineDelivery(p Patient, s *survey, about string) Finding {
-	f := Finding{About: about, What: "delivery", Health: Healthy}
+func (x *examination) examineDelivery(p Subject, s *survey, about string) Examined {
+	f := Examined{About: about, What: "delivery", Health: Healthy}
 	if len(s.deliver) == 0 {
-		return Finding{} // among the refusals
+		return Examined{} // among the refusals
 	}
 	var kinds []string
 	for _, kind := range s.deliver {
@@ -255,26 +261,28 @@ func (x *examination) examineDelivery(p Patient, s *survey, about string) Findin
 	byToken := slices.ContainsFunc(s.deliver, func(k grants.DeliveryKind) bool { return !delivery.Of(k).MakesKey })
 	if byToken && !s.mints {
 		f.Health = Doubtful
-		f.Says += "; for a token the operator must first get the right to mint on each account, which takes Google a minute or more"
-		f.Mend = []string{p.minimal()}
+		f.Says += "; for a token the operator must first get the right to mint on each account, " +
+			"which takes Google a minute or more"
+		f.Fix = []string{p.minimal()}
 	}
 	return f
 }
 
 // examineProjects finds what the projects of the tasks allow.
-func (x *examination) examineProjects(ctx context.Context, patients []Patient, surveys []*survey) {
+func (x *examination) examineProjects(ctx context.Context, subjects []Subject, surveys []*survey) {
 	hosts, services := map[string][]int{}, map[string][]string{}
 	want := func(project, service string) {
 		if project != "" && !slices.Contains(services[project], service) {
 			services[project] = append(services[project], service)
 		}
 	}
-	for i, p := range patients {
+	for i, p := range subjects {
 		host := p.Task.Project
 		hosts[host] = append(hosts[host], i)
 		want(host, "iam.googleapis.com")
 		want(host, "cloudresourcemanager.googleapis.com")
-		if slices.ContainsFunc(review.OperatorNeeds(p.Task), func(n review.Need) bool { return slices.Contains(n.Permissions, mintPermission) }) {
+		if slices.ContainsFunc(review.OperatorNeeds(p.Task),
+			func(n review.Need) bool { return slices.Contains(n.Permissions, mintPermission) }) {
 			want(host, "iamcredentials.googleapis.com")
 		}
 		for _, n := range bindingNeeds(p.Task) {
@@ -282,24 +290,24 @@ func (x *examination) examineProjects(ctx context.Context, patients []Patient, s
 		}
 	}
 	var order []string
-	for _, p := range patients {
+	for _, p := range subjects {
 		order = append(order, p.Task.Project)
 	}
 	order = append(order, slices.Sorted(maps.Keys(services))...)
 	var seen []string
 	var wg sync.WaitGroup
-	results := map[string]*[3][]Finding{}
+	results := map[string]*[3][]Examined{}
 	for _, project := range order {
 		if slices.Contains(seen, project) {
 			continue
 		}
 		seen = append(seen, project)
-		r := &[3][]Finding{}
+		r := &[3][]Examined{}
 		results[project] = r
-		wg.Go(func() { r[0] = []Finding{x.examineServices(ctx, project, services[project])} })
-		wg.Go(func() { r[1] = x.examineConstraints(ctx, project, hosts[project], patients) })
+		wg.Go(func() { r[0] = []Examined{x.examineServices(ctx, project, services[project])} })
+		wg.Go(func() { r[1] = x.examineConstraints(ctx, project, hosts[project], subjects) })
 		if at := hosts[project]; len(at) > 0 {
-			wg.Go(func() { r[2] = []Finding{x.examineNeighbours(ctx, project, surveys[at[0]])} })
+			wg.Go(func() { r[2] = []Examined{x.examineNeighbours(ctx, project, surveys[at[0]])} })
 		}
 	}
 	wg.Wait()
@@ -334,20 +342,22 @@ func (e *Engine) OperatorAccess(ctx context.Context, tasks []grants.Task, member
 	return review.NewOperatorAccess(tasks, member, func(n resource.Name) string { return e.homeOf(ctx, n) })
 }
 
-func (x *examination) examineServices(ctx context.Context, project string, services []string) Finding {
-	f := Finding{About: "project " + project, What: "APIs", Health: Healthy, Says: "enabled: " + strings.Join(services, ", ")}
+func (x *examination) examineServices(ctx context.Context, project string, services []string) Examined {
+	f := Examined{About: "project " + project, What: "APIs", Health: Healthy,
+		Says: "enabled: " + strings.Join(services, ", ")}
 	have, err := x.Cloud.EnabledServices(ctx, project, services)
 	lacking := slices.DeleteFunc(slices.Clone(services), func(s string) bool { return slices.Contains(have, s) })
 	switch {
 	case fault.Is(err, fault.Denied):
 		f.Health = NotKnown
-		f.Says = "the operator lacks serviceusage.services.get; if an API is not enabled, the call fails and says which API"
-		f.Mend = []string{gcloud.BindOnProject(project, x.operator.Member, "roles/serviceusage.serviceUsageViewer")}
+		f.Says = "the operator lacks serviceusage.services.get; " +
+			"if an API is not enabled, the call fails and says which API"
+		f.Fix = []string{gcloud.BindOnProject(project, x.operator.Member, "roles/serviceusage.serviceUsageViewer")}
 	case err != nil:
-		f.Health, f.Says, f.Mend = NotKnown, err.Error(), fault.Hints(err)
+		f.Health, f.Says, f.Fix = NotKnown, err.Error(), fault.Hints(err)
 	case len(lacking) > 0:
 		f.Health, f.Says = Broken, "not enabled: "+strings.Join(lacking, ", ")
-		f.Mend = []string{gcloud.EnableServices(project, lacking...)}
+		f.Fix = []string{gcloud.EnableServices(project, lacking...)}
 	}
 	return f
 }
@@ -366,7 +376,9 @@ const (
 
 // examineConstraints finds the organisation policies that refuse what the tasks need: on
 // the project that hosts the accounts of those at hosted, and on one of resources.
-func (x *examination) examineConstraints(ctx context.Context, project string, hosted []int, patients []Patient) []Finding {
+func (x *examination) examineConstraints(
+	ctx context.Context, project string, hosted []int, subjects []Subject,
+) []Examined {
 	names := []string{memberDomains}
 	if len(hosted) > 0 {
 		names = append(names, noAccounts, noAccountsManaged, noUploads, noUploadsManaged, noKeys, keyHours)
@@ -378,15 +390,16 @@ func (x *examination) examineConstraints(ctx context.Context, project string, ho
 		wg.Go(func() { found[i], errs[i] = x.Cloud.Constraint(ctx, project, name) })
 	}
 	wg.Wait()
-	f := Finding{About: "project " + project, What: "organisation policies", Health: Healthy, Says: "none forbids accounts, keys or members"}
+	f := Examined{About: "project " + project, What: "organisation policies", Health: Healthy,
+		Says: "none forbids accounts, keys or members"}
 	if err := errors.Join(errs...); err != nil {
 		err = errs[slices.IndexFunc(errs, func(err error) bool { return err != nil })]
-		f.Health, f.Says, f.Mend = NotKnown, err.Error(), fault.Hints(err)
+		f.Health, f.Says, f.Fix = NotKnown, err.Error(), fault.Hints(err)
 		if fault.Is(err, fault.Denied) {
 			f.Says = "the operator lacks orgpolicy.policy.get; if one forbids keys, up says so when it uploads a key"
-			f.Mend = []string{gcloud.BindOnOrganization(x.operator.Member, "roles/orgpolicy.policyViewer")}
+			f.Fix = []string{gcloud.BindOnOrganization(x.operator.Member, "roles/orgpolicy.policyViewer")}
 		}
-		return []Finding{f}
+		return []Examined{f}
 	}
 	in := map[string]grants.Constraint{}
 	for i, name := range names {
@@ -394,9 +407,10 @@ func (x *examination) examineConstraints(ctx context.Context, project string, ho
 			in[name] = found[i]
 		}
 	}
-	var out []Finding
-	say := func(health Health, constraint, says string, mend ...string) {
-		out = append(out, Finding{About: f.About, What: f.What, Health: health, Says: "constraints/" + constraint + " " + says, Mend: mend})
+	var out []Examined
+	say := func(health Health, constraint, says string, fix ...string) {
+		out = append(out, Examined{About: f.About, What: f.What, Health: health,
+			Says: "constraints/" + constraint + " " + says, Fix: fix})
 	}
 	describe := func(constraint string) string {
 		return gcloud.DescribeConstraint(project, constraint) + "   # an administrator can make an exception for the project"
@@ -412,8 +426,8 @@ func (x *examination) examineConstraints(ctx context.Context, project string, ho
 			continue
 		}
 		for _, at := range hosted {
-			if health, says, mend := refusesKeys(patients[at].Task, name, c); health != Healthy {
-				say(health, name, says, append(mend, describe(name))...)
+			if health, says, fix := refusesKeys(subjects[at].Task, name, c); health != Healthy {
+				say(health, name, says, append(fix, describe(name))...)
 			}
 		}
 	}
@@ -421,16 +435,16 @@ func (x *examination) examineConstraints(ctx context.Context, project string, ho
 		say(Healthy, noKeys, "is in force, but does not matter: taskiam uploads keys and lets Google make none")
 	}
 	if c, ok := in[memberDomains]; ok {
-		out = append(out, x.examineDomains(ctx, f, project, c, patients)...)
+		out = append(out, x.examineDomains(ctx, f, project, c, subjects)...)
 	}
 	if len(out) == 0 {
-		return []Finding{f}
+		return []Examined{f}
 	}
 	return out
 }
 
 // refusesKeys says what an organisation policy on keys means for a task.
-func refusesKeys(t grants.Task, name string, c grants.Constraint) (health Health, says string, mend []string) {
+func refusesKeys(t grants.Task, name string, c grants.Constraint) (health Health, says string, fix []string) {
 	kinds := delivery.For(t)
 	at := slices.IndexFunc(kinds, func(k delivery.Kind) bool { return k.MakesKey })
 	if at < 0 {
@@ -458,7 +472,9 @@ func refusesKeys(t grants.Task, name string, c grants.Constraint) (health Health
 
 // examineDomains says whether accounts of the tasks' hosts may be members in a project in
 // which an organisation policy lists who may: those of its own organisation pass.
-func (x *examination) examineDomains(ctx context.Context, f Finding, project string, c grants.Constraint, patients []Patient) []Finding {
+func (x *examination) examineDomains(
+	ctx context.Context, f Examined, project string, c grants.Constraint, subjects []Subject,
+) []Examined {
 	f.Says = "constraints/" + memberDomains + " allows members of " + strings.Join(c.Allowed, ", ") + " alone"
 	root := func(project string) (string, bool) {
 		above, err := x.Cloud.Ancestors(ctx, project)
@@ -468,11 +484,12 @@ func (x *examination) examineDomains(ctx context.Context, f Finding, project str
 		return above[len(above)-1].Full(), true
 	}
 	here, known := root(project)
-	var out []Finding
+	var out []Examined
 	var done []string
-	for _, p := range patients {
+	for _, p := range subjects {
 		host := p.Task.Project
-		touches := host == project || slices.ContainsFunc(bindingNeeds(p.Task), func(n review.Need) bool { return n.On.Project() == project })
+		touches := host == project ||
+			slices.ContainsFunc(bindingNeeds(p.Task), func(n review.Need) bool { return n.On.Project() == project })
 		if !touches || slices.Contains(done, host) {
 			continue
 		}
@@ -483,10 +500,10 @@ func (x *examination) examineDomains(ctx context.Context, f Finding, project str
 			g.Says += ": accounts of project " + host + " are in the same organisation, and allowed"
 		case !ok || !known:
 			g.Health, g.Says = NotKnown, g.Says+": whether project "+host+" is in the same organisation cannot be read"
-			g.Mend = []string{gcloud.BindOnProject(host, x.operator.Member, "roles/browser")}
+			g.Fix = []string{gcloud.BindOnProject(host, x.operator.Member, "roles/browser")}
 		default:
 			g.Health, g.Says = Broken, g.Says+": accounts of project "+host+" are in another organisation"
-			g.Mend = []string{"choose a project of the organisation of " + project + " in the manifest"}
+			g.Fix = []string{"choose a project of the organisation of " + project + " in the manifest"}
 		}
 		out = append(out, g)
 	}
@@ -499,8 +516,8 @@ const mostNamed = 3
 // examineNeighbours says whom the operator can be beside the accounts of its tasks. What
 // makes a fresh account usable is a permission on its project, and reaches all accounts
 // that are in it.
-func (x *examination) examineNeighbours(ctx context.Context, project string, s *survey) Finding {
-	f := Finding{About: "project " + project, What: "other accounts", Health: Healthy}
+func (x *examination) examineNeighbours(ctx context.Context, project string, s *survey) Examined {
+	f := Examined{About: "project " + project, What: "other accounts", Health: Healthy}
 	var by []string
 	for _, p := range []string{mintPermission, "iam.serviceAccountKeys.create", letMintPermission} {
 		if s != nil && slices.Contains(s.host, p) {
@@ -508,14 +525,15 @@ func (x *examination) examineNeighbours(ctx context.Context, project string, s *
 		}
 	}
 	if len(by) == 0 {
-		return Finding{}
+		return Examined{}
 	}
 	all, err := x.Cloud.Accounts(ctx, project)
 	if err != nil {
-		f.Health, f.Says, f.Mend = NotKnown, err.Error(), fault.Hints(err)
+		f.Health, f.Says, f.Fix = NotKnown, err.Error(), fault.Hints(err)
 		if fault.Is(err, fault.Denied) {
-			f.Says = "the operator lacks iam.serviceAccounts.list, and may act as every account in the project, by " + strings.Join(by, ", ")
-			f.Mend = []string{gcloud.BindOnProject(project, x.operator.Member, "roles/iam.serviceAccountViewer")}
+			f.Says = "the operator lacks iam.serviceAccounts.list, and may act as every account in the project, by " +
+				strings.Join(by, ", ")
+			f.Fix = []string{gcloud.BindOnProject(project, x.operator.Member, "roles/iam.serviceAccountViewer")}
 		}
 		return f
 	}
@@ -535,9 +553,10 @@ func (x *examination) examineNeighbours(ctx context.Context, project string, s *
 	if rest := len(others) - mostNamed; rest > 0 {
 		named += fmt.Sprintf(" and %d more", rest)
 	}
-	f.Says = fmt.Sprintf("the operator can also act as %s, by %s: these reach every account of the project. Use a project that holds only the accounts of tasks",
+	f.Says = fmt.Sprintf("the operator can also act as %s, by %s: these reach every account of the project. "+
+		"Use a project that holds only the accounts of tasks",
 		named, strings.Join(by, ", "))
-	f.Mend = []string{
+	f.Fix = []string{
 		gcloud.CreateProject(project+"-tasks") + "   # any free name; in the same folder",
 		`project = "` + project + `-tasks"   # in the manifest`,
 	}

@@ -57,11 +57,11 @@ func sickWorld(t *testing.T, project, lines string) *world {
 func (w *world) examine(e *lifecycle.Engine, sources ...string) (lines []string, x *lifecycle.Examination) {
 	w.t.Helper()
 	before := w.snapshot()
-	var patients []lifecycle.Patient
+	var subjects []lifecycle.Subject
 	for _, s := range sources {
-		patients = append(patients, lifecycle.Patient{Task: parseTask(w.t, s), File: "task.toml"})
+		subjects = append(subjects, lifecycle.Subject{Task: parseTask(w.t, s), File: "task.toml"})
 	}
-	x, err := e.Examine(w.t.Context(), patients)
+	x, err := e.Examine(w.t.Context(), subjects)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func (w *world) examine(e *lifecycle.Engine, sources ...string) (lines []string,
 	}
 	for _, f := range x.Findings {
 		if f.Health != lifecycle.Healthy && f.What != "other accounts" {
-			lines = append(lines, fmt.Sprintf("%s %s: %s; %s", f.Health, f.What, f.Says, strings.Join(f.Mend, "; ")))
+			lines = append(lines, fmt.Sprintf("%s %s: %s; %s", f.Health, f.What, f.Says, strings.Join(f.Fix, "; ")))
 		}
 	}
 	return lines, x
@@ -176,9 +176,9 @@ func TestExamineNeighbours(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	source := fmt.Sprintf(looksKey, `"key"`)
-	about := func() lifecycle.Finding {
+	about := func() lifecycle.Examined {
 		_, x := w.examine(w.engine(), source)
-		i := slices.IndexFunc(x.Findings, func(f lifecycle.Finding) bool { return f.What == "other accounts" })
+		i := slices.IndexFunc(x.Findings, func(f lifecycle.Examined) bool { return f.What == "other accounts" })
 		if i < 0 {
 			t.Fatal("nothing is said of other accounts")
 		}
@@ -186,7 +186,7 @@ func TestExamineNeighbours(t *testing.T) {
 	}
 	f := about()
 	if f.Health != lifecycle.Doubtful || !strings.Contains(f.Says, "ci-runner@acme-agents.iam.gserviceaccount.com, by iam.serviceAccountKeys.create") ||
-		!strings.Contains(strings.Join(f.Mend, "\n"), `project = "acme-agents-tasks"`) {
+		!strings.Contains(strings.Join(f.Fix, "\n"), `project = "acme-agents-tasks"`) {
 		t.Errorf("%+v", f)
 	}
 	w.up(source) // an account of ours is no neighbour

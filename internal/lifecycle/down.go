@@ -52,11 +52,11 @@ func (e *Engine) takeDown(ctx context.Context, j Journal) (*Teardown, error) {
 	if err := e.refuse(run.Opened); err != nil {
 		return nil, err
 	}
-	return e.descent(targetOf(run), j).descend(ctx)
+	return e.newDownRun(targetOf(run), j).carryOut(ctx)
 }
 
-// descent is one teardown at work.
-type descent struct {
+// downRun is one teardown in progress.
+type downRun struct {
 	*Engine
 	target  target
 	journal Journal // nil where there is none; then records are only folded into run
@@ -78,9 +78,9 @@ type descent struct {
 	unrecorded error
 }
 
-// descent returns the teardown of t, not begun yet.
-func (e *Engine) descent(t target, j Journal) *descent {
-	d := &descent{Engine: e, target: t, journal: j, disabled: make(chan struct{})}
+// newDownRun returns a teardown of t that has not begun.
+func (e *Engine) newDownRun(t target, j Journal) *downRun {
+	d := &downRun{Engine: e, target: t, journal: j, disabled: make(chan struct{})}
 	if j != nil {
 		d.run = j.Run()
 		return d
@@ -94,8 +94,8 @@ func (e *Engine) descent(t target, j Journal) *descent {
 	return d
 }
 
-// descend carries the teardown out.
-func (d *descent) descend(ctx context.Context) (*Teardown, error) {
+// carryOut does the whole teardown.
+func (d *downRun) carryOut(ctx context.Context) (*Teardown, error) {
 	if d.begin(ctx) {
 		d.finish(ctx)
 	}
@@ -103,7 +103,7 @@ func (d *descent) descend(ctx context.Context) (*Teardown, error) {
 }
 
 // end closes the journal's account of the teardown and returns what came of it.
-func (d *descent) end() (*Teardown, error) {
+func (d *downRun) end() (*Teardown, error) {
 	<-d.disabled
 	// What is left keeps the run open, whatever was or was not checked.
 	for _, what := range d.left {
@@ -127,14 +127,16 @@ func (e *Engine) refuse(o journal.Opened) error {
 		return err
 	}
 	if want := grants.AccountEmail(grants.AccountID(o.Task, o.Run), o.Project); o.Email != want {
-		return fault.New(fault.Conflict, "the journal of run %s names the account %s, but the account of that run is %s: nothing was changed", o.Run, o.Email, want)
+		return fault.New(fault.Conflict,
+			"the journal of run %s names the account %s, but the account of that run is %s: nothing was changed",
+			o.Run, o.Email, want)
 	}
 	return nil
 }
 
-// try carries out one step and takes down its outcome; everything is tried, even
-// when one thing fails.
-func (d *descent) try(name, on string, f func() error) bool {
+// try carries out one step and records what came of it. The other steps are tried even if
+// this one fails.
+func (d *downRun) try(name, on string, f func() error) bool {
 	err := d.step(name, on, f)
 	if err == nil {
 		return true
@@ -147,7 +149,7 @@ func (d *descent) try(name, on string, f func() error) bool {
 }
 
 // record notes what was done, in the journal too where there is one.
-func (d *descent) record(records ...journal.Record) {
+func (d *downRun) record(records ...journal.Record) {
 	d.mu.Lock()
 	err := d.run.Add(d.Now(), records...)
 	d.mu.Unlock()
@@ -162,7 +164,7 @@ func (d *descent) record(records ...journal.Record) {
 }
 
 // remains records that something is still there.
-func (d *descent) remains(format string, args ...any) {
+func (d *downRun) remains(format string, args ...any) {
 	what := fmt.Sprintf(format, args...)
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -171,7 +173,7 @@ func (d *descent) remains(format string, args ...any) {
 	}
 }
 
-func (d *descent) incomplete() error {
+func (d *downRun) incomplete() error {
 	again := "taskiam down " + string(d.target.run)
 	if d.journal == nil {
 		again = "taskiam down --account " + d.target.email + " --project " + d.target.project
@@ -184,7 +186,7 @@ func (d *descent) incomplete() error {
 // begin stops what the run has at work, removes the delivery, makes sure of the account,
 // and begins to disable it: of all writes that is the first, because it is what ends
 // tokens that are already out. It reports whether there is anything more that may be done.
-func (d *descent) begin(ctx context.Context) bool {
+func (d *downRun) begin(ctx context.Context) bool {
 	d.record(journal.DownBegan{})
 	t := d.target
 	for _, p := range t.processes {
@@ -226,7 +228,7 @@ func (d *descent) begin(ctx context.Context) bool {
 }
 
 // finish takes the bindings and the keys away, then the account, and checks that.
-func (d *descent) finish(ctx context.Context) {
+func (d *downRun) finish(ctx context.Context) {
 	names, readable, missing := d.resources(ctx)
 	var wg sync.WaitGroup
 	proving := func(name resource.Name) bool { return slices.Contains(d.target.proof, name.Full()) }
@@ -244,7 +246,7 @@ func (d *descent) finish(ctx context.Context) {
 		case clean && missing == nil:
 			clean = d.unbind(ctx, name)
 		default:
-			// Without it, nobody could tell any more whose the others are.
+			// Without it, it could not be told any more whose the others are.
 			d.remains("bindings of %s on %s, which are kept until those above are removed", d.target.email, name)
 		}
 	}
@@ -268,7 +270,7 @@ func (d *descent) finish(ctx context.Context) {
 // it, it would stay there as a deleted: member; disabled, it is as powerless, and a later
 // teardown can finish. What could not be disabled, and keys that could not be deleted,
 // are no more once the account is.
-func (d *descent) leftOfAccount(deleted, clean bool, missing error, keys []string) {
+func (d *downRun) leftOfAccount(deleted, clean bool, missing error, keys []string) {
 	if deleted {
 		return
 	}
@@ -305,7 +307,7 @@ const (
 // lookUp finds the live account and makes sure that it is the run's: by its unique
 // id, where that is known, and by the mark. A journal that was tampered with must not
 // reach anybody else's account.
-func (d *descent) lookUp(ctx context.Context) (grants.Account, presence) {
+func (d *downRun) lookUp(ctx context.Context) (grants.Account, presence) {
 	t := d.target
 	found := grants.Account{Email: t.email, UniqueID: t.uid}
 	if t.tombstone {
@@ -327,7 +329,8 @@ func (d *descent) lookUp(ctx context.Context) (grants.Account, presence) {
 			t.uid != "" && live.UniqueID != t.uid,
 			!marked || mark.Run != t.run:
 			state = foreign
-			return fault.New(fault.Conflict, "the account %s (unique id %s) does not carry the mark of run %s", live.Email, live.UniqueID, t.run)
+			return fault.New(fault.Conflict, "the account %s (unique id %s) does not carry the mark of run %s",
+				live.Email, live.UniqueID, t.run)
 		}
 		found, state = live, present
 		return nil
@@ -341,7 +344,7 @@ func (d *descent) lookUp(ctx context.Context) (grants.Account, presence) {
 // liveAccount reads the live account. Reads see a new one late
 // (iam/docs/service-accounts-create), so that in the first minutes of a run their
 // finding nothing means nothing.
-func (d *descent) liveAccount(ctx context.Context) (live grants.Account, err error) {
+func (d *downRun) liveAccount(ctx context.Context) (live grants.Account, err error) {
 	t := d.target
 	read := func() (err error) {
 		live, err = d.Cloud.Account(ctx, t.project, t.email)
@@ -356,7 +359,8 @@ func (d *descent) liveAccount(ctx context.Context) (live grants.Account, err err
 	if t.uid == "" {
 		// Whether a creation that was cut off came about is asked by repeating it: writes
 		// see at once what is there. If it did not, it has now, and is ours to take away.
-		made, err := d.Cloud.CreateAccount(ctx, t.project, grants.AccountID(t.task, t.run), displayName(t.task), t.mark.String())
+		made, err := d.Cloud.CreateAccount(ctx, t.project, grants.AccountID(t.task, t.run), displayName(t.task),
+			t.mark.String())
 		switch {
 		case err == nil:
 			d.record(journal.AccountCreated{UniqueID: made.UniqueID})
@@ -375,7 +379,7 @@ func (d *descent) liveAccount(ctx context.Context) (live grants.Account, err err
 	return live, d.repeat(ctx, "find account", t.email, late, read, fault.NotFound, fault.Denied)
 }
 
-func (d *descent) disable(ctx context.Context, account grants.Account) {
+func (d *downRun) disable(ctx context.Context, account grants.Account) {
 	d.off = d.try("disable account", account.Email, func() error {
 		err := d.Cloud.DisableAccount(ctx, account.Project, account.UniqueID)
 		if err != nil && !fault.Is(err, fault.NotFound) {
@@ -390,7 +394,7 @@ func (d *descent) disable(ctx context.Context, account grants.Account) {
 // says, and what a search finds. A name that cannot be read is left. What a search
 // could not cover is missing: it bars the deleting, since an account that is deleted
 // while something binds it leaves a deleted: member there.
-func (d *descent) resources(ctx context.Context) (names []resource.Name, readable bool, missing error) {
+func (d *downRun) resources(ctx context.Context) (names []resource.Name, readable bool, missing error) {
 	all := slices.Clone(d.target.resources)
 	if d.target.find != nil {
 		d.try("find bindings", d.target.email, func() error {
@@ -419,7 +423,7 @@ func (d *descent) resources(ctx context.Context) (names []resource.Name, readabl
 // unbindAll begins to take the account out of every policy of the run, side by
 // side; the reads go on beside the disabling, the writes wait for it. The returned
 // function waits for the end and reports whether all are clean.
-func (d *descent) unbindAll(ctx context.Context, names []resource.Name) func() bool {
+func (d *downRun) unbindAll(ctx context.Context, names []resource.Name) func() bool {
 	var wg sync.WaitGroup
 	clean := make([]bool, len(names))
 	for i, name := range names {
@@ -431,7 +435,7 @@ func (d *descent) unbindAll(ctx context.Context, names []resource.Name) func() b
 	}
 }
 
-func (d *descent) unbind(ctx context.Context, name resource.Name) bool {
+func (d *downRun) unbind(ctx context.Context, name resource.Name) bool {
 	on := name.String()
 	seen := false                // the account, when the policy was last read
 	var removed []policy.Binding // what the write was to take away
@@ -445,7 +449,7 @@ func (d *descent) unbind(ctx context.Context, name resource.Name) bool {
 			},
 			dropping: d.dropped(name),
 		})
-		if err != nil && !fault.Is(err, fault.NotFound) { // a resource that is gone binds nobody
+		if err != nil && !fault.Is(err, fault.NotFound) { // a resource that is gone binds no account
 			return err
 		}
 		d.record(d.unbound(name.Full(), removed)...)
@@ -463,7 +467,7 @@ func (d *descent) unbind(ctx context.Context, name resource.Name) bool {
 
 // unbound returns the records that say that the run's bindings on a resource are gone: those that the
 // journal knows, or without one those that were removed.
-func (d *descent) unbound(full string, removed []policy.Binding) []journal.Record {
+func (d *downRun) unbound(full string, removed []policy.Binding) []journal.Record {
 	var out []journal.Record
 	if d.journal == nil {
 		for _, b := range removed {
@@ -481,7 +485,7 @@ func (d *descent) unbound(full string, removed []policy.Binding) []journal.Recor
 
 // deleteKeys deletes every key of the account: whoever made it, it is the run's. It
 // returns those that it could not delete.
-func (d *descent) deleteKeys(ctx context.Context, account grants.Account) (kept []string) {
+func (d *downRun) deleteKeys(ctx context.Context, account grants.Account) (kept []string) {
 	ids := slices.Clone(d.target.keys)
 	if d.target.askKeys {
 		d.try("list keys", account.Email, func() error {
@@ -522,7 +526,7 @@ func (d *descent) deleteKeys(ctx context.Context, account grants.Account) (kept 
 }
 
 // delete deletes the account and reports whether it could.
-func (d *descent) delete(ctx context.Context, account grants.Account) bool {
+func (d *downRun) delete(ctx context.Context, account grants.Account) bool {
 	return d.try("delete account", account.Email, func() error {
 		err := d.Cloud.DeleteAccount(ctx, account.Project, account.UniqueID)
 		if err != nil && !fault.Is(err, fault.NotFound) {
@@ -535,7 +539,7 @@ func (d *descent) delete(ctx context.Context, account grants.Account) bool {
 
 // check looks again at everything that the run touched; at the account only if it was
 // deleted, since one that was not will not go while it is looked at.
-func (d *descent) check(ctx context.Context, names []resource.Name, deleted bool) {
+func (d *downRun) check(ctx context.Context, names []resource.Name, deleted bool) {
 	t, uid := d.target, d.account.UniqueID
 	var wg sync.WaitGroup
 	if deleted {
@@ -575,7 +579,7 @@ func (d *descent) check(ctx context.Context, names []resource.Name, deleted bool
 
 // verify repeats look while it still finds something, since reads may lag behind
 // writes, and records what is left in the end.
-func (d *descent) verify(ctx context.Context, name, on string, look func() (left string, err error)) {
+func (d *downRun) verify(ctx context.Context, name, on string, look func() (left string, err error)) {
 	var left string
 	ok := d.try(name, on, func() error {
 		return d.repeat(ctx, name, on, goneWithin, func() error {

@@ -27,13 +27,14 @@ func journalDrops(j Journal, name resource.Name) func([]policy.Binding, bool) er
 
 // drop tells the edit's owner what its write leaves out, and whoever watches once it
 // is so.
-func (t *try) drop(drops []policy.Binding, done bool) error {
+func (t *attempt) drop(drops []policy.Binding, done bool) error {
 	if len(drops) == 0 || t.dropping == nil {
 		return nil
 	}
 	if done {
 		for _, b := range drops {
-			t.report(t.doing, t.name.String(), Known, errors.New("the write removed "+b.Member+", which BigQuery does not accept in a write"))
+			t.report(t.doing, t.name.String(), Known,
+				errors.New("the write removed "+b.Member+", which BigQuery does not accept in a write"))
 		}
 	}
 	return t.dropping(drops, done)
@@ -41,7 +42,7 @@ func (t *try) drop(drops []policy.Binding, done bool) error {
 
 // dropped keeps what the teardown's write of a policy leaves out. A teardown goes on
 // whether or not that can be recorded.
-func (d *descent) dropped(name resource.Name) func([]policy.Binding, bool) error {
+func (d *downRun) dropped(name resource.Name) func([]policy.Binding, bool) error {
 	return func(drops []policy.Binding, done bool) error {
 		d.record(dropRecords(name, drops, done)...)
 		return nil

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// contestWithin bounds the contest with others for one policy: for so long nobody on
-	// this machine has got a write through.
+	// contestWithin is how long runs of this machine try to write a policy that others write
+	// too, since the last of their writes that was accepted.
 	contestWithin = 10 * time.Minute
 	// What Google advises where it did not answer (iam/docs/retry-strategy), and how
 	// often in a row that may be.
@@ -51,12 +51,12 @@ type policyEdit struct {
 	// once before it, when an error keeps it from being made, and once, with done, after
 	// it. It may be nil where no document drops any.
 	dropping func(drops []policy.Binding, done bool) error
-	// passing are the kinds of error that go away by themselves, such as those on an
-	// account that is not seen everywhere yet. They are waited for within visibleWithin.
+	// passing are the kinds of error that end without our doing, such as those about an
+	// account that is not visible everywhere yet. They are retried for up to visibleWithin.
 	passing []fault.Kind
-	// mend is called before such an error is waited for, and may see to what causes it; it
-	// may be nil. An error of its own is one that lasts.
-	mend func(ctx context.Context) error
+	// beforeRetry is called before such an error is waited for, and may remove its cause. An
+	// error that it returns is final. It may be nil.
+	beforeRetry func(ctx context.Context) error
 }
 
 // edit carries out a policyEdit: the whole read-modify-write, again after a conflict,
@@ -69,7 +69,7 @@ func (e *Engine) edit(ctx context.Context, p policyEdit) error {
 	begun := e.Now()
 	var contest, outage, hidden streak
 	for {
-		t := try{Engine: e, policyEdit: p}
+		t := attempt{Engine: e, policyEdit: p}
 		err := t.run(ctx)
 		if err == nil {
 			return nil
@@ -84,12 +84,14 @@ func (e *Engine) edit(ctx context.Context, p policyEdit) error {
 			contest.n++
 		case fault.Is(err, fault.Unavailable):
 			outage.n++
-			delay, again = wait.Jitter(firstWait, outage.n-1, longestWait)+retryAfter(err), outage.n < mostOutages && !fault.Lasts(err)
+			delay, again = wait.Jitter(firstWait, outage.n-1, longestWait)+retryAfter(err), outage.n < mostOutages &&
+				!fault.Lasts(err)
 		case fault.Is(err, p.passing...):
-			delay, again = wait.Jitter(firstLook, hidden.n, longestLook), hidden.lasted(e.Now(), time.Time{}) < visibleWithin
+			delay, again = wait.Jitter(firstLook, hidden.n, longestLook),
+				hidden.lasted(e.Now(), time.Time{}) < visibleWithin
 			hidden.n++
-			if p.mend != nil {
-				if lasting := p.mend(ctx); lasting != nil {
+			if p.beforeRetry != nil {
+				if lasting := p.beforeRetry(ctx); lasting != nil {
 					return errors.Join(lasting, err)
 				}
 			}
@@ -132,8 +134,8 @@ func retryAfter(err error) time.Duration {
 	return 0
 }
 
-// try is one try of a policyEdit.
-type try struct {
+// attempt is one attempt at a policyEdit.
+type attempt struct {
 	*Engine
 	policyEdit
 	read      time.Time     // when the last read was over
@@ -142,7 +144,7 @@ type try struct {
 	moved     time.Time     // when somebody on this machine last got through
 }
 
-func (t *try) run(ctx context.Context) error {
+func (t *attempt) run(ctx context.Context) error {
 	turn, err := t.turn(ctx)
 	if err != nil {
 		return err
@@ -153,7 +155,7 @@ func (t *try) run(ctx context.Context) error {
 	}
 	if !closed(t.ready) {
 		// Reading went on beside what has to be done before the writing. The wait for that
-		// is no time to keep others out; what was read stands if nobody wrote meanwhile.
+		// is no time to keep others out; what was read stands if no other run wrote meanwhile.
 		turn.End()
 		earlier := turn
 		if err := after(ctx, t.ready); err != nil {
@@ -172,7 +174,7 @@ func (t *try) run(ctx context.Context) error {
 }
 
 // turn waits for the turn to edit the policy.
-func (t *try) turn(ctx context.Context) (*journal.Turn, error) {
+func (t *attempt) turn(ctx context.Context) (*journal.Turn, error) {
 	on := t.name.String()
 	notice := time.AfterFunc(queueNotice, func() {
 		t.report(t.doing, on, Waiting, errors.New("others are editing the policy"))
@@ -187,7 +189,7 @@ func (t *try) turn(ctx context.Context) (*journal.Turn, error) {
 }
 
 // readIn reads the policy. With an error the turn is over.
-func (t *try) readIn(ctx context.Context, turn *journal.Turn) (policy.Document, error) {
+func (t *attempt) readIn(ctx context.Context, turn *journal.Turn) (policy.Document, error) {
 	begun := t.Now()
 	doc, err := t.Cloud.TryReadPolicy(ctx, t.name)
 	t.read = t.Now()
@@ -200,7 +202,7 @@ func (t *try) readIn(ctx context.Context, turn *journal.Turn) (policy.Document, 
 
 // writeIn changes the policy and writes it, if there is something to change. The turn is
 // over then.
-func (t *try) writeIn(ctx context.Context, turn *journal.Turn, doc policy.Document) error {
+func (t *attempt) writeIn(ctx context.Context, turn *journal.Turn, doc policy.Document) error {
 	if !t.change(doc) {
 		turn.End()
 		return nil
@@ -227,7 +229,7 @@ func (t *try) writeIn(ctx context.Context, turn *journal.Turn, doc policy.Docume
 
 // end ends a turn that came out with err. What was learned of others and of the quota,
 // nobody on this machine needs to find out again.
-func (t *try) end(turn *journal.Turn, err error) {
+func (t *attempt) end(turn *journal.Turn, err error) {
 	switch {
 	case fault.Is(err, fault.Conflict):
 		t.rest = turn.Lost(t.roundTrip)

@@ -26,8 +26,8 @@ func newSurvey(plan grants.Plan) *survey {
 	}
 }
 
-// settle puts the custom roles that were found into the plan.
-func (s *survey) settle() {
+// addRoles puts the custom roles that were found into the plan.
+func (s *survey) addRoles() {
 	maps.Copy(s.roles, s.custom.Planned())
 	s.plan = s.plan.WithRoles(s.custom.Names())
 }
@@ -42,7 +42,8 @@ func (s *survey) judge() {
 		if f.Stops() && f.Name != review.NotGrantable {
 			g := task.Grants[f.Grant]
 			s.refusals = append(s.refusals, fault.WithHint(
-				fault.New(fault.Precondition, "granting %s on %s (grant %d): %s: %s", g.Gives(), g.Resource, f.Grant+1, f.Name, f.Why),
+				fault.New(fault.Precondition, "granting %s on %s (grant %d): %s: %s", g.Gives(), g.Resource, f.Grant+1,
+					f.Name, f.Why),
 				"write instead: "+f.Instead,
 				fmt.Sprintf("or accept it in this [[grant]]: accept = { %s = \"WHY\" }", f.Name)))
 		}
@@ -65,7 +66,8 @@ func (e *Engine) tellAccepted(task grants.Task, s *survey) {
 	for _, f := range s.findings {
 		for _, a := range task.Accept {
 			if a.Grant == f.Grant && a.Finding == f.Name {
-				e.report("accepted "+f.Name+" ("+f.Accepted+")", task.Grants[f.Grant].Gives()+" on "+task.Grants[f.Grant].Resource.String(), Known, nil)
+				e.report("accepted "+f.Name+" ("+f.Accepted+")",
+					task.Grants[f.Grant].Gives()+" on "+task.Grants[f.Grant].Resource.String(), Known, nil)
 			}
 		}
 	}

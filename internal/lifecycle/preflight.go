@@ -76,7 +76,7 @@ func (e *Engine) survey(ctx context.Context, plan grants.Plan) (*survey, error) 
 	}
 	q.wg.Wait()
 	s := q.found
-	s.settle()
+	s.addRoles()
 	s.judge()
 	s.ahead = e.clockAhead()
 	if err := s.leaveUnsigned(plan); err != nil {
@@ -241,7 +241,8 @@ func allowed(task grants.Task, mints bool, have []string) ([]grants.DeliveryKind
 		return may, nil
 	}
 	return nil, fault.WithHint(
-		fault.New(fault.Denied, "the operator lacks %s on project %s", strings.Join(lacking(kinds[0]), ", "), task.Project),
+		fault.New(fault.Denied, "the operator lacks %s on project %s", strings.Join(lacking(kinds[0]), ", "),
+			task.Project),
 		"roles/iam.serviceAccountAdmin and roles/iam.serviceAccountKeyAdmin on the project hold them")
 }
 

@@ -66,7 +66,8 @@ func (e *Engine) Preview(ctx context.Context, plan grants.Plan) (*Preview, error
 		plan = plan.BeginAt(plan.Began.Add(s.ahead))
 		e.warnOfClock(s.ahead, "a run expires by the cloud's")
 	}
-	p := &Preview{Plan: plan, Operator: s.operator, Roles: s.roles, Custom: s.custom.Roles(), Refusals: s.refusals, Calls: calls(plan, s),
+	p := &Preview{Plan: plan, Operator: s.operator, Roles: s.roles, Custom: s.custom.Roles(), Refusals: s.refusals,
+		Calls:   calls(plan, s),
 		Dropped: map[resource.Name][]policy.Binding{}}
 	for name, doc := range s.policies {
 		p.Dropped[name] = doc.Dropped()
@@ -83,7 +84,7 @@ func (e *Engine) Preview(ctx context.Context, plan grants.Plan) (*Preview, error
 	for _, name := range names {
 		p.Effective = append(p.Effective, review.EffectiveOn(plan, name, around.Surroundings, s.roles, e.Cloud.Clock()))
 	}
-	s.seen.Ambient = everybodys(plan, p.Effective, s.roles)
+	s.seen.Ambient = heldByEverybody(p.Effective, s.roles)
 	s.seen.Candidates, s.seen.Thorough = e.candidates(ctx, plan), true
 	p.Findings = review.Findings(plan.Task, s.seen)
 	p.Forecast = e.forecast(ctx, plan, s)
@@ -121,7 +122,8 @@ func calls(plan grants.Plan, s *survey) []string {
 	if kinds := s.deliver; len(kinds) > 0 && !delivery.Of(kinds[0]).MakesKey {
 		credential = "mint an access token"
 		if !s.mints {
-			credential = "give the operator the right to mint tokens of the account (roles/iam.serviceAccountTokenCreator on it), and mint one"
+			credential = "give the operator the right to mint tokens of the account " +
+				"(roles/iam.serviceAccountTokenCreator on it), and mint one"
 		}
 	}
 	create := "create the service account " + plan.Email

@@ -6,7 +6,7 @@ import "time"
 // run's receipt.
 const receiptsKept = 90 * 24 * time.Hour
 
-// prune removes the journals that nobody needs any more. That it cannot is no reason
+// prune removes the journals that are not needed any more. That it cannot is no reason
 // to stop what it comes before, and the next one tries again.
 func (e *Engine) prune() {
 	if err := e.Journals.Prune(e.Now().Add(-receiptsKept)); err != nil {

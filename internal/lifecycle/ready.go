@@ -27,7 +27,7 @@ const mostTested = 100
 
 // proveAll asks, as the new account, for every grant whether it works, until all
 // do or ctx is done. The channel gets one value: nil, unless the journal fails.
-func (u *ascent) proveAll(ctx context.Context) <-chan error {
+func (u *upRun) proveAll(ctx context.Context) <-chan error {
 	out := make(chan error, 1)
 	go func() {
 		var g errgroup.Group
@@ -41,11 +41,11 @@ func (u *ascent) proveAll(ctx context.Context) <-chan error {
 	return out
 }
 
-// notAsked is why a grant is not proved that nobody has asked about.
+// notAsked is why a grant is not proved that was not asked about.
 const notAsked = "not checked yet"
 
-// proveNone records that nobody asked.
-func (u *ascent) proveNone(context.Context) <-chan error {
+// proveNone records that no grant was asked about.
+func (u *upRun) proveNone(context.Context) <-chan error {
 	out := make(chan error, 1)
 	records := make([]journal.Record, len(u.grants))
 	for i := range u.grants {
@@ -56,10 +56,10 @@ func (u *ascent) proveNone(context.Context) <-chan error {
 	return out
 }
 
-func (u *ascent) prove(ctx context.Context, edit grants.Edit, b policy.Binding, grant int) error {
+func (u *upRun) prove(ctx context.Context, edit grants.Edit, b policy.Binding, grant int) error {
 	state := GrantState{Grant: grant}
 	u.grants[grant] = GrantState{Grant: grant, State: journal.NotReady, Why: notAsked}
-	if after(ctx, u.bound[edit.Resource]) != nil || after(ctx, u.armed) != nil {
+	if after(ctx, u.bound[edit.Resource]) != nil || after(ctx, u.hasCredential) != nil {
 		return nil
 	}
 	permissions, why := u.provable(edit, b)
@@ -77,7 +77,7 @@ func (u *ascent) prove(ctx context.Context, edit grants.Edit, b policy.Binding, 
 }
 
 // provable returns the permissions to ask about, or why asking proves nothing.
-func (u *ascent) provable(edit grants.Edit, b policy.Binding) (permissions []string, why string) {
+func (u *upRun) provable(edit grants.Edit, b policy.Binding) (permissions []string, why string) {
 	typ := edit.Resource.Type()
 	if typ.API.TestPath == "" {
 		return nil, typ.A() + " has no testIamPermissions"
@@ -101,7 +101,7 @@ func (u *ascent) provable(edit grants.Edit, b policy.Binding) (permissions []str
 }
 
 // ask repeats the question until every answer is yes.
-func (u *ascent) ask(ctx context.Context, edit grants.Edit, permissions []string) (journal.Readiness, string) {
+func (u *upRun) ask(ctx context.Context, edit grants.Edit, permissions []string) (journal.Readiness, string) {
 	on := edit.Resource.String()
 	looks := backoff{first: 500 * time.Millisecond, most: 15 * time.Second}
 	u.report("prove", on, Started, nil)
@@ -126,7 +126,7 @@ func (u *ascent) ask(ctx context.Context, edit grants.Edit, permissions []string
 }
 
 // askOnce returns the permissions that some answer did not contain.
-func (u *ascent) askOnce(ctx context.Context, edit grants.Edit, permissions []string) ([]string, error) {
+func (u *upRun) askOnce(ctx context.Context, edit grants.Edit, permissions []string) ([]string, error) {
 	answers := make([][]string, answersInARow)
 	g, ctx := errgroup.WithContext(ctx)
 	for i := range answers {
@@ -149,7 +149,7 @@ func (u *ascent) askOnce(ctx context.Context, edit grants.Edit, permissions []st
 }
 
 // unready returns the error that names the grants which are not usable yet.
-func (u *ascent) unready() error {
+func (u *upRun) unready() error {
 	var names []string
 	for _, s := range u.grants {
 		if s.State == journal.NotReady {
@@ -161,6 +161,7 @@ func (u *ascent) unready() error {
 		return nil
 	}
 	return fault.WithHint(
-		fault.New(fault.NotReady, "run %s is up, but not usable yet after %s: %s", u.plan.Run, u.options.ReadyTimeout, strings.Join(names, "; ")),
+		fault.New(fault.NotReady, "run %s is up, but not usable yet after %s: %s", u.plan.Run, u.options.ReadyTimeout,
+			strings.Join(names, "; ")),
 		"taskiam status "+string(u.plan.Run), "taskiam down "+string(u.plan.Run))
 }

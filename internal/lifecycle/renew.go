@@ -61,12 +61,13 @@ func (e *Engine) Renew(ctx context.Context, id grants.RunID, o RenewOptions) (*R
 	defer j.Close()
 	run := j.Run()
 	if s := run.State(); s != journal.Running && s != journal.RunningNotReady {
-		return nil, fault.WithHint(fault.New(fault.NotFound, "run %s of %s is not up, it is: %s", id, run.Opened.Task, s), "taskiam status "+string(id))
+		return nil, fault.WithHint(fault.New(fault.NotFound, "run %s of %s is not up, it is: %s", id, run.Opened.Task,
+			s), "taskiam status "+string(id))
 	}
 	if err := e.refuse(run.Opened); err != nil {
 		return nil, err
 	}
-	x := &extension{Engine: e, journal: j, run: run, ttl: o.TTL, marked: make(chan struct{})}
+	x := &renewRun{Engine: e, journal: j, run: run, ttl: o.TTL, marked: make(chan struct{})}
 	if err := x.survey(ctx); err != nil {
 		return nil, err
 	}
@@ -80,21 +81,22 @@ func (e *Engine) Renew(ctx context.Context, id grants.RunID, o RenewOptions) (*R
 	if err := j.Append(journal.RenewIntended{Expires: x.expires}); err != nil {
 		return nil, err
 	}
-	if err := x.extend(ctx); err != nil {
+	if err := x.carryOut(ctx); err != nil {
 		return nil, x.undo(ctx, err)
 	}
 	if err := j.Append(journal.Renewed{Expires: x.expires}); err != nil {
 		// Whether it is there is not known, and undone it would be a lie.
-		return nil, fault.WithHint(fault.New(fault.Incomplete, "run %s expires at %s, but its journal may not say so: %w",
-			id, x.expires.Format(time.RFC3339), err), x.ways()...)
+		return nil,
+			fault.WithHint(fault.New(fault.Incomplete, "run %s expires at %s, but its journal may not say so: %w",
+				id, x.expires.Format(time.RFC3339), err), x.ways()...)
 	}
 	// The run is renewed. What follows cannot take that back.
 	err = errors.Join(x.deleteOldKeys(ctx), x.keep(ctx, o))
 	return &Renewal{Run: j.Run(), Was: run.Expires(), Elapsed: e.Now().Sub(begun)}, err
 }
 
-// extension is one renewal at work.
-type extension struct {
+// renewRun is one renewal in progress.
+type renewRun struct {
 	*Engine
 	journal Journal
 	run     *journal.Run // as it was before
@@ -106,7 +108,7 @@ type extension struct {
 
 	marked chan struct{} // closed once the account's mark says the new end
 
-	// How far it is, for who undoes it.
+	// How far it is: undo needs to know.
 	uploading  bool
 	delivering bool
 	newKey     string // its id, once known
@@ -161,8 +163,9 @@ func (m *move) apply(doc policy.Document, to time.Time) (changed bool, missing [
 }
 
 // gone is the error for bindings that are not there any more.
-func (x *extension) gone(m *move, missing []policy.Binding) error {
-	return fault.WithHint(fault.New(fault.Precondition, "renewing %s on %s: somebody has removed it from run %s, and it is not bound again",
+func (x *renewRun) gone(m *move, missing []policy.Binding) error {
+	return fault.WithHint(fault.New(fault.Precondition,
+		"renewing %s on %s: somebody has removed it from run %s, and it is not bound again",
 		missing[0].Role, m.resource, x.run.ID()), "taskiam down "+string(x.run.ID()))
 }
 
@@ -180,7 +183,7 @@ func began(o journal.Opened) time.Time { return grants.Mark{Run: o.Run, Began: o
 
 // survey looks, side by side, at all that a renewal depends on, and finds what is to move.
 // Nothing is written.
-func (x *extension) survey(ctx context.Context) error {
+func (x *renewRun) survey(ctx context.Context) error {
 	o := x.run.Opened
 	var mints bool
 	var minters []*move
@@ -228,7 +231,7 @@ func (x *extension) survey(ctx context.Context) error {
 	} else {
 		g.Go(func() (err error) {
 			minters, err = x.minters(ctx)
-			if fault.Is(err, fault.Denied) { // of no matter to who may mint anyway
+			if fault.Is(err, fault.Denied) { // an operator who may mint in the whole project does not need it
 				unseen, err = err, nil
 			}
 			return err
@@ -244,7 +247,7 @@ func (x *extension) survey(ctx context.Context) error {
 
 // findAccount makes sure of the account, as a teardown does: a journal that was tampered
 // with must not reach anybody else's.
-func (x *extension) findAccount(ctx context.Context) error {
+func (x *renewRun) findAccount(ctx context.Context) error {
 	o := x.run.Opened
 	read := func() (err error) {
 		x.account, err = x.Cloud.Account(ctx, o.Project, o.Email)
@@ -266,7 +269,8 @@ func (x *extension) findAccount(ctx context.Context) error {
 	mark, ok := grants.ParseMark(x.account.Description)
 	switch {
 	case x.account.Email != o.Email || x.account.UniqueID != x.run.Account.UniqueID || !ok || mark.Run != o.Run:
-		return fault.New(fault.Conflict, "the account %s (unique id %s) does not carry the mark of run %s: nothing was changed",
+		return fault.New(fault.Conflict,
+			"the account %s (unique id %s) does not carry the mark of run %s: nothing was changed",
 			x.account.Email, x.account.UniqueID, o.Run)
 	case x.account.Disabled:
 		return fault.WithHint(fault.New(fault.Precondition, "the account %s is disabled", o.Email), down)
@@ -276,7 +280,7 @@ func (x *extension) findAccount(ctx context.Context) error {
 
 // mayRenew refuses an operator who may not do what a renewal takes. It reports whether the
 // operator may mint tokens of every account in the host project.
-func (x *extension) mayRenew(ctx context.Context) (mints bool, err error) {
+func (x *renewRun) mayRenew(ctx context.Context) (mints bool, err error) {
 	o := x.run.Opened
 	host, err := projectName(o.Project)
 	if err != nil {
@@ -296,11 +300,12 @@ func (x *extension) mayRenew(ctx context.Context) (mints bool, err error) {
 			fault.New(fault.Denied, "the operator lacks %v on project %s", lacking, o.Project),
 			"roles/iam.serviceAccountAdmin and roles/iam.serviceAccountKeyAdmin on the project hold them")
 	}
-	return slices.Contains(have, mintPermission) && (len(o.Audiences) == 0 || slices.Contains(have, mintIDPermission)), nil
+	return slices.Contains(have, mintPermission) &&
+		(len(o.Audiences) == 0 || slices.Contains(have, mintIDPermission)), nil
 }
 
 // minters finds what lets an operator mint tokens of the account until the run ends.
-func (x *extension) minters(ctx context.Context) ([]*move, error) {
+func (x *renewRun) minters(ctx context.Context) ([]*move, error) {
 	o := x.run.Opened
 	name, _, err := resource.Parse("projects/" + o.Project + "/serviceAccounts/" + o.Email)
 	if err != nil {
@@ -332,7 +337,7 @@ func (x *extension) minters(ctx context.Context) ([]*move, error) {
 }
 
 // end returns the end that the run is to have, or why it may not have it.
-func (x *extension) end(o RenewOptions) (time.Time, error) {
+func (x *renewRun) end(o RenewOptions) (time.Time, error) {
 	id, now, was := string(x.run.ID()), x.Cloud.Clock(), x.run.Expires()
 	if !now.Before(was) {
 		return time.Time{}, fault.WithHint(fault.New(fault.NotFound, "run %s of %s has expired, at %s",
@@ -340,12 +345,14 @@ func (x *extension) end(o RenewOptions) (time.Time, error) {
 	}
 	end := now.Add(o.TTL).UTC().Truncate(time.Second)
 	if !end.After(was) {
-		return time.Time{}, fault.WithHint(fault.New(fault.Usage, "run %s already expires at %s, not before %s (in %s): renew cannot make a run shorter",
+		return time.Time{}, fault.WithHint(fault.New(fault.Usage,
+			"run %s already expires at %s, not before %s (in %s): renew cannot make a run shorter",
 			id, was.Format(time.RFC3339), end.Format(time.RFC3339), o.TTL), "to end it now: taskiam down "+id)
 	}
 	since := began(x.run.Opened)
 	if all := end.Sub(since); o.MaxTTL > 0 && all > o.MaxTTL {
-		err := fault.New(fault.Usage, "run %s would last %s in total, but the limit is %s", id, all.Round(time.Second), o.MaxTTL)
+		err := fault.New(fault.Usage, "run %s would last %s in total, but the limit is %s", id, all.Round(time.Second),
+			o.MaxTTL)
 		if most := since.Add(o.MaxTTL).Sub(now).Truncate(time.Minute); now.Add(most).After(was) {
 			return time.Time{}, fault.WithHint(err, fmt.Sprintf("taskiam renew %s --ttl %s", id, most))
 		}
@@ -355,18 +362,20 @@ func (x *extension) end(o RenewOptions) (time.Time, error) {
 }
 
 // mark is what the account carries if the run ends at a time.
-func (x *extension) mark(end time.Time) string {
+func (x *renewRun) mark(end time.Time) string {
 	o := x.run.Opened
-	return grants.Mark{Version: grants.MarkVersion, Task: o.Task, Run: o.Run, Expires: end, Began: o.Began, Job: o.Job}.String()
+	return grants.Mark{Version: grants.MarkVersion, Task: o.Task, Run: o.Run, Expires: end, Began: o.Began,
+		Job: o.Job}.String()
 }
 
-// extend moves the end of everything, the mark's first: a sweep goes by it, and must not
+// carryOut moves the end of everything, the mark's first: a sweep goes by it, and must not
 // take away what lasts longer. The key in the delivery is replaced last, by one that works.
-func (x *extension) extend(ctx context.Context) error {
+func (x *renewRun) carryOut(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		return x.step("move the end of the account", x.run.Opened.Email, func() error {
-			if err := x.Cloud.SetDescription(gctx, x.run.Opened.Project, x.account.UniqueID, x.mark(x.expires)); err != nil {
+			if err := x.Cloud.SetDescription(gctx, x.run.Opened.Project, x.account.UniqueID,
+				x.mark(x.expires)); err != nil {
 				return err
 			}
 			close(x.marked)
@@ -401,7 +410,7 @@ func (x *extension) extend(ctx context.Context) error {
 
 // move makes what is bound on one resource end at another time, in one write: at no time
 // is there neither, and at none are there both.
-func (x *extension) move(ctx context.Context, m *move, to time.Time) error {
+func (x *renewRun) move(ctx context.Context, m *move, to time.Time) error {
 	edit := m.at(to)
 	err := x.step("move the end on", m.resource.String(), func() error {
 		if m.journalled {
@@ -439,13 +448,15 @@ func (x *extension) move(ctx context.Context, m *move, to time.Time) error {
 
 // movedRecords returns the records that say that a resource's bindings end at a time, and
 // at no other.
-func (x *extension) movedRecords(m *move, to time.Time) []journal.Record {
+func (x *renewRun) movedRecords(m *move, to time.Time) []journal.Record {
 	edit := m.at(to)
-	out := perBinding(edit, func(r string, b journal.Binding) journal.Record { return journal.Bound{Resource: r, Binding: b} })
+	out := perBinding(edit,
+		func(r string, b journal.Binding) journal.Record { return journal.Bound{Resource: r, Binding: b} })
 	for _, b := range x.journal.Run().Bindings {
-		if b.Resource == m.resource.Full() && b.Effect.Standing() && slices.ContainsFunc(m.ends, func(end time.Time) bool {
-			return slices.Contains(m.at(end).Bindings, b.Binding.Grants())
-		}) && !slices.Contains(edit.Bindings, b.Binding.Grants()) {
+		if b.Resource == m.resource.Full() && b.Effect.Standing() &&
+			slices.ContainsFunc(m.ends, func(end time.Time) bool {
+				return slices.Contains(m.at(end).Bindings, b.Binding.Grants())
+			}) && !slices.Contains(edit.Bindings, b.Binding.Grants()) {
 			out = append(out, journal.Unbound{Resource: b.Resource, Binding: b.Binding})
 		}
 	}
@@ -453,15 +464,17 @@ func (x *extension) movedRecords(m *move, to time.Time) []journal.Record {
 }
 
 // keep sees to it that the delivery stays good until the new end.
-func (x *extension) keep(ctx context.Context, o RenewOptions) error {
+func (x *renewRun) keep(ctx context.Context, o RenewOptions) error {
 	run := x.journal.Run()
 	kind := delivery.Of(run.Kind)
-	if o.Keep == nil || kind.Upkeep == delivery.NoUpkeep || kind.Upkeep == delivery.Refresh && !run.TokensUntil.Before(x.expires) {
+	if o.Keep == nil || kind.Upkeep == delivery.NoUpkeep || kind.Upkeep == delivery.Refresh &&
+		!run.TokensUntil.Before(x.expires) {
 		return nil
 	}
 	err := o.Keep(ctx, run, func(p journal.ProcessStarted) error { return x.journal.Append(p) })
 	if err != nil {
-		return fault.WithHint(fmt.Errorf("run %s is renewed, but nothing keeps its delivery up to date: %w", run.ID(), err), kind.ServeCommand(run.ID()))
+		return fault.WithHint(fmt.Errorf("run %s is renewed, but nothing keeps its delivery up to date: %w", run.ID(), err),
+			kind.ServeCommand(run.ID()))
 	}
 	return nil
 }

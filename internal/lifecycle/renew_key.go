@@ -17,13 +17,13 @@ import (
 )
 
 // makeKey gives the account another key, and waits until it works.
-func (x *extension) makeKey(ctx context.Context) (secret.String, error) {
+func (x *renewRun) makeKey(ctx context.Context) (secret.String, error) {
 	o := x.run.Opened
 	pair, err := x.Credentials.NewKeyPair()
 	if err != nil {
 		return secret.String{}, err
 	}
-	certificate, err := pair.Certificate(x.Cloud.Clock().Add(-skew), x.expires)
+	certificate, err := pair.Certificate(x.Cloud.Clock().Add(-clockSkew), x.expires)
 	if err != nil {
 		return secret.String{}, err
 	}
@@ -61,7 +61,7 @@ func (x *extension) makeKey(ctx context.Context) (secret.String, error) {
 }
 
 // keysBefore are the ids of the keys that the run had.
-func (x *extension) keysBefore() (ids []string, all bool) {
+func (x *renewRun) keysBefore() (ids []string, all bool) {
 	all = true
 	for _, k := range x.run.Keys {
 		if k.ID != "" {
@@ -74,7 +74,7 @@ func (x *extension) keysBefore() (ids []string, all bool) {
 }
 
 // unknownKey returns the only key of the account that the journal does not know of.
-func (x *extension) unknownKey(ctx context.Context, exists error) (grants.Key, error) {
+func (x *renewRun) unknownKey(ctx context.Context, exists error) (grants.Key, error) {
 	keys, err := x.Cloud.Keys(ctx, x.run.Opened.Project, x.run.Opened.Email)
 	before, all := x.keysBefore()
 	keys = slices.DeleteFunc(keys, func(k grants.Key) bool { return slices.Contains(before, k.ID) })
@@ -86,7 +86,7 @@ func (x *extension) unknownKey(ctx context.Context, exists error) (grants.Key, e
 
 // proveKey waits until Google knows the key: the old one must not give way to one that
 // does not work yet. What the account may do is no matter.
-func (x *extension) proveKey(ctx context.Context, file secret.String) error {
+func (x *renewRun) proveKey(ctx context.Context, file secret.String) error {
 	source, err := gcp.KeySource(file)
 	if err != nil {
 		return err
@@ -113,7 +113,7 @@ func (x *extension) proveKey(ctx context.Context, file secret.String) error {
 
 // dropKey deletes a key. Google may refuse with 403 for one that is gone as well as for
 // one that must not be deleted, which only a look tells apart.
-func (x *extension) dropKey(ctx context.Context, id string) error {
+func (x *renewRun) dropKey(ctx context.Context, id string) error {
 	o := x.run.Opened
 	err := x.Cloud.DeleteKey(ctx, o.Project, o.Email, id)
 	if fault.Is(err, fault.Denied) {
@@ -131,11 +131,11 @@ func (x *extension) dropKey(ctx context.Context, id string) error {
 
 // note records what was taken away. That it cannot be stops nothing: all of it was
 // announced when it was made, and whoever takes the run down finds it gone.
-func (x *extension) note(records ...journal.Record) { _ = x.journal.Append(records...) }
+func (x *renewRun) note(records ...journal.Record) { _ = x.journal.Append(records...) }
 
 // deleteOldKeys deletes the keys that were there before the new one. One that stays ends
 // by itself, when the run was to end.
-func (x *extension) deleteOldKeys(ctx context.Context) error {
+func (x *renewRun) deleteOldKeys(ctx context.Context) error {
 	if !delivery.Of(x.run.Kind).MakesKey {
 		return nil
 	}
@@ -167,14 +167,15 @@ func (x *extension) deleteOldKeys(ctx context.Context) error {
 		errs = append(errs, x.step("delete key", id, func() error { return x.dropKey(ctx, id) }))
 	}
 	if err := errors.Join(errs...); err != nil {
-		return fault.WithHint(fault.New(fault.Incomplete, "run %s is renewed, but its old key is valid until it expires, or until down: %w", o.Run, err),
+		return fault.WithHint(fault.New(fault.Incomplete,
+			"run %s is renewed, but its old key is valid until it expires, or until down: %w", o.Run, err),
 			"taskiam down "+string(o.Run))
 	}
 	return nil
 }
 
 // dropNewKey deletes the key that was uploaded, be its id known or not.
-func (x *extension) dropNewKey(ctx context.Context) error {
+func (x *renewRun) dropNewKey(ctx context.Context) error {
 	if x.newKey != "" {
 		return x.dropKey(ctx, x.newKey)
 	}

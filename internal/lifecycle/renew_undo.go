@@ -14,7 +14,7 @@ import (
 )
 
 // undo takes back what a renewal did before it failed, so that the old end stands.
-func (x *extension) undo(ctx context.Context, cause error) error {
+func (x *renewRun) undo(ctx context.Context, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoWithin)
 	defer cancel()
 	x.report("undo the renewal", string(x.run.ID()), Started, nil)
@@ -67,19 +67,20 @@ func (x *extension) undo(ctx context.Context, cause error) error {
 	x.report("undo the renewal", string(x.run.ID()), Failed, errors.Join(left...))
 	// Incomplete comes first: it is what the exit code has to say.
 	return errors.Join(append([]error{fault.WithHint(
-		fault.New(fault.Incomplete, "run %s was not renewed: it expires at %s, but what is left may last until %s", x.run.ID(),
+		fault.New(fault.Incomplete, "run %s was not renewed: it expires at %s, but what is left may last until %s",
+			x.run.ID(),
 			was.Format(time.RFC3339), x.expires.Format(time.RFC3339)),
 		x.ways()...)}, append(left, cause)...)...)
 }
 
 // ways are how to go on after a renewal that is neither whole nor undone.
-func (x *extension) ways() []string {
+func (x *renewRun) ways() []string {
 	return []string{fmt.Sprintf("taskiam renew %s --ttl %s", x.run.ID(), x.ttl), "taskiam down " + string(x.run.ID())}
 }
 
 // moveBack makes what is bound on one resource end when it did before. What is not there
 // is not bound anew. Nothing has to be announced for it: the journal knows these bindings.
-func (x *extension) moveBack(ctx context.Context, m *move, to time.Time) error {
+func (x *renewRun) moveBack(ctx context.Context, m *move, to time.Time) error {
 	m.ends = append(slices.Clone(m.ends), x.expires)
 	records := x.movedRecords(m, to)
 	if m.touched || !x.run.Renewing().IsZero() { // there may be something of an earlier renewal, too
@@ -98,7 +99,7 @@ func (x *extension) moveBack(ctx context.Context, m *move, to time.Time) error {
 				return survived(stored, m.at(to))
 			},
 		})
-		gone := fault.Is(err, fault.NotFound) // and binds nobody
+		gone := fault.Is(err, fault.NotFound) // and binds no account
 		if err != nil && !gone {
 			return err
 		}
@@ -113,7 +114,7 @@ func (x *extension) moveBack(ctx context.Context, m *move, to time.Time) error {
 }
 
 // markBack has the account's mark say the old end, if it does not.
-func (x *extension) markBack(ctx context.Context, end time.Time) error {
+func (x *renewRun) markBack(ctx context.Context, end time.Time) error {
 	o := x.run.Opened
 	live, err := x.Cloud.Account(ctx, o.Project, x.account.UniqueID)
 	switch mark := x.mark(end); {

@@ -25,12 +25,12 @@ const (
 // the operator may search.
 type searcher struct {
 	*Engine
-	project resource.Name
-	more    []resource.Name // where the operator says to look, too
-	scope   resource.Name   // what is searched; zero if nothing can be
-	short   error           // why that is not everything; nil if it is
-	graves  []string        // full names of what binds tombstones, according to the search
-	unread  []string        // those whose policies taskiam does not know how to read
+	project    resource.Name
+	more       []resource.Name // where the operator says to look, too
+	scope      resource.Name   // what is searched; zero if nothing can be
+	short      error           // why that is not everything; nil if it is
+	tombstones []string        // full names of what binds tombstones, according to the search
+	unread     []string        // those whose policies taskiam does not know how to read
 }
 
 // projectName returns a project that accounts are looked for in. Emails have its id, and
@@ -59,7 +59,7 @@ func (e *Engine) newSearcher(ctx context.Context, project string, more []resourc
 		above = []resource.Name{name}
 	}
 	for _, scope := range slices.Backward(above) {
-		if s.graves, err = e.Cloud.SearchPolicies(ctx, scope, anyTombstone); err == nil {
+		if s.tombstones, err = e.Cloud.SearchPolicies(ctx, scope, anyTombstone); err == nil {
 			s.scope = scope
 			return s, nil
 		}
@@ -93,7 +93,9 @@ func (s *searcher) find(ctx context.Context, began time.Time, email string) find
 		f.looked = append(f.looked, "everything in "+s.scope.String())
 	}
 	if settled := began.Add(searchSettles); f.missing == nil && s.Cloud.Clock().Before(settled) {
-		f.missing = fault.New(fault.Incomplete, "the run is so new that a search may not find all of its bindings before %s", settled.Format(time.RFC3339))
+		f.missing = fault.New(fault.Incomplete,
+			"the run is so new that a search may not find all of its bindings before %s",
+			settled.Format(time.RFC3339))
 	}
 	// Whoever says where to look stands in for a search that is not allowed, but not for
 	// one that did not work just now.
@@ -101,7 +103,8 @@ func (s *searcher) find(ctx context.Context, began time.Time, email string) find
 		f.missing = nil
 	}
 	if f.missing != nil {
-		f.hints = []string{"name the resources of the task, then no search is needed: --resource RESOURCE, once for each"}
+		f.hints = []string{"name the resources of the task, then no search is needed: " +
+			"--resource RESOURCE, once for each"}
 		if fault.Is(f.missing, fault.Denied) {
 			f.hints = append(f.hints, "or get roles/cloudasset.viewer on the organisation, to search everything")
 		}
@@ -109,8 +112,8 @@ func (s *searcher) find(ctx context.Context, began time.Time, email string) find
 	return f
 }
 
-// grave is a deleted account of a run, and the resources that still name it.
-type grave struct {
+// deadAccount is a deleted account of a run, and the resources that still name it.
+type deadAccount struct {
 	grants.Tombstone
 	run       grants.RunID
 	resources []string
@@ -118,12 +121,14 @@ type grave struct {
 	known     bool     // a journal here names it, and so all that may name it
 }
 
-// gravesIn returns the deleted accounts of runs that the policies of the resources
+// tombstonesIn returns the deleted accounts of runs that the policies of the resources
 // name, as far as they are provably ours: by a condition title that is that of the run
 // in the email, or by the unique id, which known has. What cannot be read is an error
 // beside them.
-func (s *searcher) gravesIn(ctx context.Context, resources []string, known map[grants.Tombstone]bool) ([]grave, error) {
-	seen := map[grants.Tombstone]*grave{}
+func (s *searcher) tombstonesIn(
+	ctx context.Context, resources []string, known map[grants.Tombstone]bool,
+) ([]deadAccount, error) {
+	seen := map[grants.Tombstone]*deadAccount{}
 	var order []grants.Tombstone
 	var unread []string // full names
 	var errs []error
@@ -153,7 +158,7 @@ func (s *searcher) gravesIn(ctx context.Context, resources []string, known map[g
 			}
 			g := seen[dead]
 			if g == nil {
-				g = &grave{Tombstone: dead, run: run, known: known[dead]}
+				g = &deadAccount{Tombstone: dead, run: run, known: known[dead]}
 				seen[dead] = g
 				order = append(order, dead)
 			}
@@ -165,7 +170,7 @@ func (s *searcher) gravesIn(ctx context.Context, resources []string, known map[g
 			}
 		}
 	}
-	var out []grave
+	var out []deadAccount
 	for _, dead := range order {
 		if g := seen[dead]; g.known || len(g.titled) > 0 {
 			g.resources = append(g.resources, s.perhaps(ctx, dead, unread)...)
@@ -199,16 +204,16 @@ func (s *searcher) began(run grants.RunID) time.Time {
 
 // places returns where tombstones are looked for.
 func (s *searcher) places() []string {
-	out := append([]string{s.project.Full()}, s.graves...)
+	out := append([]string{s.project.Full()}, s.tombstones...)
 	for _, name := range s.more {
 		out = append(out, name.Full())
 	}
 	return out
 }
 
-// target returns what there is to take away of a grave. There may be more than was seen,
+// target returns what there is to take away of a deleted account. There may be more than was seen,
 // as there may be of a live account.
-func (s *searcher) target(g grave) target {
+func (s *searcher) target(g deadAccount) target {
 	return target{
 		run: g.run, project: s.project.Project(), email: g.Email, uid: g.UniqueID,
 		tombstone: true, resources: g.resources, proof: g.titled,

@@ -170,18 +170,18 @@ type sweeper struct {
 	*Engine
 	options SweepOptions
 	search  *searcher
-	over    []*orphan
+	over    []*endedRun
 
 	mu     sync.Mutex // guards result
 	result SweptProject
 }
 
-// orphan is a run that is over, on its way to be taken away.
-type orphan struct {
+// endedRun is a run whose time is over and that is to be taken away.
+type endedRun struct {
 	SweptRun
 	target  target
 	journal Journal  // nil where there is none
-	descent *descent // nil in a dry run
+	down    *downRun // nil in a dry run
 	on      bool     // whether the teardown may go on
 }
 
@@ -228,12 +228,13 @@ func (s *sweeper) disable(ctx context.Context) {
 			continue
 		}
 		live[mark.Run] = true
-		r := SweptRun{Run: mark.Run, Task: mark.Task, Email: a.Email, Expires: mark.Expires, Kind: SweptAccount, State: SweptLive}
+		r := SweptRun{Run: mark.Run, Task: mark.Task, Email: a.Email, Expires: mark.Expires, Kind: SweptAccount,
+			State: SweptLive}
 		if !s.isOver(mark.Expires) {
 			s.add(r)
 			continue
 		}
-		s.over = append(s.over, &orphan{SweptRun: r, target: marked(a, mark)})
+		s.over = append(s.over, &endedRun{SweptRun: r, target: marked(a, mark)})
 	}
 	if err == nil { // else it is not known which accounts are gone
 		s.over = append(s.over, s.journalled(live)...)
@@ -241,17 +242,17 @@ func (s *sweeper) disable(ctx context.Context) {
 	if s.options.DryRun {
 		return
 	}
-	sideBySide(s.over, func(_ int, o *orphan) { s.begin(ctx, o) })
+	sideBySide(s.over, func(_ int, o *endedRun) { s.begin(ctx, o) })
 }
 
 // journalled returns the runs that this machine's journals have open, that are over, and
 // of which there is no live account.
-func (s *sweeper) journalled(live map[grants.RunID]bool) []*orphan {
+func (s *sweeper) journalled(live map[grants.RunID]bool) []*endedRun {
 	ids, err := s.Journals.List()
 	if err != nil {
 		s.fail(err)
 	}
-	var out []*orphan
+	var out []*endedRun
 	for _, id := range ids {
 		run, err := s.Journals.Read(id)
 		if err != nil { // status and down speak of it; a sweep goes by the accounts
@@ -261,7 +262,7 @@ func (s *sweeper) journalled(live map[grants.RunID]bool) []*orphan {
 		if live[id] || !run.Live() || o.Project != s.result.Project || s.refuse(o) != nil || !s.isOver(run.Expires()) {
 			continue
 		}
-		out = append(out, &orphan{target: targetOf(run), SweptRun: SweptRun{
+		out = append(out, &endedRun{target: targetOf(run), SweptRun: SweptRun{
 			Run: id, Task: o.Task, Email: o.Email, Expires: run.Expires(), Kind: SweptJournal,
 		}})
 	}
@@ -269,7 +270,7 @@ func (s *sweeper) journalled(live map[grants.RunID]bool) []*orphan {
 }
 
 // begin takes the run's journal in hand, if there is one here, and disables the account.
-func (s *sweeper) begin(ctx context.Context, o *orphan) {
+func (s *sweeper) begin(ctx context.Context, o *endedRun) {
 	j, known, err := s.openFor(ctx, o.Run, s.result.Project, o.Email, 0)
 	switch {
 	case fault.Is(err, fault.Locked):
@@ -288,9 +289,9 @@ func (s *sweeper) begin(ctx context.Context, o *orphan) {
 	default:
 		o.target.resources, o.target.dir = append(o.target.resources, known.edits...), known.dir
 	}
-	o.descent = s.descent(o.target, o.journal)
-	o.on = o.descent.begin(ctx)
-	<-o.descent.disabled
+	o.down = s.newDownRun(o.target, o.journal)
+	o.on = o.down.begin(ctx)
+	<-o.down.disabled
 }
 
 // sameAccount reports whether a journal may be of the account with this unique id.
@@ -309,23 +310,23 @@ func (s *sweeper) clear(ctx context.Context) {
 	if !search.scope.IsZero() {
 		s.result.Searched = search.scope.String()
 	}
-	sideBySide(s.over, func(_ int, o *orphan) {
+	sideBySide(s.over, func(_ int, o *endedRun) {
 		s.end(ctx, o)
 		s.add(o.SweptRun)
 	})
-	s.bury(ctx)
+	s.removeTombstones(ctx)
 }
 
 // end takes one run away, or in a dry run says what there is of it.
-func (s *sweeper) end(ctx context.Context, o *orphan) {
+func (s *sweeper) end(ctx context.Context, o *endedRun) {
 	if s.options.DryRun {
 		s.look(ctx, o)
 		return
 	}
-	if o.descent == nil {
+	if o.down == nil {
 		return
 	}
-	d := o.descent
+	d := o.down
 	// A journal knows all that its run was to bind. What else binds the account is found
 	// too, if it can be.
 	complete := o.journal != nil || len(o.target.resources) > 0
@@ -350,7 +351,7 @@ func (s *sweeper) end(ctx context.Context, o *orphan) {
 }
 
 // look says what binds the run's account, and writes nothing.
-func (s *sweeper) look(ctx context.Context, o *orphan) {
+func (s *sweeper) look(ctx context.Context, o *endedRun) {
 	o.State = SweptFound
 	places := append(s.search.find(ctx, o.target.mark.Started(), o.Email).resources, o.target.resources...)
 	if run, err := s.Journals.Read(o.Run); err == nil && run.Opened.Email == o.Email && s.refuse(run.Opened) == nil {
@@ -374,15 +375,15 @@ func (s *sweeper) look(ctx context.Context, o *orphan) {
 	}
 }
 
-// bury takes away what policies still say of deleted accounts.
-func (s *sweeper) bury(ctx context.Context) {
-	known, places := s.journalGraves()
-	graves, err := s.search.gravesIn(ctx, append(places, s.search.places()...), known)
+// removeTombstones takes away what policies still say of deleted accounts.
+func (s *sweeper) removeTombstones(ctx context.Context) {
+	known, places := s.journalTombstones()
+	dead, err := s.search.tombstonesIn(ctx, append(places, s.search.places()...), known)
 	if err != nil {
 		s.fail(err)
 	}
 	s.result.Unread = s.search.unread
-	for _, g := range graves {
+	for _, g := range dead {
 		r := SweptRun{Run: g.run, Email: g.Email, Kind: SweptTombstone, State: SweptFound}
 		t := s.search.target(g)
 		if run, err := s.Journals.Read(g.run); err == nil && run.Opened.Email == g.Email {
@@ -393,7 +394,8 @@ func (s *sweeper) bury(ctx context.Context) {
 				continue
 			}
 		}
-		if slices.ContainsFunc(s.result.Runs, func(o SweptRun) bool { return o.Email == g.Email && o.Kind != SweptTombstone }) {
+		if slices.ContainsFunc(s.result.Runs,
+			func(o SweptRun) bool { return o.Email == g.Email && o.Kind != SweptTombstone }) {
 			continue // it was spoken of already
 		}
 		if s.options.DryRun {
@@ -403,7 +405,7 @@ func (s *sweeper) bury(ctx context.Context) {
 			s.add(r)
 			continue
 		}
-		r.Down, r.Err = s.descent(t, nil).descend(ctx)
+		r.Down, r.Err = s.newDownRun(t, nil).carryOut(ctx)
 		r.State = SweptGone
 		if r.Err != nil {
 			r.State = SweptLeft
@@ -412,9 +414,9 @@ func (s *sweeper) bury(ctx context.Context) {
 	}
 }
 
-// journalGraves returns the accounts that this machine's journals name by their unique
+// journalTombstones returns the accounts that this machine's journals name by their unique
 // ids, and the resources that may name them: the ids prove what no title does.
-func (s *sweeper) journalGraves() (known map[grants.Tombstone]bool, places []string) {
+func (s *sweeper) journalTombstones() (known map[grants.Tombstone]bool, places []string) {
 	known = map[grants.Tombstone]bool{}
 	ids, err := s.Journals.List()
 	if err != nil {
@@ -422,7 +424,8 @@ func (s *sweeper) journalGraves() (known map[grants.Tombstone]bool, places []str
 	}
 	for _, id := range ids {
 		run, err := s.Journals.Read(id)
-		if err != nil || run.Opened.Project != s.result.Project || s.refuse(run.Opened) != nil || run.Account.UniqueID == "" {
+		if err != nil || run.Opened.Project != s.result.Project || s.refuse(run.Opened) != nil ||
+			run.Account.UniqueID == "" {
 			continue
 		}
 		known[grants.Tombstone{Email: run.Opened.Email, UniqueID: run.Account.UniqueID}] = true

@@ -54,7 +54,8 @@ func targetOf(run *journal.Run) target {
 	t := target{
 		run: o.Run, task: o.Task, project: o.Project, email: o.Email, uid: run.Account.UniqueID,
 		dir: o.DeliveryDir, bindings: run.Bindings, resources: run.Resources(),
-		mark: grants.Mark{Version: grants.MarkVersion, Task: o.Task, Run: o.Run, Expires: run.Expires(), Began: o.Began, Job: o.Job},
+		mark: grants.Mark{Version: grants.MarkVersion, Task: o.Task, Run: o.Run, Expires: run.Expires(), Began: o.Began,
+			Job: o.Job},
 	}
 	if !run.Account.Disabled { // once disabled, it had been seen
 		t.opened = run.At.Add(run.ClockAhead())

@@ -26,10 +26,11 @@ const (
 	// undoWithin bounds a teardown after an up that failed or was interrupted.
 	// It queues for the policies like every other.
 	undoWithin = contestWithin
-	// gap is how much of a run may be without a token at its end: what coming up took.
-	gap = time.Minute
-	// skew is by how much the servers of Google may disagree on what time it is.
-	skew = 5 * time.Minute
+	// tokenGap is how long a run may be without a token before it ends; coming up takes
+	// about as long.
+	tokenGap = time.Minute
+	// clockSkew is by how much the servers of Google may disagree on what time it is.
+	clockSkew = 5 * time.Minute
 )
 
 // UpOptions are what an up is told beside its plan.
@@ -90,16 +91,16 @@ func (e *Engine) NewPlan(task grants.Task) (grants.Plan, error) {
 // the error is [fault.Incomplete] and says what.
 func (e *Engine) Up(ctx context.Context, plan grants.Plan, o UpOptions) (*Result, error) {
 	plan.Job = o.Job
-	u := &ascent{
-		Engine:  e,
-		plan:    plan,
-		options: o,
-		begun:   e.Now(),
-		created: make(chan struct{}),
-		armed:   make(chan struct{}),
-		settled: make(chan struct{}),
-		bound:   map[resource.Name]chan struct{}{},
-		grants:  make([]GrantState, len(plan.Task.Grants)),
+	u := &upRun{
+		Engine:        e,
+		plan:          plan,
+		options:       o,
+		begun:         e.Now(),
+		created:       make(chan struct{}),
+		hasCredential: make(chan struct{}),
+		rolesReady:    make(chan struct{}),
+		bound:         map[resource.Name]chan struct{}{},
+		grants:        make([]GrantState, len(plan.Task.Grants)),
 	}
 	for _, edit := range plan.Edits {
 		u.bound[edit.Resource] = make(chan struct{})
@@ -132,12 +133,14 @@ func (e *Engine) Up(ctx context.Context, plan grants.Plan, o UpOptions) (*Result
 	e.tellAccepted(plan.Task, s)
 	j, err := e.Journals.Create(journal.Opened{
 		Run: plan.Run, Task: plan.Task.Name, Cloud: cloud, Endpoint: endpoint, Operator: s.operator.Member,
-		Project: plan.Task.Project, AccountID: plan.AccountID, Email: plan.Email, Expires: plan.Expires, Began: plan.Mark().Began,
+		Project: plan.Task.Project, AccountID: plan.AccountID, Email: plan.Email, Expires: plan.Expires,
+		Began:        plan.Mark().Began,
 		ManifestPath: o.ManifestPath, ManifestSHA256: o.ManifestSHA256,
 		Deliver: s.deliver, DeliveryDir: o.Dir, Reason: plan.Task.Reason,
 		Job: o.Job, Login: o.Login,
-		Metadata: o.Metadata, Socket: o.Socket, TokenLifetime: int(plan.Task.TokenLifetime / time.Second), Audiences: plan.Task.Audiences,
-		Grants: declared(plan.Task), Edits: intended(plan),
+		Metadata: o.Metadata, Socket: o.Socket, TokenLifetime: int(plan.Task.TokenLifetime / time.Second),
+		Audiences: plan.Task.Audiences,
+		Grants:    declared(plan.Task), Edits: intended(plan),
 	}, journal.AccountIntended{})
 	if err != nil {
 		return nil, err
@@ -145,7 +148,7 @@ func (e *Engine) Up(ctx context.Context, plan grants.Plan, o UpOptions) (*Result
 	defer j.Close()
 	u.journal = j
 
-	if err := u.climb(ctx); err != nil {
+	if err := u.carryOut(ctx); err != nil {
 		return nil, e.undo(ctx, j, err)
 	}
 	if err := j.Append(journal.Up{}); err != nil {
@@ -169,7 +172,8 @@ func declared(task grants.Task) []journal.Grant {
 			g.Role = "" // which it is, the records of the roles say
 		}
 		out[i] = journal.Grant{
-			Role: g.Role, Permissions: g.Permissions, Resource: g.Resource.Full(), Prefix: g.Prefix, Condition: g.Condition, Unbounded: !g.Bounded(),
+			Role: g.Role, Permissions: g.Permissions, Resource: g.Resource.Full(), Prefix: g.Prefix,
+			Condition: g.Condition, Unbounded: !g.Bounded(),
 			Accepted: accepted(task, i),
 		}
 	}
@@ -206,9 +210,9 @@ func (e *Engine) undo(ctx context.Context, j Journal, cause error) error {
 	return errors.Join(append(errs, cause)...)
 }
 
-// ascent is one up at work. Its parts run side by side and wait for each other by
-// the channels, each of which is closed once.
-type ascent struct {
+// upRun is one `up` in progress. Its steps run concurrently and wait for each other on
+// channels; each channel is closed once.
+type upRun struct {
 	*Engine
 	plan    grants.Plan
 	options UpOptions
@@ -220,18 +224,18 @@ type ascent struct {
 	// forbidden says that Google refuses to let the account have a key.
 	forbidden bool
 	account   grants.Account // once created is closed
-	tester    *gcp.Client    // the cloud as the account sees it, once armed is closed
+	tester    *gcp.Client    // the cloud as the account sees it, once hasCredential is closed
 
-	created chan struct{}                   // the account exists
-	settled chan struct{}                   // every custom role is there
-	armed   chan struct{}                   // there is a credential
-	bound   map[resource.Name]chan struct{} // the policy is written
+	created       chan struct{}                   // the account exists
+	rolesReady    chan struct{}                   // every custom role is there
+	hasCredential chan struct{}                   // there is a credential
+	bound         map[resource.Name]chan struct{} // the policy is written
 
 	grants []GrantState
 }
 
-// makeKey begins to make the key pair, which takes longer than a round trip.
-func (u *ascent) makeKey() {
+// makeKey starts to make the key pair, which takes longer than a round trip.
+func (u *upRun) makeKey() {
 	type made struct {
 		pair KeyPair
 		err  error
@@ -244,9 +248,9 @@ func (u *ascent) makeKey() {
 	u.pair = func() (KeyPair, error) { m := <-done; return m.pair, m.err }
 }
 
-// climb carries the plan out. Its steps end together; proving that the access works
-// goes on beside them and outlasts them, since what is not usable yet is no failure.
-func (u *ascent) climb(outer context.Context) error {
+// carryOut carries out the plan. The steps end together. Proving that the access works runs
+// beside them and may take longer: access that is not usable yet is not a failure.
+func (u *upRun) carryOut(outer context.Context) error {
 	ready, cancel := context.WithCancel(outer)
 	defer cancel()
 	prove := u.proveAll
@@ -261,7 +265,7 @@ func (u *ascent) climb(outer context.Context) error {
 	for _, edit := range u.plan.Edits {
 		g.Go(func() error { return u.bind(ctx, edit) })
 	}
-	g.Go(func() error { return u.arm(ctx) })
+	g.Go(func() error { return u.deliverCredential(ctx) })
 	if err := g.Wait(); err != nil {
 		cancel()
 		<-proofs
@@ -283,11 +287,11 @@ func (u *ascent) climb(outer context.Context) error {
 
 // provideRoles makes the custom roles that do not exist. They are shared, so no teardown
 // takes them away.
-func (u *ascent) provideRoles(ctx context.Context) error {
+func (u *upRun) provideRoles(ctx context.Context) error {
 	if err := u.customRoles().Provide(ctx, u.survey.custom, u.journal.Append); err != nil {
 		return err
 	}
-	close(u.settled)
+	close(u.rolesReady)
 	return nil
 }
 
@@ -307,7 +311,7 @@ func after(ctx context.Context, step <-chan struct{}) error {
 // displayName is what an account of the task is called.
 func displayName(task string) string { return "taskiam: " + task }
 
-func (u *ascent) createAccount(ctx context.Context) error {
+func (u *upRun) createAccount(ctx context.Context) error {
 	return u.step("create service account", u.plan.Email, func() error {
 		project, mark := u.plan.Task.Project, u.plan.Mark().String()
 		account, err := u.Cloud.CreateAccount(ctx, project, u.plan.AccountID, displayName(u.plan.Task.Name), mark)
@@ -330,8 +334,8 @@ func (u *ascent) createAccount(ctx context.Context) error {
 	})
 }
 
-// arm hands over a credential of the first kind that is allowed.
-func (u *ascent) arm(ctx context.Context) error {
+// deliverCredential delivers a credential of the first kind that is allowed.
+func (u *upRun) deliverCredential(ctx context.Context) error {
 	kinds := u.survey.deliver
 	for i, name := range kinds {
 		kind := delivery.Of(name)
@@ -342,12 +346,13 @@ func (u *ascent) arm(ctx context.Context) error {
 		if !u.forbidden || i == len(kinds)-1 {
 			return err
 		}
-		u.report(fmt.Sprintf("keys are not allowed on project %s: delivering by %s", u.plan.Task.Project, kinds[i+1]), "", Known, nil)
+		u.report(fmt.Sprintf("keys are not allowed on project %s: delivering by %s", u.plan.Task.Project, kinds[i+1]),
+			"", Known, nil)
 	}
 	return nil
 }
 
-func (u *ascent) deliverKey(ctx context.Context, kind delivery.Kind) error {
+func (u *upRun) deliverKey(ctx context.Context, kind delivery.Kind) error {
 	if u.pair == nil {
 		u.makeKey()
 	}
@@ -359,7 +364,7 @@ func (u *ascent) deliverKey(ctx context.Context, kind delivery.Kind) error {
 	if err != nil {
 		return err
 	}
-	certificate, err := pair.Certificate(u.plan.Began.Add(-skew), u.plan.Expires)
+	certificate, err := pair.Certificate(u.plan.Began.Add(-clockSkew), u.plan.Expires)
 	if err != nil {
 		return err
 	}
@@ -398,13 +403,13 @@ func (u *ascent) deliverKey(ctx context.Context, kind delivery.Kind) error {
 		return err
 	}
 	u.tester = u.Cloud.As(source)
-	close(u.armed)
+	close(u.hasCredential)
 	return u.deliver(ctx, delivery.Delivery{Kind: kind.Name, Key: file}, false)
 }
 
-// onlyKey returns the key of the account, where an earlier try of the upload was
-// applied and its answer lost: the account is fresh, and has no other.
-func (u *ascent) onlyKey(ctx context.Context, exists error) (grants.Key, error) {
+// onlyKey returns the key of the account. It is for an upload that was applied although its
+// answer was lost: the account is fresh and has no other key.
+func (u *upRun) onlyKey(ctx context.Context, exists error) (grants.Key, error) {
 	keys, err := u.Cloud.Keys(ctx, u.plan.Task.Project, u.plan.Email)
 	if err != nil || len(keys) != 1 {
 		return grants.Key{}, errors.Join(exists, err)
@@ -417,11 +422,12 @@ func keysRefused(err error) error {
 	if !fault.Is(err, fault.Precondition) {
 		return err
 	}
-	return fault.WithHint(err, `keys are not allowed here: put deliver = ["key", "token"] under [credentials] in the manifest`)
+	return fault.WithHint(err,
+		`keys are not allowed here: put deliver = ["key", "token"] under [credentials] in the manifest`)
 }
 
 // letMint lets the operator mint tokens of the account, if nothing else does.
-func (u *ascent) letMint(ctx context.Context) error {
+func (u *upRun) letMint(ctx context.Context) error {
 	if u.survey.mints {
 		return nil
 	}
@@ -446,7 +452,7 @@ const neverSet = `{"etag":"ACAB"}`
 
 // writeFirst writes the first policy that a resource made a moment ago has, which
 // spares the round trip of reading it. It is a conflict if there is one already.
-func (u *ascent) writeFirst(ctx context.Context, edit grants.Edit) error {
+func (u *upRun) writeFirst(ctx context.Context, edit grants.Edit) error {
 	doc, err := policy.Decode(edit.Resource.Type().API.Dialect, []byte(neverSet))
 	if err != nil {
 		return err
@@ -463,7 +469,7 @@ func (u *ascent) writeFirst(ctx context.Context, edit grants.Edit) error {
 
 // deliverToken mints a token, to be handed over or, where a metadata server is to
 // mint others, to prove with.
-func (u *ascent) deliverToken(ctx context.Context, kind delivery.Kind) error {
+func (u *upRun) deliverToken(ctx context.Context, kind delivery.Kind) error {
 	if err := after(ctx, u.created); err != nil {
 		return err
 	}
@@ -490,19 +496,20 @@ func (u *ascent) deliverToken(ctx context.Context, kind delivery.Kind) error {
 		return err
 	}
 	u.tester = u.Cloud.As(gcp.StaticToken(token.Value))
-	close(u.armed)
+	close(u.hasCredential)
 	switch kind.Upkeep {
 	case delivery.Serve:
 		return u.deliver(ctx, delivery.Delivery{Kind: kind.Name, Metadata: u.options.Metadata}, true)
 	case delivery.Refresh:
-		return u.deliver(ctx, delivery.Delivery{Kind: kind.Name, Token: token}, token.Expires.Before(u.plan.Expires.Add(-gap)))
+		return u.deliver(ctx, delivery.Delivery{Kind: kind.Name, Token: token},
+			token.Expires.Before(u.plan.Expires.Add(-tokenGap)))
 	default:
 		return u.deliver(ctx, delivery.Delivery{Kind: kind.Name, Token: token}, false)
 	}
 }
 
 // deliver hands the credential over; kept says that something has to keep it good.
-func (u *ascent) deliver(ctx context.Context, d delivery.Delivery, kept bool) error {
+func (u *upRun) deliver(ctx context.Context, d delivery.Delivery, kept bool) error {
 	d.Dir, d.Run, d.Task, d.Expires = u.options.Dir, u.plan.Run, u.plan.Task.Name, u.plan.Expires
 	d.Account = grants.Account{Email: u.plan.Email, Project: u.plan.Task.Project}
 	err := u.step("deliver", d.Dir, func() error {

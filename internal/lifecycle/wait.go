@@ -14,7 +14,9 @@ import (
 // repeat calls f again while it fails with one of the kinds: ones that pass, such as
 // a conflict, or a thing just made that is not seen everywhere yet. It gives up after
 // the bound, with the last error.
-func (e *Engine) repeat(ctx context.Context, step, on string, bound time.Duration, f func() error, kinds ...fault.Kind) error {
+func (e *Engine) repeat(
+	ctx context.Context, step, on string, bound time.Duration, f func() error, kinds ...fault.Kind,
+) error {
 	looks := backoff{first: 500 * time.Millisecond, most: 10 * time.Second}
 	deadline := e.Now().Add(bound)
 	for {

@@ -27,11 +27,11 @@ type Examined struct {
 }
 
 // NewDoctor returns the document of an examination. Its cloud and operator are the caller's to set.
-func NewDoctor(tasks []string, findings []lifecycle.Finding) Doctor {
+func NewDoctor(tasks []string, findings []lifecycle.Examined) Doctor {
 	doc := Doctor{Schema: "taskiam.doctor/v1", Tasks: list(tasks), Findings: []Examined{}}
 	for _, f := range findings {
 		doc.Findings = append(doc.Findings, Examined{f.About, f.What, string(f.Health), f.Says,
-			list(f.Mend)})
+			list(f.Fix)})
 	}
 	doc.OK = doc.Problems() == 0
 	return doc
