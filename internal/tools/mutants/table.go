@@ -16,7 +16,7 @@ const (
 var mutants = []mutant{
 	{
 		name:  "down does not disable the account",
-		edits: []edit{{lifecycle, "descent.begin", `$d.disable(ctx, $d.account)`, ``}},
+		edits: []edit{{lifecycle, "downRun.begin", `$d.disable(ctx, $d.account)`, ``}},
 		pkg:   lifecycle, tests: []string{"TestDownGoesInOrder"},
 	},
 	{
@@ -33,15 +33,15 @@ var mutants = []mutant{
 		name: "the account is deleted before it is unbound",
 		edits: []edit{
 			{
-				lifecycle, "descent.finish",
+				lifecycle, "downRun.finish",
 				`unbound := $d.unbindAll(ctx, slices.DeleteFunc(slices.Clone(names), proving))`,
 				`unbound := func() bool {
 					return $d.unbindAll(ctx, slices.DeleteFunc(slices.Clone(names), proving))()
 				}`,
 			},
-			{lifecycle, "descent.finish", `clean := unbound() && readable`, `clean := readable`},
+			{lifecycle, "downRun.finish", `clean := unbound() && readable`, `clean := readable`},
 			{
-				lifecycle, "descent.finish",
+				lifecycle, "downRun.finish",
 				`if clean && missing == nil { $d.check(`,
 				`clean = unbound() && clean
 				if clean && missing == nil { $d.check(`,
@@ -66,7 +66,7 @@ var mutants = []mutant{
 	{
 		name: "the journal's account is believed without its unique id and mark",
 		edits: []edit{{
-			lifecycle, "descent.lookUp",
+			lifecycle, "downRun.lookUp",
 			`case live.Email != t.email, t.uid != "" && live.UniqueID != t.uid, !marked || mark.Run != t.run:`,
 			`case false && marked && mark.Run == "":`,
 		}},
@@ -109,7 +109,7 @@ var mutants = []mutant{
 	},
 	{
 		name:  "a search that was not complete is as good for a deleted account",
-		edits: []edit{{lifecycle, "descent.finish", `else if missing != nil`, `else if false`}},
+		edits: []edit{{lifecycle, "downRun.finish", `else if missing != nil`, `else if false`}},
 		pkg:   lifecycle, tests: []string{"TestDeletedAccountMayBeNamedElsewhere"},
 	},
 	{
@@ -129,13 +129,13 @@ var mutants = []mutant{
 	},
 	{
 		name:  "a renewal forgets the account's mark",
-		edits: []edit{{lifecycle, "extension.extend", `$x.mark($x.expires)`, `$x.account.Description`}},
+		edits: []edit{{lifecycle, "renewRun.carryOut", `$x.mark($x.expires)`, `$x.account.Description`}},
 		pkg:   lifecycle, tests: []string{"TestRenew"},
 	},
 	{
 		name: "a token is asked for as long as Google gives one, whenever the run ends",
 		edits: []edit{{
-			lifecycle, "ascent.deliverToken",
+			lifecycle, "upRun.deliverToken",
 			`lifetime := min($u.plan.Expires.Sub($u.Cloud.Clock()), lifetime)`,
 			`lifetime := max(lifetime, grants.TokenLifetime)`,
 		}},
