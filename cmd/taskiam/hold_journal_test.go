@@ -123,22 +123,22 @@ func TestTamperedJournalIsRefused(t *testing.T) {
 		code int
 		says string
 	}{
-		{name: "another account", code: 4, says: "which is not that run's", how: func(a attack) {
+		{name: "another account", code: 4, says: "but the account of that run is", how: func(a attack) {
 			a.opened("email", farm)
 		}},
-		{name: "another account everywhere", code: 4, says: "which is not that run's", how: func(a attack) {
+		{name: "another account everywhere", code: 4, says: "but the account of that run is", how: func(a attack) {
 			a.replace(a.run.Account, farm)
 		}},
-		{name: "a neighbouring run's account", code: 4, says: "which is not that run's", how: func(a attack) {
+		{name: "a neighbouring run's account", code: 4, says: "but the account of that run is", how: func(a attack) {
 			a.replace(a.run.Account, a.neighbour.Account)
 		}},
-		{name: "another project", code: 4, says: "which is not that run's", how: func(a attack) {
+		{name: "another project", code: 4, says: "but the account of that run is", how: func(a attack) {
 			a.opened("project", "acme-data")
 		}},
-		{name: "another cloud", code: 2, says: "lives on google", how: func(a attack) {
+		{name: "another cloud", code: 2, says: "is on google", how: func(a attack) {
 			a.opened("cloud", "google", "endpoint", "googleapis.com")
 		}},
-		{name: "another endpoint", code: 2, says: "lives on emulator (127.0.0.1:1)", how: func(a attack) {
+		{name: "another endpoint", code: 2, says: "is on emulator (127.0.0.1:1)", how: func(a attack) {
 			a.opened("endpoint", "127.0.0.1:1")
 		}},
 		{name: "another run in it", code: 1, says: "it is the journal of run", how: func(a attack) {

@@ -67,7 +67,7 @@ id      = "deployer"
 		}
 
 		// The run is not the emulator's: down at the emulator refuses it.
-		if o := s.run(command{args: []string{"taskiam", "down"}, vars: taskiam}); o.code != 2 || !strings.Contains(o.stderr, "lives on google") {
+		if o := s.run(command{args: []string{"taskiam", "down"}, vars: taskiam}); o.code != 2 || !strings.Contains(o.stderr, "is on google") {
 			t.Errorf("down at the emulator ended with %d\n%s", o.code, o.stderr)
 		}
 		if out := s.ok("down"); !strings.Contains(out, "nothing is left") {

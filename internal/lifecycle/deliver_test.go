@@ -179,7 +179,7 @@ func TestAServerThatDoesNotBeginIsUndone(t *testing.T) {
 	e := w.engine()
 	plan := w.plan(e, delivered("metadata"))
 	o := w.options(plan)
-	cause := errors.New("it did not begin its work")
+	cause := errors.New("it did not start to work")
 	o.Metadata, o.Keep = "127.0.0.1:4711", func(context.Context, grants.RunID, func(journal.ProcessStarted) error) error { return cause }
 	if _, err := e.Up(t.Context(), plan, o); !errors.Is(err, cause) {
 		t.Errorf("up: %v", err)

@@ -116,7 +116,7 @@ func TestBackgroundThatFailsIsReported(t *testing.T) {
 	t.Parallel()
 	b, said := background(t, "fails")
 	err := b.Start(t.Context(), func(journal.ProcessStarted) error { return nil })
-	if err == nil || !strings.Contains(err.Error(), "did not begin its work") || !strings.Contains(said(), "no work today") {
+	if err == nil || !strings.Contains(err.Error(), "did not start to work") || !strings.Contains(said(), "no work today") {
 		t.Errorf("got %v; it says %q", err, said())
 	}
 }
