@@ -447,8 +447,9 @@ func (r *Run) addLife(e entry) bool {
 		p := r.process(rec.PID, rec.Start)
 		p.Role, p.Effect = cmp.Or(rec.Role, RoleServer), Done
 	case ProcessStopped:
-		r.process(rec.PID, rec.Start).Effect = Undone
-		r.step(e.at, "stop process", strconv.Itoa(rec.PID))
+		p := r.process(rec.PID, rec.Start)
+		p.Effect = Undone
+		r.step(e.at, "stop process", p.Name())
 	case Up:
 		r.Up = e.at
 	case RenewIntended:
@@ -547,6 +548,15 @@ func (r *Run) process(pid int, start string) *Process {
 	}
 	r.Processes = append(r.Processes, Process{PID: pid, Start: start})
 	return &r.Processes[len(r.Processes)-1]
+}
+
+// Name tells the process from the others of its run: by its number and, unless it is the
+// server, by its role.
+func (p Process) Name() string {
+	if p.Role == RoleServer || p.Role == "" {
+		return strconv.Itoa(p.PID)
+	}
+	return fmt.Sprintf("%d (%s)", p.PID, p.Role)
 }
 
 // Process returns the latest process of a role, unless it has ended as it should. That the

@@ -173,6 +173,32 @@ func TestTheServerIsRecordedBeforeItBeginsAndStoppedFirst(t *testing.T) {
 	w.asBefore()
 }
 
+// A run may have several processes: each is stopped, whatever its role is.
+func TestEveryProcessIsStopped(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := &processes{running: map[int]string{42: "boot 1", 43: "boot 1"}}
+	e := w.engine()
+	e.Stop = p.end
+	plan := w.plan(e, delivered("metadata"))
+	o := w.options(plan)
+	o.Metadata, o.Keep = "127.0.0.1:4711", func(_ context.Context, _ grants.RunID, record func(journal.ProcessStarted) error) error {
+		return errors.Join(record(journal.ProcessStarted{Role: journal.RoleServer, PID: 42, Start: "boot 1"}),
+			record(journal.ProcessStarted{Role: "proxy", PID: 43, Start: "boot 1"}))
+	}
+	if _, err := e.Up(t.Context(), plan, o); err != nil {
+		t.Fatal(err)
+	}
+	down, err := e.Down(t.Context(), plan.Run, 0)
+	if err != nil || len(p.running) != 0 {
+		t.Fatalf("down: %v; still running: %v", err, p.running)
+	}
+	if got := []string{down.Run.Steps[0].On, down.Run.Steps[1].On}; !slices.Equal(got, []string{"42", "43 (proxy)"}) {
+		t.Errorf("the first steps were on %q", got)
+	}
+	w.asBefore()
+}
+
 func TestAServerThatDoesNotBeginIsUndone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -190,7 +189,7 @@ func (d *downRun) begin(ctx context.Context) bool {
 	d.record(journal.DownBegan{})
 	t := d.target
 	for _, p := range t.processes {
-		pid := strconv.Itoa(p.PID)
+		pid := p.Name()
 		if !d.try("stop process", pid, func() error {
 			if err := d.Stop(ctx, p.PID, p.Start); err != nil {
 				return err
