@@ -233,7 +233,8 @@ func (x *examination) examineResource(ctx context.Context, p Subject, need revie
 		f.Health, f.Says, f.Fix = NotKnown, "until up: "+err.Error(), fault.Hints(err)
 	case len(lacking) > 0 && asked != need.On:
 		f.Health = NotKnown
-		f.Says = fmt.Sprintf("not known before up: a %s cannot be asked, and on %s the operator lacks %s", need.On.Type().Kind,
+		f.Says = fmt.Sprintf("not known before up: a %s cannot be asked, and on %s the operator lacks %s",
+			need.On.Type().Kind,
 			asked, strings.Join(lacking, ", "))
 		f.Fix = []string{p.minimal()}
 	case len(lacking) > 0:
@@ -413,7 +414,8 @@ func (x *examination) examineConstraints(
 			Says: "constraints/" + constraint + " " + says, Fix: fix})
 	}
 	describe := func(constraint string) string {
-		return gcloud.DescribeConstraint(project, constraint) + "   # an administrator can make an exception for the project"
+		return gcloud.DescribeConstraint(project, constraint) +
+			"   # an administrator can make an exception for the project"
 	}
 	for _, name := range []string{noAccounts, noAccountsManaged} {
 		if _, ok := in[name]; ok {

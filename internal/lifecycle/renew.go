@@ -473,7 +473,8 @@ func (x *renewRun) keep(ctx context.Context, o RenewOptions) error {
 	}
 	err := o.Keep(ctx, run, func(p journal.ProcessStarted) error { return x.journal.Append(p) })
 	if err != nil {
-		return fault.WithHint(fmt.Errorf("run %s is renewed, but nothing keeps its delivery up to date: %w", run.ID(), err),
+		return fault.WithHint(fmt.Errorf("run %s is renewed, but nothing keeps its delivery up to date: %w", run.ID(),
+			err),
 			kind.ServeCommand(run.ID()))
 	}
 	return nil
