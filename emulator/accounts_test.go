@@ -106,7 +106,7 @@ func TestTombstones(t *testing.T) {
 	l := newLab(t)
 	r := l.must(l.operator, "POST", accounts, `{"accountId":"ti-mortal"}`)
 	email, uid := r.str("email"), r.str("uniqueId")
-	alive, grave := "serviceAccount:"+email, "deleted:serviceAccount:"+email+"?uid="+uid
+	alive, deletedMember := "serviceAccount:"+email, "deleted:serviceAccount:"+email+"?uid="+uid
 	w := l.getPolicy(3)
 	w.Bindings = append(w.Bindings, iam.Binding{Role: "roles/browser", Members: []string{alive}})
 	if r := l.setPolicy(w); r.code != 200 {
@@ -115,8 +115,8 @@ func TestTombstones(t *testing.T) {
 	l.must(l.operator, "POST", crm+"v1/projects/acme-agents:getIamPolicy", "")
 	before := l.snapshot()
 	l.must(l.operator, "DELETE", accounts+"/"+email, "")
-	if s := l.snapshot(); strings.Contains(s, `"`+alive+`"`) || !strings.Contains(s, grave) {
-		t.Errorf("after the deletion policies name %s, not %s", alive, grave)
+	if s := l.snapshot(); strings.Contains(s, `"`+alive+`"`) || !strings.Contains(s, deletedMember) {
+		t.Errorf("after the deletion policies name %s, not %s", alive, deletedMember)
 	}
 	// A tombstone may be written back; a dead member may not be added.
 	if r := l.setPolicy(l.getPolicy(3)); r.code != 200 {

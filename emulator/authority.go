@@ -17,8 +17,8 @@ import (
 	"github.com/taskiam/taskiam/emulator/internal/wire"
 )
 
-// authority is the certificate authority of the proxy. Whoever trusts it trusts
-// the emulator to be Google, so it belongs into the trust of tests alone.
+// authority is the certificate authority of the proxy. A client that trusts it
+// takes the emulator for Google, so only tests may trust it.
 type authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey

@@ -121,7 +121,7 @@ func TestBigqueryAccessForms(t *testing.T) {
 		{"unknown field", `{"role":"READER","userByEmail":"p@acme.test","until":"noon"}`, ""},
 		{"unknown group", entry("READER", "specialGroup", "projectFriends"), ""},
 		{"missing account", entry("READER", "userByEmail", "gone@acme.iam.gserviceaccount.com"), ""},
-		{"grave", entry("READER", "userByEmail", "deleted:serviceAccount:gone@acme.iam.gserviceaccount.com?uid=1"), ""},
+		{"deleted member", entry("READER", "userByEmail", "deleted:serviceAccount:gone@acme.iam.gserviceaccount.com?uid=1"), ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -262,13 +262,13 @@ func TestBigqueryTombstones(t *testing.T) {
 	id := strings.Trim(c.want(200, nil, "operator", "GET "+accounts+email, "").field("uniqueId"), `"`)
 	c.want(200, nil, "operator", "DELETE "+accounts+email, "")
 
-	grave := entry("READER", "userByEmail", "deleted:serviceAccount:"+agentEmail+"?uid="+id)
-	buried := c.access("3")
-	if diff := cmp.Diff(append(slices.Clone(before), grave), buried); diff != "" {
+	deletedMember := entry("READER", "userByEmail", "deleted:serviceAccount:"+agentEmail+"?uid="+id)
+	after := c.access("3")
+	if diff := cmp.Diff(append(slices.Clone(before), deletedMember), after); diff != "" {
 		t.Errorf("after the account's end (-want +got):\n%s", diff)
 	}
-	if got := c.setAccess("3", buried); got.code != 400 {
-		t.Errorf("writing a grave back: got %d %s, want 400", got.code, got.body)
+	if got := c.setAccess("3", after); got.code != 400 {
+		t.Errorf("writing a deleted member back: got %d %s, want 400", got.code, got.body)
 	}
 	c.want(200, nil, "operator", "POST "+accounts+id+":undelete", "{}")
 	if diff := cmp.Diff(append(slices.Clone(before), mine), c.access("3")); diff != "" {

@@ -26,6 +26,7 @@ type bearer struct {
 	next  http.RoundTripper
 }
 
+// RoundTrip implements [http.RoundTripper].
 func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 	if b.token != "" && r.Header.Get("Authorization") == "" {
 		r = r.Clone(r.Context())

@@ -83,11 +83,11 @@ func (s *Server) SetTime(t time.Time) { s.wire.SetTime(t) }
 // still move it.
 func (s *Server) StopClock() { s.wire.StopClock() }
 
-// StartClock lets a stopped clock go on from where it stands.
+// StartClock starts a stopped clock again at the time at which it stopped.
 func (s *Server) StartClock() { s.wire.StartClock() }
 
 // SetLag sets how long changes take to be seen from now on, and starts the sequence of
-// random delays anew.
+// random delays again.
 func (s *Server) SetLag(l Lag) { s.wire.SetLag(l) }
 
 // Lag returns how long changes take to be seen.

@@ -3,30 +3,7 @@ package emulator
 import (
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/taskiam/taskiam/emulator/internal/iam"
-	"github.com/taskiam/taskiam/emulator/internal/wire"
 )
-
-// What a custom role holds follows its changes with a lag, though it reads as changed.
-func TestCustomRoleLag(t *testing.T) {
-	t.Parallel()
-	r := &iam.CustomRole{Permissions: []string{"storage.objects.get"}}
-	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	s := &iam.Company{Delays: &wire.Lags{Lag: wire.Lag{Role: wire.Delay{Min: time.Minute}}}}
-	r.ChangedFrom(s, nil, at)
-	if r.Grants("storage.objects.get", at) || !r.Grants("storage.objects.get", at.Add(time.Minute)) {
-		t.Error("a new role does not come to act after the lag")
-	}
-	at = at.Add(time.Hour)
-	before := r.Holds(at)
-	r.Deleted = at
-	r.ChangedFrom(s, before, at)
-	if !r.Grants("storage.objects.get", at) || r.Grants("storage.objects.get", at.Add(time.Minute)) {
-		t.Error("a deleted role does not cease to act after the lag")
-	}
-}
 
 // The list of permissions says which of them custom roles cannot hold.
 func TestTestablePermissionsShowWhatIsNotSupported(t *testing.T) {

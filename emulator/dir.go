@@ -154,7 +154,7 @@ func (s *Server) openLogin() error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("reading the operator's login: %w", err)
 	}
-	// What is there and cannot be read is written anew: it is ours.
+	// A file that cannot be read is replaced: it is the emulator's own.
 	if json.Unmarshal(raw, &l) != nil || l.RefreshToken == "" {
 		l.RefreshToken = "1//0" + strings.TrimPrefix(iam.NewToken(), iam.TokenPrefix)
 	}

@@ -1,4 +1,4 @@
-// Package emulator is a Google Cloud in a box, of which one thing is real: IAM.
+// Package emulator is a Google Cloud on this machine that enforces IAM.
 //
 // It answers the REST APIs of IAM, Resource Manager, IAM Credentials, OAuth 2.0,
 // Cloud Storage, Pub/Sub, Secret Manager, BigQuery and Cloud KMS, as far as taskiam
@@ -11,7 +11,7 @@
 // IAM. Every caller is authenticated, every permission is decided by the union of
 // the allow policies from the resource up to the organization, testIamPermissions
 // included, and a condition that cannot be evaluated grants nothing. Public are only
-// the token endpoints, and, to whoever is authenticated, the predefined roles. What
+// the token endpoints, and, to every authenticated caller, the predefined roles. What
 // the emulator does not know it refuses with 501; it never connects anywhere.
 //
 // It is an independent second opinion on what taskiam does, and so knows nothing
@@ -43,7 +43,7 @@ type Config struct {
 	// DataFile keeps the state, 0600; it is written after each change. If it exists,
 	// the seed is not read. Empty means in memory only.
 	DataFile string
-	// RTT is waited out before each call, outside of any lock.
+	// RTT is waited for before each call, without a lock.
 	RTT time.Duration
 	// Log receives the request log, a JSON object a line; nil means none. It never
 	// receives a credential.
@@ -59,16 +59,15 @@ type Config struct {
 	// NewKey makes RSA keys; nil means 2048 fresh bits.
 	NewKey func() (*rsa.PrivateKey, error)
 
-	// Lag, Quotas and Faults are trouble from the start. Those of the seed's company are
-	// not affected by lag: all of it has settled.
+	// Lag, Quotas and Faults apply from the start. What the seed describes is seen at once.
 	Lag    Lag
 	Quotas Quotas
 	Faults []Fault
 	// Kill is called by FaultKill; nil ends the process at once, as SIGKILL would.
 	Kill func()
 	// AllowRemote serves requests for any IP address or name that is not one of Google's,
-	// by path, instead of those for this machine alone. Whoever reaches the emulator
-	// then has only the tokens between themselves and the company.
+	// by path, instead of those for this machine alone. Then only the tokens
+	// protect the company from who reaches the emulator.
 	AllowRemote bool
 }
 

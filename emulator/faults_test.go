@@ -334,11 +334,6 @@ func TestFaultLossy(t *testing.T) {
 	if r := l.do(l.operator, "PATCH", dataset, access); r.code != 200 || strings.Contains(r.raw, "2026-04-01") || !strings.Contains(r.raw, "zoe") {
 		t.Errorf("a dataset: %d %s", r.code, r.raw)
 	}
-	for _, body := range []string{"", "x", "[]", `{"policy":7}`, `{"bindings":[7]}`, `{"policy":{"bindings":null}}`} {
-		if got := wire.WithoutConditions([]byte(body)); !json.Valid(got) && string(got) != body {
-			t.Errorf("%q became %q", body, got)
-		}
-	}
 }
 
 func TestFaultRefused(t *testing.T) {

@@ -241,7 +241,7 @@ func (w *world) unseen(email string) error {
 	a.Seen.Read = epoch.Add(time.Minute)
 	for seed := range uint64(64) {
 		w.SetLag(wire.Lag{Seed: seed})
-		if w.wire.Lags.Coin() {
+		if w.wire.State().Delays.Coin() {
 			w.SetLag(wire.Lag{Seed: seed})
 			return nil
 		}

@@ -12,50 +12,6 @@ import (
 	"github.com/taskiam/taskiam/emulator/internal/iam"
 )
 
-// Whoever a binding of a large policy means finds it by the index, in the policy's order.
-func TestConcerning(t *testing.T) {
-	t.Parallel()
-	var p iam.Policy
-	for i := range 4 * iam.IndexedFrom {
-		b := iam.Binding{Role: fmt.Sprintf("roles/r%03d", i), Members: []string{
-			fmt.Sprintf("user:u%d@acme.example", i%5), fmt.Sprintf("group:G%d@acme.example", i%7)}}
-		switch i % 11 {
-		case 3:
-			b.Members = append(b.Members, iam.AllUsers)
-		case 5:
-			b.Members = []string{"projectOwner:p"}
-		case 7:
-			b.Members = []string{"principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/x/subject/S"}
-		}
-		p.Bindings = append(p.Bindings, b)
-	}
-	for name, ids := range map[string][]string{
-		"nobody":      nil,
-		"everybody":   {"allusers"},
-		"a user":      {"user:u2@acme.example", "allusers"},
-		"two groups":  {"group:g1@acme.example", "group:g4@acme.example"},
-		"a federated": {"principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/x/subject/S"},
-		"a stranger":  {"user:zoe@acme.example"},
-	} {
-		who := &iam.Principal{Identities: map[string]bool{}}
-		for _, id := range ids {
-			who.Identities[id] = true
-		}
-		var want, got []string
-		for _, b := range p.Bindings {
-			if slices.ContainsFunc(b.Members, func(m string) bool { return who.Identities[iam.Identity(m)] || strings.HasPrefix(m, "projectOwner:") }) {
-				want = append(want, b.Role)
-			}
-		}
-		for _, b := range p.Concerning(who, epoch) {
-			got = append(got, b.Role)
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
-	}
-}
-
 // What is cached of a large policy is not shown, nor decided by, once it has changed: by
 // a write, by a deleted member, by audit configs alone.
 func TestLargePolicyChanges(t *testing.T) {
@@ -65,7 +21,7 @@ func TestLargePolicyChanges(t *testing.T) {
 	member := "serviceAccount:" + email
 	w := l.getPolicy(3)
 	w.Version = 3
-	for i := range 2 * iam.IndexedFrom {
+	for i := range 64 {
 		w.Bindings = append(w.Bindings, iam.Binding{Role: "roles/storage.objectViewer", Members: []string{fmt.Sprintf("user:u%d@acme.example", i)},
 			Condition: &iam.Condition{Title: "t", Expression: fmt.Sprintf("request.time < timestamp('2027-01-01T00:00:%02dZ')", i%60), Description: fmt.Sprint(i)}})
 	}

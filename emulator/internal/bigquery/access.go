@@ -46,7 +46,7 @@ func (e accessEntry) iamRole() string {
 // authorizes reports whether the entry is for a view, routine or dataset rather than for somebody.
 func (e accessEntry) authorizes() bool { return e.View != nil || e.Routine != nil || e.Dataset != nil }
 
-// member is whom the entry is for as IAM calls them, "" for views and their kin.
+// member is the principal of the entry as IAM names it; "" for views, routines and datasets.
 func (e accessEntry) member(project string) string {
 	switch {
 	case e.UserByEmail != "":

@@ -20,7 +20,7 @@ type state struct {
 	Jobs map[string]*queryJob `json:"jobs,omitempty" snapshot:"-"`
 }
 
-// dataset is one dataset with its tables. It has no allow policy beside Access: the one that decisions
+// dataset is one dataset with its tables. It has no allow policy but Access: the one that decisions
 // need is made from that.
 type dataset struct {
 	Project      string            `json:"project"` // id
@@ -145,7 +145,7 @@ func methods() []wire.Method {
 	})...)
 }
 
-// findDataset returns the dataset of the request and its node, or the node of its project beside the error.
+// findDataset returns the dataset of the request and its node, or the node of its project and the error.
 func findDataset(c *wire.Call) (*dataset, iam.Node, error) {
 	parent, p, err := c.State().ProjectNode(c.Vars["project"])
 	if err != nil {
@@ -165,7 +165,7 @@ func (d *dataset) node(parent iam.Node) iam.Node {
 }
 
 // findTable returns the table of the request, its dataset and its node, or the node of what would hold
-// it beside the error.
+// it and the error.
 func findTable(c *wire.Call) (*dataset, *table, iam.Node, error) {
 	d, n, err := findDataset(c)
 	if err != nil {

@@ -230,7 +230,7 @@ func queryNow(c *wire.Call) (any, error) {
 	return j.result(c, "bigquery#queryResponse", in.Format.Micros)
 }
 
-// findJob returns the job of the request, to whoever made it, or may get all of the project's.
+// findJob returns the job of the request, to the caller that made it or may get all jobs of the project.
 func findJob(c *wire.Call) (*queryJob, error) {
 	n, p, err := c.State().ProjectNode(c.Vars["project"])
 	if err != nil {

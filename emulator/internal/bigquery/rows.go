@@ -196,7 +196,7 @@ func scalar(raw json.RawMessage) (string, bool) {
 	return "", false
 }
 
-// timestampLayouts are the forms in which a timestamp may be inserted, beside seconds since 1970.
+// timestampLayouts are the forms in which a timestamp may be inserted, or as seconds since 1970.
 var timestampLayouts = []string{
 	time.RFC3339Nano, "2006-01-02 15:04:05.999999999Z07:00", "2006-01-02 15:04:05.999999999 MST", "2006-01-02 15:04:05.999999999",
 	"2006-01-02T15:04:05.999999999", time.DateOnly,

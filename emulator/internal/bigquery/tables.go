@@ -79,7 +79,7 @@ func (t *table) kind() string {
 	return "TABLE"
 }
 
-// columnTypes are the types that a column may have; the newer names stand beside the older ones.
+// columnTypes are the types that a column may have; the newer names and the older ones.
 var columnTypes = []string{
 	"STRING", "BYTES", "INTEGER", "INT64", "FLOAT", "FLOAT64", "BOOLEAN", "BOOL", "TIMESTAMP", "DATE", "TIME", "DATETIME",
 	"GEOGRAPHY", "NUMERIC", "BIGNUMERIC", "JSON", "RECORD", "STRUCT",
@@ -234,7 +234,7 @@ func listTables(c *wire.Call) (any, error) {
 	return out, nil
 }
 
-// noRows is the answer to whoever wants the rows of a view: only a query could make them.
+// noRows is the answer to a request for the rows of a view: only a query could make them.
 func (t *table) noRows(verb string) error {
 	return wire.Fail(http.StatusBadRequest, "INVALID_ARGUMENT", "invalid", "Cannot %s a table of type %s.", verb,
 		t.kind())

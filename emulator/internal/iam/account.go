@@ -23,21 +23,27 @@ type Account struct {
 	Policy      Policy     `json:"policy"`
 }
 
+// Host is the service that keeps accounts and identity pools.
 const Host = "iam.googleapis.com"
 
 // UndeletePeriod is how long a deleted account can be brought back.
 const UndeletePeriod = 30 * 24 * time.Hour
 
+// AccountID is what the ids of accounts look like.
 var AccountID = regexp.MustCompile(`^[a-z][-a-z0-9]{4,28}[a-z0-9]$`)
 
+// IsDeleted reports whether the account was deleted.
 func (a *Account) IsDeleted() bool { return !a.Deleted.IsZero() }
 
+// Member is the account as policies name it.
 func (a *Account) Member() string { return "serviceAccount:" + a.Email }
 
+// Tombstone is the account as policies name it after its deletion.
 func (a *Account) Tombstone() string {
 	return "deleted:serviceAccount:" + a.Email + "?uid=" + a.UniqueID
 }
 
+// Name is the account as its API names it.
 func (a *Account) Name() string {
 	return "projects/" + a.ProjectID + "/serviceAccounts/" + a.Email
 }
@@ -126,7 +132,7 @@ func ProjectOfEmail(email string) string {
 	return strings.TrimSuffix(domain, ".iam.gserviceaccount.com")
 }
 
-// Visibility is from when on an account is seen, and by whom. Zero is always.
+// Visibility is from when on the parts of IAM see an account. Zero means always.
 type Visibility struct {
 	Read time.Time `json:"read,omitzero"`
 	Bind time.Time `json:"bind,omitzero"`
@@ -160,7 +166,7 @@ func (a *Account) Switch(s *Company, off bool, now time.Time) {
 func (a *Account) Mintable(now time.Time) bool { return !now.Before(a.Seen.Mint) }
 
 // bindable reports whether a policy that is written with o may name the account of that
-// address: whether it is alive and, save for the policies of the IAM API itself, seen.
+// address: whether it exists and, except for policies of the IAM API itself, is seen.
 func (s *Company) bindable(email string, o WriteOptions) bool {
 	a := s.AccountByEmail(email)
 	return a != nil && (strings.HasPrefix(o.Service, "iam.") || !o.Now.Before(a.Seen.Bind))

@@ -21,7 +21,7 @@ import (
 // apiAttributes is the hidden variable that api.getAttribute reads.
 const apiAttributes = "api__attributes"
 
-// UnknownAttribute stands for an attribute that a service does not know: reading
+// UnknownAttribute is the value of an attribute that a service does not know: reading
 // it is an error, whatever the default.
 type UnknownAttribute struct{}
 
@@ -87,7 +87,7 @@ func getAttribute(args ...ref.Val) ref.Val {
 	return v
 }
 
-// Extract returns what stands at the {braces} of a template such as
+// Extract returns the part of value at the {braces} of a template such as
 // "/objects/{name}/", or "" where the template does not match.
 func Extract(value, template ref.Val) ref.Val {
 	v, ok1 := value.Value().(string)

@@ -33,6 +33,7 @@ const (
 	maxRoleSize        = 64 << 10 // title, description and permissions
 )
 
+// RoleID is what the ids of custom roles look like.
 var RoleID = regexp.MustCompile(`^[a-zA-Z0-9_.]{3,64}$`)
 
 var roleStages = []string{"ALPHA", "BETA", "GA", "DEPRECATED", "DISABLED", "EAP"}
@@ -43,6 +44,7 @@ func SplitCustomRole(name string) (parent, id string, ok bool) {
 	return parent, id, ok && (strings.HasPrefix(parent, "projects/") || strings.HasPrefix(parent, "organizations/"))
 }
 
+// IsDeleted reports whether the role was deleted.
 func (r *CustomRole) IsDeleted() bool { return !r.Deleted.IsZero() }
 
 // Holds returns what the role gives at now. A nil role, a deleted one and a disabled one
@@ -81,13 +83,14 @@ func (r *CustomRole) GrantableOn(prefix string) bool {
 }
 
 // within reports whether the role may be bound where the policies of holders hang:
-// in the project or organization that made it, and below. With no holders, a seed
-// is believed.
+// in the project or organization that made it, and below. Without holders, as in a seed,
+// it may be bound everywhere.
 func (r *CustomRole) within(holders []string) bool {
 	parent, _, _ := SplitCustomRole(r.Name)
 	return holders == nil || slices.Contains(holders, "//"+ResourceManagerHost+"/"+parent)
 }
 
+// Etag is the etag of r.
 func (r *CustomRole) Etag() string { return EtagOf(r.Changed) }
 
 // Touch gives r a new etag, later than its last.
@@ -118,7 +121,7 @@ func (s *Company) grants(name, permission string, now time.Time) bool {
 	return s.Roles[name].Grants(permission, now)
 }
 
-// Irrevocable reports whether the role was deleted too long ago to come back: it is no
+// Irrevocable reports whether the role was deleted too long ago to be undeleted: it is no
 // longer shown, but its id is not free yet.
 func (r *CustomRole) Irrevocable(s *Company, now time.Time) bool {
 	return r.IsDeleted() && now.Sub(r.Deleted) >= s.Doubts.roleGrace()
@@ -207,6 +210,7 @@ func permissionExists(permission string) bool {
 	return strings.Count(permission, ".") >= 2 && !strings.ContainsAny(permission, "* ") && !known.services[service]
 }
 
+// SortedSet returns the elements of a list in order, each once.
 func SortedSet(in []string) []string {
 	out := slices.Clone(in)
 	slices.Sort(out)

@@ -22,11 +22,11 @@ func (s *Company) Decide(who *Principal, permission string, n Node, now time.Tim
 	if who == nil {
 		return d
 	}
-	if who.Identities == nil {
-		who.Identities = s.identities(who)
+	if who.identities == nil {
+		who.identities = s.identities(who)
 	}
 	for i, p := range n.Policies {
-		for _, b := range p.Concerning(who, now) {
+		for _, b := range p.concerning(who, now) {
 			if !s.grants(b.Role, permission, now) {
 				continue
 			}
@@ -57,25 +57,25 @@ func (s *Company) Decide(who *Principal, permission string, n Node, now time.Tim
 // memberOf returns the first of members that who is.
 func (s *Company) memberOf(who *Principal, members []string, now time.Time) (string, bool) {
 	for _, m := range members {
-		if who.Identities[Identity(m)] || s.hasConvenience(who, m, now) {
+		if who.identities[identity(m)] || s.hasConvenience(who, m, now) {
 			return m, true
 		}
 	}
 	return "", false
 }
 
-// Identity is a member string in the form in which two are compared: addresses and
+// identity is a member string in the form in which two are compared: addresses and
 // domains are the same in capitals, the subjects of identity pools are not.
-func Identity(member string) string {
+func identity(member string) string {
 	if strings.HasPrefix(member, "principal") {
 		return member
 	}
 	return strings.ToLower(member)
 }
 
-// identities returns every member string that means who, as [Identity] spells it.
+// identities returns every member string that means who, as [identity] spells it.
 func (s *Company) identities(who *Principal) map[string]bool {
-	ids := map[string]bool{Identity(AllUsers): true, Identity(who.Member): true}
+	ids := map[string]bool{identity(AllUsers): true, identity(who.Member): true}
 	switch {
 	case who.Federated != nil:
 		// An identity from elsewhere is none of allAuthenticatedUsers
@@ -84,14 +84,14 @@ func (s *Company) identities(who *Principal) map[string]bool {
 			ids[set] = true
 		}
 	case who.Account != nil:
-		ids[Identity(AllAuthenticatedUsers)] = true
+		ids[identity(AllAuthenticatedUsers)] = true
 		if p := s.Projects[who.Account.ProjectID]; p != nil {
 			for _, container := range s.Containers(p) {
 				ids["principalSet://cloudresourcemanager.googleapis.com/"+container+"/type/ServiceAccount"] = true
 			}
 		}
 	default:
-		ids[Identity(AllAuthenticatedUsers)] = true
+		ids[identity(AllAuthenticatedUsers)] = true
 		if _, domain, ok := strings.Cut(who.Email, "@"); ok {
 			ids["domain:"+strings.ToLower(domain)] = true
 		}
@@ -101,7 +101,7 @@ func (s *Company) identities(who *Principal) map[string]bool {
 		grown = false
 		for email, members := range s.Groups {
 			id := "group:" + strings.ToLower(email)
-			if !ids[id] && slices.ContainsFunc(members, func(m string) bool { return ids[Identity(m)] }) {
+			if !ids[id] && slices.ContainsFunc(members, func(m string) bool { return ids[identity(m)] }) {
 				ids[id] = true
 				grown = true
 			}
@@ -120,9 +120,9 @@ func (s *Company) hasConvenience(who *Principal, member string, now time.Time) b
 	if basic == "" || p == nil {
 		return false
 	}
-	for _, b := range p.Policy.Concerning(who, now) {
+	for _, b := range p.Policy.concerning(who, now) {
 		if b.Role == basic && b.Condition == nil &&
-			slices.ContainsFunc(b.Members, func(m string) bool { return who.Identities[Identity(m)] }) {
+			slices.ContainsFunc(b.Members, func(m string) bool { return who.identities[identity(m)] }) {
 			return true
 		}
 	}

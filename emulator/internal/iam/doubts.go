@@ -14,7 +14,7 @@ type Doubts struct {
 
 	// TombstoneLag is for how many seconds after the deletion of an account policies
 	// still read serviceAccount:E in place of deleted:serviceAccount:E?uid=U. Whoever
-	// writes such a policy back is refused, whatever was to be changed: one dead member
+	// writes such a policy back is refused, whatever was to be changed: one deleted member
 	// blocks every writer. That the form changes is documented; when, is not.
 	TombstoneLag int `toml:"tombstone_lag" json:"tombstoneLag,omitempty"`
 
@@ -78,6 +78,7 @@ type Doubts struct {
 	RolePatchPartial bool `toml:"role_patch_partial" json:"rolePatchPartial,omitempty"`
 }
 
+// Day is a day of 24 hours.
 const Day = 24 * time.Hour
 
 // days is n days, or the default if n is 0.
@@ -88,8 +89,12 @@ func days(n, otherwise int) time.Duration {
 	return time.Duration(n) * Day
 }
 
+// TombstonePeriod is how long policies name a deleted account.
 func (d *Doubts) TombstonePeriod() time.Duration { return days(d.TombstoneDays, 60) }
 func (d *Doubts) roleGrace() time.Duration       { return days(d.RoleGraceDays, 7) }
-func (d *Doubts) RoleReuse() time.Duration       { return days(d.RoleReuseDays, 44) }
 
+// RoleReuse is after how long the id of a deleted role is free again.
+func (d *Doubts) RoleReuse() time.Duration { return days(d.RoleReuseDays, 44) }
+
+// Seconds is n seconds.
 func Seconds(n int) time.Duration { return time.Duration(n) * time.Second }

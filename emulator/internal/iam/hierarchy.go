@@ -19,6 +19,7 @@ func (s *Company) Containers(p *Project) []string {
 	return out
 }
 
+// ResourceManagerHost is the service that keeps projects, folders and organizations.
 const ResourceManagerHost = "cloudresourcemanager.googleapis.com"
 
 // ProjectBy returns the project of that id or number, or nil.

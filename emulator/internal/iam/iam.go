@@ -32,8 +32,8 @@ type Company struct {
 	Pools         map[string]*IdentityPool `json:"pools,omitempty"`         // by name, projects/NUMBER/...
 	Doubts        Doubts                   `json:"doubts,omitzero"`
 
-	// Roles are the custom roles by full name, the deleted ones too. Runs share them, and
-	// nobody deletes them when a run ends.
+	// Roles are the custom roles by full name, the deleted ones too. Runs share them, so
+	// no run deletes them when it ends.
 	Roles map[string]*CustomRole `json:"roles,omitempty" snapshot:"-"`
 	// Tombstones are the deleted accounts, by unique id, that policies still name.
 	Tombstones map[string]*Tombstone `json:"graves,omitempty" snapshot:"-"`
@@ -53,7 +53,7 @@ type Company struct {
 	live map[string]*Account // the accounts that are not deleted, by e-mail address
 }
 
-// NewCompany returns a company in which there is nobody.
+// NewCompany returns an empty company.
 func NewCompany() Company {
 	var c Company
 	c.Index()
@@ -74,7 +74,7 @@ func (c *Company) Index() {
 	makeMap(&c.Tombstones)
 	makeMap(&c.Resources)
 	if len(c.Signing.DER) > 0 {
-		// If it cannot be read, whoever has to sign with it says so.
+		// If it cannot be read, the first signature fails with the reason.
 		c.Signing.parsed, _ = x509.ParsePKCS1PrivateKey(c.Signing.DER)
 	}
 	c.live = map[string]*Account{}
@@ -91,6 +91,7 @@ func makeMap[V any](m *map[string]V) {
 	}
 }
 
+// Organization is the root of the company.
 type Organization struct {
 	Number string `json:"number"`
 	Domain string `json:"domain"`
@@ -99,6 +100,7 @@ type Organization struct {
 	Constraints []string `json:"constraints,omitempty"`
 }
 
+// Folder holds projects and folders.
 type Folder struct {
 	Number string `json:"number"`
 	Name   string `json:"displayName,omitempty"`
@@ -108,6 +110,7 @@ type Folder struct {
 	Constraints []string `json:"constraints,omitempty"`
 }
 
+// Project holds resources.
 type Project struct {
 	ID      string    `json:"id"`
 	Number  string    `json:"number"`

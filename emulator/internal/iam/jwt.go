@@ -23,6 +23,7 @@ type Claims struct {
 // audience is one string or several.
 type audience []string
 
+// UnmarshalJSON takes one string, or a list.
 func (a *audience) UnmarshalJSON(data []byte) error {
 	var one string
 	if json.Unmarshal(data, &one) == nil {
@@ -43,7 +44,8 @@ var (
 
 const (
 	maxJWTLifetime = time.Hour
-	ClockSkew      = 5 * time.Minute
+	// ClockSkew is how far the clock of a signer may be off.
+	ClockSkew = 5 * time.Minute
 )
 
 // VerifyJWT checks a JWT against the live keys of the account that issued it.
@@ -81,6 +83,7 @@ func (s *Company) VerifyJWT(token string, now time.Time) (*Account, Claims, erro
 	return a, c, nil
 }
 
+// DecodePart reads one part of a JWT.
 func DecodePart(part string, v any) error {
 	raw, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(part, "="))
 	if err != nil {

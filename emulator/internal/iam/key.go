@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// signed reports whether one of the account's keys, alive at now, made the
+// signed reports whether one of the account's keys, valid at now, made the
 // signature. Without a key id any of them may have.
 func (a *Account) signed(keyID string, sum, signature []byte, now time.Time) bool {
 	for _, k := range a.Keys {
@@ -51,6 +51,7 @@ type Key struct {
 
 var errNotRSA = errors.New("the key is not RSA")
 
+// Public returns the public key.
 func (k *Key) Public() (*rsa.PublicKey, error) {
 	cert, err := x509.ParseCertificate(k.Certificate)
 	if err != nil {
@@ -63,6 +64,7 @@ func (k *Key) Public() (*rsa.PublicKey, error) {
 	return public, nil
 }
 
+// KeyID names a key by the SHA-1 of its certificate.
 func KeyID(der []byte) string {
 	sum := sha1.Sum(der)
 	return hex.EncodeToString(sum[:])
@@ -71,7 +73,7 @@ func KeyID(der []byte) string {
 // SystemKeyPeriod is how long a key lives that Google rotates by itself.
 const SystemKeyPeriod = 17 * 24 * time.Hour
 
-// SystemKeyID names the account's key of the day whose private half nobody sees.
+// SystemKeyID names the account's key that Google holds at now.
 func (a *Account) SystemKeyID(now time.Time) string {
 	return KeyID([]byte(a.UniqueID + now.UTC().Truncate(SystemKeyPeriod).Format(time.RFC3339)))
 }

@@ -9,7 +9,7 @@ type Node struct {
 	Type    string // resource.type; "" if none
 	Service string // resource.service
 	// Policies are the resource's own policy, if it has one, and those of its
-	// ancestors, nearest first; holders are the full names of what they hang on.
+	// ancestors, nearest first; holders are the full names of the resources that have them.
 	Policies []*Policy
 	Holders  []string
 }

@@ -48,6 +48,7 @@ type Binding struct {
 	Extra     map[string]json.RawMessage // fields unknown here
 }
 
+// Condition limits a binding, by an expression in CEL.
 type Condition struct {
 	Title       string `json:"title,omitempty"`
 	Description string `json:"description,omitempty"`
@@ -55,11 +56,13 @@ type Condition struct {
 	Location    string `json:"location,omitempty"`
 }
 
+// AuditConfig says which accesses to a service are logged.
 type AuditConfig struct {
 	Service  string           `json:"service,omitempty"`
 	LogTypes []AuditLogConfig `json:"auditLogConfigs,omitempty"`
 }
 
+// AuditLogConfig is one kind of access of an AuditConfig.
 type AuditLogConfig struct {
 	LogType  string   `json:"logType,omitempty"`
 	Exempted []string `json:"exemptedMembers,omitempty"`
@@ -74,6 +77,7 @@ type PolicyJSON struct {
 	Extra        map[string]json.RawMessage // what else came, or is to be sent: kind, resourceId, ...
 }
 
+// MarshalJSON writes the fields unknown here too.
 func (b Binding) MarshalJSON() ([]byte, error) {
 	m := map[string]any{"role": b.Role}
 	for k, v := range b.Extra {
@@ -88,6 +92,7 @@ func (b Binding) MarshalJSON() ([]byte, error) {
 	return json.Marshal(m)
 }
 
+// UnmarshalJSON keeps the fields unknown here.
 func (b *Binding) UnmarshalJSON(data []byte) error {
 	*b = Binding{}
 	var err error
@@ -95,6 +100,7 @@ func (b *Binding) UnmarshalJSON(data []byte) error {
 	return err
 }
 
+// MarshalJSON writes the fields unknown here too.
 func (w PolicyJSON) MarshalJSON() ([]byte, error) {
 	m := map[string]any{}
 	for k, v := range w.Extra {
@@ -115,6 +121,7 @@ func (w PolicyJSON) MarshalJSON() ([]byte, error) {
 	return json.Marshal(m)
 }
 
+// UnmarshalJSON keeps the fields unknown here.
 func (w *PolicyJSON) UnmarshalJSON(data []byte) error {
 	*w = PolicyJSON{}
 	var err error
@@ -155,6 +162,7 @@ func EtagOf(micros int64) string {
 	return base64.StdEncoding.EncodeToString(b[:])
 }
 
+// Etag is the etag of p.
 func (p *Policy) Etag() string {
 	if p.Changed == 0 {
 		return UnsetEtag
@@ -178,6 +186,7 @@ func SameEtag(a, b string) bool {
 	return okX && okY && bytes.Equal(x, y)
 }
 
+// Conditional reports whether a binding of p has a condition.
 func (p *Policy) Conditional() bool {
 	return slices.ContainsFunc(p.Bindings, func(b Binding) bool { return b.Condition != nil })
 }
@@ -515,7 +524,7 @@ func userOwners(p *Policy) int {
 }
 
 // ofOrganization reports whether a user is of the domain of the organization that
-// stands above holders.
+// is above holders.
 func (s *Company) ofOrganization(member string, holders []string) bool {
 	_, number, _ := strings.Cut(holders[len(holders)-1], "/organizations/")
 	o := s.Organizations[number]
@@ -533,7 +542,7 @@ func thousands(n int) string {
 }
 
 // checkRole refuses roles that do not exist or mean nothing on the resource. A deleted
-// custom role may stay where it is bound; it cannot be bound anew.
+// custom role may stay where it is bound; it cannot be bound again.
 func (s *Company) checkRole(role string, o WriteOptions) error {
 	ok := false
 	if r := Predefined()[role]; r != nil {
@@ -570,6 +579,7 @@ func (s *Company) checkCondition(b Binding, o WriteOptions) error {
 	return nil
 }
 
+// The members that mean everybody, and everybody who is logged in.
 const (
 	AllUsers              = "allUsers"
 	AllAuthenticatedUsers = "allAuthenticatedUsers"

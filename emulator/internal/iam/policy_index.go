@@ -13,9 +13,9 @@ import (
 // bindingIndex finds the bindings of a large policy that name somebody. A decision looks
 // at those alone: of a thousand bindings few concern one caller.
 type bindingIndex struct {
-	byMember map[string][]int // positions in the policy, by [Identity]
-	// others are the positions of bindings with members whom no string means, such as
-	// projectOwner:P. They concern everybody.
+	byMember map[string][]int // positions in the policy, by [identity]
+	// others are the positions of bindings with members that depend on a project's policy, such as
+	// projectOwner:P. They may concern every caller.
 	others []int
 	// answers are the last answers to getIamPolicy, encoded, by the version asked for.
 	answers sync.Map // int -> encodedPolicy
@@ -32,7 +32,7 @@ func newBindingIndex(bindings []Binding) *bindingIndex {
 	for i, b := range bindings {
 		other := false
 		for _, m := range b.Members {
-			id := Identity(m)
+			id := identity(m)
 			if all := x.byMember[id]; len(all) == 0 || all[len(all)-1] != i {
 				x.byMember[id] = append(all, i)
 			}
@@ -45,8 +45,8 @@ func newBindingIndex(bindings []Binding) *bindingIndex {
 	return x
 }
 
-// IndexedFrom is how many bindings a policy must have for an index to be worth it.
-const IndexedFrom = 32
+// indexedFrom is how many bindings a policy must have for an index to be worth it.
+const indexedFrom = 32
 
 // indexes caches the index of each large policy by its first binding: bindings are
 // never changed in place, so what is found under the same first one is still true, and
@@ -71,17 +71,17 @@ func indexOf(bindings []Binding) *bindingIndex {
 	return x
 }
 
-// Concerning returns, in order, the bindings that decisions about who go by at now, and
+// concerning returns, in order, the bindings that decisions about who go by at now, and
 // perhaps some that do not concern them.
-func (p *Policy) Concerning(who *Principal, now time.Time) []Binding {
+func (p *Policy) concerning(who *Principal, now time.Time) []Binding {
 	all := p.Effective(now)
 	// Effective bindings that are not the policy's own are made for this one question.
-	if len(all) < IndexedFrom || len(p.Bindings) == 0 || &all[0] != &p.Bindings[0] {
+	if len(all) < indexedFrom || len(p.Bindings) == 0 || &all[0] != &p.Bindings[0] {
 		return all
 	}
 	x := indexOf(all)
 	at := slices.Clone(x.others)
-	for id := range who.Identities {
+	for id := range who.identities {
 		at = append(at, x.byMember[id]...)
 	}
 	slices.Sort(at)
@@ -95,7 +95,7 @@ func (p *Policy) Concerning(who *Principal, now time.Time) []Binding {
 // Encoded returns p as it is sent to somebody who asked for a version, see [Policy.read],
 // in JSON; nil for a small policy, which is encoded as fast as it is found.
 func (p *Policy) Encoded(version int) ([]byte, error) {
-	if len(p.Bindings) < IndexedFrom {
+	if len(p.Bindings) < indexedFrom {
 		return nil, nil
 	}
 	x := indexOf(p.Bindings)

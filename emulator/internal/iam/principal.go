@@ -11,7 +11,7 @@ type Principal struct {
 	Scopes     []string   // nil means every scope
 	SelfSigned bool       // came with a JWT that it signed itself
 
-	Identities map[string]bool // every member string that means it; filled when first asked
+	identities map[string]bool // every member string that means it; filled when first asked
 }
 
 // IdentityPool is a workload identity pool: identities from elsewhere, named by what
@@ -32,7 +32,7 @@ type IdentityProvider struct {
 	Condition string            `json:"condition,omitempty"`
 }
 
-// Federated is whom a token of a pool is for.
+// Federated is the identity that a token of a pool is for.
 type Federated struct {
 	Pool       string            `json:"pool"` // the pool's name
 	Subject    string            `json:"subject"`
@@ -40,6 +40,7 @@ type Federated struct {
 	Attributes map[string]string `json:"attributes,omitempty"` // the mapped ones, without "attribute."
 }
 
+// Member is the identity as policies name it.
 func (f *Federated) Member() string {
 	return "principal://" + Host + "/" + f.Pool + "/subject/" + f.Subject
 }

@@ -114,7 +114,7 @@ func (p *Policy) Effective(now time.Time) []Binding {
 	return bindings
 }
 
-// RenameUnsettled replaces a member in what is under way: a grave does not pass its
+// RenameUnsettled replaces a member in what is under way: a deleted account does not pass its
 // access on to an account that takes its name.
 func RenameUnsettled(all []Unsettled, from, to string) {
 	for i := range all {

@@ -21,8 +21,8 @@ type Role struct {
 	Title       string
 	Stage       string
 	Permissions []string // sorted
-	// set is Permissions once more, made when the role first takes part in a decision:
-	// of the two thousand roles a company binds a few.
+	// set holds Permissions too; it is made when a decision first needs the role: a company
+	// binds few of the two thousand roles.
 	set func() map[string]bool
 }
 
@@ -114,6 +114,7 @@ type permissionSet struct {
 	Sorted   []string
 }
 
+// KnownPermissions are the permissions of all predefined roles.
 var KnownPermissions = sync.OnceValue(func() permissionSet {
 	set := permissionSet{names: map[string]bool{}, services: map[string]bool{}}
 	for _, r := range Predefined() {
@@ -142,6 +143,7 @@ func (r *Role) GrantableOn(prefix string) bool {
 	})
 }
 
+// Resource is the role as the API shows it.
 func (r *Role) Resource(full bool) map[string]any {
 	m := map[string]any{"name": r.Name, "title": r.Title, "stage": r.Stage, "etag": "AA=="}
 	if r.Stage == "ALPHA" {

@@ -17,10 +17,12 @@ type AccessToken struct {
 	Expires   time.Time  `json:"expires,omitzero"` // zero means never
 }
 
+// Expired reports whether the token has expired at now.
 func (t *AccessToken) Expired(now time.Time) bool {
 	return !t.Expires.IsZero() && !now.Before(t.Expires)
 }
 
+// TokenHash is what the company keeps of a token.
 func TokenHash(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return hex.EncodeToString(sum[:])
@@ -34,7 +36,7 @@ func (s *Company) IssueFor(a *Account, scopes []string, now time.Time, lifetime 
 // Issue draws a token for what t says and keeps it until its end.
 func (s *Company) Issue(t AccessToken, now time.Time, lifetime time.Duration) (string, time.Time) {
 	for hash, t := range s.Tokens {
-		// Long after its end a token is as unknown as one that never was.
+		// A token that expired long ago is forgotten.
 		if t.Expired(now.Add(-24 * time.Hour)) {
 			delete(s.Tokens, hash)
 		}
@@ -68,6 +70,7 @@ func (s *Company) PrincipalOf(t *AccessToken, now time.Time) *Principal {
 // TokenPrefix begins every opaque token, as Google's do.
 const TokenPrefix = "ya29."
 
+// NewToken draws a token.
 func NewToken() string {
 	b := make([]byte, 96)
 	_, _ = rand.Read(b) // never fails

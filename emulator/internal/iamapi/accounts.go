@@ -321,8 +321,7 @@ func deleteAccount(c *wire.Call) (any, error) {
 	return struct{}{}, nil
 }
 
-// undeleteAccount brings an account back, its bindings with it. It takes the unique
-// id alone.
+// undeleteAccount brings an account and its bindings back. It takes only the unique id.
 func undeleteAccount(c *wire.Call) (any, error) {
 	a := c.State().Accounts[c.Vars["account"]]
 	projectID := c.Vars["project"]

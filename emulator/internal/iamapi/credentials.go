@@ -55,7 +55,7 @@ func parseLifetime(s string) (time.Duration, error) {
 }
 
 // generateAccessToken makes a token of an account for a caller that may
-// impersonate it. Nobody prolongs itself: a token of an account makes no other
+// impersonate it. A token of an account makes no other token of that account
 // (iam/docs/service-account-creds).
 func generateAccessToken(c *wire.Call) (any, error) {
 	var body struct {
@@ -153,7 +153,7 @@ func mayBecome(c *wire.Call, who *iam.Principal, id, permission string) (*iam.Ac
 	n, missing := iam.Node{Full: "//iam.googleapis.com/projects/-/serviceAccounts/" + id, Service: iam.Host}, a == nil
 	var err error
 	if missing {
-		// Who may impersonate all of a project is told that the account is missing.
+		// A caller that may impersonate all accounts of a project learns that the account is missing.
 		if parent, _, err := c.State().ProjectNode(iam.ProjectOfEmail(id)); err == nil {
 			n = parent.Child(n.Full, "", "", nil)
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/taskiam/taskiam/emulator/internal/wire"
 )
 
-// spendWrite counts a write of the IAM API, and the creation of an account once more.
+// spendWrite counts a write of the IAM API; the creation of an account counts for a second limit too.
 func spendWrite(c *wire.Call, q *wire.Usage) error {
 	project := quotaProject(c)
 	if c.Method.ID == "iam.projects.serviceAccounts.create" &&

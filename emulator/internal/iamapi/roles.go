@@ -37,7 +37,7 @@ func getRole(c *wire.Call) (any, error) {
 	return r.Resource(true), nil
 }
 
-// sortedRoles are the predefined roles by name. Nobody changes the slice.
+// sortedRoles are the predefined roles by name. The slice must not be changed.
 var sortedRoles = sync.OnceValue(func() []*iam.Role {
 	return slices.SortedFunc(maps.Values(iam.Predefined()), func(a, b *iam.Role) int {
 		return cmp.Compare(a.Name, b.Name)

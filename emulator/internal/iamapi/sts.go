@@ -135,7 +135,7 @@ func exchangeToken(c *wire.Call) (any, error) {
 }
 
 // introspect tells what a federated token is for (RFC 7662). Of other tokens, and of
-// dead ones, it says only that they are not active.
+// expired ones, it says only that they are not active.
 func introspect(c *wire.Call) (any, error) {
 	in, err := parseParams(c)
 	if err != nil {

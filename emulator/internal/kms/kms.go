@@ -153,7 +153,7 @@ func ringName(c *wire.Call) (string, iam.Node, error) {
 }
 
 // findKeyRing returns the key ring of the request and its node, or the node of its
-// project beside the error.
+// project and the error.
 func findKeyRing(c *wire.Call) (*keyRing, iam.Node, error) {
 	name, parent, err := ringName(c)
 	if err != nil {
@@ -171,7 +171,7 @@ func (r *keyRing) node(parent iam.Node, name string) iam.Node {
 }
 
 // findCryptoKey returns the key of the request and its node, or the node of what would
-// hold it beside the error.
+// hold it and the error.
 func findCryptoKey(c *wire.Call) (*cryptoKey, iam.Node, error) {
 	r, n, err := findKeyRing(c)
 	if err != nil {

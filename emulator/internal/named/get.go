@@ -30,8 +30,8 @@ func findNamedGet(host, httpVerb, path string) (*wire.Method, map[string]string)
 	return nil, nil
 }
 
-// read tells whoever may know it that there is no such resource. Of one that is there
-// the emulator has nothing to show.
+// read answers 404 for a resource that does not exist, to a caller that may read it. Of one that exists
+// the emulator knows nothing to show.
 func (t *ResourceType) read(c *wire.Call) (any, error) {
 	_, n, err := t.find(c)
 	if err := c.RequireFound(t.Permission+".get", n, err); err != nil {

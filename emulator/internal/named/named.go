@@ -84,7 +84,7 @@ func fullName(s *wire.State, host, relative string) string {
 }
 
 // findNamed returns a named resource and its node, or the node of what would hold it
-// beside the error.
+// and the error.
 func findNamed(s *wire.State, full string) (*iam.Resource, iam.Node, error) {
 	r := s.Resources[full]
 	host, relative, _ := strings.Cut(strings.TrimPrefix(full, "//"), "/")

@@ -94,6 +94,7 @@ func (t *ResourceType) literals() int {
 // PolicyVerb is one of the three methods that all resource types have in common.
 type PolicyVerb string
 
+// The three of them.
 const (
 	GetPolicy       PolicyVerb = "getIamPolicy"
 	SetPolicy       PolicyVerb = "setIamPolicy"
@@ -267,6 +268,7 @@ func chooseMethod(types []*ResourceType, verb PolicyVerb) *wire.Method {
 	return m
 }
 
+// Spec describes the policy of the type.
 func (t *ResourceType) Spec() wire.PolicySpec {
 	spec := wire.PolicySpec{
 		ID: t.Name, Host: t.Host, Permission: t.Permission, Conditions: t.Conditions, Public: true,
@@ -286,7 +288,7 @@ func (t *ResourceType) Spec() wire.PolicySpec {
 }
 
 // find returns the resource of the request and its node, or the node of what would
-// hold it beside the error.
+// hold it and the error.
 func (t *ResourceType) find(c *wire.Call) (*iam.Resource, iam.Node, error) {
 	full := fullName(c.State(), t.Host, c.Vars["resource"])
 	return findNamed(c.State(), full)

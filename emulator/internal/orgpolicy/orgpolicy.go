@@ -32,7 +32,7 @@ func methods() []wire.Method {
 	return ms
 }
 
-// effectivePolicy says what a constraint comes to where nobody need have set it.
+// effectivePolicy says what a constraint allows on a resource, also if no policy sets it.
 func effectivePolicy(c *wire.Call, kind string) (any, error) {
 	id := c.Vars[strings.TrimSuffix(kind, "s")]
 	n, err := c.Container(kind + "/" + id)

@@ -80,7 +80,7 @@ func (st *state) publish(topic string, now time.Time, m pubsubMessage) string {
 	return m.MessageID
 }
 
-// pull hands out what nobody holds, oldest first. It never waits: an answer without messages is allowed,
+// pull returns the messages that are not leased, oldest first. It never waits: an answer without messages is allowed,
 // and a caller that wants some asks again.
 func pull(c *wire.Call) (any, error) {
 	s, n, err := findSubscription(c)

@@ -147,7 +147,7 @@ func resourceExists(name string) error {
 }
 
 // topicNamed returns a topic by its relative name, and its node. Of a topic that does not exist it
-// returns the node of the project that would own it beside the error.
+// returns the node of the project that would own it and the error.
 func topicNamed(c *wire.Call, name string) (*topic, iam.Node, error) {
 	project, id, ok := strings.Cut(strings.TrimPrefix(name, "projects/"), "/topics/")
 	if !ok || !strings.HasPrefix(name, "projects/") {

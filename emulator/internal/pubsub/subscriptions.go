@@ -9,7 +9,7 @@ import (
 	"github.com/taskiam/taskiam/emulator/internal/wire"
 )
 
-// subscription is a pull subscription with the messages that nobody has acknowledged.
+// subscription is a pull subscription with the messages that are not acknowledged.
 type subscription struct {
 	Name        string `json:"name"`
 	Topic       string `json:"topic"`
@@ -51,7 +51,7 @@ func (s *subscription) resource() subscriptionResource {
 }
 
 // findSubscription returns the subscription of the request and its node, or the node of its project
-// beside the error.
+// and the error.
 func findSubscription(c *wire.Call) (*subscription, iam.Node, error) {
 	parent, p, err := c.State().ProjectNode(c.Vars["project"])
 	if err != nil {

@@ -22,7 +22,7 @@ type state struct {
 	Secrets map[string]*managedSecret `json:"secrets,omitempty"`
 }
 
-// managedSecret is a secret and all its versions; version n stands at index n-1.
+// managedSecret is a secret and all its versions; version n is at index n-1.
 type managedSecret struct {
 	ID          string            `json:"id"`
 	Project     string            `json:"project"` // id
@@ -102,7 +102,7 @@ func (s *managedSecret) numberedName(p *iam.Project) string {
 	return "projects/" + p.Number + "/secrets/" + s.ID
 }
 
-// findSecret returns the secret of the request and its node, or the node of its project beside the error.
+// findSecret returns the secret of the request and its node, or the node of its project and the error.
 func findSecret(c *wire.Call) (*managedSecret, iam.Node, error) {
 	parent, p, err := c.State().ProjectNode(c.Vars["project"])
 	if err != nil {

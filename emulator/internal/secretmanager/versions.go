@@ -82,7 +82,7 @@ func payloadChecksum(data []byte) string {
 // findVersion returns the version of the request, which may be called latest, with its secret and node.
 // Conditions see the version as the request calls it, the alias included
 // (iam/docs/conditions-resource-attributes). Of a version that does not exist it returns the node of the
-// secret beside the error.
+// secret and the error.
 func findVersion(c *wire.Call) (*managedSecret, *secretVersion, iam.Node, error) {
 	s, n, err := findSecret(c)
 	if err != nil {

@@ -233,7 +233,7 @@ func listObjects(c *wire.Call) (any, error) {
 		return nil, c.Unsupported("softDeleted")
 	}
 
-	// An entry is an object or what stands for all objects below a prefix.
+	// An entry is an object, or a prefix of several objects.
 	prefix, delimiter := q.Get("prefix"), q.Get("delimiter")
 	entries := map[string]bool{} // by name; true for a prefix
 	for name := range b.Objects {

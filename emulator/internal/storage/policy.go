@@ -72,7 +72,7 @@ func setBucketPolicy(c *wire.Call) (any, error) {
 	return b.policyAnswer()
 }
 
-// policyAnswer writes the policy of b, conditions included. The etag stands in a header too.
+// policyAnswer writes the policy of b, conditions included. The etag is in a header too.
 func (b *bucket) policyAnswer() (any, error) {
 	w := iam.PolicyJSON{
 		Version: 1, Bindings: b.Policy.Bindings, Etag: wire.CounterEtag(b.Metageneration),

@@ -20,7 +20,7 @@ type state struct {
 	Generation int64 `json:"generation,omitempty" snapshot:"-"`
 }
 
-// bucket is one bucket with its objects. Bucket names are global, so Project says to whom it belongs.
+// bucket is one bucket with its objects. Bucket names are global, so Project says which project owns it.
 type bucket struct {
 	Name           string            `json:"name"`
 	Project        string            `json:"project"` // id

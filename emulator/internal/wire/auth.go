@@ -44,7 +44,7 @@ func (s *Server) authenticate(c *Call) (*iam.Principal, error) {
 }
 
 // payer checks the project that a client wants its call to be counted for
-// (x-goog-user-project): whoever names one must be allowed to use its services.
+// (x-goog-user-project): a caller that names one must be allowed to use its services.
 func (c *Call) payer(who *iam.Principal) error {
 	id := c.Request.Header.Get("X-Goog-User-Project")
 	if id == "" {
@@ -126,6 +126,7 @@ func (c *Call) isAudience(aud string) bool {
 	return err == nil && u.Scheme == "https" && u.Host == c.Method.Host
 }
 
+// ScopePrefix begins the names of scopes.
 const ScopePrefix = "https://www.googleapis.com/auth/"
 
 // scopesAllow reports whether one of the token's scopes opens the method.

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// clock is the emulator's time: the machine's, moved by an offset, or standing still.
+// clock is the emulator's time: the machine's, moved by an offset, or stopped.
 type clock struct {
 	source func() time.Time
 
 	mu      sync.RWMutex
 	offset  time.Duration
-	stopped time.Time // the instant at which it stands; zero while it runs
+	stopped time.Time // the time at which it was stopped; zero while it runs
 }
 
 func (k *clock) now() time.Time {
@@ -32,7 +32,7 @@ func (k *clock) advance(d time.Duration) {
 	}
 }
 
-// set makes it t now, whether the clock runs or stands.
+// set makes it t now, whether the clock runs or is stopped.
 func (k *clock) set(t time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -50,7 +50,7 @@ func (k *clock) stop() {
 	}
 }
 
-// start lets a clock go on from where it stood.
+// start starts a stopped clock again at the time at which it stopped.
 func (k *clock) start() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -70,15 +70,15 @@ func (k *clock) stands() bool {
 // lags are judged.
 func (s *Server) Now() time.Time { return s.clock.now() }
 
-// Advance moves the emulator's clock forward by d, even if it stands.
+// Advance moves the emulator's clock forward by d, even if it is stopped.
 func (s *Server) Advance(d time.Duration) { s.clock.advance(d) }
 
-// SetTime makes it t on the emulator's clock; that may be in the past.
+// SetTime sets the emulator's clock to t, which may be in the past.
 func (s *Server) SetTime(t time.Time) { s.clock.set(t) }
 
 // StopClock lets the emulator's clock stand still until [Server.StartClock]; Advance
 // and SetTime still move it.
 func (s *Server) StopClock() { s.clock.stop() }
 
-// StartClock lets a stopped clock go on from where it stands.
+// StartClock starts a stopped clock again at the time at which it stopped.
 func (s *Server) StartClock() { s.clock.start() }

@@ -34,7 +34,7 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	c := &control{server: s, r: r, path: name, body: http.MaxBytesReader(w, r.Body, 1<<20)}
-	// The operator may see the company whole and wait; all else is not of this world.
+	// The operator may read the state and the clock, and wait; everything else needs the control token.
 	allowed := s.isController(r) || (route == "GET snapshot" || route == "GET clock" || route == "POST clock") &&
 		s.isOperator(r)
 	if !allowed {
@@ -195,8 +195,8 @@ func (c *control) keepSnapshot() (any, error) {
 	return snapshot, c.server.snapshots.keep(c.name, snapshot)
 }
 
-// decodeControl reads a request's body strictly: a misspelt fault is not to pass for a
-// calm sea.
+// decodeControl reads a request's body strictly: a misspelt fault must not be taken for
+// none.
 func decodeControl(body io.Reader, v any) error {
 	dec := json.NewDecoder(body)
 	dec.DisallowUnknownFields()

@@ -23,6 +23,7 @@ type Error struct {
 	oauth string
 }
 
+// Error is the error on one line.
 func (e *Error) Error() string { return fmt.Sprintf("%d %s: %s", e.Code, e.status, e.Message) }
 
 // Fail builds a refusal. A reason in capitals ("IAM_PERMISSION_DENIED") becomes a
@@ -44,8 +45,8 @@ var httpCodes = map[string]int{
 	"PERMISSION_DENIED": http.StatusForbidden, "ABORTED": http.StatusConflict,
 }
 
-// ErrorOf returns err as it is answered: a refusal of IAM in Google's shape, and what
-// nobody foresaw as an internal error.
+// ErrorOf returns err as it is answered: a refusal of IAM in Google's shape, and any
+// other error as an internal one.
 func ErrorOf(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e
@@ -56,11 +57,13 @@ func ErrorOf(err error) *Error {
 	return Fail(http.StatusInternalServerError, "INTERNAL", "backendError", "%v", err)
 }
 
+// WithDetails adds details of the newer envelope.
 func (e *Error) WithDetails(details ...any) *Error {
 	e.details = append(e.details, details...)
 	return e
 }
 
+// ErrorInfo is a detail of type google.rpc.ErrorInfo.
 func ErrorInfo(reason, domain string, metadata map[string]string) map[string]any {
 	m := map[string]any{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": domain}
 	if len(metadata) > 0 {
@@ -69,14 +72,17 @@ func ErrorInfo(reason, domain string, metadata map[string]string) map[string]any
 	return m
 }
 
+// NotFound is a 404.
 func NotFound(format string, args ...any) *Error {
 	return Fail(http.StatusNotFound, "NOT_FOUND", "notFound", format, args...)
 }
 
+// AlreadyExists is a 409.
 func AlreadyExists(format string, args ...any) *Error {
 	return Fail(http.StatusConflict, "ALREADY_EXISTS", "alreadyExists", format, args...)
 }
 
+// Invalid is a 400.
 func Invalid(format string, args ...any) *Error {
 	return Fail(http.StatusBadRequest, "INVALID_ARGUMENT", "badRequest", format, args...)
 }

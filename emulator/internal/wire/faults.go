@@ -301,7 +301,7 @@ func (s *Server) applyFaults(c *Call, rules []appliedFault, after bool) (answer 
 		case FaultAnswer:
 			return faultAnswer(c.Method.Host, s.state.errorForm(c.Method.Host), hit.Fault), true
 		case FaultLossy:
-			c.Body = WithoutConditions(c.Body)
+			c.Body = withoutConditions(c.Body)
 		}
 	}
 	return nil, c.Request.Context().Err() == nil
@@ -351,15 +351,15 @@ func faultAnswer(host string, form errorForm, f Fault) *Error {
 	return e
 }
 
-// WithoutConditions returns the body of a request that sets a policy, in whichever form
+// withoutConditions returns the body of a request that sets a policy, in whichever form
 // the service takes it, without its conditions. Any other body stays as it is.
-func WithoutConditions(body []byte) []byte {
+func withoutConditions(body []byte) []byte {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(body, &fields) != nil {
 		return body
 	}
 	if policy, ok := fields["policy"]; ok {
-		fields["policy"] = WithoutConditions(policy)
+		fields["policy"] = withoutConditions(policy)
 	}
 	for _, name := range []string{"bindings", "access"} {
 		var entries []map[string]json.RawMessage

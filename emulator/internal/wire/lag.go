@@ -24,7 +24,7 @@ type Lag struct {
 	// the same calls in the same order give the same delays.
 	Seed uint64 `json:"seed,omitempty"`
 	// AccountRead is how long a new account is missing from reads at the IAM API, with
-	// 404 or 403 in turns of chance. Writes see it at once.
+	// 404 or 403 by chance. Writes see it at once.
 	AccountRead Delay `json:"account_read,omitzero"`
 	// AccountBind is how long policies outside the IAM API refuse to name a new account,
 	// with 400. It is independent of AccountRead: either may end first.
@@ -83,6 +83,7 @@ func (d *Delay) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
+// String writes d as [ParseDelay] reads it.
 func (d Delay) String() string {
 	if d.Max == 0 {
 		return d.Min.String()
@@ -114,18 +115,18 @@ type Lags struct {
 }
 
 // SetLag sets how long changes take to be seen from now on, and starts the sequence of
-// random delays anew.
+// random delays again.
 func (s *Server) SetLag(l Lag) {
-	s.Lags.mu.Lock()
-	defer s.Lags.mu.Unlock()
-	s.Lags.Lag, s.Lags.source = l, rand.New(rand.NewPCG(l.Seed, 0))
+	s.lags.mu.Lock()
+	defer s.lags.mu.Unlock()
+	s.lags.Lag, s.lags.source = l, rand.New(rand.NewPCG(l.Seed, 0))
 }
 
 // Lag returns how long changes take to be seen.
 func (s *Server) Lag() Lag {
-	s.Lags.mu.Lock()
-	defer s.Lags.mu.Unlock()
-	return s.Lags.Lag
+	s.lags.mu.Lock()
+	defer s.lags.mu.Unlock()
+	return s.lags.Lag
 }
 
 // of returns the delay of a kind of change.
@@ -152,7 +153,7 @@ func (l *Lags) After(what iam.Delayed, now time.Time) time.Time {
 	return now.Add(wait)
 }
 
-// Coin is heads or tails, in the sequence of the seed.
+// Coin is true or false by chance, in the sequence of the seed.
 func (l *Lags) Coin() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

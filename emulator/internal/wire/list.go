@@ -63,6 +63,7 @@ func Paginate[T any](all []T, p Page, size, limit int) (part []T, next string, e
 // Time is how Google writes a time: whole seconds and Z, which every client reads.
 func Time(t time.Time) string { return t.UTC().Truncate(time.Second).Format(time.RFC3339) }
 
+// PEM encodes DER.
 func PEM(kind string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
@@ -99,8 +100,8 @@ func (c *Call) DecodeKnown(data []byte, known map[string]any) error {
 	return nil
 }
 
-// Masked reads a request to change a resource: the resource stands in the body under a name of its own,
-// beside the mask that says which of its fields count. Fields that cannot change are refused.
+// Masked reads a request to change a resource: the body has the resource under a name of its own,
+// and the mask that says which of its fields count. Fields that cannot change are refused.
 func (c *Call) Masked(resource string, known map[string]any, changeable ...string) ([]string, error) {
 	var body json.RawMessage
 	var mask string
@@ -129,6 +130,7 @@ func CheckMask(mask string, changeable ...string) ([]string, error) {
 	return fields, nil
 }
 
+// Container returns a project, folder or organization by its relative name.
 func (c *Call) Container(name string) (iam.Node, error) {
 	n := c.State().ContainerNode(name)
 	if n.Full == "" {

@@ -23,8 +23,8 @@ type PolicySpec struct {
 	Public bool // takes allUsers and allAuthenticatedUsers
 	Audit  bool // has auditConfigs
 	// Find returns the resource and its policy, which write replaces in place. For a
-	// missing resource it returns the node of its parent beside the error, so that
-	// whoever may not see it learns nothing.
+	// missing resource it returns the node of its parent and the error, so that
+	// a caller that may not see it learns nothing.
 	Find func(c *Call) (iam.Node, *iam.Policy, error)
 }
 
@@ -72,6 +72,7 @@ func (c *Call) RequestedVersion() (int, error) {
 	return v, iam.CheckVersion(v)
 }
 
+// Get serves getIamPolicy.
 func (spec PolicySpec) Get(c *Call) (any, error) {
 	version, err := c.RequestedVersion()
 	if err != nil {
@@ -100,6 +101,7 @@ func (c *Call) RequireFound(permission string, n iam.Node, err error) error {
 	return err
 }
 
+// Set serves setIamPolicy.
 func (spec PolicySpec) Set(c *Call) (any, error) {
 	var body struct {
 		Policy     *iam.PolicyJSON `json:"policy"`
@@ -185,6 +187,7 @@ func ChangedRoles(before, after []iam.Binding) []string {
 	return roles
 }
 
+// Test serves testIamPermissions.
 func (spec PolicySpec) Test(c *Call) (any, error) {
 	n, _, err := spec.Find(c)
 	return c.testPermissions(n, err)
@@ -202,6 +205,8 @@ func (c *Call) testPermissions(n iam.Node, missing error) (any, error) {
 	return c.AnswerHeld(body.Permissions, n, missing)
 }
 
+// AnswerHeld answers which of the permissions the caller holds on n. A missing resource
+// yields the empty set.
 func (c *Call) AnswerHeld(permissions []string, n iam.Node, missing error) (any, error) {
 	for _, p := range permissions {
 		if strings.Contains(p, "*") {

@@ -104,7 +104,7 @@ func (r route) match(parts []string) (map[string]string, bool) {
 				return nil, false
 			}
 		case last && i == len(parts)-1 && strings.Contains(value, ":") && !r.Method.Colons:
-			// A custom verb that nobody registered is no part of a name.
+			// A custom verb that no method has is not part of a name.
 			return nil, false
 		}
 		value, err := url.PathUnescape(value)

@@ -28,7 +28,7 @@ type Seeding struct {
 // name accounts that another makes.
 func (s *Seeding) Later(f func() error) { s.later = append(s.later, f) }
 
-// SeedBinding is one binding of the policy of the resource it stands under.
+// SeedBinding is one binding of the policy of the resource whose table it is in.
 type SeedBinding struct {
 	Role      string         `toml:"role"`
 	Members   []string       `toml:"members"`

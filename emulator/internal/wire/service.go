@@ -25,7 +25,7 @@ type Service struct {
 	// one address.
 	Find func(host, verb, path string, fallback *Method) (*Method, map[string]string)
 
-	// Key is where its state stands in the data file and in snapshots; "" for a service that
+	// Key names its state in the data file and in snapshots; "" for a service that
 	// has none of its own.
 	Key string
 	// New returns a pointer to its empty state, with the maps that methods write to.

@@ -79,7 +79,7 @@ func (st *State) Assets() []Asset {
 	return all
 }
 
-// MarshalJSON writes the company's fields, and each service's state under its key beside them.
+// MarshalJSON writes the company's fields, and each service's state under its key.
 func (st *State) MarshalJSON() ([]byte, error) {
 	raw, err := json.Marshal(&st.Company)
 	if err != nil {

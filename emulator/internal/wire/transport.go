@@ -21,6 +21,7 @@ func (s *Server) Transport() http.RoundTripper { return transport{s} }
 
 type transport struct{ handler http.Handler }
 
+// RoundTrip implements [http.RoundTripper].
 func (t transport) RoundTrip(r *http.Request) (answer *http.Response, err error) {
 	if r.Body != nil {
 		defer r.Body.Close()

@@ -51,7 +51,7 @@ type Server struct {
 	Router    router
 	clock     clock
 	alarm     alarm
-	Lags      Lags
+	lags      Lags
 	faults    faults
 	quotas    Usage
 	snapshots namedSnapshots
@@ -86,7 +86,7 @@ func New(cfg Config) (s *Server, seeded bool, err error) {
 }
 
 // SettleSeed makes the delays of changes count from now on: all of the seed has been seen.
-func (s *Server) SettleSeed() { s.state.Delays = &s.Lags }
+func (s *Server) SettleSeed() { s.state.Delays = &s.lags }
 
 // State returns the state. The caller sees to it that no call is served meanwhile.
 func (s *Server) State() *State { return s.state }

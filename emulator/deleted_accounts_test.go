@@ -52,7 +52,7 @@ func TestPurge(t *testing.T) {
 			l := newLab(t, withDoubts(tt.doubts))
 			r := l.must(l.operator, "POST", accounts, `{"accountId":"ti-mortal"}`)
 			email, uid := r.str("email"), r.str("uniqueId")
-			grave := "deleted:serviceAccount:" + email + "?uid=" + uid
+			deletedMember := "deleted:serviceAccount:" + email + "?uid=" + uid
 			empty := l.snapshot()
 			l.bindData(iam.Binding{Role: "roles/browser", Members: []string{"serviceAccount:" + email}})
 			l.must(l.operator, "DELETE", accounts+"/"+email, "")
@@ -60,7 +60,7 @@ func TestPurge(t *testing.T) {
 				t.Errorf("by address, after the deletion: %d %s", r.code, r.raw)
 			}
 			l.Advance(iam.UndeletePeriod - time.Second)
-			if !l.dataNames(grave) {
+			if !l.dataNames(deletedMember) {
 				t.Error("the tombstone is gone before the account")
 			}
 			l.Advance(time.Second)
@@ -69,12 +69,12 @@ func TestPurge(t *testing.T) {
 				t.Errorf("after 30 days: %s", r.raw)
 			}
 			l.Advance(tt.tombstone - iam.UndeletePeriod - time.Second)
-			if tt.tombstone > iam.UndeletePeriod && !l.dataNames(grave) {
+			if tt.tombstone > iam.UndeletePeriod && !l.dataNames(deletedMember) {
 				t.Error("the tombstone is gone too early")
 			}
 			l.Advance(time.Second)
-			if l.dataNames(grave) || len(l.wire.State().Tombstones) != 0 || len(l.wire.State().Accounts) != 2 {
-				t.Errorf("after %v there are %d graves and %d accounts", tt.tombstone, len(l.wire.State().Tombstones), len(l.wire.State().Accounts))
+			if l.dataNames(deletedMember) || len(l.wire.State().Tombstones) != 0 || len(l.wire.State().Accounts) != 2 {
+				t.Errorf("after %v there are %d tombstones and %d accounts", tt.tombstone, len(l.wire.State().Tombstones), len(l.wire.State().Accounts))
 			}
 			l.account("ti-mortal")
 			if got := strings.Count(l.snapshot(), email); got == 0 || got != strings.Count(empty, email) {
