@@ -269,7 +269,7 @@ func (d *stage) up(ctx context.Context, engine *lifecycle.Engine, c *Chapter) (*
 		default:
 			got = "not ready"
 		}
-		c.add(g.Gives()+" on "+g.On(), "bound", got, detail, result.Grants[i].After)
+		c.add(g.Gives()+" on "+g.On(), "bound", got, detail, result.Grants[i].At.Sub(result.Run.At))
 	}
 	return result, nil
 }

@@ -49,7 +49,7 @@ func (u *upRun) proveNone(context.Context) <-chan error {
 	out := make(chan error, 1)
 	records := make([]journal.Record, len(u.grants))
 	for i := range u.grants {
-		u.grants[i] = GrantState{Grant: i, State: journal.NotReady, Why: notAsked}
+		u.grants[i] = journal.GrantState{State: journal.NotReady, Why: notAsked}
 		records[i] = journal.GrantReady{Grant: i, State: journal.NotReady, Why: notAsked}
 	}
 	out <- u.journal.Append(records...)
@@ -57,8 +57,8 @@ func (u *upRun) proveNone(context.Context) <-chan error {
 }
 
 func (u *upRun) prove(ctx context.Context, edit grants.Edit, b policy.Binding, grant int) error {
-	state := GrantState{Grant: grant}
-	u.grants[grant] = GrantState{Grant: grant, State: journal.NotReady, Why: notAsked}
+	var state journal.GrantState
+	u.grants[grant] = journal.GrantState{State: journal.NotReady, Why: notAsked}
 	if after(ctx, u.bound[edit.Resource]) != nil || after(ctx, u.hasCredential) != nil {
 		return nil
 	}
@@ -71,7 +71,7 @@ func (u *upRun) prove(ctx context.Context, edit grants.Edit, b policy.Binding, g
 	} else {
 		state.State, state.Why = u.ask(ctx, edit, permissions)
 	}
-	state.After = u.Now().Sub(u.begun)
+	state.At = u.Now()
 	u.grants[grant] = state
 	return u.journal.Append(journal.GrantReady{Grant: grant, State: state.State, Why: state.Why})
 }
@@ -151,9 +151,9 @@ func (u *upRun) askOnce(ctx context.Context, edit grants.Edit, permissions []str
 // unready returns the error that names the grants which are not usable yet.
 func (u *upRun) unready() error {
 	var names []string
-	for _, s := range u.grants {
+	for i, s := range u.grants {
 		if s.State == journal.NotReady {
-			g := u.plan.Task.Grants[s.Grant]
+			g := u.plan.Task.Grants[i]
 			names = append(names, fmt.Sprintf("%s on %s (%s)", g.Gives(), g.Resource, s.Why))
 		}
 	}

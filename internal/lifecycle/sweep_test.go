@@ -547,9 +547,9 @@ func TestUpWithoutWaiting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, g := range result.Grants {
+	for i, g := range result.Grants {
 		if g.State != journal.NotReady || g.Why != "not checked yet" {
-			t.Errorf("grant %d: %q, %q", g.Grant, g.State, g.Why)
+			t.Errorf("grant %d: %q, %q", i, g.State, g.Why)
 		}
 	}
 	if got := result.Run.State(); got != journal.RunningNotReady {

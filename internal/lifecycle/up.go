@@ -62,16 +62,8 @@ type Result struct {
 	Operator grants.Identity
 	Run      *journal.Run
 	Dir      string
-	Grants   []GrantState // one a grant of the task, in its order
+	Grants   []journal.GrantState // one for each grant of the task, in its order
 	Elapsed  time.Duration
-}
-
-// GrantState is how usable a grant is.
-type GrantState struct {
-	Grant int // index in the task
-	State journal.Readiness
-	Why   string        // why it is not proved
-	After time.Duration // since the beginning of up
 }
 
 // NewPlan plans a run of the task that begins now.
@@ -100,7 +92,7 @@ func (e *Engine) Up(ctx context.Context, plan grants.Plan, o UpOptions) (*Result
 		hasCredential: make(chan struct{}),
 		rolesReady:    make(chan struct{}),
 		bound:         map[resource.Name]chan struct{}{},
-		grants:        make([]GrantState, len(plan.Task.Grants)),
+		grants:        make([]journal.GrantState, len(plan.Task.Grants)),
 	}
 	for _, edit := range plan.Edits {
 		u.bound[edit.Resource] = make(chan struct{})
@@ -231,7 +223,7 @@ type upRun struct {
 	hasCredential chan struct{}                   // there is a credential
 	bound         map[resource.Name]chan struct{} // the policy is written
 
-	grants []GrantState
+	grants []journal.GrantState
 }
 
 // makeKey starts to make the key pair, which takes longer than a round trip.
