@@ -44,7 +44,8 @@ func TestEndpointOfAPort(t *testing.T) {
 	if err := file.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if l, err = again.Open(t.Context()); err != nil {
+	// Another process may have taken the port by now.
+	if l, err = (Endpoint{Listen: "127.0.0.1:0"}).Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.Close(); err != nil {
