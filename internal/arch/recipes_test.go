@@ -30,8 +30,9 @@ var recipes = map[string]string{
 // is an archive of new files, and of lines to insert: a file is called
 //
 //	PATH after "TEXT"
+//	PATH before "TEXT"
 //
-// if its lines go behind the one line of PATH that has that text.
+// if its lines go behind or before the one line of PATH that has that text.
 func TestRecipes(t *testing.T) {
 	t.Parallel()
 	if os.Getenv("TASKIAM_RECIPES") != "" {
@@ -83,16 +84,16 @@ func TestRecipes(t *testing.T) {
 	}
 }
 
-var after = regexp.MustCompile(`^(\S+) after (".*")$`)
+var place = regexp.MustCompile(`^(\S+) (after|before) (".*")$`)
 
 // cook inserts the lines of an archive's file where its name says, if it says so.
 func cook(t *testing.T, dir string, f txtar.File) (file string, inserted bool) {
 	t.Helper()
-	m := after.FindStringSubmatch(f.Name)
+	m := place.FindStringSubmatch(f.Name)
 	if m == nil {
 		return f.Name, false
 	}
-	at, err := strconv.Unquote(m[2])
+	at, err := strconv.Unquote(m[3])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,9 +104,13 @@ func cook(t *testing.T, dir string, f txtar.File) (file string, inserted bool) {
 	if n := bytes.Count(data, []byte(at)); n != 1 {
 		t.Fatalf("%s has %q %d times, and not once: the example of a recipe is out of date", m[1], at, n)
 	}
-	end := bytes.Index(data, []byte(at))
-	end += bytes.IndexByte(data[end:], '\n') + 1
-	write(t, filepath.Join(dir, m[1]), slices.Concat(data[:end], f.Data, data[end:]))
+	here := bytes.Index(data, []byte(at))
+	if m[2] == "before" {
+		here = bytes.LastIndexByte(data[:here], '\n') + 1
+	} else {
+		here += bytes.IndexByte(data[here:], '\n') + 1
+	}
+	write(t, filepath.Join(dir, m[1]), slices.Concat(data[:here], f.Data, data[here:]))
 	return m[1], true
 }
 
