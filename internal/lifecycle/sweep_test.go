@@ -452,10 +452,26 @@ func TestDownAccount(t *testing.T) {
 		w := newWorld(t)
 		_, plan := w.up(byKey)
 		other := w.elsewhere()
-		if err := down(other, plan.Email, givenByKey(t)...); err != nil {
+		ended, err := other.engine().DownAccount(t.Context(), hosting, plan.Email, givenByKey(t))
+		if err != nil {
 			t.Fatal(err)
 		}
 		other.asBefore()
+		// Without a journal the run says as much as with one.
+		run := ended.Run
+		done := map[string]bool{}
+		for _, s := range run.Steps {
+			what, _, _ := strings.Cut(s.What, " roles/")
+			done[what] = done[what] || s.Failure == ""
+		}
+		for _, what := range []string{"disable account", "unbind", "delete key", "delete account"} {
+			if !done[what] {
+				t.Errorf("no step %q in %+v", what, run.Steps)
+			}
+		}
+		if run.State() != journal.Ended || run.ID() != plan.Run || !run.Expires().Equal(plan.Expires) || len(run.Bindings) == 0 {
+			t.Errorf("the run is %s, %+v", run.State(), run)
+		}
 	})
 	t.Run("with its journal", func(t *testing.T) {
 		t.Parallel()
