@@ -54,8 +54,8 @@ func TestRecipes(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, f := range example.Files {
-			file, insert := cook(t, dir, f)
-			if !insert {
+			file, inserted := insert(t, dir, f)
+			if !inserted {
 				write(t, filepath.Join(dir, file), f.Data)
 			}
 			if strings.HasSuffix(file, ".go") && !strings.HasSuffix(file, "_test.go") {
@@ -86,8 +86,8 @@ func TestRecipes(t *testing.T) {
 
 var place = regexp.MustCompile(`^(\S+) (after|before) (".*")$`)
 
-// cook inserts the lines of an archive's file where its name says, if it says so.
-func cook(t *testing.T, dir string, f txtar.File) (file string, inserted bool) {
+// insert puts the lines of an archive's file where its name says, if it says so.
+func insert(t *testing.T, dir string, f txtar.File) (file string, inserted bool) {
 	t.Helper()
 	m := place.FindStringSubmatch(f.Name)
 	if m == nil {
