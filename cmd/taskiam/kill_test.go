@@ -43,8 +43,8 @@ unbounded = "accept"
 deliver = "key"
 `
 
-// gallows is an emulator in the test's process, which can kill its client at a call.
-type gallows struct {
+// killer is an emulator in the test's process, which can kill its client at a call.
+type killer struct {
 	t      *testing.T
 	server *emulator.Server
 	env    []string
@@ -61,9 +61,9 @@ type gallows struct {
 
 var killedKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
 
-func newGallows(t *testing.T) *gallows {
+func newKiller(t *testing.T) *killer {
 	t.Helper()
-	g := &gallows{t: t, dir: t.TempDir()}
+	g := &killer{t: t, dir: t.TempDir()}
 	server, err := emulator.New(emulator.Config{
 		NewKey: killedKey, Now: func() time.Time { return time.Now().Add(time.Duration(g.ahead.Load())) },
 	})
@@ -90,7 +90,7 @@ func newGallows(t *testing.T) *gallows {
 }
 
 // ServeHTTP passes a call on to the emulator.
-func (g *gallows) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (g *killer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.mu.Lock()
 	g.calls++
 	kill := func() {}
@@ -120,7 +120,7 @@ func (g *gallows) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // dead reports whether the client of this time was killed.
-func (g *gallows) dead() bool {
+func (g *killer) dead() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.at > 0 && g.calls >= g.at && g.victim == nil
@@ -128,7 +128,7 @@ func (g *gallows) dead() bool {
 
 // run runs the program, and kills it at a call: before that gets through or, if late,
 // after it was applied. It returns what was said, how it ended, and how many calls it made.
-func (g *gallows) run(at int, late bool, args ...string) (said string, calls int, err error) {
+func (g *killer) run(at int, late bool, args ...string) (said string, calls int, err error) {
 	cmd := exec.Command("taskiam", args...)
 	var out bytes.Buffer
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = g.env, g.dir, &out, &out
@@ -157,7 +157,7 @@ func (g *gallows) run(at int, late bool, args ...string) (said string, calls int
 }
 
 // asBefore returns what is not as it was.
-func (g *gallows) asBefore() error {
+func (g *killer) asBefore() error {
 	now, err := g.server.Snapshot()
 	if err != nil {
 		return err
@@ -189,7 +189,7 @@ func (g *gallows) asBefore() error {
 // killing is a command that is killed, and what the user types before and after.
 type killing struct {
 	name    string
-	prepare func(g *gallows)
+	prepare func(g *killer)
 	args    []string
 	next    []string
 }
@@ -198,9 +198,9 @@ var sweeping = []string{"sweep", "--project", "acme-agents"}
 
 var killings = []killing{
 	{name: "up", args: []string{"up", "task.toml"}, next: []string{"down"}},
-	{name: "down", prepare: (*gallows).up, args: []string{"down"}, next: []string{"down"}},
+	{name: "down", prepare: (*killer).up, args: []string{"down"}, next: []string{"down"}},
 	{name: "run", args: []string{"run", "task.toml", "--", "true"}, next: []string{"down"}},
-	{name: "sweep", prepare: func(g *gallows) {
+	{name: "sweep", prepare: func(g *killer) {
 		g.up()
 		// The laptop is lost, and the run over for long.
 		for _, dir := range []string{"state", "runtime"} {
@@ -215,14 +215,14 @@ var killings = []killing{
 const longAfter = 4 * time.Hour
 
 // up brings a run up, which has to work.
-func (g *gallows) up() {
+func (g *killer) up() {
 	if said, _, err := g.run(0, false, "up", "task.toml"); err != nil {
 		g.t.Fatalf("up: %v\n%s", err, said)
 	}
 }
 
 // begin makes ready for a killing.
-func (g *gallows) begin(k killing) {
+func (g *killer) begin(k killing) {
 	g.ahead.Store(0)
 	if k.prepare != nil {
 		k.prepare(g)
@@ -239,7 +239,7 @@ func TestKilled(t *testing.T) {
 	}
 	var cells []cell
 	measured := 0
-	g := newGallows(t)
+	g := newKiller(t)
 	for _, k := range killings {
 		g.begin(k)
 		said, calls, err := g.run(0, false, k.args...)
@@ -267,7 +267,7 @@ func TestKilled(t *testing.T) {
 		for share := range shares {
 			t.Run(fmt.Sprint(share), func(t *testing.T) {
 				t.Parallel()
-				g := newGallows(t)
+				g := newKiller(t)
 				for i := share; i < len(cells); i += shares {
 					c := cells[i]
 					name := fmt.Sprintf("%s killed at call %d of %d (after it: %t)", c.name, c.at, c.of, c.late)

@@ -33,9 +33,9 @@ var onDisk = []flow{flows[0], flows[2], {
 	again: (*machine).sweepAgain,
 }}
 
-// eachOperation plays the flow once for every operation on the disk, with what strike
+// eachOperation plays the flow once for every operation on the disk, with what inject
 // makes of it from then on, and judges what came of it.
-func eachOperation(t *testing.T, f flow, strike func(m *machine) error, judge func(m *machine, err error) error) {
+func eachOperation(t *testing.T, f flow, inject func(m *machine) error, judge func(m *machine, err error) error) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMachine(t, nil)
@@ -45,27 +45,27 @@ func eachOperation(t *testing.T, f flow, strike func(m *machine) error, judge fu
 			if f.prepare != nil {
 				run = f.prepare(m, byShort)
 			}
-			first, struck := m.disk.Ops()+n, journaltest.Op{}
+			first, failed := m.disk.Ops()+n, journaltest.Op{}
 			usual := m.disk.Before
 			m.disk.Before = func(op journaltest.Op) error {
 				if op.N < first {
 					return usual(op)
 				}
 				if op.N == first {
-					struck = op
+					failed = op
 				}
-				return strike(m)
+				return inject(m)
 			}
 			err := f.run(m, byShort, run)
 			m.disk.Before = usual
-			if struck.Name == "" {
+			if failed.Name == "" {
 				if n < 10 {
 					t.Errorf("%s has only %d operations on the disk", f.name, n)
 				}
 				return
 			}
 			if err := judge(m, err); err != nil {
-				t.Fatalf("%s, operation %d (%s %s): %v", f.name, n, struck.Name, struck.Path, err)
+				t.Fatalf("%s, operation %d (%s %s): %v", f.name, n, failed.Name, failed.Path, err)
 			}
 		}
 	})

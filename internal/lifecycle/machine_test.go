@@ -53,10 +53,10 @@ type machine struct {
 	recording bool
 	calls     []point
 	counts    map[string]int
-	// struck is called at the call at, before it is sent; it may strike the process
+	// onCall is called at the call at, before it is sent; it may end the process
 	// down there, or return what is to happen after the call was applied.
 	at      point
-	struck  func(r *http.Request) (after func())
+	onCall  func(r *http.Request) (after func())
 	reached bool
 	// each is called at every call of all, which are counted from 1.
 	each func(n int, r *http.Request) (after func())
@@ -152,12 +152,12 @@ func (m *machine) lift() {
 	m.expired = false
 }
 
-// watch begins to count calls, and has struck called at one of them.
-func (m *machine) watch(at point, struck func(*http.Request) func()) {
+// watch begins to count calls, and has onCall called at one of them.
+func (m *machine) watch(at point, onCall func(*http.Request) func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.calls, m.counts = nil, map[string]int{}
-	m.at, m.struck, m.reached, m.each = at, struck, false, nil
+	m.at, m.onCall, m.reached, m.each = at, onCall, false, nil
 }
 
 // die is SIGKILL: from now on the process gets nothing done.
@@ -190,20 +190,20 @@ func (m *machine) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !m.dead {
 		m.calls = append(m.calls, p)
 	}
-	struck := m.struck
-	if m.dead || struck == nil || p != m.at {
-		struck = nil
+	onCall := m.onCall
+	if m.dead || onCall == nil || p != m.at {
+		onCall = nil
 	} else {
 		m.reached = true
 	}
 	if n, each := len(m.calls), m.each; each != nil && !m.dead {
-		struck = func(r *http.Request) func() { return each(n, r) }
+		onCall = func(r *http.Request) func() { return each(n, r) }
 	}
 	m.mu.Unlock()
 
 	after := func() {}
-	if struck != nil {
-		after = struck(r)
+	if onCall != nil {
+		after = onCall(r)
 	}
 	m.mu.Lock()
 	dead, expired := m.dead, m.expired

@@ -66,7 +66,7 @@ type history struct {
 	calls   map[string]int // by their names
 }
 
-// lastingFault is what calls of one path suffer until it is lifted.
+// lastingFault is what calls of one path meet until it is lifted.
 type lastingFault struct {
 	path  string
 	fault emulator.Fault
@@ -357,7 +357,7 @@ func (h *history) alive(m *machine) bool {
 	return !m.dead
 }
 
-// modelFaults are what a call may suffer; without a count, every later call of its path.
+// modelFaults are what a call may meet; without a count, every later call of its path.
 var modelFaults = []emulator.Fault{
 	{Do: emulator.FaultReset, After: true, Count: 1},
 	{Do: emulator.FaultAnswer, Code: http.StatusConflict, Count: 1},
@@ -404,7 +404,7 @@ func (h *history) disturb(m *machine) (power bool) {
 					h.mu.Unlock()
 					break
 				}
-				after = h.strike(m, r, trouble)
+				after = h.inject(m, r, trouble)
 			case 6:
 				h.tell("  at %s the login expires", name)
 				m.mu.Lock()
@@ -423,15 +423,15 @@ func (h *history) disturb(m *machine) (power bool) {
 		lasting, is := h.lasting[m]
 		h.mu.Unlock()
 		if is && lasting.path == r.URL.Path {
-			after = h.strike(m, r, lasting.fault)
+			after = h.inject(m, r, lasting.fault)
 		}
 		return after
 	}
 	return power
 }
 
-// strike has the emulator do this to the one call r, and not to others' of that path.
-func (h *history) strike(m *machine, r *http.Request, f emulator.Fault) (after func()) {
+// inject has the emulator do this to the one call r, and not to others' of that path.
+func (h *history) inject(m *machine, r *http.Request, f emulator.Fault) (after func()) {
 	f.Resource, f.Count = r.URL.Path, 1
 	name, err := m.server.AddFault(f)
 	if err != nil {
