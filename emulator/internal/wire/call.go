@@ -24,7 +24,7 @@ type Method struct {
 	// Refuse writes a refusal that the emulator makes instead of the method; nil is the form
 	// of the service's errors.
 	Refuse func(*Error) (any, error)
-	// Serve answers the call: with a value to be encoded as JSON, a *rawAnswer, or an *apiError.
+	// Serve answers the call: with a value to be encoded as JSON, a *Raw, or an error (an *Error for one of Google's).
 	Serve func(c *Call) (any, error)
 }
 

@@ -143,7 +143,7 @@ var legacyReasons = map[string]string{
 // envelope returns the JSON form of e for a request. Two are common: the older one,
 // with errors[], answers storage and BigQuery and the discovery-based clients,
 // which send prettyPrint; the newer one, with details, answers transcoded gRPC.
-func (e *Error) envelope(form errorForm, r *http.Request) any {
+func (e *Error) envelope(form ErrorForm, r *http.Request) any {
 	if e.oauth != "" {
 		return map[string]any{"error": e.oauth, "error_description": e.Message}
 	}

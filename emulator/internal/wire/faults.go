@@ -334,7 +334,7 @@ var oauthFaults = map[int]string{
 }
 
 // faultAnswer is the error of f in the shape of the service at host.
-func faultAnswer(host string, form errorForm, f Fault) *Error {
+func faultAnswer(host string, form ErrorForm, f Fault) *Error {
 	of := faultAnswers[f.Code]
 	e := Fail(f.Code, of.status, of.reason, "%s", of.message)
 	if f.Code == http.StatusTooManyRequests && form != StorageErrors && form != LegacyErrors {

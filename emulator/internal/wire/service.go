@@ -51,16 +51,16 @@ type Service struct {
 	// Denied words the 403 of a missing permission; nil is Google's usual one.
 	Denied func(who *iam.Principal, permission string, n iam.Node) *Error
 	// Errors is the form of its errors.
-	Errors errorForm
+	Errors ErrorForm
 	// Quota counts a call that writes against the limits, and refuses it if one is reached.
 	Quota func(c *Call, q *Usage) error
 }
 
-// errorForm is how a service writes errors.
-type errorForm int
+// ErrorForm is how a service writes errors.
+type ErrorForm int
 
 const (
-	modernErrors  errorForm = iota // with details; with errors[] for clients that send prettyPrint
+	ModernErrors  ErrorForm = iota // with details; with errors[] for clients that send prettyPrint
 	LegacyErrors                   // with errors[]
 	StorageErrors                  // with errors[], without status and details
 	OAuthErrors                    // RFC 6749, section 5.2
@@ -84,11 +84,11 @@ func (st *State) AssetBelow(project, full, typ string, p *iam.Policy) (Asset, bo
 }
 
 // errorForm is how the service at host writes errors.
-func (st *State) errorForm(host string) errorForm {
+func (st *State) errorForm(host string) ErrorForm {
 	if s := st.Service(host); s != nil {
 		return s.Errors
 	}
-	return modernErrors
+	return ModernErrors
 }
 
 // Title is what Google calls an API; its host where that is not known.
