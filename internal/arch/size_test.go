@@ -24,15 +24,12 @@ const (
 	tabColumns      = 4
 )
 
-// unfinished are packages that are still being cut into pieces.
-var unfinished = []string{}
-
 func TestFunctionsFitOnAScreen(t *testing.T) {
 	t.Parallel()
 	for _, s := range sources(t) {
 		for _, d := range s.ast.Decls {
 			fn, ok := d.(*ast.FuncDecl)
-			if !ok || slices.Contains(unfinished, s.pkg) {
+			if !ok {
 				continue
 			}
 			name := s.path + ": " + funcName(fn)
@@ -56,7 +53,7 @@ func TestLinesFitOnAScreen(t *testing.T) {
 			if strings.HasPrefix(line, "//go:") { // a directive is one line
 				continue
 			}
-			if columns(line) > maxColumns && !tables[n] && !slices.Contains(unfinished, s.pkg) {
+			if columns(line) > maxColumns && !tables[n] {
 				t.Errorf("%s:%d has %d columns, more than %d", s.path, n, columns(line), maxColumns)
 			}
 		}
@@ -79,7 +76,7 @@ func TestPackagesFitInAHead(t *testing.T) {
 		lines[s.pkg] += strings.Count(s.text, "\n")
 	}
 	for pkg, n := range lines {
-		if n > maxPackageLines && !slices.Contains(unfinished, pkg) {
+		if n > maxPackageLines {
 			t.Errorf("%s has %d lines, more than %d", pkg, n, maxPackageLines)
 		}
 	}
