@@ -84,9 +84,10 @@ var allowed = map[string][]string{
 	"internal/tools/bench": {
 		"emulator", "internal/credentials", "internal/fault", "internal/gcp", "internal/grants",
 		"internal/metadata", "internal/policy", "internal/resource", "internal/secret", "internal/tools/contest",
+		"internal/wait",
 	},
 	"internal/tools/contest": {
-		"internal/fault", "internal/gcp", "internal/policy", "internal/resource",
+		"internal/fault", "internal/gcp", "internal/policy", "internal/resource", "internal/wait",
 	},
 	"internal/tools/gen":              {},
 	"internal/tools/gen/architecture": {"internal/tools/gen"},

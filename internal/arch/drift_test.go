@@ -60,7 +60,7 @@ func room(pkg string) string {
 // make fuzz finds the fuzzers by itself: there is no list that could lack one.
 func TestEveryFuzzerIsRun(t *testing.T) {
 	t.Parallel()
-	cmd := exec.Command("make", "-s", "fuzzers")
+	cmd := exec.Command("make", "-s", "--no-print-directory", "fuzzers")
 	cmd.Dir = root
 	out, err := cmd.Output()
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/taskiam/taskiam/internal/resource"
 	"github.com/taskiam/taskiam/internal/secret"
 	"github.com/taskiam/taskiam/internal/tools/contest"
+	"github.com/taskiam/taskiam/internal/wait"
 )
 
 // contested are the policies that everybody edits, and with what role. They are the
@@ -120,10 +121,8 @@ func (c *crowd) script(ctx context.Context, number int, rest time.Duration) erro
 				if !fault.Is(err, fault.Conflict) {
 					return err
 				}
-				select {
-				case <-time.After(rest):
-				case <-ctx.Done():
-					return context.Cause(ctx)
+				if err := wait.For(ctx, rest); err != nil {
+					return err
 				}
 			}
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/metadata"
 	"github.com/taskiam/taskiam/internal/secret"
+	"github.com/taskiam/taskiam/internal/wait"
 )
 
 const (
@@ -112,8 +113,8 @@ func askMetadata(ctx context.Context, addr string, rate int) ([]time.Duration, t
 				if at.After(end) || ctx.Err() != nil {
 					return
 				}
-				if wait := time.Until(at); wait > 0 {
-					<-time.After(wait)
+				if wait.For(ctx, time.Until(at)) != nil {
+					return
 				}
 				due <- time.Now() // not the planned time: a timer is late by up to a millisecond
 			}

@@ -21,6 +21,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/taskiam/taskiam/internal/wait"
 )
 
 // Agent is the User-Agent of the neighbours.
@@ -125,12 +127,8 @@ var editing = regexp.MustCompile(
 
 // ServeHTTP passes a call on.
 func (w *Watch) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	if w.rtt > 0 {
-		select {
-		case <-time.After(w.rtt):
-		case <-r.Context().Done():
-			return
-		}
+	if w.rtt > 0 && wait.For(r.Context(), w.rtt) != nil {
+		return
 	}
 	// The policy of a service account is one run's alone.
 	if !editing.MatchString(r.URL.Path) || strings.Contains(r.URL.Path, "/serviceAccounts/") {
