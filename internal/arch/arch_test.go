@@ -164,7 +164,7 @@ func TestImportsRunOneWay(t *testing.T) {
 			}
 		}
 		if !known {
-			t.Errorf("%s is not in the table of packages: is it born because a second reader would look for it?", name)
+			t.Errorf("%s is not in the table of packages: add it, with the reason in the commit", name)
 		}
 		for _, imp := range p.Imports {
 			ours, ok := strings.CutPrefix(imp, module)

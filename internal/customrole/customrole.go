@@ -34,7 +34,7 @@ const (
 // readBackWithin bounds the wait for a read to show what was written.
 const readBackWithin = 30 * time.Second
 
-// Progress is told what is being done, and does it.
+// Progress reports steps and retries, and runs them.
 type Progress interface {
 	// Warn tells something that must not be missed.
 	Warn(text string)
@@ -74,7 +74,7 @@ type Role struct {
 	Testing []string
 }
 
-// Set is the custom roles that the lists of permissions of one task come to.
+// Set holds the custom roles for the permission lists of one task.
 type Set struct{ roles []*role }
 
 // role is a custom role on its way to be bound.

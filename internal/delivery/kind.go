@@ -64,8 +64,8 @@ var (
 // Kinds returns every kind of delivery.
 func Kinds() []Kind { return slices.Clone(kinds) }
 
-// Of returns the kind of that name. For a name that no kind has, the empty one of a run
-// that was not delivered yet included, it is the zero Kind.
+// Of returns the kind with that name. For an unknown name, and for the empty name of a run
+// that is not delivered yet, it returns the zero Kind.
 func Of(name grants.DeliveryKind) Kind {
 	at := slices.IndexFunc(kinds, func(k Kind) bool { return k.Name == name })
 	if at < 0 {

@@ -106,9 +106,8 @@ func (p Script) bind(s *text) (undo []string, byHand bool) {
 	return undo, byHand
 }
 
-// byREST adds, in comments, how bindings are made on what gcloud has no command for: the
-// policy that is written back has to be the one that was read, by its etag, with these
-// entries more. It returns how they are taken out again.
+// byREST adds, in comments, how to bind where gcloud has no command: read the policy, add
+// these entries, write it back with its etag. It returns how to remove them.
 func byREST(s *text, edit grants.Edit, email string) (undo string) {
 	name := edit.Resource
 	api := name.Type().API

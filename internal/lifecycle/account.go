@@ -87,8 +87,8 @@ func markOf(a grants.Account, project string) (grants.Mark, bool) {
 	return mark, ok && a.Email == grants.AccountEmail(grants.AccountID(mark.Task, mark.Run), project)
 }
 
-// marked returns the target of an account that no journal here is whole about. What is
-// left of one, known, says where to look too: with that, nothing is missing.
+// marked returns the target for an account whose journal is missing or damaged here. known
+// is what remains of the journal; if it names the resources, no search is needed.
 func (s *searcher) marked(a grants.Account, m grants.Mark, known remains) target {
 	t := marked(a, m)
 	t.resources, t.dir = known.edits, known.dir

@@ -14,13 +14,12 @@ import (
 // not be; so where the two differ a run is dated by Google's.
 
 const (
-	// wrongClock is by how much this machine's clock may be wrong before a run is not
-	// dated by it, and it is spoken of.
+	// wrongClock is how wrong this machine's clock may be before runs are dated by Google's
+	// clock and the operator is warned.
 	wrongClock = time.Minute
-	// Whoever has a key signs a JWT, dated by its own clock, in exchange for a token.
-	// One from the future is refused, some minutes apart; one that has ended is, and it
-	// lasts an hour at most (identity/protocols/oauth2/service-account, "Forming the JWT
-	// claim set").
+	// A client with a key signs a JWT, dated by its own clock. Google refuses one that
+	// begins more than some minutes in the future, and one that has expired; a JWT lasts an
+	// hour at most (identity/protocols/oauth2/service-account, "Forming the JWT claim set").
 	signsEarly = 5 * time.Minute
 	signsLate  = 55 * time.Minute
 )

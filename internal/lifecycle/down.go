@@ -20,8 +20,8 @@ const goneWithin = time.Minute
 
 // Teardown is what came of one attempt to take a run down.
 type Teardown struct {
-	// Run is the run at the end: as its journal has it, or would have it where there is none or it could
-	// not be written.
+	// Run is the run at the end, as its journal has it. Without a journal, or if it could
+	// not be written, it is the run as the journal would have it.
 	Run *journal.Run
 	// Already says that the run was down before and nothing was done.
 	Already bool
@@ -32,7 +32,8 @@ type Teardown struct {
 // Down ends a run: its account is disabled, its bindings and keys removed, the
 // account deleted, and all of that checked. It works from the journal alone. If
 // another process is at work on the run, it waits for it as long as wait says. With
-// [fault.Incomplete] the run names what is left. Where nothing could be begun there is no Teardown.
+// [fault.Incomplete] the run names what is left. If nothing could be begun, there is no
+// Teardown.
 func (e *Engine) Down(ctx context.Context, run grants.RunID, wait time.Duration) (*Teardown, error) {
 	e.prune()
 	j, err := e.Journals.Open(ctx, run, wait)
@@ -265,10 +266,10 @@ func (d *downRun) finish(ctx context.Context) {
 	}
 }
 
-// leftOfAccount says what is left of an account, and why: deleted while something binds
-// it, it would stay there as a deleted: member; disabled, it is as powerless, and a later
-// teardown can finish. What could not be disabled, and keys that could not be deleted,
-// are no more once the account is.
+// leftOfAccount records what is left of an account that was not deleted, and why. If it
+// were deleted while a policy binds it, a deleted: member would stay there. Disabled, it
+// has no access, and a later teardown can finish. Once the account is deleted, it does not
+// matter that it could not be disabled, or that a key could not be deleted.
 func (d *downRun) leftOfAccount(deleted, clean bool, missing error, keys []string) {
 	if deleted {
 		return
@@ -536,8 +537,8 @@ func (d *downRun) delete(ctx context.Context, account grants.Account) bool {
 	})
 }
 
-// check looks again at everything that the run touched; at the account only if it was
-// deleted, since one that was not will not go while it is looked at.
+// check looks again at everything that the run touched. It looks at the account only if it
+// was deleted: otherwise it would wait in vain for it to disappear.
 func (d *downRun) check(ctx context.Context, names []resource.Name, deleted bool) {
 	t, uid := d.target, d.account.UniqueID
 	var wg sync.WaitGroup

@@ -25,8 +25,8 @@ func journalDrops(j Journal, name resource.Name) func([]policy.Binding, bool) er
 	return func(drops []policy.Binding, done bool) error { return j.Append(dropRecords(name, drops, done)...) }
 }
 
-// drop tells the edit's owner what its write leaves out, and whoever watches once it
-// is so.
+// drop calls dropping with what the write leaves out and, once it is written, reports it as
+// progress.
 func (t *attempt) drop(drops []policy.Binding, done bool) error {
 	if len(drops) == 0 || t.dropping == nil {
 		return nil

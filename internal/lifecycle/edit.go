@@ -64,7 +64,7 @@ type policyEdit struct {
 // the read to the write and through no wait, so that runs queue instead of overtaking
 // each other, and none is kept by one that waits for something else.
 //
-// The bounds begin with the first failure of a kind: time in the queue is none.
+// A bound counts from the first failure of its kind; time in the queue does not count.
 func (e *Engine) edit(ctx context.Context, p policyEdit) error {
 	begun := e.Now()
 	var contest, outage, hidden streak
@@ -227,8 +227,8 @@ func (t *attempt) writeIn(ctx context.Context, turn *journal.Turn, doc policy.Do
 	return t.check(stored)
 }
 
-// end ends a turn that came out with err. What was learned of others and of the quota,
-// nobody on this machine needs to find out again.
+// end ends a turn with the result err, and shares what was learned about other writers and
+// the quota with the other runs of this machine.
 func (t *attempt) end(turn *journal.Turn, err error) {
 	switch {
 	case fault.Is(err, fault.Conflict):

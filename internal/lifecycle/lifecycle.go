@@ -93,8 +93,7 @@ type Event struct {
 type EventState string
 
 const (
-	// Known is no step: it is something that whoever waits should know. Warned is one
-	// that must not be missed.
+	// Known is not a step but information. Warned is information that must not be missed.
 	Known   EventState = "known"
 	Warned  EventState = "warned"
 	Started EventState = "started"

@@ -44,7 +44,8 @@ type survey struct {
 	ahead time.Duration
 	// host has those of the permissions on the host project that matter here.
 	host []string
-	// unread has why the policy of a resource could not be read; it is among the refusals.
+	// unread maps each resource to the reason why its policy could not be read. The reasons
+	// are among the refusals.
 	unread map[resource.Name]error
 	// refusals is every lasting reason why the plan cannot be carried out.
 	refusals []error

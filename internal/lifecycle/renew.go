@@ -85,7 +85,7 @@ func (e *Engine) Renew(ctx context.Context, id grants.RunID, o RenewOptions) (*R
 		return nil, x.undo(ctx, err)
 	}
 	if err := j.Append(journal.Renewed{Expires: x.expires}); err != nil {
-		// Whether it is there is not known, and undone it would be a lie.
+		// The record may or may not be on disk, so undoing the renewal could contradict it.
 		return nil,
 			fault.WithHint(fault.New(fault.Incomplete, "run %s expires at %s, but its journal may not say so: %w",
 				id, x.expires.Format(time.RFC3339), err), x.ways()...)

@@ -180,8 +180,8 @@ func (s *searcher) tombstonesIn(
 	return out, errors.Join(errs...)
 }
 
-// perhaps returns which of the resources that could not be read may name a tombstone:
-// what is taken away there too must be so before the last proof of whose it is.
+// perhaps returns which of the unreadable resources may name a tombstone. They must be
+// cleaned before the last proof of whose tombstone it is disappears.
 func (s *searcher) perhaps(ctx context.Context, dead grants.Tombstone, unread []string) []string {
 	if len(unread) == 0 || s.scope.IsZero() {
 		return unread
@@ -193,8 +193,8 @@ func (s *searcher) perhaps(ctx context.Context, dead grants.Tombstone, unread []
 	return slices.DeleteFunc(slices.Clone(unread), func(full string) bool { return !slices.Contains(found, full) })
 }
 
-// began returns when a run began of which there is its id alone, by the clock of the
-// machine that made it. An id from the future tells nothing.
+// began returns when a run began, from its id alone and by the clock of the machine that
+// made the id. An id from the future gives no time.
 func (s *searcher) began(run grants.RunID) time.Time {
 	if t := run.Started(); !t.After(s.Cloud.Clock()) {
 		return t

@@ -10,8 +10,8 @@ import (
 	"github.com/taskiam/taskiam/internal/policy"
 )
 
-// target is what a teardown takes away, whoever knows of it: the run's journal, the
-// mark that its account carries, or what a deleted account left in policies.
+// target is what a teardown takes away, as known from the run's journal, from the mark of
+// its account, or from what a deleted account left in policies.
 type target struct {
 	run            grants.RunID
 	task           string
@@ -22,7 +22,7 @@ type target struct {
 	opened time.Time
 	mark   grants.Mark
 	// tombstone means that the account is gone, and that what names it as deleted is all
-	// there is to take away: whoever has its email now is somebody else.
+	// there is to take away. An account that has this email now is somebody else's.
 	tombstone bool
 
 	processes []journal.Process // at work here for the run

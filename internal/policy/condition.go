@@ -43,7 +43,7 @@ func UntilExpression(t time.Time) string {
 	return `request.time < timestamp("` + t.UTC().Truncate(time.Second).Format(time.RFC3339) + `")`
 }
 
-// Condition is a condition of a binding, as IAM stores it. The zero Condition is none.
+// Condition is a condition of a binding, as IAM stores it. The zero Condition is no condition.
 type Condition struct {
 	Title       string `json:"title,omitempty"`
 	Description string `json:"description,omitempty"`
@@ -53,8 +53,8 @@ type Condition struct {
 // IsZero reports whether there is no condition.
 func (c Condition) IsZero() bool { return c == Condition{} }
 
-// Moved returns the condition of a run that ended at from as it is if the run ends at to,
-// and whether it ends with the run at all. The condition of the manifest stays as it is.
+// Moved returns the condition with its end changed from one time to another. It reports
+// false if the condition does not end at from. The manifest's own part stays as it is.
 func (c Condition) Moved(from, to time.Time) (Condition, bool) {
 	rest, ok := strings.CutSuffix(c.Expression, UntilExpression(from))
 	if !ok {

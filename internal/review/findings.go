@@ -48,10 +48,10 @@ const (
 	UnusedAcceptance = "unused-acceptance"
 )
 
-// Rule is what is looked for in every grant.
+// Rule is one kind of problem that a review looks for.
 type Rule struct {
 	Name  string
-	Grade Grade // the worst that it comes with
+	Grade Grade // the gravest grade of its findings
 	Why   string
 	// Instead says what to write in its place.
 	Instead string
@@ -92,7 +92,7 @@ func FindRule(name string) (Rule, bool) {
 	return Rules[i], true
 }
 
-// Finding is something about a grant that whoever answers for it should know.
+// Finding is something about a grant that its reviewer should know.
 type Finding struct {
 	Name    string
 	Grade   Grade
@@ -117,7 +117,7 @@ type Seen struct {
 	Candidates map[resource.Name][]grants.Role
 	// Ambient is what everybody holds on a resource, whenever and however.
 	Ambient map[resource.Name]map[string]bool
-	// Thorough says that all was asked for that the rules need.
+	// Thorough says that everything the rules need was asked for.
 	Thorough bool
 }
 

@@ -6,7 +6,7 @@ import (
 	"unicode"
 )
 
-// Group is what a permission is good for, in one word.
+// Group is what a permission lets its holder do, in one word.
 type Group string
 
 // The groups, the most dangerous one first. A permission is in the first that fits.

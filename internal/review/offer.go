@@ -9,11 +9,10 @@ import (
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
-// Offer is a grant that ends by itself, in the place of one that does not.
+// Offer is a grant that expires, to replace one that does not.
 type Offer struct {
 	Grant grants.Grant
-	// Widens says what it reaches beside the resource that the other one is on, and what
-	// of that it does not.
+	// Widens says what else the offered grant reaches, and what of that it does not.
 	Widens string
 }
 

@@ -60,7 +60,7 @@ func (e *Endpoint) Reserve(ctx context.Context) error {
 	if address == "" {
 		address = "127.0.0.1:0"
 	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp4", address)
+	l, err := plainTCP().Listen(ctx, "tcp4", address)
 	if err != nil {
 		return fmt.Errorf("listening for the metadata server: %w", err)
 	}
@@ -78,7 +78,7 @@ func (e Endpoint) Open(ctx context.Context) (net.Listener, error) {
 	case e.Listen == "":
 		return nil, nil
 	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", e.Listen)
+	l, err := plainTCP().Listen(ctx, "tcp", e.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listening for the metadata server: %w", err)
 	}
@@ -90,6 +90,14 @@ func (e Endpoint) Close() {
 	if e.Inherit != nil {
 		_ = e.Inherit.Close()
 	}
+}
+
+// plainTCP listens without MPTCP: who a client is, is looked up among the TCP connections of
+// the system.
+func plainTCP() *net.ListenConfig {
+	var lc net.ListenConfig
+	lc.SetMultipathTCP(false)
+	return &lc
 }
 
 // file returns the descriptor of the reserved port, for another process; nil if there is none.

@@ -23,7 +23,7 @@ type Examined struct {
 	What  string   `json:"what"`
 	State string   `json:"state"` // "ok", "warning", "problem" or "not known"
 	Says  string   `json:"says"`
-	Mend  []string `json:"mend"` // how to fix it; commands, where there are any
+	Fix   []string `json:"mend"` // how to fix it; commands, where there are any
 }
 
 // NewDoctor returns the document of an examination. Its cloud and operator are the caller's to set.
@@ -62,7 +62,7 @@ func (d Doctor) Show(r *Report) {
 			r.Line("%s", about)
 		}
 		r.Line("  %-9s  %s: %s", f.State, f.What, strings.ReplaceAll(f.Says, "\n", "; "))
-		for _, m := range f.Mend {
+		for _, m := range f.Fix {
 			r.Line("             %s", m)
 		}
 	}

@@ -56,8 +56,8 @@ type Optional struct {
 	For        string `json:"for"`
 }
 
-// optional are permissions on the project of the accounts without which runs work, and something else
-// does not.
+// optional are permissions on the project of the accounts that runs do not need, but other commands
+// do.
 var optional = []Optional{
 	{"iam.serviceAccounts.update", "renew: the account carries the time at which it expires"},
 	{"iam.serviceAccounts.list", "sweep, and doctor: which accounts there are"},

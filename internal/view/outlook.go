@@ -17,7 +17,7 @@ const propagation = "a change of access typically takes 2 minutes and can take 7
 	"longer still (iam/docs/access-change-propagation); a new account can take 60 seconds or more to be visible " +
 	"(iam/docs/service-accounts-create)"
 
-// Outlook is what of a plan's document is judged and forecast, and not only planned.
+// Outlook is the part of a plan's document that is judged or forecast.
 type Outlook struct {
 	Roles       []Role      `json:"roles"` // of the plan and of what the account has without being named, by name
 	Findings    []Finding   `json:"findings"`
@@ -218,8 +218,8 @@ func (v Outlook) showFindings(r *Report, grant int) {
 	}
 }
 
-// showForecast adds what there is room for once the plan is carried out, and when it takes effect: of
-// the policies the fullest, or all of them.
+// showForecast adds the room that is left after the plan, and when the plan takes effect. Unless
+// verbose, it shows only the fullest policy.
 func (v Outlook) showForecast(r *Report, verbose bool) {
 	f := v.Forecast
 	accounts := "service accounts not known, because they cannot be listed"

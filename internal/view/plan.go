@@ -76,7 +76,7 @@ type Offer struct {
 	Widens string `json:"widens"` // what else it reaches
 }
 
-// Note is something about a grant that its words do not say.
+// Note is a remark about a grant.
 type Note struct {
 	Grant int    `json:"grant"`
 	Text  string `json:"text"`

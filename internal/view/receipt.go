@@ -55,7 +55,9 @@ type Receipt struct {
 	Steps       []Step       `json:"steps"` // of every teardown, in the order of their end
 	Checks      []Check      `json:"checks"`
 
-	untouched bool // the command could not begin to take it down
+	// justDropped are those of Dropped that the teardown of this moment left out.
+	justDropped []Dropped
+	untouched   bool // the command could not begin to take it down
 }
 
 // Renewed is a move of a run's end.
@@ -148,6 +150,9 @@ func NewTeardown(before *journal.Run, down *lifecycle.Teardown, err error) Recei
 	}
 	v := newReceipt(down.Run)
 	v.Already, v.Error = down.Already, message(err)
+	// A teardown that could not be recorded is not clean: the next one has to look again.
+	v.Clean = v.Clean && err == nil
+	v.justDropped = newDropped(lastDrops(down.Run))
 	return v
 }
 
@@ -162,7 +167,7 @@ func newReceipt(r *journal.Run) Receipt {
 		ClockAhead: int64(r.ClockAhead() / time.Second),
 		Down:       at(r.Down), Clean: r.State() == journal.Ended, Left: list(r.Left()),
 		Declared: []Declared{}, CustomRoles: []SharedRole{}, Granted: []Granted{}, Dropped: newDropped(r.Drops),
-		Minted: newMinted(r), Steps: newSteps(r), Checks: []Check{},
+		Minted: newMinted(r), Steps: newSteps(r.Steps), Checks: []Check{},
 	}
 	for _, n := range r.Renewals {
 		v.Renewals = append(v.Renewals, Renewed{At: n.At.UTC(), Expires: n.Expires.UTC(), State: string(n.Effect)})
@@ -198,6 +203,15 @@ func newMinted(r *journal.Run) Minted {
 	return m
 }
 
+// lastDrops and lastSteps are those since the last teardown of a run began.
+func lastDrops(r *journal.Run) []journal.Drop {
+	return slices.DeleteFunc(slices.Clone(r.Drops), func(d journal.Drop) bool { return d.At.Before(r.Down) })
+}
+
+func lastSteps(r *journal.Run) []journal.Step {
+	return slices.DeleteFunc(slices.Clone(r.Steps), func(s journal.Step) bool { return s.At.Before(r.Down) })
+}
+
 func newDropped(drops []journal.Drop) []Dropped {
 	out := []Dropped{}
 	for _, d := range drops {
@@ -206,9 +220,9 @@ func newDropped(drops []journal.Drop) []Dropped {
 	return out
 }
 
-func newSteps(r *journal.Run) []Step {
+func newSteps(steps []journal.Step) []Step {
 	out := []Step{}
-	for _, s := range r.Steps {
+	for _, s := range steps {
 		out = append(out, Step{At: s.At.UTC(), Step: s.What, On: shortName(s.On), Error: s.Failure})
 	}
 	return out
@@ -258,7 +272,7 @@ func (v Receipt) showTeardown(r *Report) {
 		r.Row("  "+s.Step, s.On, outcome, "after "+Span(s.At.Sub(*v.Down)))
 	}
 	r.Line("")
-	showDrops(r, v.Dropped)
+	showDrops(r, v.justDropped)
 	for _, what := range v.Left {
 		r.Line("left: %s", what)
 	}
@@ -275,6 +289,8 @@ func (v Receipt) Outcome() string {
 		return v.name() + ": not taken down"
 	case v.Already:
 		return v.name() + " is already down"
+	case len(v.Left) == 0 && v.Error != "":
+		return v.Error
 	case len(v.Left) > 0:
 		return v.name() + " is not completely removed after " + took + "; left: " + strings.Join(v.Left, "; ")
 	default:

@@ -70,7 +70,7 @@ func newSweptRun(r lifecycle.SweptRun) SweptRun {
 	if r.Down != nil {
 		run := r.Down.Run
 		v.Looked, v.Left = append(v.Looked, r.Down.Looked...), append(v.Left, run.Left()...)
-		v.Dropped, v.Steps = newDropped(run.Drops), newSteps(run)
+		v.Dropped, v.Steps = newDropped(lastDrops(run)), newSteps(lastSteps(run))
 	}
 	return v
 }

@@ -92,7 +92,7 @@ func (p *Policy) concerning(who *Principal, now time.Time) []Binding {
 	return out
 }
 
-// Encoded returns p as it is sent to somebody who asked for a version, see [Policy.read],
+// Encoded returns p as it is sent to somebody who asked for a version, see [Policy.Read],
 // in JSON; nil for a small policy, which is encoded as fast as it is found.
 func (p *Policy) Encoded(version int) ([]byte, error) {
 	if len(p.Bindings) < indexedFrom {

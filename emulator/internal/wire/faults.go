@@ -280,11 +280,7 @@ func (s *Server) applyFaults(c *Call, rules []appliedFault, after bool) (answer 
 		c.fault = hit.Name
 		switch hit.Do {
 		case FaultDelay:
-			t := time.NewTimer(hit.wait)
-			select {
-			case <-t.C:
-			case <-c.Request.Context().Done():
-				t.Stop()
+			if !waited(c.Request.Context(), hit.wait) {
 				return nil, false
 			}
 		case FaultHang, FaultFreeze:

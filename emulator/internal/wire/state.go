@@ -160,7 +160,7 @@ func (st *State) snapshot(now time.Time) ([]byte, error) {
 }
 
 // renamer is what names principals: policies, and the access lists of datasets.
-// Everything in the state that has this method takes part in [State.rename].
+// Everything in the state that has this method takes part in [State.Rename].
 type renamer interface {
 	// Rename replaces one member string by another, or removes it if that is "", and
 	// reports whether it was there.

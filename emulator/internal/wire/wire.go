@@ -216,7 +216,12 @@ func (s *Server) roundTrip(ctx context.Context) bool {
 	if s.cfg.RTT <= 0 {
 		return ctx.Err() == nil
 	}
-	t := time.NewTimer(s.cfg.RTT)
+	return waited(ctx, s.cfg.RTT)
+}
+
+// waited waits for d. It reports false if ctx ends first.
+func waited(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
