@@ -54,7 +54,7 @@ func TestPlanByGcloud(t *testing.T) {
 	if !gcloud(t) || runAlone(t) {
 		return
 	}
-	company, err := os.ReadFile(filepath.Join("..", "..", "internal", "emulator", "seed", "acme.toml"))
+	company, err := os.ReadFile(filepath.Join("..", "..", "emulator", "seed", "acme.toml"))
 	must(t, err)
 	extra, err := os.ReadFile(filepath.Join("testdata", "plans", "types.extra"))
 	must(t, err)
@@ -79,7 +79,7 @@ func TestPlanByGcloud(t *testing.T) {
 	if want := map[bool]int{true: 1}[*tableAll]; o.code != want { // 1 is for what is in comments
 		t.Fatalf("the script ended with %d\n%s\n%s", o.code, script, o.stderr)
 	}
-	made, rest, found := strings.Cut(script, "# To take it away again")
+	made, rest, found := strings.Cut(script, "# To remove it again")
 	if !found {
 		t.Fatalf("the script does not say how it is undone:\n%s", script)
 	}

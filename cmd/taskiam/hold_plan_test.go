@@ -36,7 +36,7 @@ func TestPlanIsTrue(t *testing.T) {
 	if len(files) < 10 {
 		t.Fatalf("there are %d manifests", len(files))
 	}
-	company, err := os.ReadFile(filepath.Join("..", "..", "internal", "emulator", "seed", "acme.toml"))
+	company, err := os.ReadFile(filepath.Join("..", "..", "emulator", "seed", "acme.toml"))
 	must(t, err)
 	extra, err := os.ReadFile(filepath.Join("testdata", "plans", "company.extra"))
 	must(t, err)
