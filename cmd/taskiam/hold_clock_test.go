@@ -23,7 +23,7 @@ resource = "projects/acme-agents/secrets/api-key"
 // setClock sets the emulator's clock by so much ahead of this machine's.
 func (s *stage) setClock(ahead time.Duration) {
 	s.t.Helper()
-	s.asOperator(request{"POST", "http://" + s.host + "/_emulator/clock", fmt.Sprintf(`{"set":%q}`, time.Now().Add(ahead).UTC().Format(time.RFC3339))})
+	s.asOperator(request{"POST", "http://" + s.host + "/_emulator/clock", fmt.Sprintf(`{"set":%q}`, time.Now().Add(ahead).UTC().Format(time.RFC3339Nano))})
 }
 
 // TestWrongClock has the program as it is shipped meet a cloud that says it is another
