@@ -35,10 +35,8 @@ type Disk interface {
 	Remove(path string) error
 	// SyncDir makes the names in a folder durable.
 	SyncDir(dir string) error
-	// TryLock takes a lock that ends with the process, on a file that it makes if
-	// need be. A nil unlock without an error means that holder has it, which is 0 if
-	// that process is not known.
-	TryLock(path string) (unlock func() error, holder int, err error)
+	// OpenLock opens the file of a lock, which it makes if need be, and takes nothing yet.
+	OpenLock(path string) (Lock, error)
 }
 
 // File is a file that is appended to.
@@ -48,6 +46,16 @@ type File interface {
 	Sync() error
 	// Truncate cuts the file to size bytes.
 	Truncate(size int64) error
+	Close() error
+}
+
+// Lock is a lock that ends with the process.
+type Lock interface {
+	// Try takes the lock, and reports whether it could: another may have it.
+	Try() (bool, error)
+	// Holder returns the process that has the lock; 0 if that is not known.
+	Holder() int
+	// Close frees the lock if it was taken.
 	Close() error
 }
 
@@ -135,20 +143,30 @@ func (realDisk) SyncDir(dir string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-func (realDisk) TryLock(path string) (func() error, int, error) {
-	l := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW), flock.SetPermissions(0o600))
+func (realDisk) OpenLock(path string) (Lock, error) {
+	flags := flock.SetFlag(os.O_CREATE | os.O_RDWR | syscall.O_NOFOLLOW)
+	return realLock{flock.New(path, flags, flock.SetPermissions(0o600))}, nil
+}
+
+type realLock struct{ *flock.Flock }
+
+func (l realLock) Try() (bool, error) {
 	ok, err := l.TryLock()
 	if err != nil {
-		return nil, 0, fmt.Errorf("locking %s: %w", filepath.Base(path), errors.Join(err, l.Close()))
+		return false, fmt.Errorf("locking %s: %w", filepath.Base(l.Path()), err)
 	}
-	if !ok {
-		holder := 0
-		if b, err := os.ReadFile(path); err == nil {
-			holder, _ = strconv.Atoi(strings.TrimSpace(string(b))) // not a number: not known
-		}
-		return nil, holder, l.Close()
+	if ok {
+		// Who has the lock is told to those who wait. The lock is good without it.
+		_ = os.WriteFile(l.Path(), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600)
 	}
-	// Who has the lock is told to those who wait. The lock is good without it.
-	_ = os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600)
-	return l.Unlock, 0, nil
+	return ok, nil
+}
+
+func (l realLock) Holder() int {
+	b, err := os.ReadFile(l.Path())
+	if err != nil {
+		return 0
+	}
+	holder, _ := strconv.Atoi(strings.TrimSpace(string(b))) // not a number: not known
+	return holder
 }

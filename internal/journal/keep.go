@@ -56,9 +56,12 @@ func (d *Dir) prune(run grants.RunID, before time.Time) error {
 	if c, err := d.read(run); err != nil || !c.run.endedBefore(before) {
 		return nil // what is not understood is kept for those who will
 	}
-	unlock, _, err := d.disk.TryLock(d.runLock(run))
-	if err != nil || unlock == nil { // somebody has it, and so a use for the journal
+	lock, err := d.disk.OpenLock(d.runLock(run))
+	if err != nil {
 		return err
+	}
+	if taken, err := lock.Try(); err != nil || !taken { // somebody has it, and so a use for the journal
+		return errors.Join(err, lock.Close())
 	}
 	c, err := d.read(run) // again: until now it may have been gone on with
 	if err == nil && c.run.endedBefore(before) {
@@ -69,7 +72,7 @@ func (d *Dir) prune(run grants.RunID, before time.Time) error {
 		}
 		err = errors.Join(err, d.disk.SyncDir(d.runs()))
 	}
-	return errors.Join(err, unlock())
+	return errors.Join(err, lock.Close())
 }
 
 // runLock returns the file that is locked by whoever is at work on the run.

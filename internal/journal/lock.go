@@ -16,11 +16,18 @@ import (
 )
 
 // A lock that another process has is asked for again and again: the kernel's own
-// waiting cannot be given up. The pause grows from the first to the second.
+// waiting cannot be given up. The pause is an eighth of the time waited so far, within these
+// bounds: a hundred processes that wait for one lock must not use up the machine with asking.
 const (
 	firstPause = 2 * time.Millisecond
-	lastPause  = 40 * time.Millisecond
+	lastPause  = 100 * time.Millisecond
 )
+
+// pauseAfter returns how long to pause before asking again, after having waited for so long.
+func pauseAfter(waited time.Duration) time.Duration {
+	pause := min(max(waited/8, firstPause), lastPause)
+	return pause/2 + rand.N(pause)
+}
 
 // runLockName is the name of a run's lock among the locks.
 func runLockName(run grants.RunID) string { return "run-" + string(run) }
@@ -74,14 +81,20 @@ func (d *Dir) lockFile(ctx context.Context, name string) (unlock func() error, h
 	if err := d.mkdirs(d.locks()); err != nil {
 		return nil, 0, err
 	}
-	path := filepath.Join(d.locks(), name)
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		unlock, holder, err = d.disk.TryLock(path)
-		if err != nil || unlock != nil {
-			return unlock, holder, err
+	lock, err := d.disk.OpenLock(filepath.Join(d.locks(), name))
+	if err != nil {
+		return nil, 0, err
+	}
+	for began := time.Now(); ; {
+		taken, err := lock.Try()
+		if taken && err == nil {
+			return lock.Close, 0, nil
 		}
-		if wait.For(ctx, pause/2+rand.N(pause)) != nil {
-			return nil, holder, ctx.Err()
+		if err == nil {
+			err = wait.For(ctx, pauseAfter(time.Since(began)))
+		}
+		if err != nil {
+			return nil, lock.Holder(), errors.Join(err, lock.Close())
 		}
 	}
 }

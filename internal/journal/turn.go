@@ -113,7 +113,7 @@ func (d *Dir) LockPolicy(ctx context.Context, key string, pace Pace) (*Turn, err
 			return t, nil
 		}
 		_ = release()
-		if wait.For(ctx, due+rand.N(lastPause)) != nil {
+		if wait.For(ctx, due+rand.N(40*time.Millisecond)) != nil {
 			<-t.queue
 			return nil, fmt.Errorf("waiting until policy %s may be written: %w", key, context.Cause(ctx))
 		}

@@ -268,26 +268,39 @@ func (d *Disk) SyncDir(dir string) error {
 	return nil
 }
 
-// TryLock takes a lock, which LosePower frees.
-func (d *Disk) TryLock(path string) (unlock func() error, holder int, err error) {
+// OpenLock opens a lock, which LosePower frees.
+func (d *Disk) OpenLock(path string) (journal.Lock, error) { return &lock{disk: d, path: path}, nil }
+
+type lock struct {
+	disk  *Disk
+	path  string
+	taken bool
+	boot  int
+}
+
+func (l *lock) Try() (bool, error) {
+	d := l.disk
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.before("lock", path); err != nil {
-		return nil, 0, err
+	if err := d.before("lock", l.path); err != nil || d.locks[l.path] {
+		return false, err
 	}
-	if d.locks[path] {
-		return nil, os.Getpid(), nil
+	d.locks[l.path] = true
+	l.taken, l.boot = true, d.boot
+	return true, nil
+}
+
+func (l *lock) Holder() int { return os.Getpid() }
+
+func (l *lock) Close() error {
+	d := l.disk
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if l.taken && d.boot == l.boot {
+		delete(d.locks, l.path)
 	}
-	d.locks[path] = true
-	boot := d.boot
-	return func() error {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		if d.boot == boot {
-			delete(d.locks, path)
-		}
-		return nil
-	}, 0, nil
+	l.taken = false
+	return nil
 }
 
 // Locked returns the locks that are held, sorted.
