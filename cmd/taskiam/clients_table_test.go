@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -219,20 +220,26 @@ const stillTrying = "still trying after a minute"
 // cause returns what a refusal came from; "" is something else than a refusal.
 func cause(said string) string {
 	said = strings.Join(strings.Fields(said), " ") // bq breaks lines
-	for _, c := range []struct{ name, text string }{
-		{"fails closed", failsClosed},
-		{"will not have the file", "The provided token URL is invalid"},
-		{"invalid_grant", "invalid_grant"}, {stillTrying, stillTrying},
-		{"403", "403"}, {"403", "PERMISSION_DENIED"}, {"403", "Access Denied"},
-		{"401", "401"}, {"401", "UNAUTHENTICATED"}, {"401", "Authorization error"},
-		{"no server", "onnection refused"}, {"no server", "ECONNREFUSED"}, {"no server", "metadata server"}, {"no server", "etadata service"},
-		{"no server", "subject token"},
-	} {
-		if strings.Contains(said, c.text) {
+	for _, c := range causes {
+		if c.text.MatchString(said) {
 			return c.name
 		}
 	}
 	return ""
+}
+
+// A number is a word of its own: ports and names of accounts can have a 403 in them.
+var causes = []struct {
+	name string
+	text *regexp.Regexp
+}{
+	{"fails closed", regexp.MustCompile(regexp.QuoteMeta(failsClosed))},
+	{"will not have the file", regexp.MustCompile("The provided token URL is invalid")},
+	{"invalid_grant", regexp.MustCompile("invalid_grant")},
+	{stillTrying, regexp.MustCompile(stillTrying)},
+	{"403", regexp.MustCompile(`\b403\b|PERMISSION_DENIED|Access Denied`)},
+	{"401", regexp.MustCompile(`\b401\b|UNAUTHENTICATED|Authorization error`)},
+	{"no server", regexp.MustCompile("onnection refused|ECONNREFUSED|metadata server|etadata service|subject token")},
 }
 
 // sandbox is a run, and the environment that it gives.
