@@ -88,6 +88,11 @@ func TestAdversary(t *testing.T) {
 	t.Cleanup(func() { _ = l.Close() })
 	s.write("home/keep/notes.txt", "what the operator keeps")
 
+	for _, name := range []string{
+		"AWS_SECRET_ACCESS_KEY", "VAULT_TOKEN", "SSH_AUTH_SOCK", "KUBECONFIG", "PGPASSWORD", "NPM_TOKEN", "DATABASE_URL", "MINE",
+	} {
+		s.vars[name] = operatorsOwn
+	}
 	neighbour, isolatedRun := s.holding("neighbour", "--isolate", "metadata")
 	open := s.up(s.manifest("demo.toml", "metadata"))
 	var env struct {

@@ -256,6 +256,9 @@ const (
 	barehome  place = "no isolation"
 )
 
+// operatorsOwn is the value of variables of the operator's that hold a login.
+const operatorsOwn = "hunter2"
+
 const reportsAudience = "https://reports.example.com"
 
 type attackRow struct {
@@ -370,6 +373,14 @@ var attacks = []attackRow{
 			for _, v := range os.Environ() {
 				name, value, _ := strings.Cut(v, "=")
 				if loginLike.MatchString(value) || slices.Contains(t.Operator, value) {
+					return name
+				}
+			}
+			return "nothing"
+		}},
+		{what: "in variables whose names no list has", want: "nothing", try: func(*burglar) string {
+			for _, v := range os.Environ() {
+				if name, value, _ := strings.Cut(v, "="); value == operatorsOwn {
 					return name
 				}
 			}

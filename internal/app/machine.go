@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/taskiam/taskiam/internal/credentials"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/supervise"
 )
@@ -43,7 +44,8 @@ func (a *App) examineDelivery() lifecycle.Examined {
 // examineSandbox makes a sandbox as `run --isolate` does.
 func (a *App) examineSandbox() lifecycle.Examined {
 	const what = "bubblewrap"
-	if _, err := a.Sandbox(supervise.SandboxConfig{Isolated: true, Command: []string{"true"}}); err != nil {
+	probe := supervise.SandboxConfig{Isolated: true, Command: []string{"true"}}
+	if _, err := a.Sandbox(probe, credentials.Passed{}); err != nil {
 		f := lifecycle.Trouble(lifecycle.ThisMachine, what, err)
 		f.Health, f.Lacks = lifecycle.Doubtful, false // nothing else needs it
 		f.Says = "run --isolate would refuse: " + f.Says

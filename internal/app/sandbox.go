@@ -10,9 +10,10 @@ import (
 )
 
 // Sandbox returns the sandbox for a command, and fails if the command could not be run in it.
-// The operator's environment and home, and what must stay hidden, are filled in here.
-func (a *App) Sandbox(c supervise.SandboxConfig) (*supervise.Sandbox, error) {
-	c.Home, c.Environ = a.Getenv(EnvHome), credentials.Scrub(a.Environ())
+// The operator's home, what is passed of the operator's environment, and what must stay hidden,
+// are filled in here.
+func (a *App) Sandbox(c supervise.SandboxConfig, passed credentials.Passed) (*supervise.Sandbox, error) {
+	c.Home, c.Environ = a.Getenv(EnvHome), passed.Of(a.Environ(), !c.Isolated && c.UID == 0)
 	if c.Isolated {
 		var err error
 		if c.Closed, err = a.closed(); err != nil {

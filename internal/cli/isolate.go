@@ -44,9 +44,8 @@ func (*isolateValue) IsBoolFlag() bool { return true }
 type isolateOptions struct {
 	how    isolateValue
 	ro, rw []string // as they were given
-	pass   []string // names of variables
 	uid    int      // 0 is this user
-
+	passed credentials.Passed
 }
 
 func newIsolateFlags() []cli.Flag {
@@ -70,8 +69,13 @@ func newIsolateFlags() []cli.Flag {
 			TakesFile: true,
 		},
 		&cli.StringSliceFlag{
-			Name:  "env",
-			Usage: "`NAME`: with --" + flagIsolate + ", one of your variables that CMD gets; repeatable",
+			Name: flagEnv,
+			Usage: "`NAME[=VALUE]`: one of your variables that CMD gets too, or one with this value, " +
+				"which other users of the machine can see; repeatable",
+		},
+		&cli.BoolFlag{
+			Name:  flagInheritEnv,
+			Usage: "CMD gets all of your variables, except those that are known to hold a login",
 		},
 		newUIDFlag("run CMD as the user with this `NUMBER`, and give the delivery to that one"),
 	}
@@ -92,7 +96,7 @@ func parseUID(c *cli.Context) (int, error) {
 }
 
 func parseIsolate(c *cli.Context, getenv func(string) string) (isolateOptions, error) {
-	o := isolateOptions{how: isolateNot, ro: c.StringSlice("ro"), rw: c.StringSlice("rw"), pass: c.StringSlice("env")}
+	o := isolateOptions{how: isolateNot, ro: c.StringSlice("ro"), rw: c.StringSlice("rw")}
 	if v, ok := c.Generic(flagIsolate).(*isolateValue); ok {
 		o.how = *v
 	}
@@ -100,26 +104,41 @@ func parseIsolate(c *cli.Context, getenv func(string) string) (isolateOptions, e
 	if o.uid, err = parseUID(c); err != nil {
 		return o, err
 	}
-	if o.how == isolateNot {
-		for _, name := range []string{"ro", "rw", "env"} {
-			if c.IsSet(name) {
-				return o, usage(c, "--%s is of use with --%s only", name, flagIsolate)
-			}
-		}
-		return o, nil
+	if o.passed, err = parsePassed(c, getenv); err != nil {
+		return o, err
 	}
-	for _, name := range o.pass {
-		switch {
-		case name == "" || strings.Contains(name, "="):
-			return o, usage(c, "--env takes the name of a variable, whose value it has in your environment, not %q",
-				name)
-		case getenv(name) == "":
-			return o, usage(c, "--env %s: it is not set", name)
-		case len(credentials.Scrub([]string{name + "=" + getenv(name)})) == 0:
-			return o, usage(c, "--env %s: that is an identity of yours, which CMD never gets", name)
+	for _, name := range []string{"ro", "rw"} {
+		if o.how == isolateNot && c.IsSet(name) {
+			return o, usage(c, "--%s is of use with --%s only", name, flagIsolate)
 		}
 	}
 	return o, nil
+}
+
+// parsePassed reads which variables CMD gets.
+func parsePassed(c *cli.Context, getenv func(string) string) (credentials.Passed, error) {
+	p := credentials.Passed{All: c.Bool(flagInheritEnv)}
+	for _, word := range c.StringSlice(flagEnv) {
+		name, value, set := strings.Cut(word, "=")
+		if !set {
+			value = getenv(name)
+		}
+		switch {
+		case name == "":
+			return p, usage(c, "--%s takes the name of a variable, and its value after = unless your environment "+
+				"has it, not %q", flagEnv, word)
+		case !set && value == "":
+			return p, usage(c, "--%s %s: it is not set", flagEnv, name)
+		case len(credentials.Scrub([]string{name + "=" + value})) == 0:
+			return p, usage(c, "--%s %s: that is an identity of yours, or a setting of the run, which CMD never gets "+
+				"from you", flagEnv, name)
+		case set:
+			p.Set = append(p.Set, word)
+		default:
+			p.Names = append(p.Names, name)
+		}
+	}
+	return p, nil
 }
 
 // sandbox describes the sandbox of a command. out is where the delivery will be; "" if that is
@@ -127,7 +146,7 @@ func parseIsolate(c *cli.Context, getenv func(string) string) (isolateOptions, e
 func (o isolateOptions) sandbox(out string, command []string) supervise.SandboxConfig {
 	return supervise.SandboxConfig{
 		Isolated: o.how != isolateNot, NoNetwork: o.how == isolateNoNet,
-		UID: o.uid, Command: command, ReadOnly: o.ro, Writable: o.rw, Pass: o.pass, Delivery: out,
+		UID: o.uid, Command: command, ReadOnly: o.ro, Writable: o.rw, Delivery: out,
 	}
 }
 

@@ -37,6 +37,8 @@ const (
 	flagResource       = "resource"
 	flagIsolate        = "isolate"
 	flagUID            = "uid"
+	flagEnv            = "env"
+	flagInheritEnv     = "inherit-env"
 	flagSocket         = "socket"
 	flagGcloud         = "gcloud"
 	flagVerbose        = "verbose"

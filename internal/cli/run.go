@@ -46,10 +46,11 @@ func newRunCmd(e *Env) *cli.Command {
 		UsageText: `taskiam run task.toml -- ./my-agent --fast
 taskiam run task.toml -- gcloud storage cat gs://acme-reports/q1.csv`,
 		ArgsUsage: "FILE -- CMD [ARG ...]",
-		Description: `CMD gets the access of the run, and none of your credentials in its environment.
-Without --isolate this is not a sandbox: CMD runs as you and can read your files.
-With --isolate it has its own HOME, the folder in which it is started, and none of
-your other files, processes and variables, except those in --ro, --rw and --env.
+		Description: `CMD gets the access of the run. Of your environment it gets a list of variables:
+PATH, HOME, language, terminal, proxy and CA files, and what --env names.
+Without --isolate this is not a sandbox: CMD runs as you and can read your files
+and logins. With --isolate it has its own HOME, the folder in which it is started,
+and none of your other files and processes, except for --ro and --rw.
 
 Signals go to CMD. When CMD ends, for whatever reason, the run is taken down; a
 second signal during the teardown stops it, and "taskiam down" does the rest.
@@ -168,7 +169,7 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	sandbox, err := e.app().Sandbox(o.isolate.sandbox(o.out, o.command))
+	sandbox, err := e.app().Sandbox(o.isolate.sandbox(o.out, o.command), o.isolate.passed)
 	if err != nil {
 		return err
 	}

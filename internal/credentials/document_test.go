@@ -101,12 +101,16 @@ func TestDocumentedEnvironment(t *testing.T) {
 	}
 	kept := fmt.Sprintf("What stays: %s (%s).\n", quoted(credentials.Kept().Names), credentials.Kept().Why)
 
+	always, folder := credentials.Allowed()
+	passed := fmt.Sprintf("%s; without `--isolate` and `--uid` also %s.\n", quoted(always), quoted(folder))
+
 	path := filepath.Join("..", "..", "docs", "delivery.md")
 	text, err := os.ReadFile(path)
 	must(t, err)
 	got := string(text)
 	for _, part := range []struct{ begin, want string }{
 		{"<!-- the table of variables -->\n", b.String()},
+		{"<!-- what is passed -->\n", passed},
 		{"<!-- the table of what is scrubbed -->\n", scrub.String()},
 		{"<!-- what is kept -->\n", kept},
 	} {

@@ -341,7 +341,7 @@ func (d *stage) agent(ctx context.Context, c *Chapter, environ []string, args ..
 		return fmt.Errorf("finding this program: %w", err)
 	}
 	cmd := exec.CommandContext(ctx, self, append([]string{AgentCommand}, args...)...)
-	cmd.Env = append(credentials.Scrub(d.app.Environ()), environ...)
+	cmd.Env = append(credentials.Passed{}.Of(d.app.Environ(), true), environ...)
 	cmd.Dir = d.dir
 	var stderr strings.Builder
 	cmd.Stderr = &stderr

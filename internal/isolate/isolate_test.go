@@ -126,17 +126,6 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-func TestKeep(t *testing.T) {
-	t.Parallel()
-	got := Keep([]string{
-		"PATH=/bin", "LC_ALL=C", "https_proxy=http://p", "AWS_SECRET_ACCESS_KEY=x", "SSH_AUTH_SOCK=/s", "MINE=1",
-		"DISPLAY=:0", "XDG_RUNTIME_DIR=/run/user/1", "MINE_TOO=2",
-	}, []string{"MINE"})
-	if diff := cmp.Diff([]string{"PATH=/bin", "LC_ALL=C", "https_proxy=http://p", "MINE=1"}, got); diff != "" {
-		t.Errorf("what is kept (-want +got):\n%s", diff)
-	}
-}
-
 func TestSystemIsWhatIsThere(t *testing.T) {
 	t.Parallel()
 	there := map[string]bool{"/usr": true, "/lib64": true, "/etc/passwd": true, "/etc/shadow": true, "/etc/ssl/certs": true, "/etc/ssl/private": true, "/proc/sys": true}

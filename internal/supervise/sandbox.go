@@ -29,10 +29,9 @@ type SandboxConfig struct {
 	// UID is the user that it runs as; 0 is this one.
 	UID     int
 	Command []string
-	// ReadOnly and Writable are further paths that it sees, as the operator wrote them. Pass has
-	// the names of variables that it gets.
-	ReadOnly, Writable, Pass []string
-	// Home is the operator's home, and Environ the operator's environment without credentials.
+	// ReadOnly and Writable are further paths that it sees, as the operator wrote them.
+	ReadOnly, Writable []string
+	// Home is the operator's home, and Environ what the command gets of the operator's environment.
 	Home    string
 	Environ []string
 	// Delivery is where the delivery will be; "" if that is not known yet.
@@ -172,11 +171,11 @@ func RealPath(path string) string {
 	return filepath.Clean(path)
 }
 
-// Environment returns the part of the operator's environment that the command gets.
+// Environment returns the environment of the command, without what its run adds.
 func (s *Sandbox) Environment() []string {
 	environ := slices.Clone(s.Environ)
 	if s.Isolated {
-		environ = append(isolate.Keep(environ, s.Pass), "HOME="+s.spec.Home)
+		environ = append(environ, "HOME="+s.spec.Home)
 	}
 	return append(environ, s.user.environ()...)
 }

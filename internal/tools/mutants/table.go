@@ -141,4 +141,13 @@ var mutants = []mutant{
 		}},
 		pkg: lifecycle, tests: []string{"TestTokenEndsWithAShortRun"},
 	},
+	{
+		name: "a command gets all of the operator's environment",
+		edits: []edit{{
+			"internal/credentials", "Passed.Of",
+			`return !$p.All && !slices.Contains($p.Names, $n) && !lists(allowed, $n) && !($f && lists(folders, $n))`,
+			`return $n == "" && $f`,
+		}},
+		pkg: "internal/credentials", tests: []string{"TestPassed"},
+	},
 }
