@@ -113,6 +113,7 @@ var stamps = regexp.MustCompile(`"at":"[^"]+"`)
 // read, nothing is done at all.
 func TestTamperedJournalIsRefused(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	const elsewhere = "0123456789abcde"
 	a, before := besiege(t)
 	during := a.snapshot()
@@ -195,6 +196,7 @@ func TestTamperedJournalIsRefused(t *testing.T) {
 // do what is the run's own, and no more.
 func TestTamperedJournalReachesNobodyElse(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	for _, tampering := range []struct {
 		name string
 		how  func(attack)

@@ -16,6 +16,7 @@ import (
 // and a CA as many companies have them, taskiam does not know.
 func TestProduction(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	const operator = "deployer@acme-agents.iam.gserviceaccount.com"
 	company, err := os.ReadFile("../../emulator/seed/acme.toml")
 	must(t, err)

@@ -62,6 +62,7 @@ var samples = map[string]struct {
 // it says, and the state afterwards is as before.
 func TestSamples(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	files, err := tasks.Files.ReadDir(".")
 	must(t, err)
 	for _, file := range files {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/taskiam/taskiam/internal/racetest"
 	"github.com/taskiam/taskiam/tasks"
 )
 
@@ -75,9 +76,7 @@ func setup(env *testscript.Env) error {
 // Makefile: make check runs them without.
 func manyProcesses(t *testing.T) {
 	t.Helper()
-	if withRace {
-		t.Skip("it starts hundreds of processes: make check runs it without -race")
-	}
+	racetest.Skip(t, "it starts many processes")
 }
 
 // raceOptions keep a program that is built with -race from sleeping for a second

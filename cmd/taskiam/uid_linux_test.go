@@ -55,6 +55,7 @@ func as(t *testing.T, uid uint32, place, script string, args ...string) string {
 // server on loopback, which answers everybody unless its run is isolated.
 func TestAnotherUser(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	if os.Geteuid() != 0 {
 		t.Skip("only root runs a command as another user")
 	}

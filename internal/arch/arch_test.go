@@ -75,8 +75,9 @@ var allowed = map[string][]string{
 	"internal/review": {
 		"internal/delivery", "internal/grants", "internal/policy", "internal/resource",
 	},
-	"internal/secret": {},
-	"internal/shell":  {},
+	"internal/racetest": {},
+	"internal/secret":   {},
+	"internal/shell":    {},
 	"internal/supervise": {
 		"internal/credentials", "internal/delivery", "internal/fault", "internal/grants", "internal/isolate",
 		"internal/journal", "internal/metadata", "internal/shell", "internal/wait",

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/taskiam/taskiam/internal/racetest"
 )
 
 // The recipes of CONTRIBUTING.md, by their headings: each has a worked example in
@@ -38,6 +40,7 @@ func TestRecipes(t *testing.T) {
 	if os.Getenv("TASKIAM_RECIPES") != "" {
 		t.Skip("this is the copy that TestRecipes made: it would copy itself again")
 	}
+	racetest.Skip(t, "it builds the program once more")
 	dir := t.TempDir()
 	for _, file := range tree(t) {
 		data, err := os.ReadFile(filepath.Join(root, file))

@@ -19,6 +19,7 @@ import (
 	"github.com/taskiam/taskiam/internal/journal/journaltest"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/manifest"
+	"github.com/taskiam/taskiam/internal/racetest"
 	"github.com/taskiam/taskiam/internal/resource"
 	"github.com/taskiam/taskiam/internal/secret"
 	"github.com/taskiam/taskiam/internal/tools/contest"
@@ -168,6 +169,10 @@ func (c *crowd) run(e *lifecycle.Engine) (time.Duration, error) {
 }
 
 func TestAHundredAtOnce(t *testing.T) {
+	crowdSize := 100
+	if racetest.Enabled() {
+		crowdSize = 20
+	}
 	for _, tt := range []struct {
 		name           string
 		machines, runs int

@@ -37,7 +37,7 @@ import (
 
 var (
 	modelSeed      = flag.Uint64("model.seed", 0, "play only the history of this `seed`, until it fails, and tell it")
-	modelHistories = flag.Int("model.histories", 60, "how many histories to play")
+	modelHistories = flag.Int("model.histories", 30, "how many histories to play")
 )
 
 // history is one history at play, in a bubble and on an emulator of its own. All that

@@ -14,6 +14,7 @@ import (
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/journal/journaltest"
 	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/racetest"
 )
 
 // renewTTL is longer than what the manifests ask for.
@@ -58,7 +59,7 @@ func TestRenewFaults(t *testing.T) {
 		t.Errorf("only %d cells", len(cells))
 	}
 	// With -race, where each takes ten times as long, one in ten.
-	if crowdSize < 100 {
+	if racetest.Enabled() {
 		every := 0
 		cells = slices.DeleteFunc(cells, func(cell) bool { every++; return every%10 != 0 })
 	}

@@ -1,0 +1,24 @@
+// Package racetest is for tests that cost too much where the race detector makes each step
+// ten times as long: they play a part there, or nothing, and all of it without.
+package racetest
+
+import (
+	"runtime/debug"
+	"slices"
+	"testing"
+)
+
+// Enabled reports whether this program was built with -race.
+func Enabled() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+}
+
+// Skip skips a test under the race detector. The test belongs into WITHOUT_RACE of the
+// Makefile, so that make check runs it without.
+func Skip(t testing.TB, why string) {
+	t.Helper()
+	if Enabled() {
+		t.Skip(why + ": make check runs it without -race")
+	}
+}
