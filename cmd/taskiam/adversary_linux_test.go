@@ -63,10 +63,17 @@ func terminal(t *testing.T) *os.File {
 	return slave
 }
 
+// thiefManifest is the thief's manifest in its work tree.
+const thiefManifest = "conf/thief.toml"
+
+// beside is another manifest in the same folder.
+func beside(manifest string) string { return filepath.Join(filepath.Dir(manifest), "beside.toml") }
+
 // trusting returns the command by which the operator runs a program of the adversary's.
 func (s *stage) trusting(where place, tree string, cmd ...string) *exec.Cmd {
 	s.t.Helper()
-	manifest := s.write("thief.toml", thiefTask)
+	manifest := s.write(tree+"/"+thiefManifest, thiefTask)
+	s.write(tree+"/"+beside(thiefManifest), thiefTask)
 	c := command{args: append([]string{"taskiam", "run", manifest, "--"}, cmd...), dir: s.folder(tree)}
 	if where != barehome {
 		c = s.isolated(tree, string(where), manifest, cmd...)
@@ -126,6 +133,11 @@ func TestAdversary(t *testing.T) {
 			})
 		}
 	})
+	t.Run("refused", func(t *testing.T) {
+		stage := *s
+		stage.t = t
+		stage.makesNone()
+	})
 	s.sameCloud(before)
 	if got := tree(t, s.path("home", "keep")); len(got) != 2 || s.read(s.path("home", "keep", "notes.txt")) != "what the operator keeps" {
 		t.Errorf("what the operator keeps is %q now", got)
@@ -139,7 +151,7 @@ func (s *stage) plays(where place, known targets) {
 	t.Helper()
 	tree := "thief-" + strings.ReplaceAll(string(where), " ", "-")
 	known.Place = where
-	known.Marker = s.path(tree, "left-behind")
+	known.Marker, known.Manifest = s.path(tree, "left-behind"), s.path(tree, thiefManifest)
 	b, err := json.Marshal(known)
 	must(t, err)
 	s.write(tree+"/"+targetsFile, string(b))

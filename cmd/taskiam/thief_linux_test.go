@@ -33,6 +33,7 @@ type targets struct {
 	Journals string   // the folder
 	Keep     string   // a folder of the operator's
 	Marker   string   // an argument of what is left behind
+	Manifest string   // its own
 
 	Neighbour struct { // an isolated run
 		Account, Delivery, Metadata string
@@ -266,6 +267,8 @@ type attackRow struct {
 	// stands is whether docs/threats.md says that it is not stopped.
 	stands bool
 	moves  []move
+	// refused are sandboxes that are not made.
+	refused []unmade
 }
 
 const (
@@ -303,7 +306,10 @@ func bare(m move, want string) move {
 	return m
 }
 
-var attacks = []attackRow{
+// attacks is everything that is tried, the control first.
+var attacks = slices.Concat(inside, relied)
+
+var inside = []attackRow{
 	{name: "use what was granted", stands: true, moves: []move{
 		// The control: whatever else is refused, it is not for want of a way.
 		api("a secret", "GET", secretsAPI+"/api-key/versions/2:access", "", succeeded),

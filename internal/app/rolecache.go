@@ -2,10 +2,14 @@ package app
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/lifecycle"
@@ -30,18 +35,27 @@ type cachedRoles struct {
 	lifecycle.Roles
 	of  string // whose roles they are: the cloud and its endpoint
 	dir string
+	key []byte // of the seals
 	now func() time.Time
 }
 
-// cachedAnswer is a file of the folder.
+// sealedAnswer is a file of the folder. The seal is an HMAC of the answer with a key that lies
+// with the journals: what a role holds decides whether a grant is stopped, and whoever can
+// write to the cache must not decide that.
+type sealedAnswer struct {
+	Seal   []byte          `json:"seal"`
+	Answer json.RawMessage `json:"answer"` // a cachedAnswer
+}
+
+// cachedAnswer is an answer that is kept.
 type cachedAnswer struct {
-	Schema string        `json:"schema"` // taskiam.roles/v1
+	Schema string        `json:"schema"` // taskiam.roles/v2
 	Of     string        `json:"of"`     // the cloud, its endpoint and the question
 	Asked  time.Time     `json:"asked"`
 	Roles  []grants.Role `json:"roles"`
 }
 
-const rolesSchema = "taskiam.roles/v1"
+const rolesSchema = "taskiam.roles/v2"
 
 // Role reads a role and its permissions.
 func (c cachedRoles) Role(ctx context.Context, name string) (grants.Role, error) {
@@ -106,7 +120,14 @@ func (c cachedRoles) answer(question string, ask func() ([]grants.Role, error)) 
 	return roles, err
 }
 
-// read returns what is kept, if it is whole, of this question, no older than it may be and
+// seal returns the HMAC of an answer.
+func (c cachedRoles) seal(answer []byte) []byte {
+	h := hmac.New(sha256.New, c.key)
+	h.Write(answer)
+	return h.Sum(nil)
+}
+
+// read returns what is kept, if it is sealed, of this question, no older than it may be and
 // not from the future, and if nobody else can have written it.
 func (c cachedRoles) read(path, of string) ([]grants.Role, bool) {
 	for _, p := range []string{c.dir, path} {
@@ -118,8 +139,12 @@ func (c cachedRoles) read(path, of string) ([]grants.Role, bool) {
 	if err != nil {
 		return nil, false
 	}
+	var s sealedAnswer
+	if json.Unmarshal(b, &s) != nil || !hmac.Equal(s.Seal, c.seal(s.Answer)) {
+		return nil, false
+	}
 	var a cachedAnswer
-	if json.Unmarshal(b, &a) != nil || a.Schema != rolesSchema || a.Of != of || len(a.Roles) == 0 {
+	if json.Unmarshal(s.Answer, &a) != nil || a.Schema != rolesSchema || a.Of != of || len(a.Roles) == 0 {
 		return nil, false
 	}
 	age := c.now().Sub(a.Asked)
@@ -135,7 +160,11 @@ func mineAlone(info os.FileInfo) bool {
 
 // write keeps an answer: whole, or not at all.
 func (c cachedRoles) write(path string, a cachedAnswer) error {
-	b, err := json.Marshal(a)
+	answer, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	b, err := json.Marshal(sealedAnswer{c.seal(answer), answer})
 	if err != nil {
 		return err
 	}
@@ -173,6 +202,61 @@ func (a *App) roles(client *gcp.Client) lifecycle.Roles {
 	if dir == "" {
 		return client
 	}
+	key, err := a.stateKey("roles")
+	if err != nil {
+		return client // what could be kept could not be believed
+	}
 	cloud, endpoint := client.Cloud()
-	return cachedRoles{Roles: client, of: cloud + " " + endpoint, dir: filepath.Join(dir, "roles"), now: a.Now}
+	return cachedRoles{
+		Roles: client, of: cloud + " " + endpoint, dir: filepath.Join(dir, "roles"), key: key, now: a.Now,
+	}
+}
+
+// keySize is the size of a key of the state folder.
+const keySize = 32
+
+// stateKey returns the key of this name in the state folder, which nobody else can read. It is
+// made when it is first needed.
+func (a *App) stateKey(name string) ([]byte, error) {
+	state, err := a.StateDir()
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(state, name+".key")
+	key, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = a.makeKey(path); err == nil {
+			key, err = os.ReadFile(path)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the key: %w", err)
+	}
+	info, err := os.Lstat(path)
+	if err != nil || len(key) != keySize || !mineAlone(info) || info.Mode().Perm()&0o077 != 0 {
+		return nil, fault.New(fault.Other, "reading the key %s: it is not whole, or not this user's alone", path)
+	}
+	return key, nil
+}
+
+// makeKey makes a key, whole or not at all. One that another process has made meanwhile stays.
+func (a *App) makeKey(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	key := make([]byte, keySize)
+	if _, err := io.ReadFull(a.Random, key); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".key-*") // 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(key)
+	if err = errors.Join(err, f.Close()); err == nil {
+		if err = os.Link(f.Name(), path); errors.Is(err, fs.ErrExist) {
+			err = nil
+		}
+	}
+	return errors.Join(err, os.Remove(f.Name()))
 }

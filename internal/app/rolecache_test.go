@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -52,7 +54,7 @@ func TestRolesAreKept(t *testing.T) {
 	below := t.TempDir()
 	dir := filepath.Join(below, "taskiam", "roles")
 	cloud := &askedCloud{}
-	kept := cachedRoles{Roles: cloud, of: "emulator one", dir: dir, now: func() time.Time { return now }}
+	kept := cachedRoles{Roles: cloud, of: "emulator one", dir: dir, key: []byte("ours"), now: func() time.Time { return now }}
 	// asks counts what one more question costs.
 	role := func(name string) int {
 		t.Helper()
@@ -130,21 +132,25 @@ func TestRolesAreKept(t *testing.T) {
 	}
 	file := files[0]
 	says := func(text string) error { return os.WriteFile(file, []byte(text), 0o600) }
+	sealed := func(text string, key string) error {
+		b, err := json.Marshal(sealedAnswer{cachedRoles{key: []byte(key)}.seal([]byte(text)), json.RawMessage(text)})
+		return errors.Join(err, says(string(b)))
+	}
+	const harmless = `{"schema":"taskiam.roles/v2","of":"emulator one role roles/x","asked":"2026-01-01T00:00:00Z","roles":[{"Name":"roles/x"}]}`
 	for what, spoil := range map[string]func() error{
 		"half a file":        func() error { return os.Truncate(file, 40) },
 		"an empty file":      func() error { return os.Truncate(file, 0) },
 		"writable by others": func() error { return os.Chmod(file, 0o622) },
 		"without roles": func() error {
-			return says(`{"schema":"taskiam.roles/v1","of":"emulator one role roles/x","asked":"2026-01-01T00:00:00Z"}`)
+			return sealed(`{"schema":"taskiam.roles/v2","of":"emulator one role roles/x","asked":"2026-01-01T00:00:00Z"}`, "ours")
 		},
-		"of another question": func() error {
-			return says(`{"schema":"taskiam.roles/v1","of":"emulator one role roles/y","asked":"2026-01-01T00:00:00Z","roles":[{"Name":"roles/y"}]}`)
-		},
-		"of another version": func() error {
-			return says(`{"schema":"taskiam.roles/v2","of":"emulator one role roles/x","asked":"2026-01-01T00:00:00Z","roles":[{"Name":"roles/x"}]}`)
-		},
-		"a link": func() error { return errors.Join(os.Rename(file, file+".real"), os.Symlink(file+".real", file)) },
-		"gone":   func() error { return os.Remove(file) },
+		"of another question": func() error { return sealed(strings.ReplaceAll(harmless, "roles/x", "roles/y"), "ours") },
+		"of another version":  func() error { return sealed(strings.Replace(harmless, "/v2", "/v3", 1), "ours") },
+		"sealed by others":    func() error { return sealed(harmless, "theirs") },
+		"without a seal":      func() error { return says(`{"answer":` + harmless + `}`) },
+		"of the old form":     func() error { return says(strings.Replace(harmless, "/v2", "/v1", 1)) },
+		"a link":              func() error { return errors.Join(os.Rename(file, file+".real"), os.Symlink(file+".real", file)) },
+		"gone":                func() error { return os.Remove(file) },
 	} {
 		if err := spoil(); err != nil {
 			t.Fatal(err)
@@ -161,4 +167,43 @@ func TestRolesAreKept(t *testing.T) {
 	// Where there can be no folder, all goes on.
 	kept.dir = filepath.Join(file, "roles")
 	want("without a folder", role("roles/x"), 1)
+}
+
+func TestStateKey(t *testing.T) {
+	t.Parallel()
+	state := t.TempDir()
+	a := &App{World: World{Random: rand.Reader, Getenv: func(name string) string {
+		return map[string]string{EnvStateHome: state}[name]
+	}}}
+	keys := make(chan string, 8)
+	for range cap(keys) {
+		go func() {
+			key, err := a.stateKey("roles")
+			if err != nil {
+				t.Error(err)
+			}
+			keys <- string(key)
+		}()
+	}
+	key := <-keys
+	for range cap(keys) - 1 {
+		if other := <-keys; other != key {
+			t.Error("two processes have different keys")
+		}
+	}
+	path := filepath.Join(state, "taskiam", "roles.key")
+	if left, err := filepath.Glob(filepath.Join(state, "taskiam", "*")); err != nil || len(left) != 1 || len(key) != keySize {
+		t.Errorf("%q, %v; a key of %d bytes", left, err, len(key))
+	}
+	for what, spoil := range map[string]func() error{
+		"read by others": func() error { return os.Chmod(path, 0o640) },
+		"cut":            func() error { return errors.Join(os.Chmod(path, 0o600), os.Truncate(path, 4)) },
+	} {
+		if err := spoil(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.stateKey("roles"); err == nil {
+			t.Errorf("a key that is %s is used", what)
+		}
+	}
 }

@@ -1,58 +1,205 @@
 package app
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/taskiam/taskiam/internal/credentials"
 	"github.com/taskiam/taskiam/internal/isolate"
+	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/supervise"
 )
 
 // Sandbox returns the sandbox for a command, and fails if the command could not be run in it.
-// The operator's home, what is passed of the operator's environment, and what must stay hidden,
-// are filled in here.
+// The operator's home, what is passed of the operator's environment, and what the command must
+// not reach, are filled in here. Fixed has the manifest of the run, if there is one.
 func (a *App) Sandbox(c supervise.SandboxConfig, passed credentials.Passed) (*supervise.Sandbox, error) {
 	c.Home, c.Environ = a.Getenv(EnvHome), passed.Of(a.Environ(), !c.Isolated && c.UID == 0)
 	if c.Isolated {
-		var err error
-		if c.Closed, err = a.closed(); err != nil {
+		l, err := a.limits(c.Fixed)
+		if err != nil {
 			return nil, err
 		}
+		c.Fixed, c.Limits = l.fixed, l.Limits
 	}
 	return supervise.NewSandbox(c)
 }
 
-// closed returns what no sandbox may see: taskiam's own files, and the deliveries of all runs.
-func (a *App) closed() ([]isolate.Closed, error) {
+// limits are collected for one sandbox.
+type limits struct {
+	isolate.Limits
+	fixed []string
+}
+
+// close adds a place that no sandbox may see. What leads to it is relied on.
+func (l *limits) close(path, what string) {
+	l.Closed = append(l.Closed, isolate.Place{Path: supervise.RealPath(path), What: what})
+	l.rely(path, what, "")
+}
+
+// rely adds a place that no sandbox may write to, and the links that lead to it. hint says what
+// to do if one could; "" says nothing.
+func (l *limits) rely(path, what, hint string) {
+	for _, at := range isolate.Trail(path) {
+		l.Relied = append(l.Relied, isolate.Place{Path: at, What: what, Hint: hint})
+	}
+}
+
+// fix adds a manifest that must stay as it is. Links that lead to it are relied on: they cannot
+// be kept as they are.
+func (l *limits) fix(manifest string) {
+	trail := isolate.Trail(manifest)
+	end := trail[len(trail)-1]
+	if info, err := os.Lstat(end); err != nil || !info.Mode().IsRegular() {
+		return // there is nothing to change
+	}
+	for _, link := range trail[:len(trail)-1] {
+		l.Relied = append(l.Relied, isolate.Place{Path: link, What: "a link to the manifest " + manifest})
+	}
+	if !slices.Contains(l.fixed, end) {
+		l.fixed = append(l.fixed, end)
+	}
+}
+
+// limits returns what no sandbox may reach. Closed are the logins that taskiam knows of, its own
+// files and the deliveries of all runs. Relied is the one list of what taskiam runs and believes;
+// what is added to taskiam belongs there, too. Fixed are the given manifests, others beside them,
+// and those of all runs.
+func (a *App) limits(manifests []string) (*limits, error) {
+	l := &limits{}
 	state, err := a.StateDir()
 	if err != nil {
 		return nil, err
 	}
-	var out []isolate.Closed
-	add := func(path, what string) {
-		out = append(out, isolate.Closed{Path: supervise.RealPath(path), What: what})
-	}
-	add(state, "taskiam's journals and the emulator's logins")
+	l.close(state, "taskiam's journals and the emulator's logins")
 	if dir := a.Getenv(EnvRuntimeDir); filepath.IsAbs(dir) {
-		add(dir, "sockets and deliveries of yours")
+		l.close(dir, "sockets and deliveries of yours")
 	}
-	if path := a.Getenv(EnvEmulatorToken); path != "" {
-		add(path, "the operator's token on the emulator")
+	for _, v := range []struct{ name, what string }{
+		{EnvEmulatorToken, "the operator's token on the emulator"},
+		{EnvCredentials, "a credential of yours"},
+	} {
+		if path := a.Getenv(v.name); path != "" {
+			l.close(path, v.what)
+		}
 	}
-	if path := a.Getenv(EnvCredentials); path != "" {
-		add(path, "a credential of yours")
+	if dir := a.cacheDir(); dir != "" {
+		l.rely(dir, "what taskiam keeps of roles", "")
 	}
+	if home := a.Getenv(EnvHome); filepath.IsAbs(home) {
+		l.rely(filepath.Join(home, ".config", "gcloud"), "the login that taskiam uses", "")
+	}
+	for _, name := range []string{"CLOUDSDK_CONFIG", EnvEmulatorCA, "SSL_CERT_FILE", "SSL_CERT_DIR"} {
+		for _, path := range filepath.SplitList(a.Getenv(name)) {
+			l.rely(path, "$"+name+", which taskiam reads", "")
+		}
+	}
+	for _, dir := range systemFolders {
+		l.rely(dir, "settings and libraries of this machine", "")
+	}
+	if err := a.relyOnPrograms(l); err != nil {
+		return nil, err
+	}
+
 	journals, err := a.Journals()
 	if err != nil {
 		return nil, err
 	}
 	// A journal that cannot be read does not matter here.
 	runs, _ := Runs(journals)
+	a.limitRuns(l, runs)
+	for _, path := range manifests {
+		for _, beside := range manifestsBeside(path) {
+			l.fix(beside)
+		}
+		l.fix(path)
+	}
+	return l, nil
+}
+
+// limitRuns adds the deliveries and the manifests of runs.
+func (a *App) limitRuns(l *limits, runs []*journal.Run) {
 	for _, run := range runs {
 		if _, err := os.Lstat(run.Opened.DeliveryDir); err == nil {
-			add(run.Opened.DeliveryDir, "the delivery of run "+string(run.ID()))
+			l.close(run.Opened.DeliveryDir, "the delivery of run "+string(run.ID()))
+		}
+		if run.Opened.ManifestPath != "" {
+			l.fix(run.Opened.ManifestPath)
 		}
 	}
-	return out, nil
+}
+
+// systemFolders are what every program relies on. Only root could open them to a command.
+var systemFolders = []string{
+	"/bin", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/sbin",
+	"/usr/bin", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libx32", "/usr/local/lib", "/usr/sbin",
+}
+
+// programs are what taskiam runs by name, and what an operator runs by what it prints.
+var programs = []string{"bwrap", "taskiam", "gcloud", "bq", "buildkite-agent"}
+
+// relyOnPrograms adds this program and every place at which one of the others is looked for.
+func (a *App) relyOnPrograms(l *limits) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	const elsewhere = "have taskiam in a folder that no command can write to: sudo install taskiam /usr/local/bin"
+	l.rely(self, "taskiam itself", elsewhere)
+	if called := os.Args[0]; strings.Contains(called, "/") {
+		l.rely(called, "taskiam itself", elsewhere)
+	}
+	for _, name := range programs {
+		places, found := lookedFor(name, a.Getenv("PATH"))
+		if !found {
+			continue // and so is run by nobody
+		}
+		for _, at := range places {
+			l.rely(at, "by your PATH, you or taskiam would run that as "+name,
+				`PATH=/usr/local/bin:/usr/bin:/bin taskiam run --env PATH="$PATH" ...   # CMD keeps yours`)
+		}
+	}
+	return nil
+}
+
+// lookedFor returns every path at which a program is looked for, up to the one at which it is.
+func lookedFor(name, path string) (places []string, found bool) {
+	for _, dir := range filepath.SplitList(path) {
+		if dir == "" {
+			dir = "."
+		}
+		at := dir + "/" + name
+		places = append(places, at)
+		if info, err := os.Stat(at); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return places, true
+		}
+	}
+	return places, false
+}
+
+// taskTable begins the first table of every manifest.
+var taskTable = regexp.MustCompile(`(?m)^\s*\[\s*task\s*\]`)
+
+// manifestsBeside returns the manifests in the folder of one.
+func manifestsBeside(path string) []string {
+	dir := filepath.Dir(path)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, e := range entries {
+		at := filepath.Join(dir, e.Name())
+		if filepath.Ext(at) != ".toml" || e.Type()&^fs.ModeSymlink != 0 {
+			continue
+		}
+		if b, err := os.ReadFile(at); err == nil && taskTable.Match(b) {
+			out = append(out, at)
+		}
+	}
+	return out
 }

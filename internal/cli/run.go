@@ -169,7 +169,9 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	sandbox, err := e.app().Sandbox(o.isolate.sandbox(o.out, o.command), o.isolate.passed)
+	config := o.isolate.sandbox(o.out, o.command)
+	config.Fixed = []string{src.Path}
+	sandbox, err := e.app().Sandbox(config, o.isolate.passed)
 	if err != nil {
 		return err
 	}

@@ -67,8 +67,11 @@ type Spec struct {
 	Private  []string
 	// ReadOnly and Writable are further files and folders.
 	ReadOnly, Writable []string
-	Network            Network
-	Forwards           []Forward
+	// Fixed are files that stay as they are where a writable folder shows them. Others are
+	// not shown for it.
+	Fixed    []string
+	Network  Network
+	Forwards []Forward
 }
 
 // Mount is a file, a folder or a file system that a sandbox shows.
@@ -108,9 +111,17 @@ func (s Spec) mounts() []Mount {
 			all = append(all, Mount{kind, path, path})
 		}
 	}
+	for _, path := range s.Fixed {
+		bind(BindWritable, s.above(path)...)
+	}
 	bind(BindReadOnly, s.ReadOnly...)
 	bind(BindWritable, s.Writable...)
 	bind(BindWritable, s.WorkTree)
+	for _, path := range s.Fixed {
+		if s.writable(path) != "" {
+			bind(BindReadOnly, path)
+		}
+	}
 	if s.Delivery != "" {
 		bind(BindReadOnly, s.Delivery)
 		for _, path := range s.Private {
@@ -133,6 +144,32 @@ func (s Spec) mounts() []Mount {
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Mount) int { return cmp.Compare(depth(a.Dest), depth(b.Dest)) })
+	return out
+}
+
+// writable returns the writable folder that shows a path; "" if none does.
+func (s Spec) writable(path string) string {
+	innermost := ownPath{}
+	for _, o := range s.own() {
+		if within(o.path, path) && len(o.path) > len(innermost.path) {
+			innermost = o
+		}
+	}
+	if !innermost.writable {
+		return ""
+	}
+	return innermost.path
+}
+
+// above returns the folders between a fixed file and the writable one that shows it. Each
+// becomes a mount of its own, because a folder that is one cannot be renamed: with another
+// folder in its place, another file would have the path of the fixed one.
+func (s Spec) above(path string) []string {
+	top := s.writable(path)
+	var out []string
+	for dir := filepath.Dir(path); top != "" && dir != top && within(top, dir); dir = filepath.Dir(dir) {
+		out = append(out, dir)
+	}
 	return out
 }
 

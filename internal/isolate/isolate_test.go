@@ -3,6 +3,7 @@ package isolate
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -96,7 +97,10 @@ func TestParseInsideRefuses(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	t.Parallel()
-	closed := []Closed{{"/home/me/.local/state/taskiam", "journals"}, {"/srv/out/r1", "a delivery"}}
+	limits := Limits{
+		Closed: []Place{{Path: "/home/me/.local/state/taskiam", What: "journals"}, {Path: "/srv/out/r1", What: "a delivery"}},
+		Relied: []Place{{Path: "/home/me/.cache/taskiam", What: "roles"}, {Path: "/opt/tool/bin/bwrap", What: "a program"}},
+	}
 	for _, tt := range []struct {
 		name string
 		spec Spec
@@ -117,9 +121,16 @@ func TestCheck(t *testing.T) {
 		{"around another delivery", Spec{WorkTree: "/srv/out"}, "a delivery"},
 		{"around its own delivery", Spec{WorkTree: "/srv/a", Delivery: "/srv/a/b"}, "outside"},
 		{"beside its own delivery", Spec{WorkTree: "/srv/a", Delivery: "/srv/ab"}, ""},
+		{"around what is relied on", Spec{WorkTree: "/opt/tool"}, "a program"},
+		{"in what is relied on", Spec{WorkTree: "/srv/a", Writable: []string{"/home/me/.cache/taskiam/roles"}}, "roles"},
+		{"what is relied on itself", Spec{WorkTree: "/srv/a", Writable: []string{"/opt/tool/bin/bwrap"}}, "a program"},
+		{"beside what is relied on", Spec{WorkTree: "/srv/a", Writable: []string{"/home/me/.cache/go-build"}}, ""},
+		{"to read what is relied on", Spec{WorkTree: "/srv/a", ReadOnly: []string{"/opt/tool"}}, ""},
+		{"a manifest in it", Spec{WorkTree: "/srv/a", Fixed: []string{"/srv/a/task.toml"}}, ""},
+		{"a writable manifest", Spec{WorkTree: "/srv/a", Writable: []string{"/srv/a/task.toml"}, Fixed: []string{"/srv/a/task.toml"}}, "manifest"},
 	} {
 		tt.spec.Home = "/home/me"
-		err := tt.spec.Check(closed)
+		err := tt.spec.Check(limits)
 		if tt.want == "" && err != nil || tt.want != "" && (!fault.Is(err, fault.Usage) || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
 		}
@@ -174,5 +185,56 @@ func TestTroubleNamesTheSetting(t *testing.T) {
 	}
 	if hints := kernelHints(read("nothing")); len(hints) > 0 {
 		t.Errorf("without trouble: %q", hints)
+	}
+}
+
+func TestFixed(t *testing.T) {
+	t.Parallel()
+	s := Spec{
+		Program: "/usr/bin/taskiam", Command: []string{"agent"}, Home: "/home/me", WorkTree: "/w",
+		ReadOnly: []string{"/w/r"}, Writable: []string{"/x"},
+		Fixed: []string{"/w/task.toml", "/w/a/b/task.toml", "/w/r/task.toml", "/x/task.toml", "/elsewhere/task.toml"},
+	}
+	got := slices.DeleteFunc(mountsOf(s.Args()), func(m string) bool { return !strings.Contains(m, "bind /") || strings.Contains(m, "taskiam") })
+	want := []string{
+		"--bind /x /x", "--bind /w /w", "--bind /w/a /w/a", "--ro-bind /w/r /w/r", "--ro-bind /w/task.toml /w/task.toml",
+		"--ro-bind /x/task.toml /x/task.toml", "--bind /w/a/b /w/a/b", "--ro-bind /w/a/b/task.toml /w/a/b/task.toml",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("what is mounted (-want +got):\n%s", diff)
+	}
+}
+
+func TestTrail(t *testing.T) {
+	t.Parallel()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(err)
+	must(os.MkdirAll(filepath.Join(dir, "real", "bin"), 0o700))
+	must(os.Symlink("real/bin", filepath.Join(dir, "bin")))
+	must(os.Symlink(filepath.Join(dir, "real", "bin", "tool-2"), filepath.Join(dir, "real", "bin", "tool")))
+	must(os.Symlink("loop", filepath.Join(dir, "loop")))
+	for path, want := range map[string][]string{
+		"real/bin/none":    {"real/bin/none"},
+		"none/at/all":      {"none/at/all"},
+		"bin/tool":         {"bin", "real/bin/tool", "real/bin/tool-2"},
+		"bin/../x":         {"bin", "real/x"},
+		"./bin//tool-2":    {"bin", "real/bin/tool-2"},
+		"real/bin/tool/..": {"real/bin/tool", "real/bin"},
+	} {
+		for i := range want {
+			want[i] = filepath.Join(dir, want[i])
+		}
+		if diff := cmp.Diff(want, Trail(dir+"/"+path)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", path, diff)
+		}
+	}
+	if got := Trail(dir + "/loop"); len(got) == 0 || len(got) > mostLinks+1 {
+		t.Errorf("a loop has %d places", len(got))
 	}
 }

@@ -1,7 +1,9 @@
 package isolate
 
 import (
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/taskiam/taskiam/internal/fault"
@@ -10,42 +12,112 @@ import (
 // shared are folders that all users of the machine share, or that hold no files.
 var shared = []string{"/boot", "/dev", "/etc", "/home", "/proc", "/run", "/sys", "/tmp", "/usr", "/var/tmp"}
 
-// Closed is a folder that a sandbox must never show, and what it is.
-type Closed struct{ Path, What string }
+// Place is a file or a folder, what it is, and what to do if a sandbox is refused for it.
+type Place struct{ Path, What, Hint string }
 
-// Check refuses a sandbox that would show a closed folder. None of its own paths, the
-// work tree included, may contain a closed folder, HOME or a shared folder, or be inside a
-// closed folder.
-func (s Spec) Check(closed []Closed) error {
-	own := []struct {
-		what  string
-		paths []string
-	}{
-		{"the work tree", []string{s.WorkTree}},
-		{"--ro", s.ReadOnly},
-		{"--rw", s.Writable},
-	}
-	for _, o := range own {
-		for _, path := range o.paths {
-			if err := refuse(o.what, path, s.Home, closed); err != nil {
-				return err
-			}
+// Limits say what a sandbox must not reach.
+type Limits struct {
+	// Closed are never shown.
+	Closed []Place
+	// Relied are never writable: what is run or believed outside of the sandbox. They need not
+	// exist.
+	Relied []Place
+}
+
+// Check refuses a sandbox that would reach what it must not. None of its own paths, the
+// work tree included, may contain a closed place, HOME or a shared folder, or be inside a
+// closed place; none that is writable may contain what is relied on, or be inside it.
+func (s Spec) Check(limits Limits) error {
+	for _, o := range s.own() {
+		if err := refuse(o.what, o.path, s.Home, limits.Closed); err != nil {
+			return err
+		}
+		if err := o.keepsOff(limits.Relied, s.Fixed); err != nil {
+			return err
 		}
 	}
-	if s.Delivery != "" {
-		for _, o := range own {
-			for _, path := range o.paths {
-				if within(path, s.Delivery) {
-					return fault.New(fault.Usage,
-						"the delivery %s must lie outside of %s: %s", s.Delivery, o.what, path)
-				}
-			}
+	for _, o := range s.own() {
+		if s.Delivery != "" && within(o.path, s.Delivery) {
+			return fault.New(fault.Usage,
+				"the delivery %s must lie outside of %s: %s", s.Delivery, o.what, o.path)
 		}
 	}
 	return nil
 }
 
-func refuse(what, path, home string, closed []Closed) error {
+// ownPath is one path that a sandbox was given to show.
+type ownPath struct {
+	what, path string
+	writable   bool
+}
+
+func (s Spec) own() []ownPath {
+	all := []ownPath{{"the work tree", s.WorkTree, true}}
+	for _, path := range s.ReadOnly {
+		all = append(all, ownPath{"--ro", path, false})
+	}
+	for _, path := range s.Writable {
+		all = append(all, ownPath{"--rw", path, true})
+	}
+	return all
+}
+
+// keepsOff refuses a writable path that reaches what is relied on. A fixed file can be inside
+// of it, and is shown read-only; it cannot be what is to be writable.
+func (o ownPath) keepsOff(relied []Place, fixed []string) error {
+	if !o.writable {
+		return nil
+	}
+	for _, r := range relied {
+		if within(o.path, r.Path) || within(r.Path, o.path) {
+			err := fault.New(fault.Usage, "%s is %s: the command could then change or make %s: %s",
+				o.what, o.path, r.Path, r.What)
+			if r.Hint != "" {
+				return fault.WithHint(err, r.Hint)
+			}
+			return err
+		}
+	}
+	if slices.Contains(fixed, o.path) {
+		return fault.New(fault.Usage, "%s is %s: that is a manifest, and the command could then give itself "+
+			"more the next time", o.what, o.path)
+	}
+	return nil
+}
+
+// Trail returns every place that decides what is found at a path: the symbolic links on the way,
+// and where it ends, which need not exist.
+func Trail(path string) []string {
+	if !filepath.IsAbs(path) {
+		if here, err := os.Getwd(); err == nil {
+			path = here + "/" + path // not cleaned: .. after a link is above the link's target
+		}
+	}
+	var out []string
+	at, rest := "/", strings.Split(path, "/")
+	for links := 0; len(rest) > 0; {
+		name := rest[0]
+		rest = rest[1:]
+		next := filepath.Join(at, name) // .. is above, for there is no link in at
+		target, err := os.Readlink(next)
+		if err != nil || name == "" || links == mostLinks {
+			at = next
+			continue
+		}
+		links++
+		out = append(out, next)
+		if filepath.IsAbs(target) {
+			at = "/"
+		}
+		rest = append(strings.Split(target, "/"), rest...)
+	}
+	return append(out, at)
+}
+
+// mostLinks is how many links the kernel follows in a path.
+const mostLinks = 40
+
+func refuse(what, path, home string, closed []Place) error {
 	switch {
 	case path == "/":
 		return fault.New(fault.Usage, "%s is /: that contains everything", what)

@@ -36,8 +36,10 @@ type SandboxConfig struct {
 	Environ []string
 	// Delivery is where the delivery will be; "" if that is not known yet.
 	Delivery string
-	// Closed is what no sandbox may see.
-	Closed []isolate.Closed
+	// Fixed are manifests, which the command must not change; Limits is what else it must not
+	// reach.
+	Fixed  []string
+	Limits isolate.Limits
 }
 
 // Sandbox is where a task's command runs: as this user, as another one, or isolated.
@@ -71,7 +73,7 @@ func NewSandbox(c SandboxConfig) (*Sandbox, error) {
 	if s.spec, err = s.describe(); err != nil {
 		return nil, err
 	}
-	if err := s.spec.Check(c.Closed); err != nil {
+	if err := s.spec.Check(c.Limits); err != nil {
 		return nil, err
 	}
 	return s, s.try()
@@ -111,7 +113,7 @@ func (s *Sandbox) whereIs(name string) []string {
 
 // describe returns the sandbox without the delivery of a run.
 func (s *Sandbox) describe() (isolate.Spec, error) {
-	spec := isolate.Spec{Command: s.Command, System: isolate.System(), Home: s.Home}
+	spec := isolate.Spec{Command: s.Command, System: isolate.System(), Home: s.Home, Fixed: s.Fixed}
 	if s.user != nil {
 		spec.Home = s.user.home
 	}

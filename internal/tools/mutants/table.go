@@ -150,4 +150,36 @@ var mutants = []mutant{
 		}},
 		pkg: "internal/credentials", tests: []string{"TestPassed"},
 	},
+	{
+		name: "what taskiam relies on may be writable in a sandbox",
+		edits: []edit{{
+			"internal/isolate", "ownPath.keepsOff",
+			`if within($o.path, $r.Path) || within($r.Path, $o.path) {`,
+			`if $o.path == "" && $r.Path == "" {`,
+		}},
+		pkg: "internal/isolate", tests: []string{"TestCheck"},
+	},
+	{
+		name: "a manifest in the work tree may be written to",
+		edits: []edit{{
+			"internal/isolate", "Spec.mounts", `if $s.writable($p) != "" {`, `if $p == "" {`,
+		}},
+		pkg: "internal/isolate", tests: []string{"TestFixed"},
+	},
+	{
+		name: "the folder of a manifest may be put elsewhere",
+		edits: []edit{{
+			"internal/isolate", "Spec.above", `return $out`, `return $out[:0]`,
+		}},
+		pkg: "internal/isolate", tests: []string{"TestFixed"},
+	},
+	{
+		name: "what is kept of roles is believed without its seal",
+		edits: []edit{{
+			"internal/app", "cachedRoles.read",
+			`|| !hmac.Equal($s.Seal, $c.seal($s.Answer))`,
+			`|| false && !hmac.Equal($s.Seal, $c.seal($s.Answer))`,
+		}},
+		pkg: "internal/app", tests: []string{"TestRolesAreKept"},
+	},
 }
