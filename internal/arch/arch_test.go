@@ -68,19 +68,20 @@ var allowed = map[string][]string{
 	},
 	"internal/manifest": {
 		"internal/delivery", "internal/fault", "internal/grants", "internal/resource", "internal/review",
+		"internal/visible",
 	},
 	"internal/metadata": {"internal/fault", "internal/grants", "internal/secret"},
 	"internal/policy":   {"internal/fault", "internal/resource"},
-	"internal/resource": {},
+	"internal/resource": {"internal/visible"},
 	"internal/review": {
-		"internal/delivery", "internal/grants", "internal/policy", "internal/resource",
+		"internal/delivery", "internal/grants", "internal/policy", "internal/resource", "internal/visible",
 	},
 	"internal/racetest": {},
 	"internal/secret":   {},
 	"internal/shell":    {},
 	"internal/supervise": {
 		"internal/credentials", "internal/delivery", "internal/fault", "internal/grants", "internal/isolate",
-		"internal/journal", "internal/metadata", "internal/shell", "internal/wait",
+		"internal/journal", "internal/metadata", "internal/shell", "internal/visible", "internal/wait",
 	},
 	"internal/tools/bench": {
 		"emulator", "internal/credentials", "internal/fault", "internal/gcp", "internal/grants",
@@ -98,9 +99,11 @@ var allowed = map[string][]string{
 	"internal/view": {
 		"internal/customrole", "internal/delivery", "internal/fault", "internal/grants", "internal/journal",
 		"internal/lifecycle", "internal/manifest", "internal/policy", "internal/resource", "internal/review",
+		"internal/visible",
 	},
-	"internal/wait": {},
-	"tasks":         {},
+	"internal/visible": {},
+	"internal/wait":    {},
+	"tasks":            {},
 }
 
 // The services of the emulator need no row: each may know IAM, the wire and the leaves, and
@@ -284,6 +287,46 @@ func TestClockEnvironmentAndStreamsEnterFromOutside(t *testing.T) {
 		if at := calls(t, p, "time.Sleep"); len(at) > 0 {
 			t.Errorf("%s sleeps for a fixed time: %v", name, at)
 		}
+	}
+}
+
+// TestWhatIsPrintedIsEscaped: a stream of package view is no writer, so a command cannot print past it. What is
+// behind a stream is taken out of it only for a run's command, and to ask whether it is a terminal.
+func TestWhatIsPrintedIsEscaped(t *testing.T) {
+	t.Parallel()
+	raw := map[string][]string{
+		"run.go":     {"Stdout.Child", "Stderr.Child"},
+		"isolate.go": {"Stdout.Child", "Stderr.Child"},
+		"token.go":   {"Stdout.Child"},
+		"env.go":     {"os.Stdout", "os.Stderr"},
+	}
+	p := list(t)["internal/cli"]
+	for _, file := range p.GoFiles {
+		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			sel, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			of := ""
+			switch x := sel.X.(type) {
+			case *ast.Ident:
+				of = x.Name
+			case *ast.SelectorExpr:
+				of = x.Sel.Name
+			}
+			name := of + "." + sel.Sel.Name
+			if slices.Contains([]string{"fmt.Print", "fmt.Printf", "fmt.Println", "os.Stdout", "os.Stderr"}, name) ||
+				sel.Sel.Name == "Child" {
+				if !slices.Contains(raw[file], name) {
+					t.Errorf("%s: %s prints what package view has not made safe", file, name)
+				}
+			}
+			return true
+		})
 	}
 }
 

@@ -27,8 +27,8 @@ a CI job. Its manifest declares the access that it needs. Each run of the task g
 a new service account with exactly that access. When the run ends, the account and
 its access are removed.`,
 		ArgsUsage: "COMMAND",
-		Writer:    e.Stdout,
-		ErrWriter: e.Stderr,
+		Writer:    e.Stdout.People(),
+		ErrWriter: e.Stderr.People(),
 		Commands: []*cli.Command{
 			newInitCmd(e),
 			newDoctorCmd(e),

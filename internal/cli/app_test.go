@@ -18,6 +18,7 @@ import (
 	"github.com/taskiam/taskiam/internal/ci"
 	"github.com/taskiam/taskiam/internal/credentials"
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/view"
 )
 
 // testEnv is a world without files, clock and signals; what is written to it is in
@@ -25,13 +26,12 @@ import (
 func testEnv(vars map[string]string) (e *Env, stdout, stderr *bytes.Buffer) {
 	stdout, stderr = &bytes.Buffer{}, &bytes.Buffer{}
 	e = &Env{
-		Stdin: strings.NewReader(""), Stdout: stdout, Stderr: stderr,
+		Stdin: strings.NewReader(""), Stdout: view.NewStream(stdout), Stderr: view.NewStream(stderr),
 		World: app.World{
 			Getenv:  func(name string) string { return vars[name] },
 			Environ: func() []string { return nil },
 			Now:     func() time.Time { return time.Unix(1_800_000_000, 0) },
 		},
-		talk: stderr,
 	}
 	e.interrupts = newInterrupts(e, func(error) {})
 	return e, stdout, stderr
@@ -374,7 +374,7 @@ func TestHelpFits(t *testing.T) {
 	var walk func(path []string, commands []*cli.Command)
 	walk = func(path []string, commands []*cli.Command) {
 		out := &strings.Builder{}
-		e.Stdout = out
+		e.Stdout = view.NewStream(out)
 		if err := runHelp(t.Context(), e, newApp(e), path); err != nil {
 			t.Fatal(err)
 		}

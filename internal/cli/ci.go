@@ -105,7 +105,7 @@ func (e *Env) showUpCI(job *ci.Job, run *journal.Run, elapsed time.Duration, dot
 	r.Line("")
 	r.Line("up after %s; later steps of the job act as the account", view.Span(elapsed))
 	if job.File == "" { // standard output is for the shell to eval
-		e.say("%s", r.String())
+		r.Say(e.Stderr)
 		return nil
 	}
 	return r.Print(e.Stdout)
@@ -115,7 +115,7 @@ func (e *Env) showUpCI(job *ci.Job, run *journal.Run, elapsed time.Duration, dot
 // a command substitution.
 func (e *Env) failShell(job *ci.Job, err error) error {
 	if job.File == "" && err != nil {
-		_, printErr := fmt.Fprintf(e.Stdout, "(exit %d)\n", codeOf(err))
+		_, printErr := fmt.Fprintf(e.Stdout.Programs(), "(exit %d)\n", codeOf(err))
 		return errors.Join(err, printErr)
 	}
 	return err

@@ -22,9 +22,7 @@ import (
 func Main(ctx context.Context, args []string, e *Env) int {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	scrub := view.NewWriter(e.Stderr)
-	e.talk = scrub
-	defer scrub.Flush()
+	defer e.Stderr.Flush()
 	e.interrupts = newInterrupts(e, cancel)
 	defer e.interrupts.watch()()
 
@@ -50,7 +48,7 @@ func (e *Env) finish(err error) exitCode {
 	case errors.Is(err, syscall.EPIPE) && fault.Is(err, fault.Other):
 		// The reader of our output is gone and cannot read a message about it either.
 	default:
-		view.Error(e.talk, err)
+		view.Error(e.Stderr, err)
 	}
 	return code
 }

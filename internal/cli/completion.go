@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -52,7 +53,7 @@ func runCompletion(_ context.Context, e *Env, o completionOptions) error {
 	if err != nil {
 		return fault.New(fault.Usage, "there is no completion for %s", o.shell)
 	}
-	if _, err := e.Stdout.Write(script); err != nil {
+	if _, err := e.Stdout.Programs().Write(script); err != nil {
 		return fmt.Errorf("writing the script: %w", err)
 	}
 	return nil
@@ -71,7 +72,7 @@ func newCompleteCmd(e *Env) *cli.Command {
 			for _, line := range candidates(c.App, e.completionRuns, c.Args().Slice()) {
 				b.WriteString(line + "\n")
 			}
-			_, err := e.Stdout.Write([]byte(b.String()))
+			_, err := io.WriteString(e.Stdout.Programs(), b.String())
 			return err
 		},
 	}

@@ -64,7 +64,7 @@ func newDemoAgentCmd(e *Env) *cli.Command {
 		Hidden: true,
 		Usage:  "play the agent of the demo, and print what came of each attempt",
 		Action: func(c *cli.Context) error {
-			return demo.RunAgent(c.Context, e.World, e.Stdout, c.Args().Get(0), c.Args().Get(1))
+			return demo.RunAgent(c.Context, e.World, e.Stdout.Programs(), c.Args().Get(0), c.Args().Get(1))
 		},
 	}
 }

@@ -100,7 +100,7 @@ func runEmulator(ctx context.Context, e *Env, o emulatorOptions) (err error) {
 	switch o.log {
 	case "":
 	case "-":
-		cfg.Log = e.talk
+		cfg.Log = e.Stderr.People()
 	default:
 		f, err := os.OpenFile(o.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 		if err != nil {

@@ -32,7 +32,7 @@ func runEmulatorSnapshot(ctx context.Context, e *Env, o emulatorEnvOptions) erro
 	if err != nil {
 		return err
 	}
-	if _, err := e.Stdout.Write(snapshot); err != nil {
+	if err := view.RawJSON(e.Stdout, snapshot); err != nil {
 		return fmt.Errorf("writing the snapshot: %w", err)
 	}
 	return nil

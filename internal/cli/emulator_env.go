@@ -72,7 +72,7 @@ func runEmulatorEnv(ctx context.Context, e *Env, o emulatorEnvOptions) error {
 	if err != nil {
 		return err
 	}
-	if _, err := io.WriteString(e.Stdout, text); err != nil {
+	if _, err := io.WriteString(e.Stdout.Programs(), text); err != nil {
 		return fmt.Errorf("writing the environment: %w", err)
 	}
 	return nil

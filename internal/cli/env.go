@@ -9,27 +9,26 @@ import (
 	"time"
 
 	"github.com/taskiam/taskiam/internal/app"
+	"github.com/taskiam/taskiam/internal/view"
 )
 
 // Env is everything outside of the program that commands use. Nothing is opened or called
 // before a command asks for it.
 type Env struct {
 	Stdin          io.Reader
-	Stdout, Stderr io.Writer
+	Stdout, Stderr *view.Stream
 	app.World
 	// Signals starts to listen for the signals that end or hurry a command, and returns how
 	// to stop listening. If it is nil, nothing is ever interrupted.
 	Signals func() (<-chan os.Signal, func())
 
-	// talk is standard error behind a [view.Writer]; it is what taskiam itself writes to.
-	talk       io.Writer
 	interrupts *interrupts
 }
 
 // OS returns the process's own environment.
 func OS() *Env {
 	return &Env{
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Stdin: os.Stdin, Stdout: view.NewStream(os.Stdout), Stderr: view.NewStream(os.Stderr),
 		World:   app.World{Getenv: os.Getenv, Environ: os.Environ, Setenv: setenv, Now: time.Now, Random: rand.Reader},
 		Signals: listen,
 	}

@@ -111,7 +111,7 @@ func runEnv(_ context.Context, e *Env, o envOptions) error {
 	if err != nil {
 		return err
 	}
-	if _, err := io.WriteString(e.Stdout, text); err != nil {
+	if _, err := io.WriteString(e.Stdout.Programs(), text); err != nil {
 		return fmt.Errorf("writing the environment: %w", err)
 	}
 	return nil
@@ -128,7 +128,7 @@ func (e *Env) printUnset(word string) error {
 	for _, v := range e.app().Delivery(run).Environment() {
 		names = append(names, v.Name)
 	}
-	if _, err := io.WriteString(e.Stdout, strings.Join(names, " ")+"\n"); err != nil {
+	if _, err := io.WriteString(e.Stdout.Programs(), strings.Join(names, " ")+"\n"); err != nil {
 		return fmt.Errorf("writing the environment: %w", err)
 	}
 	return nil

@@ -161,7 +161,7 @@ func newIsolatedCmd(e *Env) *cli.Command {
 			}
 			// A signal to the whole process group is for the command.
 			defer e.interrupts.handle(func(os.Signal) {})()
-			code, err := isolate.Inside(c.Context, order, e.Stdin, e.Stdout, e.Stderr)
+			code, err := isolate.Inside(c.Context, order, e.Stdin, e.Stdout.Child(), e.Stderr.Child())
 			if err != nil && !order.Look {
 				return runFailed(supervise.NotStarted(order.Command[0], err))
 			}

@@ -71,7 +71,7 @@ func runPlan(ctx context.Context, e *Env, o planOptions) error {
 	doc := view.NewPlan(preview, src.Path, cloud, endpoint)
 	doc.Verbose, doc.Next = o.verbose, "taskiam up "+shell.Quote(src.Path)
 	if o.gcloud {
-		_, err = io.WriteString(e.Stdout, preview.Gcloud().String())
+		_, err = io.WriteString(e.Stdout.Programs(), preview.Gcloud().String())
 	} else {
 		err = e.print(doc, o.json)
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // say writes one message to standard error.
-func (e *Env) say(format string, args ...any) { view.Say(e.talk, format, args...) }
+func (e *Env) say(format string, args ...any) { view.Say(e.Stderr, format, args...) }
 
 // print writes a document to standard output, in the form that was asked for.
 func (e *Env) print(d view.Document, asJSON bool) error { return view.Write(e.Stdout, d, asJSON) }

@@ -8,13 +8,14 @@ import (
 	"testing"
 
 	"github.com/taskiam/taskiam/internal/app"
+	"github.com/taskiam/taskiam/internal/view"
 )
 
 // TestBrokenPipeIsNotSpokenOf: whoever read us is gone, as with `taskiam status | head`.
 func TestBrokenPipeIsNotSpokenOf(t *testing.T) {
 	t.Parallel()
 	e, _, stderr := testEnv(nil)
-	e.Stdout = brokenPipe{}
+	e.Stdout = view.NewStream(brokenPipe{})
 	if code := Main(t.Context(), []string{"taskiam", "version"}, e); code != int(exitFailure) {
 		t.Errorf("exit code %d", code)
 	}

@@ -254,7 +254,7 @@ func (c *commandRun) runKept(ctx context.Context) (exitCode, error) {
 	if err := supervise.HoldTokenLog(log); err != nil {
 		return 0, err
 	}
-	keeper, err := c.app().TokenKeeper(ctx, c.run, log)
+	keeper, err := c.app().TokenKeeper(ctx, c.run, view.NewWriter(log))
 	if err != nil {
 		return 0, err
 	}
@@ -309,7 +309,7 @@ func (c *commandRun) runChild(ctx context.Context) (exitCode, error) {
 	}
 	child, err := c.sandbox.Start(supervise.Command{
 		Args: c.command, Environ: environ, KillAfter: c.killAfter,
-		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr,
+		Stdin: c.Stdin, Stdout: c.Stdout.Child(), Stderr: c.Stderr.Child(),
 	})
 	if err != nil {
 		return 0, err

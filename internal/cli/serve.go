@@ -74,7 +74,7 @@ func runServe(ctx context.Context, e *Env, o serveOptions) error {
 	} else if held {
 		return fault.New(fault.Locked, "run %s was started by \"taskiam run\", which serves it itself", run.ID())
 	}
-	log := e.talk
+	log := e.Stderr.People()
 	if o.quiet {
 		log = io.Discard
 	}
@@ -120,7 +120,7 @@ func (e *Env) serveSpawned(ctx context.Context, id grants.RunID) error {
 	if err != nil {
 		return err
 	}
-	keeper, err := e.app().TokenKeeper(ctx, run, e.talk)
+	keeper, err := e.app().TokenKeeper(ctx, run, e.Stderr.People())
 	if err != nil {
 		return err
 	}

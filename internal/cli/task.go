@@ -79,4 +79,4 @@ func (e *Env) prepare(ctx context.Context, o taskOptions, p app.Progress) (app.S
 }
 
 // job returns the CI job, whose log is standard output.
-func (e *Env) job(job *ci.Job) *app.Job { return e.app().Job(*job, e.Stdout) }
+func (e *Env) job(job *ci.Job) *app.Job { return e.app().Job(*job, e.Stdout.Programs()) }

@@ -45,7 +45,7 @@ func runToken(ctx context.Context, e *Env, o tokenOptions) error {
 	if err := supervise.Protect(); err != nil {
 		return err
 	}
-	if isTerminal(e.Stdout) && !o.show {
+	if isTerminal(e.Stdout.Child()) && !o.show {
 		return fault.WithHint(fault.New(fault.Usage,
 			"standard output is a terminal, and a token should not be shown there"), "taskiam token --show")
 	}
@@ -63,7 +63,7 @@ func runToken(ctx context.Context, e *Env, o tokenOptions) error {
 			Token: token.Value.Reveal(), Expires: token.Expires.UTC(),
 		})
 	}
-	if _, err := io.WriteString(e.Stdout, token.Value.Reveal()+"\n"); err != nil {
+	if _, err := io.WriteString(e.Stdout.Programs(), token.Value.Reveal()+"\n"); err != nil {
 		return fmt.Errorf("writing the token: %w", err)
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/resource"
 	"github.com/taskiam/taskiam/internal/review"
+	"github.com/taskiam/taskiam/internal/visible"
 )
 
 const acceptExample = `accept = { escalates = "moves the bucket's policy to the new group" }`
@@ -49,7 +50,7 @@ func (r *reader) accept(t *table, grant int) []grants.Acceptance {
 		case len(reason) > maxReason:
 			r.add(p.value, "", "the reason has %d bytes, and at most %d are kept", len(reason), maxReason)
 		default:
-			out = append(out, grants.Acceptance{Grant: grant, Finding: name, Reason: printable(reason)})
+			out = append(out, grants.Acceptance{Grant: grant, Finding: name, Reason: visible.Line(reason)})
 		}
 	}
 	return out

@@ -7,6 +7,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/resource"
 	"github.com/taskiam/taskiam/internal/review"
+	"github.com/taskiam/taskiam/internal/visible"
 )
 
 const (
@@ -91,7 +92,8 @@ func (r *reader) grant(t *table) (g grants.Grant, ok bool) {
 		r.allowBasic(t, g)
 	}
 
-	g.Condition, _ = t.text("condition", `condition = 'request.time.getHours("Europe/Berlin") < 20'`)
+	// What cannot be seen in a condition is recorded with all else that is wrong with it.
+	g.Condition, _ = get[string](t, "condition", `condition = 'request.time.getHours("Europe/Berlin") < 20'`)
 	if _, there := t.values["condition"]; there {
 		r.condition(t, g)
 	}
@@ -191,8 +193,17 @@ func (r *reader) role(t *table, g *grants.Grant) bool {
 		}
 	}
 	r.add(t.place.child("role").value, fix,
-		"%q is not a role; write roles/SERVICE.NAME, projects/PROJECT/roles/ID or organizations/NUMBER/roles/ID", role)
+		"%+q is not a role%s; write roles/SERVICE.NAME, projects/PROJECT/roles/ID or organizations/NUMBER/roles/ID",
+		role, foreign(role))
 	return false
+}
+
+// foreign says of a name which character in it only looks like the one that it should be; "" if there is none.
+func foreign(name string) string {
+	if what := visible.Foreign(name); what != "" {
+		return ": " + what
+	}
+	return ""
 }
 
 func (r *reader) resource(t *table, g *grants.Grant) bool {
@@ -209,7 +220,7 @@ func (r *reader) resource(t *table, g *grants.Grant) bool {
 		if meant := resource.Suggest(text); meant != "" {
 			fix = "resource = " + strconv.Quote(meant)
 		}
-		r.add(t.place.child("resource").value, fix, "%s", err)
+		r.add(t.place.child("resource").value, fix, "%s%s", err, foreign(text))
 		return false
 	}
 	g.Resource, g.Prefix = name, prefix
@@ -257,7 +268,7 @@ func (r *reader) custom(t *table, g grants.Grant) {
 	}
 	project, _, _ := strings.Cut(rest, "/")
 	if err := resource.CheckProject(project); err != nil {
-		r.add(t.place.child("role").value, "", "%s", err)
+		r.add(t.place.child("role").value, "", "%s%s", err, foreign(project))
 		return
 	}
 	switch on := g.Resource.Project(); {

@@ -10,7 +10,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/visible"
 )
 
 // Version is the only version of the manifest that this program reads.
@@ -128,19 +128,6 @@ func lowerFirst(s string) string {
 func (r *reader) add(at int, fix, format string, args ...any) {
 	line, column := r.lines.position(at)
 	r.problems = append(r.problems, Problem{
-		File: r.file, Line: line, Column: column, Message: printable(fmt.Sprintf(format, args...)), Fix: fix,
+		File: r.file, Line: line, Column: column, Message: visible.Line(fmt.Sprintf(format, args...)), Fix: fix,
 	})
-}
-
-// printable keeps a message on one line, and text of the file from controlling a terminal.
-func printable(s string) string {
-	var b strings.Builder
-	for _, c := range s {
-		if unicode.IsPrint(c) {
-			b.WriteRune(c)
-		} else {
-			b.WriteString(strings.Trim(strconv.QuoteRune(c), "'"))
-		}
-	}
-	return b.String()
 }

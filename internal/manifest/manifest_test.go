@@ -431,3 +431,31 @@ func TestStarter(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatCannotBeSeen: text that would look like other text, or change what is around it, is refused where it
+// stands, in every string.
+func TestWhatCannotBeSeen(t *testing.T) {
+	t.Parallel()
+	const head = "version = 1\n[task]\nname = \"t\"\nproject = \"acme-agents\"\n[[grant]]\n"
+	grant := func(role, resource, condition string) string {
+		return head + "role = \"" + role + "\"\nresource = \"" + resource + "\"\ncondition = \"" + condition + "\"\n"
+	}
+	const role, secret = "roles/secretmanager.viewer", "projects/acme-agents/secrets/api-key"
+	for _, tt := range []struct{ src, want string }{
+		{grant(role, secret, `true //\u001b[1A\u001b[2K`), "f:8:21: U+001B cannot be seen"},
+		{grant(role, secret, `true && true // more`), "f:8:27: a condition holds no comments"},
+		{grant(role, secret, "true \u202e"), "f:8:19: U+202E cannot be seen"},
+		{grant(`roles/\u200bsecretmanager.viewer`, secret, "true"), "f:6:15: U+200B cannot be seen"},
+		{grant("roles/secretm\u0430nager.viewer", secret, "true"), "f:6:8: \"roles/secretm\\u0430nager.viewer\" is not a role: U+0430 in it is not an ASCII character"},
+		{grant(role, "projects/acme-agents/secr\u0435ts/api-key", "true"), "U+0435 in it is not an ASCII character"},
+		{grant(role, `projects/acme-agents/secrets/api\u2028-key`, "true"), "f:7:45: U+2028 cannot be seen"},
+		{grant(role, secret, "true") + "[credentials]\ndeliver = [\"key\", \"to\u2066ken\"]\n", "f:10:22: U+2066 cannot be seen"},
+		{strings.Replace(grant(role, secret, "true"), `"acme-agents"`, "\"acme-\u0430gents\"", 1), "U+0430 in it is not an ASCII character"},
+		{head + "permissions = [\"secretmanager.v\u0435rsions.access\"]\nresource = \"" + secret + "\"\n", "U+0435 in it is not an ASCII character"},
+	} {
+		_, err := Parse("f", []byte(tt.src), Limits{})
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%q:\ngot  %v\nwant %s", tt.src, err, tt.want)
+		}
+	}
+}

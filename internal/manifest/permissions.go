@@ -89,7 +89,8 @@ func notAPermission(s string) (message, fix string) {
 	case rolePattern.MatchString(s):
 		return quote(s) + " is a role, and not a permission", "role = " + quote(s)
 	default:
-		message = quote(s) + " is not a permission; write SERVICE.RESOURCE.VERB, such as storage.objects.get"
+		message = quote(s) + " is not a permission" + foreign(s) +
+			"; write SERVICE.RESOURCE.VERB, such as storage.objects.get"
 		if meant := strings.TrimSpace(s); grants.IsPermission(meant) {
 			message = quote(s) + " is not a permission; write " + quote(meant)
 		}

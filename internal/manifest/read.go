@@ -67,7 +67,7 @@ func (r *reader) task(t *table, task *grants.Task) {
 	if project, ok := t.text("project", example); ok {
 		at := t.place.child("project").value
 		if err := resource.CheckProject(project); err != nil {
-			r.add(at, "", "%s", err)
+			r.add(at, "", "%s%s", err, foreign(project))
 		} else if strings.Trim(project, "0123456789") == "" {
 			r.add(at, example,
 				"%s is the number of a project; write its id, which the names of service accounts contain", project)

@@ -5,8 +5,10 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/visible"
 )
 
 // table is one table of the file, with its place.
@@ -40,7 +42,22 @@ func (t *table) missing(key, fix string) {
 
 // text returns a key's string. ok is false if the key is not there; if it has another type,
 // that is recorded too. example is a valid line.
-func (t *table) text(key, example string) (s string, ok bool) { return get[string](t, key, example) }
+func (t *table) text(key, example string) (s string, ok bool) {
+	s, ok = get[string](t, key, example)
+	return s, ok && t.r.seen(t.place.child(key), s)
+}
+
+// seen reports whether every character of a string can be seen; the first that cannot is recorded as a problem.
+func (r *reader) seen(p *place, s string) bool {
+	at := visible.First(s)
+	if at < 0 {
+		return true
+	}
+	c, _ := utf8.DecodeRuneInString(s[at:])
+	r.add(r.inside(p, utf8.RuneCountInString(s[:at])), "",
+		"%U cannot be seen, and can change how the text around it looks; remove it", c)
+	return false
+}
 
 // flag returns a key's true or false, and false if there is none.
 func (t *table) flag(key string) bool {
@@ -82,6 +99,9 @@ func (t *table) texts(key, example string) []word {
 			t.r.add(p.value, example, "%s is a string or a list of strings, and this is %s", key, kindOf(v))
 			return nil
 		}
+		if !t.r.seen(p, s) {
+			return nil
+		}
 		return []word{{s, p}}
 	}
 	if len(elements) == 0 {
@@ -95,7 +115,9 @@ func (t *table) texts(key, example string) []word {
 			t.r.add(at.value, example, "%s is a list of strings, and this element is %s", key, kindOf(x))
 			continue
 		}
-		out = append(out, word{s, at})
+		if t.r.seen(at, s) {
+			out = append(out, word{s, at})
+		}
 	}
 	return out
 }

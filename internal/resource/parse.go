@@ -10,6 +10,8 @@ import (
 	"sync"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/taskiam/taskiam/internal/visible"
 )
 
 // maxPrefix is how many bytes an object's name may have (storage/docs/objects#naming).
@@ -44,8 +46,8 @@ func parse(s string) (name Name, prefix string, err error) {
 		return Name{}, "", errors.New("a resource is missing; " + accepted(""))
 	case !utf8.ValidString(s):
 		return Name{}, "", errors.New("a resource name must be UTF-8")
-	case strings.ContainsFunc(s, unicode.IsControl):
-		return Name{}, "", errors.New("a resource name holds no control characters")
+	case visible.First(s) >= 0 || strings.ContainsFunc(s, unicode.IsControl):
+		return Name{}, "", errors.New("a resource name holds no control characters, and none that cannot be seen")
 	case strings.HasPrefix(s, "//"):
 		name, err = ParseFull(s)
 		return name, "", err

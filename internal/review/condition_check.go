@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
+	"unicode/utf8"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/visible"
 )
 
 // MaxOperators is how many of &&, || and ! a condition may hold (iam/quotas), those
@@ -52,15 +55,22 @@ func CheckCondition(g grants.Grant) []ConditionError {
 	case t != nil && !g.Bounded():
 		return refuse("%s is a legacy bucket role, and those take no conditions", g.Role)
 	}
+	c := checker{grant: g, runes: []rune(g.Condition)}
+	if c.unseen(); len(c.errs) > 0 {
+		return c.sorted()
+	}
 	celEnv, err := dialect()
 	if err != nil {
 		panic(err) // the declarations below contradict each other
 	}
-	c := checker{grant: g, runes: []rune(g.Condition)}
 	parsed, issues := celEnv.Parse(g.Condition)
 	if issues.Err() != nil {
 		c.addIssues(issues)
 		return c.sorted()
+	}
+	if at := comment(g.Condition); at >= 0 {
+		c.add(utf8.RuneCountInString(g.Condition[:at]),
+			"a condition holds no comments: what is behind // looks like a part of it, and is none")
 	}
 	c.info = parsed.NativeRep().SourceInfo()
 	c.visit(parsed.NativeRep().Expr(), "")
@@ -82,6 +92,60 @@ func CheckCondition(g grants.Grant) []ConditionError {
 			c.operators, added, c.operators+added, MaxOperators)
 	}
 	return c.sorted()
+}
+
+// unseen records the characters that cannot be seen, and so can make a condition look like another one.
+func (c *checker) unseen() {
+	rest := c.grant.Condition
+	for read := 0; ; {
+		at := visible.First(rest)
+		if at < 0 {
+			return
+		}
+		r, size := utf8.DecodeRuneInString(rest[at:])
+		read += utf8.RuneCountInString(rest[:at])
+		c.add(read, "%U cannot be seen, and can change how the condition looks; remove it", r)
+		read++
+		rest = rest[at+size:]
+	}
+}
+
+// comment returns where a comment begins in an expression that parses, in bytes; -1 if it has none.
+func comment(expression string) int {
+	for at := 0; at < len(expression); at++ {
+		switch rest := expression[at:]; {
+		case strings.HasPrefix(rest, "//"):
+			return at
+		case rest[0] == '"' || rest[0] == '\'':
+			at += stringLength(rest, rawString(expression[:at])) - 1
+		}
+	}
+	return -1
+}
+
+// stringLength returns how long the string is that s begins with, its quotes included.
+func stringLength(s string, raw bool) int {
+	quote := s[:1]
+	if triple := strings.Repeat(quote, 3); strings.HasPrefix(s, triple) {
+		quote = triple
+	}
+	for at := len(quote); at < len(s); at++ {
+		switch {
+		case s[at] == '\\' && !raw:
+			at++
+		case strings.HasPrefix(s[at:], quote):
+			return at + len(quote)
+		}
+	}
+	return len(s)
+}
+
+// rawString reports whether the string after this text is one in which a backslash is nothing special.
+func rawString(before string) bool {
+	name := before[strings.LastIndexFunc(before, func(r rune) bool {
+		return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	})+1:]
+	return len(name) <= 2 && strings.ContainsAny(name, "rR") && strings.Trim(name, "rRbB") == ""
 }
 
 func refuse(format string, args ...any) []ConditionError {

@@ -18,6 +18,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/metadata"
+	"github.com/taskiam/taskiam/internal/visible"
 	"github.com/taskiam/taskiam/internal/wait"
 )
 
@@ -76,7 +77,7 @@ func NewTokenKeeper(
 func (k *TokenKeeper) say(format string, args ...any) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	fmt.Fprintf(k.log, "%s %s\n", k.now().UTC().Format(time.RFC3339), fmt.Sprintf(format, args...))
+	fmt.Fprintf(k.log, "%s %s\n", k.now().UTC().Format(time.RFC3339), visible.Line(fmt.Sprintf(format, args...)))
 }
 
 // lifetime is how long one access token of the run may live.

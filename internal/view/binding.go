@@ -3,6 +3,7 @@ package view
 import (
 	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/visible"
 )
 
 // Condition is a condition in a document.
@@ -10,6 +11,10 @@ type Condition struct {
 	Title      string `json:"title"`
 	Expression string `json:"expression"`
 }
+
+// String returns the expression as people are to see it. It is code: no character but ASCII is expected in it, and
+// each one is named by its code point.
+func (c *Condition) String() string { return visible.ASCII(c.Expression) }
 
 // newCondition returns a condition for a document; nil if there is none.
 func newCondition(c policy.Condition) *Condition {

@@ -211,7 +211,7 @@ func (d Plan) showBinding(r *Report, b EditBinding) {
 		b.CustomRole.show(r)
 	}
 	if b.Condition != nil {
-		r.Line("    if %s", b.Condition.Expression)
+		r.Line("    if %s", b.Condition)
 	}
 	d.showRole(r, b.Role, d.Verbose)
 	d.showFindings(r, b.Grant)
@@ -255,7 +255,7 @@ func (d Plan) showDrops(r *Report) {
 		for _, b := range edit.Dropped {
 			r.Row("  - "+b.Role, b.Member)
 			if b.Condition != nil {
-				r.Line("    if %s", b.Condition.Expression)
+				r.Line("    if %s", b.Condition)
 			}
 		}
 	}
@@ -274,7 +274,7 @@ func (d Plan) showAmbient(r *Report) {
 			nothing = false
 			condition := ""
 			if b.Condition != nil {
-				condition = " if " + b.Condition.Expression
+				condition = " if " + b.Condition.String()
 			}
 			r.Line("  on %s: %s, as %s%s", a.Resource, b.Role, b.Member, condition)
 		}

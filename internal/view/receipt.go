@@ -445,7 +445,7 @@ func showDrops(r *Report, drops []Dropped) {
 		}
 		r.Row("  "+d.Role, d.Resource, d.Member, state)
 		if d.Condition != nil {
-			r.Line("    if %s", d.Condition.Expression)
+			r.Line("    if %s", d.Condition)
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/taskiam/taskiam/internal/visible"
 )
 
 // Report gathers what a command prints for people, columns aligned. The zero value is empty.
@@ -24,28 +26,36 @@ func (r *Report) table() *tabwriter.Writer {
 // Row adds one line of cells, aligned with the rows around it.
 func (r *Report) Row(cells ...string) {
 	for i, c := range cells {
-		cells[i] = oneLine(c)
+		cells[i] = visible.Line(redact(c))
 	}
 	_, _ = fmt.Fprintln(r.table(), strings.Join(cells, "\t")) // a strings.Builder takes everything
 }
 
 // Line adds one line, and ends the table before it. An argument cannot begin another line: it may
 // come from a policy, from Google or from a file.
-func (r *Report) Line(format string, args ...any) {
+func (r *Report) Line(format string, args ...any) { r.Text(fmt.Sprintf(format, inline(args)...)) }
+
+// inline returns the arguments of a format so that none of them can begin another line or move the cursor.
+func inline(args []any) []any {
 	safe := make([]any, len(args))
 	for i, a := range args {
 		switch a := a.(type) {
-		case string:
-			safe[i] = oneLine(a)
-		case error:
-			safe[i] = oneLine(a.Error())
-		case fmt.Stringer:
-			safe[i] = oneLine(a.String())
-		default:
+		case bool, int, int64:
 			safe[i] = a
+		default:
+			safe[i] = inlined{a}
 		}
 	}
-	r.Text(fmt.Sprintf(format, safe...))
+	return safe
+}
+
+// inlined is an argument of a format, and is written on one line whatever is in it.
+type inlined struct{ any }
+
+// Format writes the argument as the verb says.
+func (v inlined) Format(f fmt.State, verb rune) {
+	// A fmt.State takes everything.
+	_, _ = io.WriteString(f, visible.Line(redact(fmt.Sprintf(fmt.FormatString(f, verb), v.any))))
 }
 
 // Text adds lines of our own, and ends the table before them.
@@ -130,23 +140,16 @@ func (r *Report) String() string {
 	return b.String()
 }
 
-// Print writes the report through a [Writer].
-func (r *Report) Print(w io.Writer) error {
-	out := NewWriter(w)
-	_, err := io.WriteString(out, r.String())
-	if err == nil {
-		err = out.Flush()
-	}
-	if err != nil {
+// Print writes the report for people.
+func (r *Report) Print(to *Stream) error {
+	if err := to.say(r.String()); err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}
 	return nil
 }
 
-// lineBreaks escapes what would begin another line or another cell.
-var lineBreaks = strings.NewReplacer("\n", `\n`, "\t", `\t`, "\v", `\v`, "\f", `\f`)
-
-func oneLine(s string) string { return lineBreaks.Replace(s) }
+// Say writes the report as a message: every line of it with the prefix.
+func (r *Report) Say(to *Stream) { say(to, r.String()) }
 
 // Span writes a length of time as people say it: 850ms, 2.4s, 1h30m.
 func Span(d time.Duration) string {

@@ -1,6 +1,6 @@
 // Package view is what people and programs read: messages, tables, reports and JSON documents.
 //
-// It takes values and a writer. It touches no file, network, environment or clock, and it decides
+// It takes values and a stream. It touches no file, network, environment or clock, and it decides
 // nothing: what is true of a run comes from packages journal and lifecycle, and which stream and which
 // form a person asked for is known to package cli.
 //
@@ -12,8 +12,8 @@
 //   - An error is one "error:" line and its "hint:" lines. A hint is a next step,
 //     and where possible a command that can be pasted.
 //   - Tables are plain ASCII. There is no colour, so there is none to turn off.
-//   - Text that others wrote (a policy, Google, a manifest, a journal) is never printed raw: every
-//     message and report passes a [Writer], and every JSON document is escaped by [JSON].
+//   - Text that others wrote (a policy, Google, a manifest, a journal) is never printed raw. A [Stream] sees to
+//     that: it is no io.Writer, so that nothing reaches it but what this package has made safe.
 package view
 
 import (
@@ -21,15 +21,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/manifest"
+	"github.com/taskiam/taskiam/internal/visible"
 )
 
 // Document is what a command reports: marshalled as JSON for programs, or shown to people.
@@ -39,25 +38,25 @@ type Document interface {
 }
 
 // Write writes a document in the form that was asked for.
-func Write(w io.Writer, d Document, asJSON bool) error {
+func Write(to *Stream, d Document, asJSON bool) error {
 	if asJSON {
-		return JSON(w, d)
+		return JSON(to, d)
 	}
 	var r Report
 	d.Show(&r)
-	return r.Print(w)
+	return r.Print(to)
 }
 
 // JSON writes a value as a document for programs. In JSON a character that could change what a terminal shows
 // can only stand inside a string, where the escape means the same.
-func JSON(w io.Writer, v any) error {
+func JSON(to *Stream, v any) error {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
 	err := enc.Encode(v)
 	if err == nil {
-		_, err = w.Write(escapeJSON(b.Bytes()))
+		err = RawJSON(to, b.Bytes())
 	}
 	if err != nil {
 		return fmt.Errorf("writing the JSON document: %w", err)
@@ -65,11 +64,17 @@ func JSON(w io.Writer, v any) error {
 	return nil
 }
 
+// RawJSON writes a document that is JSON already, escaped like those of [JSON].
+func RawJSON(to *Stream, document []byte) error {
+	_, err := to.raw.Write(escapeJSON(document))
+	return err
+}
+
 func escapeJSON(b []byte) []byte {
 	out := make([]byte, 0, len(b))
 	for len(b) > 0 {
 		r, size := utf8.DecodeRune(b)
-		if r == '\n' || unicode.IsPrint(r) {
+		if r == '\n' || r == '\t' || visible.Rune(r) {
 			out = append(out, b[:size]...)
 		} else {
 			for _, unit := range utf16.AppendRune(nil, r) {
@@ -83,43 +88,54 @@ func escapeJSON(b []byte) []byte {
 
 const prefix = "taskiam: "
 
-// Say writes one message to people, every line of it with the prefix.
-func Say(w io.Writer, format string, args ...any) {
-	text := strings.TrimRight(fmt.Sprintf(format, args...), "\n")
+// Say writes one message to people, every line of it with the prefix. An argument cannot begin another line.
+func Say(to *Stream, format string, args ...any) { say(to, fmt.Sprintf(format, inline(args)...)) }
+
+func say(to *Stream, text string) {
 	var b strings.Builder
-	for line := range strings.SplitSeq(text, "\n") {
+	for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
 		b.WriteString(strings.TrimRight(prefix+line, " ") + "\n")
 	}
 	// An error has no other place to go to than standard error.
-	_, _ = io.WriteString(w, b.String())
+	_ = to.say(b.String())
 }
 
 // Error says what went wrong and what to do next. Of a manifest it says everything that is wrong.
-func Error(w io.Writer, err error) {
+func Error(to *Stream, err error) {
 	if problems, ok := errors.AsType[manifest.Problems](err); ok {
 		for _, p := range problems {
-			Say(w, "error: %s", p)
+			sayLines(to, "error: ", p.String())
 			for _, hint := range []string{p.Fix, p.Or} {
 				if hint != "" {
-					Say(w, "hint: %s", hint)
+					sayLines(to, "hint: ", hint)
 				}
 			}
 		}
 		return
 	}
-	for _, line := range messages(err) {
-		Say(w, "error: %s", line)
+	for _, message := range messages(err) {
+		sayLines(to, "error: ", message)
 	}
 	for _, hint := range fault.Hints(err) {
-		Say(w, "hint: %s", hint)
+		sayLines(to, "hint: ", hint)
+	}
+}
+
+// sayLines says a text that may have several lines. All but the first are indented: no line of somebody else's can
+// pass for an error or a hint of ours.
+func sayLines(to *Stream, word, text string) {
+	first, more, _ := strings.Cut(redact(text), "\n")
+	Say(to, "%s%s", word, first)
+	for line := range strings.Lines(more) {
+		Say(to, "  %s", strings.TrimSuffix(line, "\n"))
 	}
 }
 
 // Tell writes one line of a command's own output.
-func Tell(w io.Writer, format string, args ...any) error {
+func Tell(to *Stream, format string, args ...any) error {
 	var r Report
 	r.Line(format, args...)
-	return r.Print(w)
+	return r.Print(to)
 }
 
 // messages returns the message of every error that err joins, each once, or its only one.

@@ -42,7 +42,7 @@ func TestError(t *testing.T) {
 		{"joined", errors.Join(errors.New("a"), errors.Join(nil, fault.WithHint(errors.New("b"), "h"))), "taskiam: error: a\ntaskiam: error: b\ntaskiam: hint: h\n"},
 		{"joined, under a hint and a code", fmt.Errorf("%w", fault.WithHint(errors.Join(errors.New("a"), errors.New("b")), "h")), "taskiam: error: a\ntaskiam: error: b\ntaskiam: hint: h\n"},
 		{"joined twice", errors.Join(errors.New("a"), errors.New("a"), errors.New("b")), "taskiam: error: a\ntaskiam: error: b\n"},
-		{"several lines", errors.New("a\nb"), "taskiam: error: a\ntaskiam: b\n"},
+		{"several lines", errors.New("a\nb"), "taskiam: error: a\ntaskiam:   b\n"},
 		{"a manifest", fmt.Errorf("x: %w", &fault.Error{Kind: fault.Usage, Err: manifest.Problems{
 			{File: "t.toml", Line: 1, Column: 2, Message: "m", Fix: "f"}, {File: "t.toml", Line: 3, Column: 4, Message: "n"},
 		}}), "taskiam: error: t.toml:1:2: m\ntaskiam: hint: f\ntaskiam: error: t.toml:3:4: n\n"},
@@ -50,7 +50,7 @@ func TestError(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			var got strings.Builder
-			Error(&got, c.err)
+			Error(NewStream(&got), c.err)
 			if got.String() != c.want {
 				t.Errorf("got %q, want %q", got.String(), c.want)
 			}
@@ -128,7 +128,7 @@ func TestOthersTextStaysInItsPlace(t *testing.T) {
 	r.Row("a", evil)
 	r.Line("%v", errors.New(evil))
 	var out strings.Builder
-	if err := r.Print(&out); err != nil {
+	if err := r.Print(NewStream(&out)); err != nil {
 		t.Fatal(err)
 	}
 	const safe = `x\n  on gs://a: nothing\x1b[1A\tb\u202e`
@@ -136,7 +136,7 @@ func TestOthersTextStaysInItsPlace(t *testing.T) {
 		t.Errorf("got %q, want %q", out.String(), want)
 	}
 	out.Reset()
-	if err := JSON(&out, map[string]string{"text": evil + "\u009b\U000e0041"}); err != nil {
+	if err := JSON(NewStream(&out), map[string]string{"text": evil + "\u009b\U000e0041"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, r := range out.String() {

@@ -3,17 +3,15 @@ package view
 import (
 	"bytes"
 	"io"
-	"strconv"
 	"sync"
-	"unicode"
-	"unicode/utf8"
+
+	"github.com/taskiam/taskiam/internal/visible"
 )
 
 // Writer is used for every stream that people read. It removes what must never be seen there:
 // access tokens and private keys, wherever they came from. (Package secret keeps our own from getting
 // this far; this catches those in other people's messages.) And it makes visible what could change
-// what a terminal shows: a control character, a change of the direction of text or a byte that is not
-// UTF-8 is written as Go escapes it. Newlines and tabs pass.
+// what a terminal shows, or pass for something else: see [visible.Text]. Newlines and tabs pass.
 //
 // A secret may be split over several writes. An unfinished line is held back until it ends or
 // [Writer.Flush] is called.
@@ -47,9 +45,9 @@ func (w *Writer) Write(p []byte) (int, error) {
 	if end == 0 {
 		return len(p), nil
 	}
-	out := escape(w.clean(w.held[:end]))
+	out := visible.Text(string(w.clean(w.held[:end])))
 	w.held = append(w.held[:0], w.held[end:]...)
-	if _, err := w.to.Write(out); err != nil {
+	if _, err := io.WriteString(w.to, out); err != nil {
 		return 0, err
 	}
 	return len(p), nil
@@ -62,42 +60,83 @@ func (w *Writer) Flush() error {
 	if len(w.held) == 0 {
 		return nil
 	}
-	out := escape(w.clean(w.held))
+	out := visible.Text(string(w.clean(w.held)))
 	w.held = w.held[:0]
-	_, err := w.to.Write(out)
+	_, err := io.WriteString(w.to, out)
 	return err
 }
 
-// clean returns text, which begins at the beginning of a line, without its secrets.
+// redact returns a text of its own without its secrets.
+func redact(text string) string { return string(new(Writer).clean([]byte(text))) }
+
+// clean returns text, which begins at the beginning of a line, without its secrets. Only what can be part of a key
+// is taken for one: a BEGIN line alone hides nothing that comes after it.
 func (w *Writer) clean(text []byte) []byte {
 	var out []byte
-	for len(text) > 0 {
+	for line := range bytes.Lines(text) {
 		if w.inKey {
-			at := bytes.Index(text, keyEnd)
-			if at < 0 {
-				return out
-			}
-			text = text[at+len(keyEnd):]
-			if at := bytes.Index(text, keyName); at >= 0 {
-				text = text[at+len(keyName):]
+			rest, part := afterKey(line)
+			switch part {
+			case keyGoesOn:
+				continue
+			case keyEnded:
+				line = rest
+			case noKey:
+				out = append(out, '\n')
 			}
 			w.inKey = false
-			continue
 		}
-		token, key := bytes.Index(text, tokenStart), keyStart(text)
-		switch {
-		case token < 0 && key < 0:
-			return append(out, text...)
-		case key < 0 || token >= 0 && token < key:
-			out = append(append(out, text[:token]...), redactedText...)
-			text = bytes.TrimLeftFunc(text[token+len(tokenStart):], inToken)
-		default:
-			out = append(append(out, text[:key]...), redactedText...)
-			text = text[key+len(keyBegin):]
-			w.inKey = true
-		}
+		out = w.cleanLine(out, line)
 	}
 	return out
+}
+
+// cleanLine appends a line without its secrets. A key may begin in it and not end.
+func (w *Writer) cleanLine(out, line []byte) []byte {
+	for {
+		token, key := bytes.Index(line, tokenStart), keyStart(line)
+		switch {
+		case token < 0 && key < 0:
+			return append(out, line...)
+		case key < 0 || token >= 0 && token < key:
+			out = append(append(out, line[:token]...), redactedText...)
+			line = bytes.TrimLeftFunc(line[token+len(tokenStart):], inToken)
+		default:
+			out = append(append(out, line[:key]...), redactedText...)
+			line = line[key:]
+			rest, part := afterKey(line[bytes.Index(line, keyName)+len(keyName):])
+			if part == keyGoesOn {
+				w.inKey = true
+				return out
+			}
+			line = rest
+		}
+	}
+}
+
+// keyPart is what a line, or the rest of one, is to a private key.
+type keyPart int
+
+const (
+	noKey     keyPart = iota // the key is over, and has no END line
+	keyEnded                 // the END line is in it
+	keyGoesOn                // all of it is part of the key
+)
+
+// keyBody are the characters of a key, and of the line breaks in it where it stands in JSON.
+const keyBody = `ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\`
+
+// afterKey returns what follows the rest of a key in a line.
+func afterKey(line []byte) (rest []byte, part keyPart) {
+	rest = bytes.TrimLeft(line, keyBody)
+	if header := bytes.HasPrefix(line, []byte("Proc-Type:")) || bytes.HasPrefix(line, []byte("DEK-Info:")); header ||
+		len(bytes.TrimRight(rest, "\r\n")) == 0 {
+		return nil, keyGoesOn
+	}
+	if at := bytes.Index(rest, keyName); at >= 0 && bytes.HasPrefix(rest, keyEnd) {
+		return rest[at+len(keyName):], keyEnded
+	}
+	return rest, noKey
 }
 
 // keyStart returns where the first BEGIN line of a private key is, else -1.
@@ -120,24 +159,4 @@ func keyStart(text []byte) int {
 func inToken(r rune) bool {
 	return r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' ||
 		r == '-' || r == '_' || r == '.' || r == '=' || r == '/' || r == '+'
-}
-
-// escape returns text with everything but newlines, tabs and what can be seen escaped.
-func escape(text []byte) []byte {
-	out := make([]byte, 0, len(text))
-	for len(text) > 0 {
-		r, size := utf8.DecodeRune(text)
-		switch {
-		case r == utf8.RuneError && size == 1:
-			out = append(out, `\x`...)
-			out = append(out, "0123456789abcdef"[text[0]>>4], "0123456789abcdef"[text[0]&0xF])
-		case r == '\n', r == '\t', unicode.IsPrint(r):
-			out = append(out, text[:size]...)
-		default:
-			quoted := strconv.QuoteRune(r)
-			out = append(out, quoted[1:len(quoted)-1]...)
-		}
-		text = text[size:]
-	}
-	return out
 }

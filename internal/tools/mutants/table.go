@@ -182,4 +182,38 @@ var mutants = []mutant{
 		}},
 		pkg: "internal/app", tests: []string{"TestRolesAreKept"},
 	},
+	{
+		name: "what others wrote can begin a line of its own",
+		edits: []edit{{
+			"internal/view", "inlined.Format",
+			`visible.Line(redact(fmt.Sprintf(fmt.FormatString($f, $verb), $v.any)))`,
+			`visible.Text(redact(fmt.Sprintf(fmt.FormatString($f, $verb), $v.any)))`,
+		}},
+		pkg: "internal/view", tests: []string{"TestOthersTextInEveryField", "TestOthersTextInMessages"},
+	},
+	{
+		name:  "a column of a table can hold anything",
+		edits: []edit{{"internal/view", "Report.Row", `visible.Line(redact($c))`, `$c`}},
+		pkg:   "internal/view", tests: []string{"TestOthersTextInEveryField"},
+	},
+	{
+		name:  "what is for programs is printed whatever it holds",
+		edits: []edit{{"internal/view", "programs.Write", `at >= 0`, `at > len(b)`}},
+		pkg:   "internal/view", tests: []string{"TestForPrograms"},
+	},
+	{
+		name:  "a condition may have a comment",
+		edits: []edit{{"internal/review", "CheckCondition", `at >= 0`, `at < -1`}},
+		pkg:   "internal/review", tests: []string{"TestCheckConditionRefuses"},
+	},
+	{
+		name:  "a condition may have characters that cannot be seen",
+		edits: []edit{{"internal/review", "checker.unseen", `if at < 0 {`, `if at < len(rest) {`}},
+		pkg:   "internal/review", tests: []string{"TestCheckConditionRefuses"},
+	},
+	{
+		name:  "a manifest may have characters that cannot be seen",
+		edits: []edit{{"internal/manifest", "reader.seen", `if at < 0 {`, `if at < len(s)+1 {`}},
+		pkg:   "internal/manifest", tests: []string{"TestWhatCannotBeSeen"},
+	},
 }
