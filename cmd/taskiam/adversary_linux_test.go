@@ -113,7 +113,7 @@ func TestAdversary(t *testing.T) {
 		},
 		Journals: s.path("state", "taskiam", "runs"), Keep: s.path("home", "keep"),
 		Processes: []int{isolatedRun.Process.Pid, s.emulator, os.Getpid()},
-		Emulator:  s.host, Abstract: abstract, Server: s.loopback(),
+		Emulator:  s.host, Abstract: abstract, Server: s.loopback(), Keyring: keyring(t),
 	}
 	for _, path := range known.Operator {
 		s.read(path) // the thief is to look where there is something
@@ -145,6 +145,37 @@ func TestAdversary(t *testing.T) {
 	s.ok("down", open.Run)
 }
 
+// TestAdversaryAsAUser is TestAdversary with an operator who is not root.
+func TestAdversaryAsAUser(t *testing.T) {
+	t.Parallel()
+	manyProcesses(t)
+	isolation(t)
+	asAUser(t, "TestAdversary")
+}
+
+// asAUser lets an ordinary user play a test.
+func asAUser(t *testing.T, name string) {
+	t.Helper()
+	const user = 65532
+	if os.Geteuid() != 0 {
+		t.Skip("this is an ordinary user already")
+	}
+	place, err := os.MkdirTemp("", "taskiam-user-")
+	must(t, err)
+	t.Cleanup(func() { must(t, os.RemoveAll(place)) })
+	must(t, os.Chmod(place, 0o711))
+	programs(t, place, "tests")
+	folder := filepath.Join(place, "own")
+	must(t, os.Mkdir(folder, 0o700))
+	must(t, os.Chown(folder, user, user))
+	cmd := exec.Command(filepath.Join(place, "tests"), "-test.v", "-test.run", "^"+name+"$")
+	cmd.Dir, cmd.Env = folder, append(os.Environ(), "TMPDIR="+folder, "HOME="+folder)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}}
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: "+name+" ") {
+		t.Errorf("as a user: %v\n%s", err, out)
+	}
+}
+
 // plays lets the thief try everything from a place, and then what it has carried off.
 func (s *stage) plays(where place, known targets) {
 	t := s.t
@@ -172,7 +203,7 @@ func (s *stage) plays(where place, known targets) {
 		must(t, json.Unmarshal([]byte(line), &a))
 		came = append(came, a)
 	}
-	for _, row := range attacks {
+	for _, row := range slices.Concat(attacks, kernelAttacks) {
 		for _, m := range row.moves {
 			want := m.expected(where)
 			if row.name == "reach an abstract socket" && where == isolated && !scoped() {
@@ -200,7 +231,24 @@ func (s *stage) plays(where place, known targets) {
 	} else if len(left) > 0 {
 		t.Errorf("it has left %q", left)
 	}
+	if left := setUIDs(s.path(tree)); left != "" {
+		t.Errorf("it has left set-uid programs: %s", left)
+	}
 	s.copied(where, s.loot(tree))
+}
+
+// keyring puts a key into the operator's own keyring, and returns the number of that.
+func keyring(t *testing.T) int {
+	t.Helper()
+	ring, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_USER_KEYRING, true)
+	must(t, err)
+	key, err := unix.AddKey("user", operatorKey, []byte("secret"), unix.KEY_SPEC_USER_KEYRING)
+	must(t, err)
+	t.Cleanup(func() {
+		_, err := unix.KeyctlInt(unix.KEYCTL_UNLINK, key, unix.KEY_SPEC_USER_KEYRING, 0, 0)
+		must(t, err)
+	})
+	return ring
 }
 
 // loot reads what the thief in that work tree has carried off.
@@ -391,7 +439,7 @@ func TestThreatsAreTried(t *testing.T) {
 			}
 		}
 	}
-	for _, row := range attacks[1:] { // the first is the control
+	for _, row := range slices.Concat(attacks, kernelAttacks)[1:] { // the first is the control
 		at := 0
 		if row.stands {
 			at = 1

@@ -45,6 +45,7 @@ type targets struct {
 	Emulator  string // its address
 	Abstract  string // a socket of the operator's
 	Server    string // another one, on loopback
+	Keyring   int    // the operator's own, with a key in it
 }
 
 const (
@@ -72,6 +73,9 @@ func thief() {
 	case len(os.Args) > 2 && os.Args[1] == "mount":
 		fmt.Println(t.mount(os.Args[2:]))
 		return
+	case len(os.Args) > 1 && os.Args[1] == "allowed":
+		allowed()
+		return
 	case len(os.Args) > 1 && os.Args[1] == "loot":
 		t.take()
 		for { // until somebody ends it
@@ -84,7 +88,7 @@ func thief() {
 	}
 	t.take()
 	out := json.NewEncoder(os.Stdout)
-	for _, a := range attacks {
+	for _, a := range slices.Concat(attacks, kernelAttacks) {
 		for _, m := range a.moves {
 			got := untried
 			if m.expected(t.Place) != untried {
@@ -430,7 +434,7 @@ var inside = []attackRow{
 			return t.eachProcess(func(pid int) error { return unix.Kill(pid, 0) })
 		}}, succeeded),
 		// At address 0 there is nothing to be read, if reading is allowed.
-		bare(move{what: "read its memory", want: "no such process", try: func(t *burglar) string {
+		bare(move{what: "read its memory", want: "operation not permitted", try: func(t *burglar) string {
 			return t.eachProcess(func(pid int) error {
 				var b [1]byte
 				_, err := unix.ProcessVMReadv(pid, []unix.Iovec{{Base: &b[0], Len: 1}}, []unix.RemoteIovec{{Len: 1}}, 0)
@@ -740,13 +744,19 @@ func firstSwitch() string {
 			return nil // what cannot be read is not gone through
 		case d.IsDir() && (process == nil || name == "self" || name == "thread-self"):
 			return fs.SkipDir
-		case d.Type().IsRegular() && unix.Access(path, unix.W_OK) == nil:
+		case isRegular(d) && unix.Access(path, unix.W_OK) == nil:
 			found = path
 			return fs.SkipAll
 		}
 		return nil
 	})
 	return found
+}
+
+// isRegular asks the file and not its folder, which does not know what is mounted on the file.
+func isRegular(d fs.DirEntry) bool {
+	info, err := d.Info()
+	return err == nil && info.Mode().IsRegular()
 }
 
 // fileSystem says where what is written in a folder would go.

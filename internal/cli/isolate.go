@@ -46,6 +46,8 @@ type isolateOptions struct {
 	ro, rw []string // as they were given
 	uid    int      // 0 is this user
 	passed credentials.Passed
+	// userns and ptrace are whether the filter of system calls lets through what they are for.
+	userns, ptrace bool
 }
 
 func newIsolateFlags() []cli.Flag {
@@ -77,6 +79,15 @@ func newIsolateFlags() []cli.Flag {
 			Name:  flagInheritEnv,
 			Usage: "CMD gets all of your variables, except those that are known to hold a login",
 		},
+		&cli.BoolFlag{
+			Name: flagAllowUserns,
+			Usage: "with --" + flagIsolate + ", let CMD make user namespaces, as the sandboxes of Codex, Claude Code " +
+				"and Chromium do",
+		},
+		&cli.BoolFlag{
+			Name:  flagAllowPtrace,
+			Usage: "with --" + flagIsolate + ", let CMD debug and trace its processes (gdb, strace)",
+		},
 		newUIDFlag("run CMD as the user with this `NUMBER`, and give the delivery to that one"),
 	}
 }
@@ -96,7 +107,10 @@ func parseUID(c *cli.Context) (int, error) {
 }
 
 func parseIsolate(c *cli.Context, getenv func(string) string) (isolateOptions, error) {
-	o := isolateOptions{how: isolateNot, ro: c.StringSlice("ro"), rw: c.StringSlice("rw")}
+	o := isolateOptions{
+		how: isolateNot, ro: c.StringSlice("ro"), rw: c.StringSlice("rw"),
+		userns: c.Bool(flagAllowUserns), ptrace: c.Bool(flagAllowPtrace),
+	}
 	if v, ok := c.Generic(flagIsolate).(*isolateValue); ok {
 		o.how = *v
 	}
@@ -107,7 +121,7 @@ func parseIsolate(c *cli.Context, getenv func(string) string) (isolateOptions, e
 	if o.passed, err = parsePassed(c, getenv); err != nil {
 		return o, err
 	}
-	for _, name := range []string{"ro", "rw"} {
+	for _, name := range []string{"ro", "rw", flagAllowUserns, flagAllowPtrace} {
 		if o.how == isolateNot && c.IsSet(name) {
 			return o, usage(c, "--%s is of use with --%s only", name, flagIsolate)
 		}
@@ -147,6 +161,7 @@ func (o isolateOptions) sandbox(out string, command []string) supervise.SandboxC
 	return supervise.SandboxConfig{
 		Isolated: o.how != isolateNot, NoNetwork: o.how == isolateNoNet,
 		UID: o.uid, Command: command, ReadOnly: o.ro, Writable: o.rw, Delivery: out,
+		AllowUserns: o.userns, AllowPtrace: o.ptrace,
 	}
 }
 

@@ -36,6 +36,8 @@ const (
 	flagProject        = "project"
 	flagResource       = "resource"
 	flagIsolate        = "isolate"
+	flagAllowUserns    = "allow-userns"
+	flagAllowPtrace    = "allow-ptrace"
 	flagUID            = "uid"
 	flagEnv            = "env"
 	flagInheritEnv     = "inherit-env"

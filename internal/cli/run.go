@@ -315,6 +315,9 @@ func (c *commandRun) runChild(ctx context.Context) (exitCode, error) {
 		return 0, err
 	}
 	code := child.Wait(signals)
+	for _, left := range c.sandbox.LeftBehind() {
+		c.say("warning: %s", left)
+	}
 	if code == supervise.Unknown {
 		code = int(exitRunFailed)
 	}

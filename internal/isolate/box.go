@@ -16,8 +16,11 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 )
 
-// controlFd is the first process's end of the socket to the outside.
-const controlFd = 3
+// What bubblewrap inherits beside the standard streams.
+const (
+	filterFd  = 3 // the filter of system calls, which it closes
+	controlFd = 4 // the first process's end of the socket to the outside
+)
 
 // Box is a sandbox that can be started once.
 type Box struct {
@@ -26,11 +29,14 @@ type Box struct {
 	Cmd *exec.Cmd
 
 	control *net.UnixConn
-	theirs  *os.File
+	theirs  []*os.File // what Cmd inherits
 
 	known chan struct{} // closed once pids is set
 	once  sync.Once
 	pids  string // the sandbox's pid namespace; "" if the command did not start
+
+	ended chan struct{} // closed by Close
+	end   sync.Once
 }
 
 // Find returns where bubblewrap is.
@@ -49,11 +55,20 @@ func Find() (string, error) {
 // error wraps [exec.ErrNotFound] or [os.ErrPermission].
 func (s Spec) Try(bwrap string, prepare func(*exec.Cmd)) error {
 	s.Delivery, s.Forwards = "", nil
+	filter, err := s.filter()
+	if err != nil {
+		return err
+	}
+	defer filter.Close()
 	var said bytes.Buffer
 	cmd := exec.Command(bwrap, s.Args("--look")...)
-	cmd.Stderr = &said
+	cmd.Stderr, cmd.ExtraFiles = &said, []*os.File{filter}
 	prepare(cmd)
-	err := cmd.Run()
+	ended := make(chan struct{})
+	defer close(ended)
+	if err = apart(cmd.Start, ended); err == nil {
+		err = cmd.Wait()
+	}
 	exit, ran := errors.AsType[*exec.ExitError](err)
 	if err == nil {
 		return nil
@@ -89,9 +104,13 @@ func kernelHints(read func(string) ([]byte, error)) []string {
 
 // New returns the sandbox, ready to be started.
 func (s Spec) New(bwrap string) (*Box, error) {
+	filter, err := s.filter()
+	if err != nil {
+		return nil, err
+	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
-		return nil, fmt.Errorf("connecting with the sandbox: %w", err)
+		return nil, errors.Join(fmt.Errorf("connecting with the sandbox: %w", err), filter.Close())
 	}
 	for _, fd := range pair {
 		unix.CloseOnExec(fd)
@@ -99,16 +118,23 @@ func (s Spec) New(bwrap string) (*Box, error) {
 	ours, theirs := os.NewFile(uintptr(pair[0]), "control"), os.NewFile(uintptr(pair[1]), "control")
 	conn, err := net.FileConn(ours)
 	if err = errors.Join(err, ours.Close()); err != nil {
-		return nil, errors.Join(fmt.Errorf("connecting with the sandbox: %w", err), theirs.Close())
+		return nil, errors.Join(fmt.Errorf("connecting with the sandbox: %w", err), theirs.Close(), filter.Close())
 	}
-	cmd := exec.Command(bwrap, s.Args("--control")...)
-	cmd.ExtraFiles = []*os.File{theirs} // becomes controlFd
-	return &Box{Cmd: cmd, control: conn.(*net.UnixConn), theirs: theirs, known: make(chan struct{})}, nil
+	b := &Box{
+		Cmd: exec.Command(bwrap, s.Args("--control")...), control: conn.(*net.UnixConn),
+		theirs: []*os.File{filterFd - 3: filter, controlFd - 3: theirs},
+		known:  make(chan struct{}), ended: make(chan struct{}),
+	}
+	b.Cmd.ExtraFiles = b.theirs
+	return b, nil
 }
 
 // Start starts the sandbox and its command.
 func (b *Box) Start() error {
-	err := errors.Join(b.Cmd.Start(), b.theirs.Close())
+	err := apart(b.Cmd.Start, b.ended)
+	for _, f := range b.theirs {
+		err = errors.Join(err, f.Close())
+	}
 	if err != nil {
 		b.Close()
 		return err
@@ -146,6 +172,7 @@ func (b *Box) Started() bool {
 // Close closes the connection with the sandbox. Call it after the end.
 func (b *Box) Close() error {
 	err := b.control.Close()
+	b.end.Do(func() { close(b.ended) })
 	b.once.Do(func() { close(b.known) })
 	return err
 }

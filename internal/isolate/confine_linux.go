@@ -1,7 +1,6 @@
 package isolate
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"unsafe"
@@ -18,7 +17,6 @@ const (
 
 // confine drops, for this thread and what it starts, the rights that bubblewrap leaves:
 //
-//   - The session keyring, which is inherited across namespaces.
 //   - Abstract unix sockets of processes outside, such as an X server's: they belong to
 //     the network, which a sandbox may share. Only newer kernels can forbid them.
 //   - For root, mounting in new namespaces: file systems that can be mounted there, such
@@ -26,10 +24,6 @@ const (
 //     this right, because they may want to make a sandbox inside this one. Root cannot do
 //     that anyway: it has no capability to map itself.
 func confine() error {
-	_, err := unix.KeyctlInt(unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0)
-	if err != nil && !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EPERM) {
-		return fmt.Errorf("leaving the session's keyring: %w", err)
-	}
 	version, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
 	if errno != 0 {
 		return nil

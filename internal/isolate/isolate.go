@@ -17,6 +17,7 @@ import (
 	"cmp"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -72,6 +73,9 @@ type Spec struct {
 	Fixed    []string
 	Network  Network
 	Forwards []Forward
+	// AllowUserns lets the command make namespaces, as sandboxes inside this one do, and
+	// AllowPtrace lets it debug its processes.
+	AllowUserns, AllowPtrace bool
 }
 
 // Mount is a file, a folder or a file system that a sandbox shows.
@@ -184,12 +188,14 @@ func depth(path string) int { return strings.Count(path, "/") }
 //     taskiam alone.
 //   - There is always a user namespace, so that root in the sandbox has none of root's
 //     rights outside.
+//   - The filter of system calls is a file of its own, [filterFd].
 //   - The environment is passed through bubblewrap's own: --setenv would show it to
 //     everybody who lists processes.
 func (s Spec) Args(what ...string) []string {
 	args := []string{
 		"--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try",
 		"--cap-drop", "ALL", "--new-session", "--die-with-parent", "--hostname", "taskiam",
+		"--seccomp", strconv.Itoa(filterFd),
 	}
 	if s.Network == None {
 		args = append(args, "--unshare-net")

@@ -2,11 +2,13 @@ package isolate
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -70,6 +72,9 @@ func TestArgs(t *testing.T) {
 		if !slices.Contains(args, flag) {
 			t.Errorf("there is no %s", flag)
 		}
+	}
+	if at := slices.Index(args, "--seccomp"); at < 0 || args[at+1] != "3" {
+		t.Errorf("bubblewrap gets no filter: %q", args)
 	}
 	s.Network = Shared
 	if slices.Contains(s.Args(), "--unshare-net") {
@@ -154,11 +159,18 @@ func TestSystemIsWhatIsThere(t *testing.T) {
 			return "", errors.New("no link")
 		},
 		func(string) ([]string, error) { return []string{"/etc/java-17-openjdk"}, nil },
+		func(string) ([]os.DirEntry, error) {
+			return fs.ReadDir(fstest.MapFS{
+				"keys": {Mode: 0o444}, "kcore": {Mode: 0o400}, "cpuinfo": {Mode: 0o444}, "self": {Mode: fs.ModeSymlink | 0o777},
+				"sysrq-trigger": {Mode: 0o200}, "1": {Mode: fs.ModeDir | 0o500},
+			}, ".")
+		},
 	)
 	want := []Mount{
 		{Link, "usr/bin", "/bin"}, {BindReadOnly, "/lib64", "/lib64"}, {BindReadOnly, "/usr", "/usr"},
 		{BindReadOnly, "/etc/passwd", "/etc/passwd"}, {BindReadOnly, "/etc/ssl/certs", "/etc/ssl/certs"},
 		{BindReadOnly, "/etc/java-17-openjdk", "/etc/java-17-openjdk"}, {BindReadOnly, "/proc/sys", "/proc/sys"},
+		{BindReadOnly, "/dev/null", "/proc/kcore"}, {BindReadOnly, "/dev/null", "/proc/keys"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the system (-want +got):\n%s", diff)

@@ -3,6 +3,7 @@ package isolate
 import (
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // etc is what programs need of /etc. It is a list of what is shown, because any other file
@@ -30,15 +31,19 @@ var switches = []string{
 	"acpi", "asound", "bus", "driver", "fs", "irq", "mtrr", "pressure", "scsi", "sys", "sysrq-trigger",
 }
 
+// hidden are files of /proc that show what no namespace covers: the keys of all users.
+var hidden = []string{"key-users", "keys"}
+
 // roots are the folders in which the machine's software may be.
 var roots = []string{"/bin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/opt", "/sbin", "/usr"}
 
 // System finds the machine's own software, read-only: /usr and what belongs to it, /opt,
 // what programs need of /etc, and what of /proc is about the machine.
-func System() []Mount { return system(os.Lstat, os.Readlink, filepath.Glob) }
+func System() []Mount { return system(os.Lstat, os.Readlink, filepath.Glob, os.ReadDir) }
 
 func system(
 	lstat func(string) (os.FileInfo, error), readlink func(string) (string, error), glob func(string) ([]string, error),
+	readDir func(string) ([]os.DirEntry, error),
 ) []Mount {
 	var out []Mount
 	there := func(path string) bool { _, err := lstat(path); return err == nil }
@@ -62,6 +67,26 @@ func system(
 	for _, name := range switches {
 		if path := filepath.Join("/proc", name); there(path) {
 			out = append(out, Mount{BindReadOnly, path, path})
+		}
+	}
+	return append(out, secrets(readDir)...)
+}
+
+// secrets covers the files of /proc about the machine that are hidden, or that only root can
+// read: root in a sandbox has root's number, and could.
+func secrets(readDir func(string) ([]os.DirEntry, error)) []Mount {
+	entries, err := readDir("/proc")
+	if err != nil {
+		return nil // there is nothing to hide
+	}
+	var out []Mount
+	for _, entry := range entries {
+		if !entry.Type().IsRegular() || slices.Contains(switches, entry.Name()) {
+			continue
+		}
+		info, err := entry.Info()
+		if err != nil || info.Mode().Perm()&0o004 == 0 || slices.Contains(hidden, entry.Name()) {
+			out = append(out, Mount{BindReadOnly, os.DevNull, filepath.Join("/proc", entry.Name())})
 		}
 	}
 	return out

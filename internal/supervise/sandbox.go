@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -31,6 +32,8 @@ type SandboxConfig struct {
 	Command []string
 	// ReadOnly and Writable are further paths that it sees, as the operator wrote them.
 	ReadOnly, Writable []string
+	// AllowUserns and AllowPtrace let it make namespaces, and debug its processes.
+	AllowUserns, AllowPtrace bool
 	// Home is the operator's home, and Environ what the command gets of the operator's environment.
 	Home    string
 	Environ []string
@@ -51,6 +54,7 @@ type Sandbox struct {
 	// box is the bubblewrap sandbox; it is set before started is closed.
 	box     *isolate.Box
 	started chan struct{}
+	entered time.Time // before that
 }
 
 // NewSandbox returns the sandbox, and fails if the command could not be run in it: that should
@@ -113,7 +117,10 @@ func (s *Sandbox) whereIs(name string) []string {
 
 // describe returns the sandbox without the delivery of a run.
 func (s *Sandbox) describe() (isolate.Spec, error) {
-	spec := isolate.Spec{Command: s.Command, System: isolate.System(), Home: s.Home, Fixed: s.Fixed}
+	spec := isolate.Spec{
+		Command: s.Command, System: isolate.System(), Home: s.Home, Fixed: s.Fixed,
+		AllowUserns: s.AllowUserns, AllowPtrace: s.AllowPtrace,
+	}
 	if s.user != nil {
 		spec.Home = s.user.home
 	}
@@ -185,6 +192,31 @@ func (s *Sandbox) Environment() []string {
 // Bare reports whether the command runs as this user and sees all that this user sees.
 func (s *Sandbox) Bare() bool { return !s.Isolated && s.user == nil }
 
+// LeftBehind returns what the command has left that could give others rights, each as a
+// sentence. Set-uid programs are made harmless. Call it after the end of the command.
+func (s *Sandbox) LeftBehind() []string {
+	if s.box == nil {
+		return nil
+	}
+	found, err := s.spec.Privileged(s.entered)
+	var out []string
+	for _, f := range found {
+		switch {
+		case f.Cleared:
+			out = append(out, fmt.Sprintf("%q was a set-uid program of the command's; it is set-uid no more", f.Path))
+		case f.SetUID:
+			out = append(out, fmt.Sprintf("%q is a set-uid program of the command's: remove it", f.Path))
+		default:
+			out = append(out, fmt.Sprintf("%q is a set-gid program of the command's: "+
+				"whoever runs it gets your group's rights", f.Path))
+		}
+	}
+	if err != nil {
+		out = append(out, err.Error())
+	}
+	return out
+}
+
 // Enter prepares the sandbox for a run, and starts what must listen for it outside. leave stops
 // both.
 func (s *Sandbox) Enter(ctx context.Context, run *journal.Run) (leave func(), err error) {
@@ -205,6 +237,7 @@ func (s *Sandbox) Enter(ctx context.Context, run *journal.Run) (leave func(), er
 			return nil, err
 		}
 	}
+	s.entered = time.Now()
 	if s.box, err = s.spec.New(s.bwrap); err != nil {
 		cancel()
 		return nil, err

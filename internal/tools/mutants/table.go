@@ -123,6 +123,54 @@ var mutants = []mutant{
 		pkg:   "internal/isolate", tests: []string{"TestOnlyFrom"},
 	},
 	{
+		name: "the filter of system calls lets other architectures' programs through",
+		edits: []edit{{
+			"internal/isolate", "assemble",
+			`bpf.RetConstant{Val: uint32(seccomp.ActionKillProcess)}`, `bpf.RetConstant{Val: uint32(seccomp.ActionAllow)}`,
+		}},
+		pkg: "internal/isolate", tests: []string{"TestFilter"},
+	},
+	{
+		name:  "the filter does not know fchmodat2",
+		edits: []edit{{"internal/isolate", "always", `"fchmodat2",`, ``}},
+		pkg:   "internal/isolate", tests: []string{"TestFilter"},
+	},
+	{
+		name:  "the filter lets keyrings through",
+		edits: []edit{{"internal/isolate", "always", `"keyctl"`, ``}},
+		pkg:   "internal/isolate", tests: []string{"TestFilter"},
+	},
+	{
+		name:  "the filter lets calls through that are newer than its table",
+		edits: []edit{{"internal/isolate", "assemble", `uint32(newest)`, `uint32(1<<32-1)`}},
+		pkg:   "internal/isolate", tests: []string{"TestFilter"},
+	},
+	{
+		name:  "user namespaces need no flag",
+		edits: []edit{{"internal/isolate", "Spec.refusals", `!$s.AllowUserns`, `false`}},
+		pkg:   "internal/isolate", tests: []string{"TestFilter"},
+	},
+	{
+		name:  "bubblewrap gets no filter",
+		edits: []edit{{"internal/isolate", "Spec.Args", `"--seccomp"`, `"--sync-fd"`}},
+		pkg:   "internal/isolate", tests: []string{"TestArgs"},
+	},
+	{
+		name:  "a sandbox can change the machine's device nodes",
+		edits: []edit{{"internal/isolate", "sealDevices", `unix.MS_RDONLY |`, ``}},
+		pkg:   "internal/isolate", tests: []string{"TestApart"},
+	},
+	{
+		name:  "/proc/keys can be read in a sandbox",
+		edits: []edit{{"internal/isolate", "hidden", `"keys"`, ``}},
+		pkg:   "internal/isolate", tests: []string{"TestSystemIsWhatIsThere"},
+	},
+	{
+		name:  "a set-uid program of the command's stays one",
+		edits: []edit{{"internal/isolate", "clearSetUID", `info.Mode()&^fs.ModeSetuid`, `info.Mode()`}},
+		pkg:   "internal/isolate", tests: []string{"TestPrivileged"},
+	},
+	{
 		name:  "a key outlives its run",
 		edits: []edit{{"internal/credentials", "KeyPair.Certificate", `NotAfter: notAfter`, `NotAfter: notAfter.AddDate(10, 0, 0)`}},
 		pkg:   lifecycle, tests: []string{"TestUpThenDownLeavesNothing", "TestEndsByItself"},
