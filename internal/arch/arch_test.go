@@ -91,6 +91,7 @@ var allowed = map[string][]string{
 	"internal/tools/contest": {
 		"internal/fault", "internal/gcp", "internal/policy", "internal/resource", "internal/wait",
 	},
+	"internal/tools/findings":         {"internal/grants", "internal/resource", "internal/review"},
 	"internal/tools/gen":              {},
 	"internal/tools/gen/architecture": {"internal/tools/gen"},
 	"internal/tools/gen/emulator":     {"internal/tools/gen"},

@@ -30,7 +30,7 @@ account would have in addition, because everybody has it.`,
 			&cli.BoolFlag{Name: flagGcloud, Usage: "print what up would do as a script of gcloud commands"},
 			&cli.BoolFlag{
 				Name:  flagVerbose,
-				Usage: "print the name of every permission, and the room that is left in every policy",
+				Usage: "print every finding, the name of every permission, and the room that is left in every policy",
 			},
 		}, newTaskFlags()...),
 		Action: action(

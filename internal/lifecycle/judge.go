@@ -64,11 +64,9 @@ func accepted(task grants.Task, grant int) []string {
 // tellAccepted tells of the findings that the manifest accepts by name.
 func (e *Engine) tellAccepted(task grants.Task, s *survey) {
 	for _, f := range s.findings {
-		for _, a := range task.Accept {
-			if a.Grant == f.Grant && a.Finding == f.Name {
-				e.report("accepted "+f.Name+" ("+f.Accepted+")",
-					task.Grants[f.Grant].Gives()+" on "+task.Grants[f.Grant].Resource.String(), Known, nil)
-			}
+		if f.AcceptedAs != "" {
+			e.report("accepted "+f.Name+" ("+f.Accepted+")",
+				task.Grants[f.Grant].Gives()+" on "+task.Grants[f.Grant].Resource.String(), Known, nil)
 		}
 	}
 }

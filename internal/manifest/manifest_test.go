@@ -336,7 +336,7 @@ func refusals() []refusal {
 			`f:8:12: there is no finding "escalate"; did you mean escalates?`,
 		}, []string{""}},
 		{"a finding like none", grant(bucketRole, bucket, `accept = { "no such thing" = "x" }`), []string{
-			`f:8:12: there is no finding "no such thing"; you can accept escalates, runs-code-as, role-unread, acts-as, runs-code, hands-out, object-acls, reaches-beyond, not-uniform, ambient-already, narrower-role`,
+			`f:8:12: there is no finding "no such thing"; you can accept escalates, runs-code-as, hands-out-credentials, access-elsewhere, destroys, role-unread, outlives, runs-code, unreviewed, object-acls, reaches-beyond, not-uniform, ambient-already, narrower-role`,
 		}, []string{""}},
 		{"accepted without a reason", grant(bucketRole, bucket, `accept = { escalates = " " }`), []string{
 			"f:8:24: escalates is accepted without a reason; say why: the receipt shows it",

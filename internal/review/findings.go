@@ -27,25 +27,36 @@ const (
 	Warn Grade = "warn"
 	// Inform is worth knowing, and no more.
 	Inform Grade = "note"
+	// None is no finding at all.
+	None Grade = "none"
 )
 
 // Names of findings, as manifests accept them. They never change their meaning.
 const (
-	Escalates        = "escalates"
-	RunsCodeAs       = "runs-code-as"
-	ActsAs           = "acts-as"
-	RunsCodeAlone    = "runs-code"
-	HandsOut         = "hands-out"
-	ObjectACLs       = "object-acls"
-	BasicRole        = "basic-role"
-	RoleUnread       = "role-unread"
-	ReachesBeyond    = "reaches-beyond"
-	DoesNotEnd       = "does-not-end"
-	NotUniform       = "not-uniform"
-	NotGrantable     = "not-grantable"
-	NarrowerRole     = "narrower-role"
-	AmbientAlready   = "ambient-already"
-	UnusedAcceptance = "unused-acceptance"
+	Escalates           = "escalates"
+	RunsCodeAs          = "runs-code-as"
+	RunsCodeAlone       = "runs-code"
+	HandsOutCredentials = "hands-out-credentials"
+	AccessElsewhere     = "access-elsewhere"
+	Outlives            = "outlives"
+	Destroys            = "destroys"
+	ObjectACLs          = "object-acls"
+	BasicRole           = "basic-role"
+	RoleUnread          = "role-unread"
+	ReachesBeyond       = "reaches-beyond"
+	DoesNotEnd          = "does-not-end"
+	NotUniform          = "not-uniform"
+	NotGrantable        = "not-grantable"
+	NarrowerRole        = "narrower-role"
+	AmbientAlready      = "ambient-already"
+	Unreviewed          = "unreviewed"
+	UnusedAcceptance    = "unused-acceptance"
+)
+
+// Names that findings had before. Manifests may still accept them so.
+const (
+	actsAs   = "acts-as"   // what [RunsCodeAs] is of iam.serviceAccounts.actAs alone
+	handsOut = "hands-out" // [HandsOutCredentials]
 )
 
 // Rule is one kind of problem that a review looks for.
@@ -58,6 +69,8 @@ type Rule struct {
 	// Accept is how a manifest accepts it where that has words of its own; "-" where
 	// nothing does, and "" where it is accepted by name.
 	Accept string
+	// Was is the name that it had before; a manifest may still accept it so.
+	Was string
 	// planned says that only plan looks for it: it needs more than up has asked for.
 	planned bool
 }
@@ -65,16 +78,25 @@ type Rule struct {
 // Rules are all rules, the gravest first.
 var Rules = []Rule{
 	{Name: Escalates, Grade: Stop, Why: "with this role one can become another identity, or give access to oneself or others that the manifest does not declare; that access outlasts the run, and no time condition ends it",
-		Instead: "a role of the same service without that permission, such as its viewer, user or editor; if the task is about access itself, accept it with a reason"},
-	{Name: RunsCodeAs, Grade: Stop, Why: "iam.serviceAccounts.actAs together with a permission that runs code lets the task run as another service account",
-		Instead: "remove one of the two grants, or bind roles/iam.serviceAccountUser only on the account that the code must run as, and accept it"},
+		Instead: "a role of the same service without that permission; if the task is about access itself, accept it with a reason"},
+	{Name: RunsCodeAs, Grade: Stop, Why: "the task can run code as another service account: by iam.serviceAccounts.actAs on a project, folder or organization; by actAs on one account together with a permission that runs code; or by running code on what is there, for which nobody asks for actAs. A warning for actAs on one account alone, and for code on the one resource that is named",
+		Instead: "remove one of the two grants, or bind roles/iam.serviceAccountUser only on the account that the code must run as, and accept it", Was: actsAs},
+	{Name: HandsOutCredentials, Grade: Stop, Why: "the role gives credentials: tokens, keys, passwords, cluster logins; down does not end what works without the run's account. A warning for certificates, and for the secrets of more than the secret that is named",
+		Instead: "a role without that permission, or a grant on the one thing whose credential is needed", Was: handsOut},
+	{Name: AccessElsewhere, Grade: Stop, Why: "the role gives or changes access outside of IAM, where down does not look: users of databases and apps; a warning for rules such as those of firewalls, rows and tags, and a note for putting tags on things",
+		Instead: "a role without that permission; if the task is about users or rules, accept it with a reason"},
+	{Name: Destroys, Grade: Stop, Why: "the role deletes projects or folders with everything in them; a warning for datasets, buckets, databases, disks, keys, secrets and backups",
+		Instead: "a role that writes and does not delete them"},
 	{Name: BasicRole, Grade: Stop, Why: "a basic role covers every service of the project, and only down ends it", Instead: "predefined roles on the resources that the task needs", Accept: "allow_basic = true"},
 	{Name: DoesNotEnd, Grade: Stop, Why: "the grant takes no time condition: only down ends it", Instead: "if possible, the same role with a condition on the parent of the resource", Accept: `unbounded = "accept"`},
 	{Name: NotGrantable, Grade: Stop, Why: "Google does not let the role be bound on this type of resource", Instead: "a role that gcloud iam list-grantable-roles names", Accept: "-"},
 	{Name: RoleUnread, Grade: Stop, Why: "the operator may not read the role, so its permissions are not known", Instead: "a role that the operator may read (iam.roles.get on its project)"},
-	{Name: ActsAs, Grade: Warn, Why: "iam.serviceAccounts.actAs allows everybody who can also run code somewhere to run it as another service account", Instead: "a grant on the one service account that is needed, and not on a project"},
-	{Name: RunsCodeAlone, Grade: Warn, Why: "with this role Google runs code of the task, usually under an identity of its own; Cloud Build has done so without iam.serviceAccounts.actAs", Instead: "a role that can start existing code and cannot change it, such as roles/run.invoker"},
-	{Name: HandsOut, Grade: Warn, Why: "the role can give access in other ways than by policies: identity tokens, API keys, or tags that conditions depend on", Instead: "a role without that permission"},
+	{Name: Outlives, Grade: Warn, Why: "the role can leave something that acts after down: a schedule, trigger, subscription, sink, feed, or a service, cluster or machine",
+		Instead: "a role that uses what is there; if the task is to leave it, accept it with a reason"},
+	{Name: RunsCodeAlone, Grade: Warn, Why: "with this role the task runs code, starts code that is there, or changes code that others run, usually under an identity that is not its own",
+		Instead: "a role that calls what is there and cannot change it, or a grant on the one thing that is needed"},
+	{Name: Unreviewed, Grade: Warn, Why: "the role holds permissions that are newer than what taskiam knows; they may do anything",
+		Instead: "a newer taskiam, or a list of the permissions that are needed"},
 	{Name: ObjectACLs, Grade: Warn, Why: "storage.objects.setIamPolicy edits the ACLs of objects and can open them to everybody; only a note if access to the bucket is uniform, because it has no effect there", Instead: "roles/storage.objectUser, or a bucket with uniform access"},
 	{Name: ReachesBeyond, Grade: Warn, Why: "the grant covers every resource of this kind below the one it is on, now and later; a warning on folders and organizations, a note on a project", Instead: "a grant on the one resource, or a condition on resource.name"},
 	{Name: NotUniform, Grade: Warn, Why: "the bucket has no uniform access: ACLs of objects give access that no policy shows and no condition ends", Instead: "gcloud storage buckets update gs://BUCKET --uniform-bucket-level-access"},
@@ -83,9 +105,9 @@ var Rules = []Rule{
 	{Name: UnusedAcceptance, Grade: Inform, Why: "the manifest accepts a finding that the grant does not have", Instead: "leave the acceptance out, so that it keeps its meaning elsewhere", Accept: "-"},
 }
 
-// FindRule returns the rule of a name.
+// FindRule returns the rule of a name, also of one that it had before.
 func FindRule(name string) (Rule, bool) {
-	i := slices.IndexFunc(Rules, func(r Rule) bool { return r.Name == name })
+	i := slices.IndexFunc(Rules, func(r Rule) bool { return name != "" && (r.Name == name || r.Was == name) })
 	if i < 0 {
 		return Rule{}, false
 	}
@@ -101,6 +123,10 @@ type Finding struct {
 	Instead string
 	// Accepted is the reason for which the manifest accepts it; "" if it does not.
 	Accepted string
+	// AcceptedAs is the name by which the manifest accepts it; "" where it does so by a key of its own.
+	AcceptedAs string
+
+	names []string // by which it can be accepted
 }
 
 // Stops reports whether up must not go on.
@@ -124,11 +150,11 @@ type Seen struct {
 // Findings judges every grant of a task: by grant, the gravest first.
 func Findings(task grants.Task, s Seen) []Finding {
 	var out []Finding
-	runs := slices.ContainsFunc(task.Grants, func(g grants.Grant) bool { return len(s.having(g, isRunsCode)) > 0 })
+	runs := slices.ContainsFunc(task.Grants, s.runs)
 	for i, g := range task.Grants {
 		j := grantReview{task: task, seen: s, grant: i, g: g}
 		j.all(runs)
-		slices.SortStableFunc(j.out, func(a, b Finding) int { return cmp.Compare(weight(a.Grade), weight(b.Grade)) })
+		slices.SortStableFunc(j.out, func(a, b Finding) int { return cmp.Compare(a.weight(), b.weight()) })
 		out = append(out, j.out...)
 	}
 	return out
@@ -136,7 +162,20 @@ func Findings(task grants.Task, s Seen) []Finding {
 
 func weight(g Grade) int { return slices.Index([]Grade{Stop, Warn, Inform}, g) }
 
-func isRunsCode(p string) bool { return runsCode[p] }
+// weight orders findings: the gravest first, of these those that stop, then as the rules are ordered.
+func (f Finding) weight() int {
+	rule := slices.IndexFunc(Rules, func(r Rule) bool { return r.Name == f.Name })
+	w := 2 * weight(f.Grade)
+	if f.Accepted != "" {
+		w++
+	}
+	return w*len(Rules) + rule
+}
+
+// runs reports whether a grant lets the task run something as a service account that it may act as.
+func (s Seen) runs(g grants.Grant) bool {
+	return len(s.having(g, func(p string) bool { c, _ := ClassOf(p); return c.Runs })) > 0
+}
 
 // having returns the permissions of a grant that match and are of use where it is.
 func (s Seen) having(g grants.Grant, match func(string) bool) []string {
@@ -162,14 +201,20 @@ type grantReview struct {
 // add records a finding of a rule. why and instead stand in for the rule's own if they are not empty.
 func (j *grantReview) add(name string, grade Grade, why, instead string) {
 	rule, _ := FindRule(name)
-	f := Finding{Name: name, Grade: cmp.Or(grade, rule.Grade), Grant: j.grant, Why: cmp.Or(why, rule.Why),
-		Instead: cmp.Or(instead, rule.Instead)}
+	j.addAs([]string{name, rule.Was}, Finding{Name: name, Grade: cmp.Or(grade, rule.Grade), Why: cmp.Or(why, rule.Why),
+		Instead: cmp.Or(instead, rule.Instead)})
+}
+
+// addAs records a finding that can be accepted by some names.
+func (j *grantReview) addAs(names []string, f Finding) {
+	f.Grant, f.names = j.grant, names
 	for _, a := range j.task.Accept {
-		if a.Grant == j.grant && a.Finding == name {
-			f.Accepted = a.Reason
+		if a.Grant == j.grant && slices.Contains(names, a.Finding) {
+			f.Accepted, f.AcceptedAs = a.Reason, a.Finding
 		}
 	}
-	if name == BasicRole && j.g.AllowBasic || name == DoesNotEnd && j.g.AcceptUnbounded {
+	if f.Name == BasicRole && j.g.AllowBasic || f.Name == DoesNotEnd && j.g.AcceptUnbounded {
+		rule, _ := FindRule(f.Name)
 		f.Accepted = rule.Accept
 	}
 	j.out = append(j.out, f)
@@ -183,36 +228,10 @@ func (j *grantReview) all(runs bool) {
 	if j.seen.Unreadable[g.Role] {
 		j.add(RoleUnread, "", "", "")
 	}
-	escalating := j.seen.having(g, func(p string) bool { return escalates(p) != "" })
-	acts := len(j.seen.having(g, func(p string) bool { return p == actAs })) > 0
-	switch {
-	case grants.Basic(g.Role):
-		// It holds most of what is below, and says so by its name.
-		why := ""
-		if len(escalating) > 0 {
-			why = fmt.Sprintf("a basic role covers every service of the project; of its permissions %d let its "+
-				"holder gain more access, such as %s", len(escalating), escalating[0])
-		}
-		j.add(BasicRole, "", why, "")
-	default:
-		if len(escalating) > 0 {
-			j.add(Escalates, "", "it holds "+withHow(escalating), "")
-		}
-		code := j.seen.having(g, isRunsCode)
-		switch {
-		case acts && runs:
-			j.add(RunsCodeAs, "", "", "")
-		case acts:
-			j.add(ActsAs, "", "", "")
-		case len(code) > 0:
-			j.add(RunsCodeAlone, "", fmt.Sprintf("it holds %s: %s", some(code),
-				"Google runs code of the task, usually under an identity of its own"), "")
-		}
-		if out := j.seen.having(g, func(p string) bool {
-			return GroupOf(p) == GrantsAccess && escalates(p) == "" && p != actAs
-		}); len(out) > 0 {
-			j.add(HandsOut, "", "it holds "+some(out)+", which can give access in other ways than by policies", "")
-		}
+	if grants.Basic(g.Role) {
+		j.basic()
+	} else {
+		j.classes(runs)
 		j.objectACLs()
 		j.reach(role)
 	}
@@ -234,6 +253,16 @@ func (j *grantReview) all(runs bool) {
 	j.unused()
 }
 
+// basic finds a basic role. It holds most of what other findings are about, and says so by its name.
+func (j *grantReview) basic() {
+	why := ""
+	if escalating := j.marked()[Escalates]; len(escalating.gravest) > 0 {
+		why = fmt.Sprintf("a basic role covers every service of the project; of its permissions %d let its "+
+			"holder gain more access, such as %s", len(escalating.gravest), escalating.gravest[0])
+	}
+	j.add(BasicRole, "", why, "")
+}
+
 func orOffer(o Offer) string {
 	instead := "resource = " + strconv.Quote(o.Grant.Resource.String())
 	if o.Grant.Condition != "" {
@@ -241,6 +270,11 @@ func orOffer(o Offer) string {
 	}
 	return instead + "; " + o.Widens
 }
+
+// objectACLs is the only setIamPolicy in common roles such as storage.objectAdmin. It
+// edits the ACLs of objects, and does nothing where access to the bucket is uniform
+// (storage/docs/uniform-bucket-level-access).
+const objectACLs = "storage.objects.setIamPolicy"
 
 func (j *grantReview) objectACLs() {
 	if len(j.seen.having(j.g, func(p string) bool { return p == objectACLs })) == 0 {
@@ -324,30 +358,10 @@ func (j *grantReview) unused() {
 		if a.Grant != j.grant || known && rule.planned && !j.seen.Thorough {
 			continue
 		}
-		if !slices.ContainsFunc(j.out, func(f Finding) bool { return f.Name == a.Finding }) {
+		if !slices.ContainsFunc(j.out, func(f Finding) bool { return slices.Contains(f.names, a.Finding) }) {
 			j.add(UnusedAcceptance, "", fmt.Sprintf("the manifest accepts %q, but this grant does not have that "+
 				"finding",
 				a.Finding), "")
 		}
 	}
-}
-
-// withHow names permissions with what they do, the first three.
-func withHow(permissions []string) string {
-	var parts []string
-	for _, p := range permissions[:min(3, len(permissions))] {
-		parts = append(parts, p+", which "+escalates(p))
-	}
-	return strings.Join(parts, "; ") + more(len(permissions)-3)
-}
-
-func some(permissions []string) string {
-	return strings.Join(permissions[:min(3, len(permissions))], ", ") + more(len(permissions)-3)
-}
-
-func more(n int) string {
-	if n <= 0 {
-		return ""
-	}
-	return fmt.Sprintf("; and %d more", n)
 }

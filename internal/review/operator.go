@@ -132,10 +132,9 @@ var collections = map[string]string{
 	"run.workerPools":                     "run.workerpools",
 }
 
-// policyPermissions returns what it takes to read and write the policy of a resource; if
-// conditions says so, with conditions in it. What they are called follows from the
-// resource's name: the service, and the collection that it is in.
-func policyPermissions(typ *resource.Type, conditions bool) []string {
+// permissionPrefix returns what the permissions of a type begin with: the service, and the
+// collection that it is in.
+func permissionPrefix(typ *resource.Type) string {
 	service := cmp.Or(services[typ.Service], strings.TrimSuffix(typ.Service, ".googleapis.com"))
 	collection := ""
 	for segment := range strings.SplitSeq(typ.Pattern, "/") {
@@ -144,7 +143,13 @@ func policyPermissions(typ *resource.Type, conditions bool) []string {
 		}
 	}
 	prefix := service + "." + collection
-	prefix = cmp.Or(collections[prefix], prefix)
+	return cmp.Or(collections[prefix], prefix)
+}
+
+// policyPermissions returns what it takes to read and write the policy of a resource; if
+// conditions says so, with conditions in it.
+func policyPermissions(typ *resource.Type, conditions bool) []string {
+	prefix := permissionPrefix(typ)
 	if typ.API.Dialect == resource.Dataset {
 		// A dataset's access is a part of it (bigquery/docs/reference/rest/v2/datasets/patch).
 		permissions := []string{prefix + ".get", prefix + ".update"}

@@ -200,21 +200,31 @@ func (v Role) showCounts(r *Report) {
 	}
 }
 
-// showFindings adds the findings of a grant.
-func (v Outlook) showFindings(r *Report, grant int) {
+// mostFindings is how many findings of a grant people see unless they ask for all. They are in the order of their
+// gravity.
+const mostFindings = 3
+
+// showFindings adds the findings of a grant: unless verbose, the gravest.
+func (v Outlook) showFindings(r *Report, grant int, verbose bool) {
+	shown, left := 0, 0
 	for _, f := range v.Findings {
-		if f.Grant != grant {
+		if f.Grant != grant || f.Name == review.DoesNotEnd && f.Accepted != "" { // a note says that, and until when
 			continue
 		}
-		switch {
-		case f.Name == review.DoesNotEnd && f.Accepted != "": // a note says that, and until when it works
-		case f.Accepted != "":
-			r.Line("    %s %s: %s", f.Grade, f.Name, f.Why)
+		if shown >= mostFindings && !verbose {
+			left++
+			continue
+		}
+		shown++
+		r.Line("    %s %s: %s", f.Grade, f.Name, f.Why)
+		if f.Accepted != "" {
 			r.Line("      accepted: %s", f.Accepted)
-		default:
-			r.Line("    %s %s: %s", f.Grade, f.Name, f.Why)
+		} else {
 			r.Line("      instead: %s", f.Instead)
 		}
+	}
+	if left > 0 {
+		r.Line("    and %d more, none graver (--verbose)", left)
 	}
 }
 

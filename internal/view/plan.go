@@ -214,7 +214,7 @@ func (d Plan) showBinding(r *Report, b EditBinding) {
 		r.Line("    if %s", b.Condition)
 	}
 	d.showRole(r, b.Role, d.Verbose)
-	d.showFindings(r, b.Grant)
+	d.showFindings(r, b.Grant, d.Verbose)
 	for _, n := range d.Notes {
 		if n.Grant == b.Grant {
 			r.Line("    note: %s", n.Text)
