@@ -65,6 +65,8 @@ var Classes = []Class{
 
 	{Name: "credential", Group: GrantsAccess, Does: "gives a credential",
 		Marks: []Mark{{Finding: HandsOutCredentials, Grade: Stop}}},
+	{Name: "id-token", Group: GrantsAccess, Does: "makes ID tokens of a service account, with which it is that account to other services",
+		Marks: []Mark{{Finding: HandsOutCredentials, Grade: Stop, Near: Warn}}},
 	{Name: "certificate", Group: GrantsAccess, Does: "issues certificates, which are good for longer than the run",
 		Marks: []Mark{{Finding: HandsOutCredentials, Grade: Warn}}},
 	{Name: "secret", Group: Reads, Does: "reads secrets", // on the one secret it is what the grant is for

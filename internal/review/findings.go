@@ -81,7 +81,7 @@ var Rules = []Rule{
 		Instead: "a role of the same service without that permission; if the task is about access itself, accept it with a reason"},
 	{Name: RunsCodeAs, Grade: Stop, Why: "the task can run code as another service account: by iam.serviceAccounts.actAs on a project, folder or organization; by actAs on one account together with a permission that runs code; or by running code on what is there, for which nobody asks for actAs. A warning for actAs on one account alone, and for code on the one resource that is named",
 		Instead: "remove one of the two grants, or bind roles/iam.serviceAccountUser only on the account that the code must run as, and accept it", Was: actsAs},
-	{Name: HandsOutCredentials, Grade: Stop, Why: "the role gives credentials: tokens, keys, passwords, cluster logins; down does not end what works without the run's account. A warning for certificates, and for the secrets of more than the secret that is named",
+	{Name: HandsOutCredentials, Grade: Stop, Why: "the role gives credentials: tokens, keys, passwords, cluster logins; down does not end what works without the run's account. A warning for certificates, for ID tokens of the one account that is named, and for the secrets of more than the secret that is named",
 		Instead: "a role without that permission, or a grant on the one thing whose credential is needed", Was: handsOut},
 	{Name: AccessElsewhere, Grade: Stop, Why: "the role gives or changes access outside of IAM, where down does not look: users of databases and apps; a warning for rules such as those of firewalls, rows and tags, and a note for putting tags on things",
 		Instead: "a role without that permission; if the task is about users or rules, accept it with a reason"},

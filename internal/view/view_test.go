@@ -15,6 +15,7 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/manifest"
+	"github.com/taskiam/taskiam/internal/review"
 )
 
 func TestSpan(t *testing.T) {
@@ -147,5 +148,39 @@ func TestOthersTextStaysInItsPlace(t *testing.T) {
 	var back map[string]string
 	if err := json.Unmarshal([]byte(out.String()), &back); err != nil || back["text"] != evil+"\u009b\U000e0041" {
 		t.Errorf("read back %q, %v", back["text"], err)
+	}
+}
+
+// People see the gravest three findings of a grant, and all of them if they ask; nothing is left out silently.
+func TestTheGravestFindingsAreShown(t *testing.T) {
+	t.Parallel()
+	v := Outlook{Findings: []Finding{
+		{Name: "a", Grade: "stop"}, {Name: "other", Grade: "stop", Grant: 1}, {Name: "b", Grade: "stop", Accepted: "why"},
+		{Name: review.DoesNotEnd, Grade: "stop", Accepted: "unbounded"}, {Name: "c", Grade: "warn"},
+		{Name: "d", Grade: "warn"}, {Name: "e", Grade: "note"},
+	}}
+	for verbose, want := range map[bool][]string{
+		false: {"stop a", "stop b", "accepted: why", "warn c", "and 2 more, none graver (--verbose)"},
+		true:  {"stop a", "stop b", "accepted: why", "warn c", "warn d", "note e"},
+	} {
+		var r Report
+		v.showFindings(&r, 0, verbose)
+		var b strings.Builder
+		if err := r.Print(&b); err != nil {
+			t.Fatal(err)
+		}
+		text := b.String()
+		for _, line := range want {
+			at := strings.Index(text, line)
+			if at < 0 {
+				t.Fatalf("verbose %v: %q is not next in\n%s", verbose, line, b.String())
+			}
+			text = text[at+len(line):]
+		}
+		for _, no := range []string{"other", "does-not-end", "more, none graver"} {
+			if strings.Contains(text, no) {
+				t.Errorf("verbose %v: %q is in\n%s", verbose, no, b.String())
+			}
+		}
 	}
 }

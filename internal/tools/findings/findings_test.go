@@ -238,6 +238,7 @@ func TestWhatAResourceCannotDo(t *testing.T) {
 		{"resourcemanager.projectCreator", "folders/345678901234", "warn outlives"},
 		{"bigquery.dataOwner", "bq://acme-data.hr", "stop escalates,warn access-elsewhere,warn destroys"},
 		{"bigquery.dataEditor", "bq://acme-data.hr", ""},
+		{"iam.serviceAccountTokenCreator", "projects/acme-agents/serviceAccounts/ci-runner@acme-agents.iam.gserviceaccount.com", "stop escalates,warn hands-out-credentials"},
 		{"compute.osLogin", "projects/acme-data/zones/europe-west3-a/instances/vm", "warn runs-code"},
 		{"workstations.workstationUser", "projects/acme-agents", "stop runs-code-as"},
 	} {

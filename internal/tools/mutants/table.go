@@ -264,4 +264,31 @@ var mutants = []mutant{
 		edits: []edit{{"internal/manifest", "reader.seen", `if at < 0 {`, `if at < len(s)+1 {`}},
 		pkg:   "internal/manifest", tests: []string{"TestWhatCannotBeSeen"},
 	},
+	{
+		name: "actAs on a project is no more than a warning",
+		edits: []edit{{
+			"internal/review", "grantReview.runsCodeAs", `case acts && wide:`, `case acts && wide && false:`,
+		}},
+		pkg: "internal/review", tests: []string{"TestFindings"},
+	},
+	{
+		name: "the old name of actAs alone accepts it beside what runs code",
+		edits: []edit{{
+			"internal/review", "grantReview.runsCodeAs", `names := []string{RunsCodeAs}`,
+			`names := []string{RunsCodeAs, actsAs}`,
+		}},
+		pkg: "internal/review", tests: []string{"TestFindings"},
+	},
+	{
+		name: "a permission that no rule fits is taken for harmless",
+		edits: []edit{{
+			"internal/review", "ClassOf", `return unreviewed, unreviewed.Does`, `return Class{Group: Writes}, ""`,
+		}},
+		pkg: "internal/review", tests: []string{"TestFindings"},
+	},
+	{
+		name:  "a service's own permissions are of use on all that it has",
+		edits: []edit{{"internal/review", "elsewhere", `return len(types) > 0 &&`, `return false && len(types) > 0 &&`}},
+		pkg:   "internal/tools/findings", tests: []string{"TestWhatAResourceCannotDo"},
+	},
 }
