@@ -16,6 +16,7 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/supervise"
 )
 
 // World is what the package needs of the process that it is part of.
@@ -77,8 +78,24 @@ func (a *App) Delivered(run grants.RunID) string {
 	return dir
 }
 
-// Journals returns the state folder. It need not exist.
-func (a *App) Journals() (*journal.Dir, error) {
+// Journals returns where the journals of runs are kept: in the state folder, which need not
+// exist. This is the one place that chooses.
+func (a *App) Journals() (journal.Store, error) {
+	dir, err := a.folder()
+	if err != nil {
+		return nil, err // and no interface that holds a nil
+	}
+	return dir, nil
+}
+
+// TokenLogs returns the logs of tokens that were given out on this machine.
+func (a *App) TokenLogs() (supervise.TokenLogs, error) {
+	dir, err := a.StateDir()
+	return supervise.TokenLogs{Dir: filepath.Join(dir, "runs"), Now: a.Now}, err
+}
+
+// folder returns the state folder.
+func (a *App) folder() (*journal.Dir, error) {
 	dir, err := a.StateDir()
 	if err != nil {
 		return nil, err
@@ -93,15 +110,15 @@ func (a *App) Journals() (*journal.Dir, error) {
 
 // Runs reads all journals, and returns their runs, the oldest first. If some cannot be read,
 // it returns the other runs and an error.
-func Runs(dir *journal.Dir) ([]*journal.Run, error) {
-	ids, err := dir.List()
+func Runs(journals journal.Store) ([]*journal.Run, error) {
+	ids, err := journals.List()
 	if err != nil {
 		return nil, err
 	}
 	var runs []*journal.Run
 	var errs []error
 	for _, id := range ids {
-		run, err := dir.Read(id)
+		run, err := journals.Read(id)
 		if err != nil {
 			errs = append(errs, err)
 			continue

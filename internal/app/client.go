@@ -125,6 +125,11 @@ func (a *App) Engine(ctx context.Context, o Options) (*lifecycle.Engine, error) 
 	if err != nil {
 		return nil, err
 	}
+	// Runs of this machine take turns here, wherever their journals are.
+	turns, err := a.folder()
+	if err != nil {
+		return nil, err
+	}
 	client, err := a.Client(ctx, o)
 	if err != nil {
 		return nil, err
@@ -135,8 +140,8 @@ func (a *App) Engine(ctx context.Context, o Options) (*lifecycle.Engine, error) 
 		Credentials: deliverer{
 			emulatorHost: a.Getenv(EnvEmulatorHost), emulatorCA: a.emulatorCA(), owner: o.Owner, mask: o.Mask,
 		},
-		Journals:  lifecycle.Folder(journals),
-		Turns:     journals,
+		Journals:  journals,
+		Turns:     turns,
 		Stop:      supervise.Stop,
 		Now:       a.Now,
 		Random:    a.Random,

@@ -155,7 +155,7 @@ func (j *Job) Leave(runs []*journal.Run) error {
 // Next prepares for the next run of the job: it leaves the environment of the earlier ones, and
 // returns where the delivery goes.
 func (j *Job) Next(to Place) (Place, error) {
-	dir, err := j.app.Journals()
+	journals, err := j.app.Journals()
 	if err != nil {
 		return to, err
 	}
@@ -163,7 +163,7 @@ func (j *Job) Next(to Place) (Place, error) {
 	if err != nil {
 		return to, err
 	}
-	runs, _ := Runs(dir) // down reports a journal that cannot be read
+	runs, _ := Runs(journals) // down reports a journal that cannot be read
 	if err := j.Leave(j.Own(runs, named)); err != nil {
 		return to, err
 	}

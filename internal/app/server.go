@@ -19,11 +19,11 @@ const FlagSpawned = "spawned"
 func (a *App) StartServer(
 	ctx context.Context, run grants.RunID, at supervise.Endpoint, record func(journal.ProcessStarted) error,
 ) error {
-	journals, err := a.Journals()
+	logs, err := a.TokenLogs()
 	if err != nil {
 		return err
 	}
-	log, err := supervise.OpenTokenLog(journals, run)
+	log, err := logs.Open(run)
 	if err != nil {
 		return err
 	}
@@ -47,11 +47,11 @@ func (a *App) KeepServer(
 	if _, at := supervise.AtWork(run, journal.RoleServer); at {
 		return nil
 	}
-	journals, err := a.Journals()
+	logs, err := a.TokenLogs()
 	if err != nil {
 		return err
 	}
-	if held, err := supervise.TokenLogHeld(journals, run.ID()); held || err != nil {
+	if held, err := logs.Held(run.ID()); held || err != nil {
 		return err
 	}
 	at := supervise.EndpointOf(run)

@@ -28,8 +28,9 @@ var recipes = map[string]string{
 	"state":    "How to add a state backend",
 }
 
-// A recipe is few steps, and what its example changes builds and keeps the law. An example
-// is an archive of new files, and of lines to insert: a file is called
+// A recipe is few steps, and what its example changes builds, keeps the law and passes the tests
+// that the example brings. An example is an archive of new files, and of lines to insert: a file
+// is called
 //
 //	PATH after "TEXT"
 //	PATH before "TEXT"
@@ -49,7 +50,7 @@ func TestRecipes(t *testing.T) {
 		}
 		write(t, filepath.Join(dir, file), data)
 	}
-	touched := map[string]bool{}
+	touched, tested := map[string]bool{}, map[string]bool{"./internal/arch": true}
 	for _, name := range slices.Sorted(maps.Keys(recipes)) {
 		steps(t, recipes[name])
 		example, err := txtar.ParseFile(filepath.Join("testdata", "recipes", name+".txtar"))
@@ -61,8 +62,11 @@ func TestRecipes(t *testing.T) {
 			if !inserted {
 				write(t, filepath.Join(dir, file), f.Data)
 			}
-			if strings.HasSuffix(file, ".go") && !strings.HasSuffix(file, "_test.go") {
-				touched["./"+path.Dir(file)] = true
+			switch dir := "./" + path.Dir(file); {
+			case strings.HasSuffix(file, "_test.go") && !inserted:
+				tested[dir] = true
+			case strings.HasSuffix(file, ".go") && !strings.HasSuffix(file, "_test.go"):
+				touched[dir] = true
 			}
 		}
 	}
@@ -76,7 +80,7 @@ func TestRecipes(t *testing.T) {
 		append([]string{"gofmt", "-l"}, packages...),
 		append([]string{"go", "build", flags}, packages...),
 		append([]string{"go", "vet", flags}, packages...),
-		{"go", "test", "./internal/arch"},
+		append([]string{"go", "test", "-timeout=5m", flags}, slices.Sorted(maps.Keys(tested))...),
 	} {
 		cmd := exec.Command(args[0], args[1:]...)
 		cmd.Dir, cmd.Env = dir, append(os.Environ(), "TASKIAM_RECIPES=1")

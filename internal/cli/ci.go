@@ -123,11 +123,11 @@ func (e *Env) failShell(job *ci.Job, err error) error {
 
 // runDownCI takes down what the job brought up, and prints one line for each run.
 func runDownCI(ctx context.Context, e *Env, o downOptions) error {
-	dir, err := e.app().Journals()
+	journals, err := e.app().Journals()
 	if err != nil {
 		return err
 	}
-	runs, unreadable := app.Runs(dir)
+	runs, unreadable := app.Runs(journals)
 	job := e.job(o.job)
 	named, err := job.Named()
 	if err != nil {

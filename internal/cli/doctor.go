@@ -115,7 +115,7 @@ func (e *Env) examine(ctx context.Context, o doctorOptions, subjects []lifecycle
 			return nil, "", "", err
 		}
 		if journals, err := e.app().Journals(); err != nil {
-			here = append(here, lifecycle.Trouble(lifecycle.ThisMachine, "state folder", err))
+			here = append(here, lifecycle.Trouble(lifecycle.ThisMachine, "state", err))
 		} else {
 			here = append([]lifecycle.Examined{lifecycle.ExamineState(journals)}, here...)
 		}
@@ -126,7 +126,7 @@ func (e *Env) examine(ctx context.Context, o doctorOptions, subjects []lifecycle
 	if err != nil {
 		return nil, "", "", err
 	}
-	// The state folder, and then the rest of this machine.
+	// The state, and then the rest of this machine.
 	x.Findings = slices.Concat(x.Findings[:1], here, x.Findings[1:])
 	return x, cloud, endpoint, nil
 }

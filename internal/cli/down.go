@@ -98,11 +98,11 @@ func runDown(ctx context.Context, e *Env, o downOptions) error {
 	case o.account != "":
 		return runDownAccount(ctx, e, o)
 	}
-	dir, err := e.app().Journals()
+	journals, err := e.app().Journals()
 	if err != nil {
 		return err
 	}
-	runs, unreadable := app.Runs(dir)
+	runs, unreadable := app.Runs(journals)
 	switch {
 	case o.all:
 		runs = live(runs)

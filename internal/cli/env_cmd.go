@@ -136,11 +136,11 @@ func (e *Env) printUnset(word string) error {
 
 // anyRun returns the run that the word names, or the only one that is up.
 func (e *Env) anyRun(word, command string) (*journal.Run, error) {
-	dir, err := e.app().Journals()
+	journals, err := e.app().Journals()
 	if err != nil {
 		return nil, err
 	}
-	runs, unreadable := app.Runs(dir)
+	runs, unreadable := app.Runs(journals)
 	run, err := theRun(runs, word, command)
 	if err != nil {
 		return nil, errors.Join(err, unreadable)

@@ -45,11 +45,11 @@ func parseReceipt(c *cli.Context) (receiptOptions, error) {
 }
 
 func runReceipt(_ context.Context, e *Env, o receiptOptions) error {
-	dir, err := e.app().Journals()
+	journals, err := e.app().Journals()
 	if err != nil {
 		return err
 	}
-	runs, unreadable := app.Runs(dir)
+	runs, unreadable := app.Runs(journals)
 	run, err := theRun(runs, o.word, "taskiam receipt")
 	if err != nil {
 		if unreadable != nil {

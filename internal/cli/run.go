@@ -242,11 +242,11 @@ func (c *commandRun) carryOut(ctx context.Context, up error) (exitCode, error) {
 
 // runKept runs CMD, and meanwhile keeps its delivery good.
 func (c *commandRun) runKept(ctx context.Context) (exitCode, error) {
-	journals, err := c.app().Journals()
+	logs, err := c.app().TokenLogs()
 	if err != nil {
 		return 0, err
 	}
-	log, err := supervise.OpenTokenLog(journals, c.run.ID())
+	log, err := logs.Open(c.run.ID())
 	if err != nil {
 		return 0, err
 	}

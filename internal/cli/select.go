@@ -102,11 +102,11 @@ func ambiguous(runs []*journal.Run, command string) error {
 // completionRuns returns the ids of the live runs; none if the journals cannot be
 // read, as completion has nobody to tell.
 func (e *Env) completionRuns() []string {
-	dir, err := e.app().Journals()
+	journals, err := e.app().Journals()
 	if err != nil {
 		return nil
 	}
-	runs, _ := app.Runs(dir)
+	runs, _ := app.Runs(journals)
 	var out []string
 	for _, r := range live(runs) {
 		out = append(out, string(r.ID()))

@@ -65,11 +65,11 @@ func runServe(ctx context.Context, e *Env, o serveOptions) error {
 	if err := mayServe(run, o.refresh); err != nil {
 		return err
 	}
-	journals, err := e.app().Journals()
+	logs, err := e.app().TokenLogs()
 	if err != nil {
 		return err
 	}
-	if held, err := supervise.TokenLogHeld(journals, run.ID()); err != nil {
+	if held, err := logs.Held(run.ID()); err != nil {
 		return err
 	} else if held {
 		return fault.New(fault.Locked, "run %s was started by \"taskiam run\", which serves it itself", run.ID())

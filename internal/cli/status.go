@@ -39,11 +39,11 @@ func parseStatus(c *cli.Context) (statusOptions, error) {
 }
 
 func runStatus(_ context.Context, e *Env, o statusOptions) error {
-	dir, err := e.app().Journals()
+	journals, err := e.app().Journals()
 	if err != nil {
 		return err
 	}
-	runs, unreadable := app.Runs(dir)
+	runs, unreadable := app.Runs(journals)
 	switch {
 	case len(o.words) > 0:
 		if runs, err = choose(runs, o.words); err != nil {

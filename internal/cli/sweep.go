@@ -168,11 +168,11 @@ func (e *Env) fillSweep(o *sweepOptions) error {
 		}
 	}
 	if len(o.projects) == 0 {
-		dir, err := e.app().Journals()
+		journals, err := e.app().Journals()
 		if err != nil {
 			return err
 		}
-		runs, _ := app.Runs(dir) // a sweep goes by the accounts; what cannot be read, status tells
+		runs, _ := app.Runs(journals) // a sweep goes by the accounts; what cannot be read, status tells
 		for _, r := range runs {
 			o.projects = append(o.projects, r.Opened.Project)
 			for _, c := range r.Roles {

@@ -50,15 +50,9 @@ func (d *Dir) Path() string { return d.path }
 func (d *Dir) runs() string  { return filepath.Join(d.path, "runs") }
 func (d *Dir) locks() string { return filepath.Join(d.path, "locks") }
 
-// JournalPath returns the name of the file that has or would have the run's journal.
-func (d *Dir) JournalPath(run grants.RunID) string {
+// Where returns the name of the file that has or would have the run's journal.
+func (d *Dir) Where(run grants.RunID) string {
 	return filepath.Join(d.runs(), string(run)+fileSuffix)
-}
-
-// TokenLogPath returns the name of the file that tells when tokens of the run were
-// handed out. It is kept as long as the journal.
-func (d *Dir) TokenLogPath(run grants.RunID) string {
-	return filepath.Join(d.runs(), string(run)+".tokens.log")
 }
 
 func (d *Dir) clock() func() time.Time {
@@ -71,11 +65,11 @@ func (d *Dir) clock() func() time.Time {
 // Create begins the journal of a new run, with what is announced from the start, and
 // takes the run's lock. When it returns, the journal is durable: its file, the records
 // in it, and the folder that names it.
-func (d *Dir) Create(open Opened, announced ...Record) (*Journal, error) {
+func (d *Dir) Create(open Opened, announced ...Record) (Journal, error) {
 	if _, err := grants.ParseRunID(string(open.Run)); err != nil {
 		return nil, fmt.Errorf("creating a journal: %w", err)
 	}
-	path := d.JournalPath(open.Run)
+	path := d.Where(open.Run)
 	at := stamp(d.clock()())
 	var run *Run
 	var lines []byte
@@ -97,7 +91,7 @@ func (d *Dir) Create(open Opened, announced ...Record) (*Journal, error) {
 	if err != nil {
 		return nil, unwritable(errors.Join(fmt.Errorf("creating journal %s: %w", path, err), unlock()))
 	}
-	return &Journal{
+	return &openFile{
 		path:   path,
 		file:   file,
 		now:    d.clock(),
@@ -195,7 +189,7 @@ func (d *Dir) mkdir(dir string) error {
 // process has the lock, Open waits for it as long as wait says, and then returns a
 // [fault.Locked] that names the process. A run that was never opened is a
 // [fault.NotFound].
-func (d *Dir) Open(ctx context.Context, run grants.RunID, wait time.Duration) (*Journal, error) {
+func (d *Dir) Open(ctx context.Context, run grants.RunID, wait time.Duration) (Journal, error) {
 	c, err := d.read(run) // before a lock file is made for it
 	if err != nil {
 		return nil, err
@@ -215,12 +209,12 @@ func (d *Dir) Open(ctx context.Context, run grants.RunID, wait time.Duration) (*
 	return j, nil
 }
 
-func (d *Dir) open(run grants.RunID) (*Journal, error) {
+func (d *Dir) open(run grants.RunID) (*openFile, error) {
 	c, err := d.read(run)
 	if err != nil {
 		return nil, err
 	}
-	path := d.JournalPath(run)
+	path := d.Where(run)
 	file, err := d.disk.Append(path)
 	if err != nil {
 		return nil, fmt.Errorf("opening journal %s: %w", path, err)
@@ -234,7 +228,7 @@ func (d *Dir) open(run grants.RunID) (*Journal, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening journal %s: %w", path, err), file.Close())
 	}
-	return &Journal{
+	return &openFile{
 		path: path,
 		file: file,
 		now:  d.clock(),
@@ -260,7 +254,7 @@ func (d *Dir) read(run grants.RunID) (contents, error) {
 	if _, err := grants.ParseRunID(string(run)); err != nil {
 		return contents{}, fault.New(fault.Usage, "reading a journal: %w", err)
 	}
-	path := d.JournalPath(run)
+	path := d.Where(run)
 	b, err := d.disk.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return contents{}, fault.WithHint(fault.New(fault.NotFound, "run %s has no journal in %s", run, d.runs()),

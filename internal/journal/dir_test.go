@@ -52,7 +52,7 @@ func openDir(t *testing.T, path string, disk journal.Disk) *journal.Dir {
 	return d
 }
 
-func create(t *testing.T, d *journal.Dir, o journal.Opened) *journal.Journal {
+func create(t *testing.T, d *journal.Dir, o journal.Opened) journal.Journal {
 	t.Helper()
 	j, err := d.Create(o)
 	if err != nil {
@@ -62,7 +62,7 @@ func create(t *testing.T, d *journal.Dir, o journal.Opened) *journal.Journal {
 	return j
 }
 
-func appendAll(t *testing.T, j *journal.Journal, records ...journal.Record) {
+func appendAll(t *testing.T, j journal.Journal, records ...journal.Record) {
 	t.Helper()
 	for _, r := range records {
 		if err := j.Append(r); err != nil {
@@ -80,7 +80,7 @@ func TestTheFoldOfAWholeRun(t *testing.T) {
 		if got := j.Run().State(); got != want {
 			t.Errorf("state is %q, want %q", got, want)
 		}
-		fromDisk, err := d.Read(j.ID())
+		fromDisk, err := d.Read(j.Run().ID())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -276,7 +276,7 @@ func TestModesEvenWithoutAnUmask(t *testing.T) {
 	if err != nil || files != 3 { // the journal, its lock, the policy's lock
 		t.Errorf("%d files, %v", files, err)
 	}
-	if got := j.Path(); got != filepath.Join(state, "runs", string(j.ID())+".jsonl") {
+	if got := d.Where(j.Run().ID()); got != filepath.Join(state, "runs", string(j.Run().ID())+".jsonl") {
 		t.Errorf("the journal is %s", got)
 	}
 }
@@ -315,7 +315,7 @@ func TestListIsInTheOrderOfTime(t *testing.T) {
 	}
 	var want []grants.RunID
 	for _, n := range []byte{3, 1, 2} {
-		want = append(want, create(t, d, opened(n)).ID())
+		want = append(want, create(t, d, opened(n)).Run().ID())
 	}
 	slices.Sort(want)
 	for _, other := range []string{"README", "short.jsonl", string(want[0]) + ".jsonl~"} {
@@ -343,7 +343,7 @@ func TestOpenGoesOnWhereTheJournalStopped(t *testing.T) {
 	if err := j.Close(); err != nil {
 		t.Errorf("closing it again: %v", err)
 	}
-	f, err := os.OpenFile(j.Path(), os.O_WRONLY|os.O_APPEND, 0)
+	f, err := os.OpenFile(d.Where(j.Run().ID()), os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -374,7 +374,7 @@ func TestAJournalUnderAnothersNameIsRefused(t *testing.T) {
 	t.Parallel()
 	d := openDir(t, t.TempDir(), nil)
 	j := create(t, d, opened(1))
-	if err := os.Rename(j.Path(), d.JournalPath(opened(2).Run)); err != nil {
+	if err := os.Rename(d.Where(j.Run().ID()), d.Where(opened(2).Run)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := d.Read(opened(2).Run); err == nil || !strings.Contains(err.Error(), "it is the journal of run "+string(opened(1).Run)) {
@@ -407,7 +407,7 @@ func TestWhatOthersCouldHaveWrittenIsRefused(t *testing.T) {
 		if err := j.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if err := test.spoil(d, j.Path()); err != nil {
+		if err := test.spoil(d, d.Where(j.Run().ID())); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := d.Read(opened(1).Run); err == nil || !strings.Contains(err.Error(), test.want) {
@@ -471,7 +471,7 @@ func TestNothingThatWasReportedIsLost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	image, err := whole.Read(openDir(t, "/home/u/.local/state/taskiam", &whole).JournalPath(opened(1).Run))
+	image, err := whole.Read(openDir(t, "/home/u/.local/state/taskiam", &whole).Where(opened(1).Run))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -498,7 +498,7 @@ func TestNothingThatWasReportedIsLost(t *testing.T) {
 				return min(keep, torn)
 			})
 			cuts++
-			got, err := disk.Read(d.JournalPath(opened(1).Run))
+			got, err := disk.Read(d.Where(opened(1).Run))
 			if len(durable) == 0 && err != nil {
 				break // no call was made, so nothing need be known
 			}
@@ -644,7 +644,7 @@ func TestRecordsThatDoNotFitAreNotWritten(t *testing.T) {
 		}
 	}
 	appendAll(t, j, journal.AccountIntended{}) // the journal is still good
-	if run, err := d.Read(j.ID()); err != nil || !run.Up.IsZero() || run.Account.Effect != journal.Maybe {
+	if run, err := d.Read(j.Run().ID()); err != nil || !run.Up.IsZero() || run.Account.Effect != journal.Maybe {
 		t.Errorf("%+v, %v", run, err)
 	}
 }
@@ -730,26 +730,26 @@ func TestARunIsInOneProcessesHands(t *testing.T) {
 	t.Parallel()
 	d := openDir(t, t.TempDir(), nil)
 	j := create(t, d, opened(1))
-	_, err := d.Open(t.Context(), j.ID(), 0)
-	want := fmt.Sprintf("run %s is in use by process %d", j.ID(), os.Getpid())
+	_, err := d.Open(t.Context(), j.Run().ID(), 0)
+	want := fmt.Sprintf("run %s is in use by process %d", j.Run().ID(), os.Getpid())
 	if !fault.Is(err, fault.Locked) || !strings.Contains(err.Error(), want) {
 		t.Errorf("at once: %v, want %s", err, want)
 	}
-	if _, err := d.Open(t.Context(), j.ID(), 20*time.Millisecond); !fault.Is(err, fault.Locked) {
+	if _, err := d.Open(t.Context(), j.Run().ID(), 20*time.Millisecond); !fault.Is(err, fault.Locked) {
 		t.Errorf("after waiting: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := d.Open(ctx, j.ID(), time.Hour); !errors.Is(err, context.Canceled) || fault.Is(err, fault.Locked) {
+	if _, err := d.Open(ctx, j.Run().ID(), time.Hour); !errors.Is(err, context.Canceled) || fault.Is(err, fault.Locked) {
 		t.Errorf("when told to stop waiting: %v", err)
 	}
-	if _, err := d.Read(j.ID()); err != nil {
+	if _, err := d.Read(j.Run().ID()); err != nil {
 		t.Errorf("reading needs no lock: %v", err)
 	}
 
 	waited := make(chan error, 1)
 	go func() {
-		second, err := d.Open(t.Context(), j.ID(), time.Minute)
+		second, err := d.Open(t.Context(), j.Run().ID(), time.Minute)
 		if err == nil {
 			err = second.Close()
 		}
@@ -851,7 +851,7 @@ func TestLockBetweenProcesses(t *testing.T) {
 }
 
 // held keeps a journal from being collected, which would close its lock.
-var held *journal.Journal
+var held journal.Journal
 
 // TestTheLockOfADeadProcessIsFree kills a process that has a run's lock.
 func TestTheLockOfADeadProcessIsFree(t *testing.T) {

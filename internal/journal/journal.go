@@ -1,11 +1,12 @@
 // Package journal keeps the durable record of one run: what is about to be done,
 // before it is done, and what came of it, after.
 //
-// A journal is a file of JSON lines, one [Record] a line, that is only ever
-// appended to. When [Journal.Append] returns without an error, its records have
-// been fsynced: they are there after the power was lost. So whatever a run may have
-// done to the cloud or to this machine can be read from its journal alone, and
-// [Run] is that reading.
+// When [Journal.Append] returns without an error, its records are there after the power
+// was lost. So whatever a run may have done to the cloud or to this machine can be read
+// from its journal alone, and [Run] is that reading.
+//
+// Where journals are kept is a [Store]. The one of this package is a folder, [Dir]: each
+// journal is a file of JSON lines, one [Record] a line, that is only ever appended to.
 //
 // The package does not know what a manifest, a cloud or a credential is, and it
 // cannot hold a secret: no record has a field for one, and what looks like one in
@@ -17,13 +18,10 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"github.com/taskiam/taskiam/internal/grants"
 )
 
-// Journal is the open, locked journal of one run. Its methods may be called from
-// several goroutines.
-type Journal struct {
+// openFile is the open, locked journal of one run in a folder.
+type openFile struct {
 	path   string
 	file   File
 	now    func() time.Time
@@ -54,7 +52,7 @@ type commit struct {
 // An error means that the records may or may not be there. It is final: after a
 // failed write or fsync the state of the file is unknown, so every later Append
 // returns the same error, and what it was to announce must not be done.
-func (j *Journal) Append(records ...Record) error {
+func (j *openFile) Append(records ...Record) error {
 	c := &commit{}
 	at := stamp(j.now())
 	for _, r := range records {
@@ -84,7 +82,7 @@ func (j *Journal) Append(records ...Record) error {
 }
 
 // flush writes whatever is queued. The caller has the turn.
-func (j *Journal) flush() {
+func (j *openFile) flush() {
 	j.mu.Lock()
 	batch, err := j.queue, j.fault
 	j.queue = nil
@@ -122,25 +120,15 @@ func write(f File, b []byte) error {
 }
 
 // Run returns what the journal says so far: a copy, which later records do not change.
-func (j *Journal) Run() *Run {
+func (j *openFile) Run() *Run {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.run.clone()
 }
 
-// Path returns the name of the journal's file.
-func (j *Journal) Path() string { return j.path }
-
-// ID returns the run whose journal this is.
-func (j *Journal) ID() grants.RunID {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.run.Opened.Run
-}
-
 // Close gives the file and the run's lock back. The journal cannot be appended to
 // after it.
-func (j *Journal) Close() error {
+func (j *openFile) Close() error {
 	j.turn <- struct{}{}
 	defer func() { <-j.turn }()
 	j.mu.Lock()

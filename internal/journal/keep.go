@@ -15,7 +15,7 @@ import (
 // whole: what the run was to do, which tells where to look. A run without a journal is
 // a [fault.NotFound].
 func (d *Dir) Opening(run grants.RunID) (Opened, error) {
-	path := d.JournalPath(run)
+	path := d.Where(run)
 	b, err := d.disk.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Opened{}, fault.New(fault.NotFound, "run %s has no journal in %s", run, d.runs())
@@ -66,10 +66,7 @@ func (d *Dir) prune(run grants.RunID, before time.Time) error {
 	c, err := d.read(run) // again: until now it may have been gone on with
 	if err == nil && c.run.endedBefore(before) {
 		// A run's id is never used again, so its lock is of no use either.
-		err = errors.Join(d.disk.Remove(d.JournalPath(run)), d.disk.Remove(d.runLock(run)))
-		if gone := d.disk.Remove(d.TokenLogPath(run)); !errors.Is(gone, fs.ErrNotExist) {
-			err = errors.Join(err, gone)
-		}
+		err = errors.Join(d.disk.Remove(d.Where(run)), d.disk.Remove(d.runLock(run)))
 		err = errors.Join(err, d.disk.SyncDir(d.runs()))
 	}
 	return errors.Join(err, lock.Close())

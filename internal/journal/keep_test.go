@@ -27,7 +27,7 @@ func TestPruneKeepsWhatIsOfUse(t *testing.T) {
 	}
 	gone, open, incomplete := down(1, clean), down(2), down(3, left)
 	garbled := down(4, clean)
-	f, err := os.OpenFile(d.JournalPath(garbled), os.O_WRONLY|os.O_APPEND, 0)
+	f, err := os.OpenFile(d.Where(garbled), os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,12 +42,9 @@ type Pace struct {
 // Turn is the right to read and write one policy, which one run of this machine has at
 // a time. It has to be ended.
 type Turn struct {
-	dir     *Dir
-	name    string
 	past    past
 	changed bool
-	release func() error
-	queue   chan struct{}
+	end     func(*Turn) // notes what was changed, and lets the next one have its turn
 }
 
 // past is what the turns before this one have left: the turn file, as JSON. Its times are
@@ -88,10 +85,10 @@ func (p past) due(pace Pace, now time.Time) time.Duration {
 // depends on them: whoever is not kept out meets a conflict, and repeats. So where the
 // disk has no lock to give, the turn is had without one.
 func (d *Dir) LockPolicy(ctx context.Context, key string, pace Pace) (*Turn, error) {
-	name := "policy-" + digest(key)
-	t := &Turn{dir: d, name: "turn-" + digest(key), queue: d.queue(name)}
+	name, noted := "policy-"+digest(key), "turn-"+digest(key)
+	queue := d.queue(name)
 	select {
-	case t.queue <- struct{}{}:
+	case queue <- struct{}{}:
 	case <-ctx.Done():
 		return nil, fmt.Errorf("waiting for the lock of policy %s: %w", key, context.Cause(ctx))
 	}
@@ -99,22 +96,32 @@ func (d *Dir) LockPolicy(ctx context.Context, key string, pace Pace) (*Turn, err
 		release, holder, err := d.lockFile(ctx, name)
 		if err != nil {
 			if ctx.Err() != nil {
-				<-t.queue
+				<-queue
 				return nil, fmt.Errorf("waiting for the lock of policy %s, which %s has: %w",
 					key, process(holder), context.Cause(ctx))
 			}
 			// A disk that takes no locks must not keep a teardown from its work.
-			t.release = func() error { return nil }
-			return t, nil
+			release = func() error { return nil }
 		}
-		t.past, t.release = d.past(t.name), release
-		due := t.past.due(pace, time.Now())
+		left := past{}
+		if err == nil {
+			left = d.past(noted)
+		}
+		due := left.due(pace, time.Now())
 		if due <= 0 {
-			return t, nil
+			return &Turn{past: left, end: func(t *Turn) {
+				if t.changed {
+					// What cannot be noted costs somebody a conflict.
+					_ = d.leave(noted, t.past)
+				}
+				// Closing the file frees the lock whatever is answered.
+				_ = release()
+				<-queue
+			}}, nil
 		}
 		_ = release()
 		if wait.For(ctx, due+rand.N(40*time.Millisecond)) != nil {
-			<-t.queue
+			<-queue
 			return nil, fmt.Errorf("waiting until policy %s may be written: %w", key, context.Cause(ctx))
 		}
 	}
@@ -184,16 +191,8 @@ func (t *Turn) hold(d time.Duration) time.Duration {
 	return d
 }
 
-// End frees the lock.
-func (t *Turn) End() {
-	if t.changed {
-		// What cannot be noted costs somebody a conflict.
-		_ = t.dir.leave(t.name, t.past)
-	}
-	// Closing the file frees the lock whatever is answered.
-	_ = t.release()
-	<-t.queue
-}
+// End lets the next run have its turn.
+func (t *Turn) End() { t.end(t) }
 
 // leave writes a turn file. It need not be durable: what is lost is only advice.
 func (d *Dir) leave(name string, p past) error {

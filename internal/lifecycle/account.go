@@ -6,6 +6,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -114,7 +115,7 @@ type remains struct {
 // one. A [fault.Locked] means that another process is at work on the run.
 func (e *Engine) openFor(
 	ctx context.Context, run grants.RunID, project, email string, wait time.Duration,
-) (j Journal, known remains, err error) {
+) (j journal.Journal, known remains, err error) {
 	j, err = e.Journals.Open(ctx, run, wait)
 	if err == nil {
 		if o := j.Run().Opened; o.Project == project && o.Email == email && e.refuse(o) == nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/gcloud"
 	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/resource"
 	"github.com/taskiam/taskiam/internal/review"
 )
@@ -58,7 +59,7 @@ type Examination struct {
 const ThisMachine = "this machine"
 
 // Examine finds out whether the operator can do what the tasks need. It writes nothing,
-// but for an empty file in the state folder. What an up would refuse is found by the
+// but for what [journal.Store] needs to be probed. What an up would refuse is found by the
 // same questions as an up asks, and said in the same words.
 func (e *Engine) Examine(ctx context.Context, subjects []Subject) (*Examination, error) {
 	x := &examination{Engine: e}
@@ -103,12 +104,12 @@ func (e *Engine) Examine(ctx context.Context, subjects []Subject) (*Examination,
 	return x.done(id), nil
 }
 
-// ExamineState is the look at the state folder that an up begins with.
-func ExamineState(journals interface{ Probe() error }) Examined {
+// ExamineState is the look at the journals that an up begins with.
+func ExamineState(journals journal.Store) Examined {
 	if err := journals.Probe(); err != nil {
-		return Trouble(ThisMachine, "state folder", err)
+		return Trouble(ThisMachine, "state", err)
 	}
-	return Examined{About: ThisMachine, What: "state folder", Health: Healthy, Says: "writable"}
+	return Examined{About: ThisMachine, What: "state", Health: Healthy, Says: "writable"}
 }
 
 // Trouble is a finding of what an error says.

@@ -44,7 +44,7 @@ func (e *Engine) Down(ctx context.Context, run grants.RunID, wait time.Duration)
 	return e.takeDown(ctx, j)
 }
 
-func (e *Engine) takeDown(ctx context.Context, j Journal) (*Teardown, error) {
+func (e *Engine) takeDown(ctx context.Context, j journal.Journal) (*Teardown, error) {
 	run := j.Run()
 	if run.State() == journal.Ended {
 		return &Teardown{Run: run, Already: true}, nil
@@ -59,7 +59,7 @@ func (e *Engine) takeDown(ctx context.Context, j Journal) (*Teardown, error) {
 type downRun struct {
 	*Engine
 	target  target
-	journal Journal // nil where there is none; then records are only folded into run
+	journal journal.Journal // nil where there is none; then records are only folded into run
 
 	account  grants.Account // as far as it is known
 	state    presence
@@ -79,7 +79,7 @@ type downRun struct {
 }
 
 // newDownRun returns a teardown of t that has not begun.
-func (e *Engine) newDownRun(t target, j Journal) *downRun {
+func (e *Engine) newDownRun(t target, j journal.Journal) *downRun {
 	d := &downRun{Engine: e, target: t, journal: j, disabled: make(chan struct{})}
 	if j != nil {
 		d.run = j.Run()

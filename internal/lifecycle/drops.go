@@ -21,7 +21,7 @@ func dropRecords(name resource.Name, drops []policy.Binding, done bool) []journa
 }
 
 // journalDrops returns a policyEdit's dropping that tells the journal.
-func journalDrops(j Journal, name resource.Name) func([]policy.Binding, bool) error {
+func journalDrops(j journal.Journal, name resource.Name) func([]policy.Binding, bool) error {
 	return func(drops []policy.Binding, done bool) error { return j.Append(dropRecords(name, drops, done)...) }
 }
 

@@ -104,7 +104,7 @@ func (c *crowd) engine(disk journal.Disk) *lifecycle.Engine {
 	}
 	client := c.client("taskiam/test")
 	return &lifecycle.Engine{
-		Cloud: client, Roles: client, Credentials: c.safe, Journals: lifecycle.Folder(journals), Turns: journals,
+		Cloud: client, Roles: client, Credentials: c.safe, Journals: journals, Turns: journals,
 		Now: time.Now, Random: rand.Reader,
 	}
 }

@@ -10,7 +10,7 @@
 // double: they give the same client a transport into the emulator's handler. [Roles] is
 // an interface, because the program puts a cache in front of it.
 //
-// Journals are reached through [Journals], which does not say how they are kept.
+// Journals are reached through [journal.Store], which does not say how they are kept.
 package lifecycle
 
 import (
@@ -66,7 +66,7 @@ type Engine struct {
 	// Roles answers what does not change from one run to the next; Cloud does, too.
 	Roles       Roles
 	Credentials Credentials
-	Journals    Journals
+	Journals    journal.Store
 	Turns       Turns
 	// Stop ends a process that was started for a run, and returns once it is gone. One
 	// that is gone already, or whose number another process has by now, is no error.

@@ -665,7 +665,7 @@ func TestFullDiskStopsNoTeardown(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			e.Journals, e.Turns = lifecycle.Folder(journals), journals
+			e.Journals, e.Turns = journals, journals
 			plan := w.plan(e, byKey)
 			_, err = e.Up(t.Context(), plan, w.options(plan))
 			if reached != (err != nil) {

@@ -297,7 +297,7 @@ func (m *machine) engine() *lifecycle.Engine {
 		m.t.Fatal(err)
 	}
 	return &lifecycle.Engine{
-		Cloud: client, Roles: remembering{client, m}, Credentials: mortal{m}, Journals: lifecycle.Folder(journals), Turns: journals,
+		Cloud: client, Roles: remembering{client, m}, Credentials: mortal{m}, Journals: journals, Turns: journals,
 		Stop: m.stop, Now: m.now, Random: m.random,
 	}
 }

@@ -98,7 +98,7 @@ func (e *Engine) Renew(ctx context.Context, id grants.RunID, o RenewOptions) (*R
 // renewRun is one renewal in progress.
 type renewRun struct {
 	*Engine
-	journal Journal
+	journal journal.Journal
 	run     *journal.Run // as it was before
 	account grants.Account
 	expires time.Time // the new end

@@ -180,9 +180,9 @@ type sweeper struct {
 type endedRun struct {
 	SweptRun
 	target  target
-	journal Journal  // nil where there is none
-	down    *downRun // nil in a dry run
-	on      bool     // whether the teardown may go on
+	journal journal.Journal // nil where there is none
+	down    *downRun        // nil in a dry run
+	on      bool            // whether the teardown may go on
 }
 
 func (s *sweeper) add(r SweptRun) {

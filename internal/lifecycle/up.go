@@ -185,7 +185,7 @@ func intended(plan grants.Plan) []journal.Edit {
 }
 
 // undo takes down what an up did before it failed.
-func (e *Engine) undo(ctx context.Context, j Journal, cause error) error {
+func (e *Engine) undo(ctx context.Context, j journal.Journal, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoWithin)
 	defer cancel()
 	teardown, err := e.takeDown(ctx, j)
@@ -209,7 +209,7 @@ type upRun struct {
 	plan    grants.Plan
 	options UpOptions
 	survey  *survey
-	journal Journal
+	journal journal.Journal
 	begun   time.Time
 
 	pair func() (KeyPair, error)

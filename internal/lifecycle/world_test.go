@@ -75,7 +75,7 @@ func (w *world) engine() *lifecycle.Engine {
 		w.t.Fatal(err)
 	}
 	return &lifecycle.Engine{
-		Cloud: client, Roles: client, Credentials: w.safe, Journals: lifecycle.Folder(journals), Turns: journals,
+		Cloud: client, Roles: client, Credentials: w.safe, Journals: journals, Turns: journals,
 		Now: time.Now, Random: rand.Reader,
 	}
 }

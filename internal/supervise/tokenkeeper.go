@@ -51,7 +51,7 @@ type Tokens interface {
 type TokenKeeper struct {
 	run      *journal.Run
 	tokens   Tokens
-	journals *journal.Dir
+	journals journal.Store
 	now      func() time.Time
 	// log gets a line for each token that is given out, but never the token.
 	log io.Writer
@@ -63,7 +63,7 @@ type TokenKeeper struct {
 
 // NewTokenKeeper returns the token keeper of a run that is up. now is this machine's clock.
 func NewTokenKeeper(
-	run *journal.Run, tokens Tokens, journals *journal.Dir, now func() time.Time, log io.Writer,
+	run *journal.Run, tokens Tokens, journals journal.Store, now func() time.Time, log io.Writer,
 ) *TokenKeeper {
 	return &TokenKeeper{
 		run: run, tokens: tokens, journals: journals, log: log,

@@ -6,6 +6,7 @@ import (
 	"go/parser"
 	"go/token"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -43,8 +44,8 @@ var ways = []way{
 	}},
 	{"A journal, from the first step to the receipt", []station{
 		{"internal/lifecycle", "Engine.Up", "says what it is about to do, then does it", "journal.Record"},
-		{"internal/journal", "Journal.Append", "fsyncs it before the effect that it announces", "RUN.jsonl"},
-		{"internal/journal", "Dir.Open", "reads it again, in whatever process comes next", "journal.Run"},
+		{"internal/journal", "Journal.Append", "makes it last before the effect that it announces", "RUN.jsonl"},
+		{"internal/journal", "Store.Open", "reads it again, in whatever process comes next", "journal.Run"},
 		{"internal/lifecycle", "Engine.Down", "takes away what it names, and checks; no manifest", "journal.Closed"},
 		{"internal/view", "NewReceipt", "renders what was granted, taken away and checked", ""},
 	}},
@@ -121,10 +122,18 @@ func declares(d ast.Decl, name string) bool {
 		return ok && isMethod && id.Name == typ && d.Name.Name == method
 	case *ast.GenDecl:
 		for _, spec := range d.Specs {
-			if s, ok := spec.(*ast.TypeSpec); ok && !isMethod && s.Name.Name == name {
+			if s, ok := spec.(*ast.TypeSpec); ok && s.Name.Name == typ && (!isMethod || asks(s.Type, method)) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// asks reports whether a type is an interface with a method.
+func asks(typ ast.Expr, method string) bool {
+	in, ok := typ.(*ast.InterfaceType)
+	return ok && slices.ContainsFunc(in.Methods.List, func(f *ast.Field) bool {
+		return slices.ContainsFunc(f.Names, func(id *ast.Ident) bool { return id.Name == method })
+	})
 }
