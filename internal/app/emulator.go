@@ -19,6 +19,7 @@ import (
 
 	"github.com/taskiam/taskiam/emulator"
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/wait"
 )
 
 // Loopback reports whether only this machine can reach an address, HOST:PORT.
@@ -65,8 +66,8 @@ func (a *App) RunEmulator(
 	return server.Serve(ctx, listener)
 }
 
-// lockPatience is how long to wait for a lock that others hold only for a moment.
-const lockPatience = 500 * time.Millisecond
+// lockTimeout is how long to wait for a lock that others hold only for a moment.
+const lockTimeout = 500 * time.Millisecond
 
 // EmulatorHome is the folder with what clients of an emulator need: its address, the
 // operator's token and the certificate of its CA.
@@ -97,7 +98,7 @@ func (h EmulatorHome) claim(ctx context.Context) (release func() error, err erro
 	}
 	lock := flock.New(h.lockFile(), flock.SetPermissions(0o600))
 	// A process that looks for an emulator holds the lock for a moment.
-	ctx, cancel := context.WithTimeout(ctx, lockPatience)
+	ctx, cancel := context.WithTimeout(ctx, lockTimeout)
 	defer cancel()
 	locked, err := lock.TryLockContext(ctx, 10*time.Millisecond)
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
@@ -132,22 +133,18 @@ func (h EmulatorHome) announce(address string) error {
 }
 
 // Find returns the address of the running emulator, and waits for one that is starting.
-func (h EmulatorHome) Find(ctx context.Context, wait time.Duration) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, wait)
+func (h EmulatorHome) Find(ctx context.Context, within time.Duration) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
 	for {
 		address, err := h.look()
 		if address != "" || err != nil {
 			return address, err
 		}
-		select {
-		case <-ctx.Done():
+		if wait.For(ctx, 20*time.Millisecond) != nil {
 			return "", fault.WithHint(
 				fault.New(fault.Unavailable, "no emulator is running with the state folder %s",
 					h.Dir), "taskiam emulator &")
-		case <-tick.C:
 		}
 	}
 }

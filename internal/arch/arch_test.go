@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 		"emulator", "internal/ci", "internal/credentials", "internal/delivery", "internal/fault", "internal/gcp",
 		"internal/grants", "internal/isolate", "internal/journal", "internal/lifecycle", "internal/manifest",
 		"internal/metadata", "internal/resource", "internal/secret", "internal/shell", "internal/supervise",
+		"internal/wait",
 	},
 	"internal/ci": {"internal/fault", "internal/secret"},
 	"internal/cli": {

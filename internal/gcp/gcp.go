@@ -111,7 +111,7 @@ func newClient(cfg Config, base *dated) *Client {
 		as:    httpClient(cfg, base, cfg.Credential),
 		plain: httpClient(cfg, base, anonymous{}),
 		retry: retry{
-			attempts: maxAttempts, patience: throttledFor, timeout: attemptTimeout,
+			attempts: maxAttempts, throttledFor: throttledFor, timeout: attemptTimeout,
 			jitter: rand.N[time.Duration], progress: cfg.Progress,
 		},
 	}

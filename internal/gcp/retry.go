@@ -24,17 +24,17 @@ const (
 
 // retry is the one loop in which calls are tried again.
 type retry struct {
-	attempts int
-	patience time.Duration                     // with a quota that is used up, beyond the attempts
-	timeout  time.Duration                     // of one attempt
-	jitter   func(time.Duration) time.Duration // a random duration below its argument
-	progress func(Event)
+	attempts     int
+	throttledFor time.Duration                     // with a quota that is used up, beyond the attempts
+	timeout      time.Duration                     // of one attempt
+	jitter       func(time.Duration) time.Duration // a random duration below its argument
+	progress     func(Event)
 }
 
 // impatient returns a client that tries everything once.
 func (c *Client) impatient() *Client {
 	once := *c
-	once.retry.attempts, once.retry.patience = 1, 0
+	once.retry.attempts, once.retry.throttledFor = 1, 0
 	return &once
 }
 
@@ -107,7 +107,7 @@ func (r retry) wait(attempt int, since time.Duration, err error) (time.Duration,
 	if !fault.Is(err, fault.Unavailable, fault.Throttled) || fault.Lasts(err) {
 		return 0, false
 	}
-	if attempt >= r.attempts && (since >= r.patience || !fault.Is(err, fault.Throttled)) {
+	if attempt >= r.attempts && (since >= r.throttledFor || !fault.Is(err, fault.Throttled)) {
 		return 0, false
 	}
 	bound := min(firstWait<<min(attempt-1, maxAttempts), longestWait)

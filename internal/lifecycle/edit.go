@@ -22,7 +22,7 @@ const (
 	firstWait   = time.Second
 	longestWait = 32 * time.Second
 	mostOutages = 8
-	// The waits between two looks at whether an account is visible.
+	// The waits between two looks at something that is not there yet, such as a new account.
 	firstLook   = 500 * time.Millisecond
 	longestLook = 10 * time.Second
 	// queueNotice is after how long in the queue for a policy that is reported.

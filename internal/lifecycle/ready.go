@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -103,9 +102,8 @@ func (u *upRun) provable(edit grants.Edit, b policy.Binding) (permissions []stri
 // ask repeats the question until every answer is yes.
 func (u *upRun) ask(ctx context.Context, edit grants.Edit, permissions []string) (journal.Readiness, string) {
 	on := edit.Resource.String()
-	looks := backoff{first: 500 * time.Millisecond, most: 15 * time.Second}
 	u.report("prove", on, Started, nil)
-	for {
+	for looks := 0; ; looks++ {
 		missing, err := u.askOnce(ctx, edit, permissions)
 		switch {
 		case err == nil && len(missing) == 0:
@@ -118,7 +116,7 @@ func (u *upRun) ask(ctx context.Context, edit grants.Edit, permissions []string)
 			err = fault.New(fault.NotReady, "not yet allowed: %s", strings.Join(missing, ", "))
 		}
 		u.report("prove", on, Waiting, err)
-		if wait.For(ctx, looks.next()) != nil {
+		if wait.For(ctx, wait.Jitter(firstLook, looks, longestLook)) != nil {
 			u.report("prove", on, Failed, err)
 			return journal.NotReady, err.Error()
 		}

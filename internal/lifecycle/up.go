@@ -264,8 +264,8 @@ func (u *upRun) carryOut(outer context.Context) error {
 		return err
 	}
 	// Time in the queue for a policy is no time that Google had to make access usable.
-	patience := time.AfterFunc(u.options.ReadyTimeout, cancel)
-	defer patience.Stop()
+	timeout := time.AfterFunc(u.options.ReadyTimeout, cancel)
+	defer timeout.Stop()
 	if err := <-proofs; err != nil {
 		return err
 	}

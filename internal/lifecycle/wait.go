@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/taskiam/taskiam/internal/fault"
@@ -17,9 +16,8 @@ import (
 func (e *Engine) repeat(
 	ctx context.Context, step, on string, bound time.Duration, f func() error, kinds ...fault.Kind,
 ) error {
-	looks := backoff{first: 500 * time.Millisecond, most: 10 * time.Second}
 	deadline := e.Now().Add(bound)
-	for {
+	for looks := 0; ; looks++ {
 		err := f()
 		if err == nil || !fault.Is(err, kinds...) {
 			return err
@@ -28,25 +26,8 @@ func (e *Engine) repeat(
 			return fmt.Errorf("giving up after %s: %w", bound, err)
 		}
 		e.report(step, on, Waiting, err)
-		if cause := wait.For(ctx, looks.next()); cause != nil {
+		if cause := wait.For(ctx, wait.Jitter(firstLook, looks, longestLook)); cause != nil {
 			return errors.Join(cause, err)
 		}
 	}
-}
-
-// backoff is the wait between two looks at something that is not there yet:
-// doubling from first to most, with full jitter above a half so that many runs
-// that began together drift apart.
-type backoff struct {
-	first, most time.Duration
-	tries       int
-}
-
-func (b *backoff) next() time.Duration {
-	d := b.most
-	if shifted := b.first << b.tries; b.tries < 30 && shifted < b.most {
-		d = shifted
-	}
-	b.tries++
-	return d/2 + rand.N(d/2+1)
 }

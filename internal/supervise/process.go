@@ -8,6 +8,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/taskiam/taskiam/internal/wait"
 )
 
 const (
@@ -48,15 +50,11 @@ func Stop(ctx context.Context, pid int, start string) error {
 func waitGone(ctx context.Context, pid int, start string) (bool, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer cancel()
-	tick := time.NewTicker(lookAgain)
-	defer tick.Stop()
 	for {
 		if is, err := StartOf(pid); err != nil || is != start {
 			return err == nil, err
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
+		if wait.For(ctx, lookAgain) != nil {
 			return false, nil
 		}
 	}

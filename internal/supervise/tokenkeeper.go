@@ -218,13 +218,9 @@ func (k *TokenKeeper) follow(ctx context.Context, stop context.CancelCauseFunc) 
 
 // watch stops the work when the run or its account is gone.
 func (k *TokenKeeper) watch(ctx context.Context, stop context.CancelCauseFunc) {
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
 	missed := 0
 	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
+		if wait.For(ctx, watchEvery) != nil {
 			return
 		}
 		if run, err := k.journals.Read(k.run.ID()); fault.Is(err, fault.NotFound) || err == nil && !run.Live() {

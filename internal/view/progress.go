@@ -9,9 +9,9 @@ import (
 	"github.com/taskiam/taskiam/internal/lifecycle"
 )
 
-// patience is how long a step may take before it is reported. Most steps take one round trip, and a line
+// slowAfter is how long a step may take before it is reported. Most steps take one round trip, and a line
 // for each would only be noise.
-const patience = 2 * time.Second
+const slowAfter = 2 * time.Second
 
 // Progress reports to a person what taskiam is waiting for. Lines are the same on a terminal and in a log. A nil
 // Progress is silent.
@@ -62,7 +62,7 @@ func (p *Progress) Step(event lifecycle.Event) {
 	if s == nil {
 		s = &runningStep{began: event.Time}
 		p.steps[name] = s
-		s.timer = time.AfterFunc(patience, func() { p.slow(name, s) })
+		s.timer = time.AfterFunc(slowAfter, func() { p.slow(name, s) })
 	}
 	switch event.State {
 	case lifecycle.Waiting:
@@ -101,7 +101,7 @@ func (p *Progress) slow(name string, s *runningStep) {
 
 // Retry hears of a call on an object that is about to be tried again after a wait.
 func (p *Progress) Retry(op, object string, wait time.Duration, err error) {
-	if p == nil || p.quiet || wait < patience {
+	if p == nil || p.quiet || wait < slowAfter {
 		return
 	}
 	p.say("%s %s: trying again in %s: %v", op, object, Span(wait), err)

@@ -175,15 +175,15 @@ func test(ctx context.Context, pkg, binary string, names []string) (output []byt
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, path, "-test.v", "-test.failfast", "-test.timeout="+patience.String(),
+	cmd := exec.CommandContext(ctx, path, "-test.v", "-test.failfast", "-test.timeout="+testTimeout.String(),
 		"-test.run=^("+strings.Join(names, "|")+")$")
 	cmd.Dir = filepath.FromSlash(pkg)
 	return cmd.CombinedOutput()
 }
 
-// patience is how long a mutant's tests may take. One that makes them hang has not been
+// testTimeout is how long a mutant's tests may take. One that makes them hang has not been
 // noticed by them.
-const patience = 3 * time.Minute
+const testTimeout = 3 * time.Minute
 
 // write writes the files that the mutant changes, and the overlay that puts them in place.
 func (m mutant) write(dir string) (overlay string, err error) {
