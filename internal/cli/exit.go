@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/supervise"
 )
 
 // exitCode is what the process ends with. docs/exit-codes.md is the table for
@@ -64,4 +65,21 @@ func codeOf(err error) exitCode {
 	default:
 		return exitFailure
 	}
+}
+
+// runFailed gives an error without an exit code one that is not CMD's: under run, every code
+// below 125 is the code of CMD.
+func runFailed(err error) error {
+	var exit *exitError
+	if err == nil || errors.As(err, &exit) {
+		return err
+	}
+	code := exitRunFailed
+	if start, ok := errors.AsType[*supervise.StartError](err); ok {
+		code = exitNoExec
+		if start.NotFound {
+			code = exitNotFound
+		}
+	}
+	return &exitError{code, err}
 }

@@ -89,23 +89,6 @@ The exit code is that of CMD, or 125 if taskiam failed.`,
 	}
 }
 
-// runFailed gives an error without an exit code one that is not CMD's: under run, every code
-// below 125 is the code of CMD.
-func runFailed(err error) error {
-	var exit *exitError
-	if err == nil || errors.As(err, &exit) {
-		return err
-	}
-	code := exitRunFailed
-	if start, ok := errors.AsType[*supervise.StartError](err); ok {
-		code = exitNoExec
-		if start.NotFound {
-			code = exitNotFound
-		}
-	}
-	return &exitError{code, err}
-}
-
 func parseRun(c *cli.Context, getenv func(string) string) (runOptions, error) {
 	o := runOptions{
 		out: c.String(flagOut), readyTimeout: c.Duration(flagReadyTimeout), startUnready: c.Bool("start-unready"),

@@ -166,7 +166,7 @@ func TestTheGravestFindingsAreShown(t *testing.T) {
 		var r Report
 		v.showFindings(&r, 0, verbose)
 		var b strings.Builder
-		if err := r.Print(&b); err != nil {
+		if err := r.Print(NewStream(&b)); err != nil {
 			t.Fatal(err)
 		}
 		text := b.String()
