@@ -76,6 +76,7 @@ func TestIsolatedSeesWhatItIsGiven(t *testing.T) {
 	s.vars["SECRET_OF_MINE"], s.vars["PASSED"], s.vars["SSH_AUTH_SOCK"] = "hunter2", "on", s.path("agent.sock")
 	s.write("home/.ssh/id_ed25519", "the person's key")
 	s.write("seen/by/ro.txt", "seen")
+	s.write("seen/by/token", "ghp_"+strings.Repeat("x", 36)) // which it is meant to have
 	s.write("work/mine.txt", "mine")
 	const show = `
 echo "cwd $PWD"; echo "home $HOME $(ls -A $HOME)"; echo "tree $(cat mine.txt)"; echo changed >mine.txt && echo "tree writable"
@@ -94,7 +95,7 @@ echo err >&2; exit 7`
 		s.write("work/mine.txt", "mine")
 		c := s.isolated("work", how, s.manifest("demo.toml", "key"), "sh", "-c", show, "sh", s.path("seen", "by"), s.dir)
 		at := slices.Index(c.args, "--env")
-		c.args = slices.Insert(c.args, at, "--ro", s.path("seen", "by"), "--env", "PASSED")
+		c.args = slices.Insert(c.args, at, "--ro", s.path("seen", "by"), "--show-login", s.path("seen"), "--env", "PASSED")
 		o := s.run(c)
 		if o.code != 7 {
 			t.Fatalf("%s: %d\n%s%s", how, o.code, o.stdout, o.stderr)

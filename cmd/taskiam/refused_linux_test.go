@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -13,6 +14,22 @@ type unmade struct {
 	prepare func(s *stage, tree string) (flags []string, vars map[string]string)
 	want    string // what the error says
 	as      string // the program, if it is not the taskiam of PATH
+	in      string // the work tree, if it is not one of its own
+}
+
+// reading is a preparation that gives the command a folder of the stage to read.
+func reading(name string) func(*stage, string) ([]string, map[string]string) {
+	return func(s *stage, _ string) ([]string, map[string]string) { return []string{"--ro", s.folder(name)}, nil }
+}
+
+// placing is a preparation that writes a file into the work tree.
+func placing(name, text string) func(*stage, string) ([]string, map[string]string) {
+	return func(s *stage, tree string) ([]string, map[string]string) {
+		rel, err := filepath.Rel(s.dir, tree)
+		must(s.t, err)
+		s.write(rel+"/"+name, text)
+		return nil, nil
+	}
 }
 
 // makesNone tries every sandbox of the table that is to be refused, before there is a run.
@@ -25,7 +42,14 @@ func (s *stage) makesNone() {
 				stage := *s
 				stage.t = t
 				tree := stage.folder("refused", strings.ReplaceAll(row.name, " ", "-"), strings.ReplaceAll(r.what, " ", "-"))
-				flags, vars := r.prepare(&stage, tree)
+				if r.in != "" {
+					tree = stage.folder(filepath.FromSlash(r.in))
+				}
+				var flags []string
+				var vars map[string]string
+				if r.prepare != nil {
+					flags, vars = r.prepare(&stage, tree)
+				}
 				program := "taskiam"
 				if r.as != "" {
 					program = r.as
@@ -86,6 +110,27 @@ var relied = []attackRow{
 		{what: "by a file", prepare: variable("SSL_CERT_FILE", "/ca.pem"), want: "$SSL_CERT_FILE, which taskiam reads"},
 		{what: "by the machine's", want: "settings and libraries of this machine", prepare: func(*stage, string) ([]string, map[string]string) {
 			return []string{"--rw", "/etc/ssl"}, nil
+		}},
+	}},
+	{name: "read a login in what it is shown", refused: []unmade{
+		{what: "a folder of gcloud's", prepare: placing(".gcloud/x", "x"), want: "logins of gcloud"},
+		{what: "gcloud's database", prepare: placing("deep/er/credentials.db", "SQLite format 3\x00"), want: "logins of gcloud"},
+		{what: "a token", prepare: placing("token", "glpat-"+strings.Repeat("x", 20)), want: "a token"},
+		{what: "a key of an account", prepare: placing("x.json", `{"type":"service_account","private_key":"x"}`), want: "a key of a service account"},
+		{what: "a key of ssh", prepare: placing("id_rsa", "PuTTY-User-Key-File-3"), want: "a private key"},
+		{what: "a job's login for git", prepare: placing(".git/config", "extraheader = AUTHORIZATION: basic x"), want: "a login for git"},
+		{what: "as its work tree", want: "settings of many programs", in: "home/.local/share"},
+		{what: "where programs keep theirs", prepare: reading("home/.config"), want: "settings of many programs"},
+		{what: "in a folder of gcloud's", prepare: reading("home/.config/gcloud/logs"), want: "logins of gcloud"},
+		{what: "another's folder", prepare: reading("home/.ssh"), want: "keys of ssh"},
+		{what: "the agent's socket", want: "keys of ssh, as $SSH_AUTH_SOCK says", prepare: func(s *stage, _ string) ([]string, map[string]string) {
+			socket := s.write("agent/socket", "")
+			return []string{"--rw", s.path("agent")}, map[string]string{"SSH_AUTH_SOCK": socket}
+		}},
+		{what: "another one than is meant", want: "/b/token", prepare: func(s *stage, tree string) ([]string, map[string]string) {
+			flags, _ := placing("a/token", "hvs."+strings.Repeat("x", 24))(s, tree)
+			placing("b/token", "hvs."+strings.Repeat("x", 24))(s, tree)
+			return append(flags, "--show-login", tree+"/a"), nil
 		}},
 	}},
 	{name: "give itself more the next time", moves: []move{

@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/taskiam/taskiam/internal/credentials"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/supervise"
 )
@@ -45,7 +44,7 @@ func (a *App) examineDelivery() lifecycle.Examined {
 func (a *App) examineSandbox() lifecycle.Examined {
 	const what = "bubblewrap"
 	probe := supervise.SandboxConfig{Isolated: true, Command: []string{"true"}}
-	if _, err := a.Sandbox(probe, credentials.Passed{}); err != nil {
+	if _, err := a.Sandbox(probe, Shown{}); err != nil {
 		f := lifecycle.Trouble(lifecycle.ThisMachine, what, err)
 		f.Health, f.Lacks = lifecycle.Doubtful, false // nothing else needs it
 		f.Says = "run --isolate would refuse: " + f.Says

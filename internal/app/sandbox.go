@@ -1,32 +1,80 @@
 package app
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
+	"github.com/taskiam/taskiam/internal/audit"
 	"github.com/taskiam/taskiam/internal/credentials"
+	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/isolate"
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/shell"
 	"github.com/taskiam/taskiam/internal/supervise"
 )
+
+// Shown is what the operator lets a command have beside its access.
+type Shown struct {
+	// Environ are variables.
+	Environ credentials.Passed
+	// Logins are files and folders that may be in a sandbox although there is a login in them.
+	Logins []string
+}
 
 // Sandbox returns the sandbox for a command, and fails if the command could not be run in it.
 // The operator's home, what is passed of the operator's environment, and what the command must
 // not reach, are filled in here. Fixed has the manifest of the run, if there is one.
-func (a *App) Sandbox(c supervise.SandboxConfig, passed credentials.Passed) (*supervise.Sandbox, error) {
-	c.Home, c.Environ = a.Getenv(EnvHome), passed.Of(a.Environ(), !c.Isolated && c.UID == 0)
+func (a *App) Sandbox(c supervise.SandboxConfig, shown Shown) (*supervise.Sandbox, error) {
+	c.Home, c.Environ = a.Getenv(EnvHome), shown.Environ.Of(a.Environ(), !c.Isolated && c.UID == 0)
 	if c.Isolated {
 		l, err := a.limits(c.Fixed)
 		if err != nil {
 			return nil, err
 		}
 		c.Fixed, c.Limits = l.fixed, l.Limits
+		c.Limits.Look = a.lookForLogins(shown.Logins, c.UID)
 	}
 	return supervise.NewSandbox(c)
+}
+
+// lookForLogins returns a function that refuses a path with well-known logins in it, except for
+// those that are meant. uid is the user of the command; 0 is this one.
+func (a *App) lookForLogins(meant []string, uid int) func(path string) error {
+	search := audit.Search{Getenv: a.Getenv, Homes: []string{a.Getenv(EnvHome)}}
+	for _, id := range []int{os.Getuid(), uid} {
+		if u, err := user.LookupId(strconv.Itoa(id)); err == nil && filepath.IsAbs(u.HomeDir) {
+			search.Homes = append(search.Homes, u.HomeDir)
+		}
+	}
+	search.Homes = slices.DeleteFunc(search.Homes, func(dir string) bool { return !filepath.IsAbs(dir) })
+	for _, path := range meant {
+		search.Meant = append(search.Meant, supervise.RealPath(path))
+	}
+	return func(path string) error {
+		logins, whole := search.In(path)
+		if !whole {
+			a.Warn("warning: only the first %d files of %s were searched for logins", audit.MaxEntries, path)
+		}
+		if len(logins) == 0 {
+			return nil
+		}
+		first, more := logins[0], ""
+		if len(logins) > 1 {
+			more = fmt.Sprintf(", and %d more", len(logins)-1)
+		}
+		err := fault.New(fault.Usage, "the command could then read what looks like %s: %s%s",
+			first.What, first.Path, more)
+		return fault.WithHint(err,
+			"give the command a folder without it; or, if it is meant to have it: --show-login "+
+				shell.Quote(first.Path))
+	}
 }
 
 // limits are collected for one sandbox.

@@ -26,12 +26,13 @@ var allowed = map[string][]string{
 	"emulator/internal/iam":  {"internal/secret"},
 	"emulator/internal/wire": {"emulator/internal/iam", "internal/fault", "internal/secret"},
 	"internal/app": {
-		"emulator", "internal/ci", "internal/credentials", "internal/delivery", "internal/fault", "internal/gcp",
+		"emulator", "internal/audit", "internal/ci", "internal/credentials", "internal/delivery", "internal/fault", "internal/gcp",
 		"internal/grants", "internal/isolate", "internal/journal", "internal/lifecycle", "internal/manifest",
 		"internal/metadata", "internal/resource", "internal/secret", "internal/shell", "internal/supervise",
 		"internal/wait",
 	},
-	"internal/ci": {"internal/fault", "internal/secret"},
+	"internal/audit": {},
+	"internal/ci":    {"internal/fault", "internal/secret"},
 	"internal/cli": {
 		"emulator", "internal/app", "internal/ci", "internal/credentials", "internal/delivery", "internal/demo",
 		"internal/fault", "internal/gcloud", "internal/grants", "internal/isolate", "internal/journal",

@@ -155,10 +155,11 @@ func TestParseRun(t *testing.T) {
 	quiet.quiet, quiet.startUnready, quiet.killAfter = true, true, time.Second
 	apart, offline := options("cmd"), options("cmd")
 	apart.isolate = isolateOptions{how: isolateNet, ro: []string{"a", "b,c"}, rw: []string{"d"}}
-	apart.isolate.passed = credentials.Passed{Names: []string{"KEY"}, Set: []string{"A=x,y=z", "B="}}
+	apart.isolate.shown.Environ = credentials.Passed{Names: []string{"KEY"}, Set: []string{"A=x,y=z", "B="}}
+	apart.isolate.shown.Logins = []string{"l,m", "n"}
 	offline.isolate.how = isolateNoNet
 	open := options("cmd")
-	open.isolate.passed.All = true
+	open.isolate.shown.Environ.All = true
 	testParse(t, parseRun, []parseCase[runOptions]{
 		{line: "run t.toml -- cmd", want: options("cmd")},
 		{line: "run t.toml -- cmd -q --json -- x", want: options("cmd", "-q", "--json", "--", "x")},
@@ -166,12 +167,13 @@ func TestParseRun(t *testing.T) {
 		{line: "run t.toml -q --start-unready --kill-after 1s -- cmd", want: quiet},
 		{line: "run -q t.toml --start-unready --kill-after 1s -- cmd", want: quiet},
 		{line: "run t.toml --inherit-env -- cmd", want: open},
-		{line: "run --isolate t.toml --ro a --ro b,c --rw d --env KEY --env A=x,y=z --env B= -- cmd", vars: map[string]string{"KEY": "x"}, want: apart},
+		{line: "run --isolate t.toml --ro a --ro b,c --rw d --show-login l,m --show-login n --env KEY --env A=x,y=z --env B= -- cmd", vars: map[string]string{"KEY": "x"}, want: apart},
 		{line: "run t.toml --isolate=nonet -- cmd", want: offline},
 		{line: "run t.toml --isolate=false -- cmd", want: options("cmd")},
 		{line: "run t.toml --isolate nonet -- cmd", err: "one manifest, not 2"},
 		{line: "run t.toml --isolate=most -- cmd", err: "--isolate=nonet"},
 		{line: "run t.toml --ro a -- cmd", err: "with --isolate only"},
+		{line: "run t.toml --show-login a -- cmd", err: "with --isolate only"},
 		{line: "run t.toml --env =x -- cmd", err: "takes the name of a variable"},
 		{line: "run t.toml --env KEY -- cmd", err: "not set"},
 		{line: "run t.toml --env X=ya29.x -- cmd", err: "never gets"},

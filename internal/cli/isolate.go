@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/taskiam/taskiam/internal/app"
 	"github.com/taskiam/taskiam/internal/credentials"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/isolate"
@@ -45,7 +46,7 @@ type isolateOptions struct {
 	how    isolateValue
 	ro, rw []string // as they were given
 	uid    int      // 0 is this user
-	passed credentials.Passed
+	shown  app.Shown
 	// userns and ptrace are whether the filter of system calls lets through what they are for.
 	userns, ptrace bool
 }
@@ -88,6 +89,12 @@ func newIsolateFlags() []cli.Flag {
 			Name:  flagAllowPtrace,
 			Usage: "with --" + flagIsolate + ", let CMD debug and trace its processes (gdb, strace)",
 		},
+		&cli.StringSliceFlag{
+			Name: flagShowLogin,
+			Usage: "`PATH`: with --" + flagIsolate + ", a file or folder that CMD is meant to see although a login " +
+				"is in it; repeatable",
+			TakesFile: true,
+		},
 		newUIDFlag("run CMD as the user with this `NUMBER`, and give the delivery to that one"),
 	}
 }
@@ -118,10 +125,11 @@ func parseIsolate(c *cli.Context, getenv func(string) string) (isolateOptions, e
 	if o.uid, err = parseUID(c); err != nil {
 		return o, err
 	}
-	if o.passed, err = parsePassed(c, getenv); err != nil {
+	if o.shown.Environ, err = parsePassed(c, getenv); err != nil {
 		return o, err
 	}
-	for _, name := range []string{"ro", "rw", flagAllowUserns, flagAllowPtrace} {
+	o.shown.Logins = c.StringSlice(flagShowLogin)
+	for _, name := range []string{"ro", "rw", flagShowLogin, flagAllowUserns, flagAllowPtrace} {
 		if o.how == isolateNot && c.IsSet(name) {
 			return o, usage(c, "--%s is of use with --%s only", name, flagIsolate)
 		}
@@ -157,10 +165,11 @@ func parsePassed(c *cli.Context, getenv func(string) string) (credentials.Passed
 
 // sandbox describes the sandbox of a command. out is where the delivery will be; "" if that is
 // not known yet.
-func (o isolateOptions) sandbox(out string, command []string) supervise.SandboxConfig {
+func (o isolateOptions) sandbox(out, manifest string, command []string) supervise.SandboxConfig {
 	return supervise.SandboxConfig{
 		Isolated: o.how != isolateNot, NoNetwork: o.how == isolateNoNet,
 		UID: o.uid, Command: command, ReadOnly: o.ro, Writable: o.rw, Delivery: out,
+		Fixed: []string{manifest},
 		AllowUserns: o.userns, AllowPtrace: o.ptrace,
 	}
 }

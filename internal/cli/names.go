@@ -41,6 +41,7 @@ const (
 	flagUID            = "uid"
 	flagEnv            = "env"
 	flagInheritEnv     = "inherit-env"
+	flagShowLogin      = "show-login"
 	flagSocket         = "socket"
 	flagGcloud         = "gcloud"
 	flagVerbose        = "verbose"

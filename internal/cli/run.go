@@ -152,9 +152,7 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	config := o.isolate.sandbox(o.out, o.command)
-	config.Fixed = []string{src.Path}
-	sandbox, err := e.app().Sandbox(config, o.isolate.passed)
+	sandbox, err := e.app().Sandbox(o.isolate.sandbox(o.out, src.Path, o.command), o.isolate.shown)
 	if err != nil {
 		return err
 	}

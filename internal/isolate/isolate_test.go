@@ -104,6 +104,12 @@ func TestCheck(t *testing.T) {
 	t.Parallel()
 	limits := Limits{
 		Closed: []Place{{Path: "/home/me/.local/state/taskiam", What: "journals"}, {Path: "/srv/out/r1", What: "a delivery"}},
+		Look: func(path string) error {
+			if path == "/srv/login" {
+				return fault.New(fault.Usage, "a login")
+			}
+			return nil
+		},
 		Relied: []Place{{Path: "/home/me/.cache/taskiam", What: "roles"}, {Path: "/opt/tool/bin/bwrap", What: "a program"}},
 	}
 	for _, tt := range []struct {
@@ -131,6 +137,7 @@ func TestCheck(t *testing.T) {
 		{"what is relied on itself", Spec{WorkTree: "/srv/a", Writable: []string{"/opt/tool/bin/bwrap"}}, "a program"},
 		{"beside what is relied on", Spec{WorkTree: "/srv/a", Writable: []string{"/home/me/.cache/go-build"}}, ""},
 		{"to read what is relied on", Spec{WorkTree: "/srv/a", ReadOnly: []string{"/opt/tool"}}, ""},
+		{"with a login in it", Spec{WorkTree: "/srv/a", ReadOnly: []string{"/srv/login"}}, "--ro is /srv/login: a login"},
 		{"a manifest in it", Spec{WorkTree: "/srv/a", Fixed: []string{"/srv/a/task.toml"}}, ""},
 		{"a writable manifest", Spec{WorkTree: "/srv/a", Writable: []string{"/srv/a/task.toml"}, Fixed: []string{"/srv/a/task.toml"}}, "manifest"},
 	} {

@@ -1,6 +1,7 @@
 package isolate
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,6 +23,8 @@ type Limits struct {
 	// Relied are never writable: what is run or believed outside of the sandbox. They need not
 	// exist.
 	Relied []Place
+	// Look returns an error for a path that shows what it must not; nil looks at nothing.
+	Look func(path string) error
 }
 
 // Check refuses a sandbox that would reach what it must not. None of its own paths, the
@@ -34,6 +37,14 @@ func (s Spec) Check(limits Limits) error {
 		}
 		if err := o.keepsOff(limits.Relied, s.Fixed); err != nil {
 			return err
+		}
+	}
+	for _, o := range s.own() {
+		if limits.Look == nil {
+			break
+		}
+		if err := limits.Look(o.path); err != nil {
+			return fmt.Errorf("%s is %s: %w", o.what, o.path, err)
 		}
 	}
 	for _, o := range s.own() {

@@ -291,4 +291,26 @@ var mutants = []mutant{
 		edits: []edit{{"internal/review", "elsewhere", `return len(types) > 0 &&`, `return false && len(types) > 0 &&`}},
 		pkg:   "internal/tools/findings", tests: []string{"TestWhatAResourceCannotDo"},
 	},
+	{
+		name: "places of logins are shown in a sandbox",
+		edits: []edit{{
+			"internal/audit", "Search.places", `return $out`, `return $out[:0]`,
+		}},
+		pkg: "internal/audit", tests: []string{"TestPlaces"},
+	},
+	{
+		name: "a login in the work tree is not recognised",
+		edits: []edit{{
+			"internal/audit", "walk", `} else if $what := knownEntry($path, $e); $what != "" {`,
+			`} else if $what := knownEntry($path, $e); $what == "nothing" {`,
+		}},
+		pkg: "internal/audit", tests: []string{"TestLoginsInATree"},
+	},
+	{
+		name: "nobody looks for logins in what a sandbox shows",
+		edits: []edit{{
+			"internal/isolate", "Spec.Check", `if limits.Look == nil {`, `if limits.Look != nil || true {`,
+		}},
+		pkg: "internal/isolate", tests: []string{"TestCheck"},
+	},
 }
