@@ -174,7 +174,7 @@ func (s *Server) Close() error {
 func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodConnect {
-			s.proxy.connect(w, r)
+			s.wire.Recovering(w, r, s.proxy.connect)
 			return
 		}
 		s.wire.ServeHTTP(w, r)

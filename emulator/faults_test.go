@@ -1,12 +1,14 @@
 package emulator
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -405,4 +407,25 @@ func TestRecovery(t *testing.T) {
 		t.Errorf("the log is %s", log)
 	}
 	l.must(l.operator, "GET", dataPolicy, "")
+}
+
+// breaking panics when it gives up its connection.
+type breaking struct{ *httptest.ResponseRecorder }
+
+func (breaking) Hijack() (net.Conn, *bufio.ReadWriter, error) { panic("the token is " + noah) }
+
+// So is a panic of the proxy.
+func TestRecoveryOfTheProxy(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	r := httptest.NewRequest(http.MethodConnect, "storage.googleapis.com:443", nil)
+	w := httptest.NewRecorder()
+	l.Handler().ServeHTTP(breaking{w}, r)
+	log := l.log.String()
+	if w.Code != 500 || !strings.Contains(log, `"http":"CONNECT `) || !strings.Contains(log, "breaking.Hijack") {
+		t.Errorf("code %d, want 500; the log is %s", w.Code, log)
+	}
+	if strings.Contains(log+w.Body.String(), noah) {
+		t.Errorf("a token is in the log or the answer: %s", log)
+	}
 }

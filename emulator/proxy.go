@@ -75,8 +75,13 @@ func (p *proxy) connect(w http.ResponseWriter, r *http.Request) {
 			"CONNECT needs a connection of its own: %v", err))
 		return
 	}
+	handed := false
+	defer func() {
+		if !handed { // nobody else closes it, also after a panic
+			_ = conn.Close()
+		}
+	}()
 	if _, err := io.WriteString(conn, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
-		_ = conn.Close()
 		return
 	}
 	p.start.Do(func() { go func() { _ = p.server.Serve(p) }() })
@@ -89,8 +94,8 @@ func (p *proxy) connect(w http.ResponseWriter, r *http.Request) {
 	})
 	select {
 	case p.conns <- tunnel:
+		handed = true
 	case <-p.done:
-		_ = conn.Close()
 	}
 }
 

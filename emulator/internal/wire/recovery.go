@@ -19,6 +19,13 @@ type crash struct {
 	Stack []string `json:"stack"` // innermost first
 }
 
+// Recovering serves a request by what is no method of a service, with the same answer to a panic
+// as a call gets.
+func (s *Server) Recovering(w http.ResponseWriter, r *http.Request, serve http.HandlerFunc) {
+	defer s.recovery(w, r)
+	serve(w, r)
+}
+
 // recovery answers a panic of the handler with 500, so that one bad call does not take
 // the emulator down. A connection that is to break does break.
 func (s *Server) recovery(w http.ResponseWriter, r *http.Request) {

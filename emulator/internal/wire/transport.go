@@ -15,7 +15,7 @@ import (
 // context's error, while the emulator may or may not have applied it. Each request is
 // served by the goroutine that sends it, so that it can be used under testing/synctest.
 //
-// [Server.Handler] called directly panics with [http.ErrAbortHandler] where a connection
+// [Server.ServeHTTP] called directly panics with [http.ErrAbortHandler] where a connection
 // would break, as net/http expects of handlers.
 func (s *Server) Transport() http.RoundTripper { return transport{s} }
 
