@@ -54,7 +54,7 @@ var allowed = map[string][]string{
 	},
 	"internal/fault": {},
 	"internal/gcloud": {
-		"internal/grants", "internal/policy", "internal/resource", "internal/review", "internal/shell",
+		"internal/grants", "internal/policy", "internal/resource", "internal/shell",
 	},
 	"internal/gcp": {
 		"internal/fault", "internal/gcloud", "internal/grants", "internal/policy", "internal/resource",
@@ -76,7 +76,8 @@ var allowed = map[string][]string{
 	"internal/policy":   {"internal/fault", "internal/resource"},
 	"internal/resource": {"internal/visible"},
 	"internal/review": {
-		"internal/delivery", "internal/grants", "internal/policy", "internal/resource", "internal/visible",
+		"internal/delivery", "internal/gcloud", "internal/grants", "internal/policy", "internal/resource",
+		"internal/visible",
 	},
 	"internal/racetest": {},
 	"internal/secret":   {},
@@ -121,7 +122,7 @@ var serviceEdges = []string{
 var (
 	pure = []string{
 		"internal/manifest", "internal/review", "internal/delivery", "internal/grants", "internal/policy",
-		"internal/resource",
+		"internal/resource", "internal/gcloud",
 	}
 	impureStd = []string{"os", "net", "net/http", "os/exec", "io/ioutil", "log", "log/slog", "crypto/rand", "math/rand", "math/rand/v2", "syscall"}
 )

@@ -32,7 +32,11 @@ func runDoctorRole(ctx context.Context, e *Env, o doctorOptions, subjects []life
 		e.say("warning: the projects of the buckets could not be found: %v", err)
 		access = review.NewOperatorAccess(tasks, member, func(resource.Name) string { return "" })
 	}
-	doc := view.NewOperator(access, tasks, member,
-		view.Commands{Role: gcloud.CreateOperatorRole, Bind: gcloud.BindOperator})
+	doc := view.NewOperator(access, tasks, member, view.Commands{
+		Role: func(r review.OperatorRole) string {
+			return gcloud.CreateOperatorRole(r.Parent, r.ID, r.Title, r.Description, r.Permissions)
+		},
+		Bind: func(b review.OperatorBinding) string { return gcloud.BindOperator(b.Resource, b.Binding) },
+	})
 	return e.print(doc, o.json)
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
-	"github.com/taskiam/taskiam/internal/review"
 )
 
 func named(t *testing.T, s string) resource.Name {
@@ -92,7 +91,7 @@ func TestHints(t *testing.T) {
 		"gcloud iam roles list --filter=name:'x;rm -rf /'":                                                               FindRole(evil),
 		"gcloud iam list-grantable-roles //storage.googleapis.com/projects/_/buckets/b-1":                                GrantableRoles(bucket),
 		"gcloud iam list-testable-permissions //storage.googleapis.com/projects/_/buckets/b-1":                           TestablePermissions(bucket),
-		"gcloud storage buckets update gs://b-1 --uniform-bucket-level-access":                                           UniformAccess(bucket),
+		"gcloud storage buckets update gs://b-1 --uniform-bucket-level-access":                                           UniformAccess("gs://b-1"),
 		"gcloud projects add-iam-policy-binding 'x;rm -rf /' --member='x;rm -rf /' --role='x;rm -rf /' --condition=None": BindOnProject(evil, evil, evil),
 		"gcloud organizations add-iam-policy-binding ORGANIZATION --member='x;rm -rf /' --role=roles/r --condition=None": BindOnOrganization(evil, "roles/r"),
 	} {
@@ -108,15 +107,12 @@ func TestRoles(t *testing.T) {
 		Name: "projects/p-123456/roles/taskiam_x", Stage: "GA", Title: "a title", Description: "it's",
 		Permissions: []string{"a.b.c", "d.e.f"},
 	}
-	operator := review.OperatorRole{ID: "op", Title: "t", Description: "d", Permissions: []string{"a.b.c"}}
-	organization := operator
-	organization.Parent = "organizations/1"
 	for want, got := range map[string]string{
 		`gcloud iam roles create taskiam_x --project=p-123456 --stage=GA --title='a title' --description='it'\''s' --permissions=a.b.c,d.e.f`: CreateRole(role),
 		"gcloud iam roles undelete taskiam_x --project=p-123456":                                                                              UndeleteRole(role),
 		"gcloud iam roles update taskiam_x --project=p-123456 --stage=GA --permissions=a.b.c,d.e.f":                                           UpdateRole(role),
-		"gcloud iam roles create op --project=PROJECT --stage=GA --title=t --description=d --permissions=a.b.c":                               CreateOperatorRole(operator),
-		"gcloud iam roles create op --organization=1 --stage=GA --title=t --description=d --permissions=a.b.c":                                CreateOperatorRole(organization),
+		"gcloud iam roles create op --project=PROJECT --stage=GA --title=t --description=d --permissions=a.b.c":                               CreateOperatorRole("", "op", "t", "d", []string{"a.b.c"}),
+		"gcloud iam roles create op --organization=1 --stage=GA --title=t --description=d --permissions=a.b.c":                                CreateOperatorRole("organizations/1", "op", "t", "d", []string{"a.b.c"}),
 	} {
 		if got != want {
 			t.Errorf("%s\nwant %s", got, want)
@@ -133,8 +129,8 @@ func TestBindOperator(t *testing.T) {
 		"//storage.googleapis.com/projects/_/buckets/b-1/managedFolders/f/": "# add to the policy of " +
 			`//storage.googleapis.com/projects/_/buckets/b-1/managedFolders/f/: {"condition":null,"members":["user:a@b.c"],"role":"roles/r"}`,
 	} {
-		b := review.OperatorBinding{Resource: named(t, on), Binding: policy.Binding{Role: "roles/r", Member: "user:a@b.c"}}
-		if got := BindOperator(b); got != want {
+		b := policy.Binding{Role: "roles/r", Member: "user:a@b.c"}
+		if got := BindOperator(named(t, on), b); got != want {
 			t.Errorf("%s\nwant %s", got, want)
 		}
 	}

@@ -36,7 +36,8 @@ func TestablePermissions(n resource.Name) string {
 	return "gcloud iam list-testable-permissions " + shell.Quote(n.Full())
 }
 
-// UniformAccess returns the command that ends the access control lists of a bucket's objects.
-func UniformAccess(bucket resource.Name) string {
-	return "gcloud storage buckets update " + shell.Quote(bucket.String()) + " --uniform-bucket-level-access"
+// UniformAccess returns the command that ends the access control lists of the objects in a
+// bucket, which is named as gs://BUCKET.
+func UniformAccess(bucket string) string {
+	return "gcloud storage buckets update " + shell.Quote(bucket) + " --uniform-bucket-level-access"
 }

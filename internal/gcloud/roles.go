@@ -5,8 +5,8 @@ import (
 	"strings"
 
 	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
-	"github.com/taskiam/taskiam/internal/review"
 	"github.com/taskiam/taskiam/internal/shell"
 )
 
@@ -34,8 +34,8 @@ func UpdateRole(r grants.Role) string {
 
 // CreateOperatorRole returns the command that makes a custom role for operators. Where its
 // parent is not known, a person has to put the project in the place of PROJECT.
-func CreateOperatorRole(r review.OperatorRole) string {
-	return createRole(cmp.Or(r.Parent, "projects/PROJECT"), r.ID, "GA", r.Title, r.Description, r.Permissions)
+func CreateOperatorRole(parent, id, title, description string, permissions []string) string {
+	return createRole(cmp.Or(parent, "projects/PROJECT"), id, "GA", title, description, permissions)
 }
 
 func createRole(parent, id, stage, title, description string, permissions []string) string {
@@ -61,13 +61,12 @@ func in(parent string) string {
 
 // BindOperator returns the command that binds a role for operators. On a resource for which
 // there is no command it is a comment that says what to add to the policy.
-func BindOperator(b review.OperatorBinding) string {
-	n := b.Resource
+func BindOperator(n resource.Name, b policy.Binding) string {
 	if n.Type().API.Dialect == resource.Dataset {
 		return "bq query --project_id=" + n.Project() + " --use_legacy_sql=false " +
 			shell.Quote("GRANT `"+b.Role+"` ON SCHEMA `"+n.Project()+"."+n.Var("dataset")+"` TO \""+b.Member+"\"")
 	}
-	if add, _ := Bind(n, b.Binding); add != "" {
+	if add, _ := Bind(n, b); add != "" {
 		return add
 	}
 	entry := map[string]any{"role": b.Role, "members": []string{b.Member}, "condition": nil}

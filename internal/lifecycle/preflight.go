@@ -299,7 +299,7 @@ func (q *surveyor) uniform(ctx context.Context, edit grants.Edit) error {
 		return fault.WithHint(
 			fault.New(fault.Precondition, "binding on %s: a bucket without uniform bucket-level access takes "+
 				"no conditions, so the grant would not expire", bucket),
-			gcloud.UniformAccess(bucket))
+			gcloud.UniformAccess(bucket.String()))
 	}
 	return nil
 }

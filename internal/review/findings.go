@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/taskiam/taskiam/internal/gcloud"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/resource"
 )
@@ -99,7 +100,7 @@ var Rules = []Rule{
 		Instead: "a newer taskiam, or a list of the permissions that are needed"},
 	{Name: ObjectACLs, Grade: Warn, Why: "storage.objects.setIamPolicy edits the ACLs of objects and can open them to everybody; only a note if access to the bucket is uniform, because it has no effect there", Instead: "roles/storage.objectUser, or a bucket with uniform access"},
 	{Name: ReachesBeyond, Grade: Warn, Why: "the grant covers every resource of this kind below the one it is on, now and later; a warning on folders and organizations, a note on a project", Instead: "a grant on the one resource, or a condition on resource.name"},
-	{Name: NotUniform, Grade: Warn, Why: "the bucket has no uniform access: ACLs of objects give access that no policy shows and no condition ends", Instead: "gcloud storage buckets update gs://BUCKET --uniform-bucket-level-access"},
+	{Name: NotUniform, Grade: Warn, Why: "the bucket has no uniform access: ACLs of objects give access that no policy shows and no condition ends", Instead: gcloud.UniformAccess("gs://BUCKET")},
 	{Name: AmbientAlready, Grade: Warn, Why: "everybody already has all of this access there, so the grant adds nothing and down removes nothing", Instead: "remove the grant, or remove the access from everybody", planned: true},
 	{Name: NarrowerRole, Grade: Inform, Why: "a predefined role covers the same kinds of actions with fewer permissions", Instead: "that role", planned: true},
 	{Name: UnusedAcceptance, Grade: Inform, Why: "the manifest accepts a finding that the grant does not have", Instead: "leave the acceptance out, so that it keeps its meaning elsewhere", Accept: "-"},
@@ -243,7 +244,7 @@ func (j *grantReview) all(runs bool) {
 		j.add(DoesNotEnd, "", "only down ends it: "+grants.WhyUnbounded(g), instead)
 	}
 	if uniform, known := j.seen.Uniform[g.Resource]; known && !uniform {
-		j.add(NotUniform, "", "", "gcloud storage buckets update "+g.Resource.String()+" --uniform-bucket-level-access")
+		j.add(NotUniform, "", "", gcloud.UniformAccess(g.Resource.String()))
 	}
 	j.narrower(role)
 	if held, known := j.seen.Ambient[g.Resource]; known && len(role.Permissions) > 0 &&
