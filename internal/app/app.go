@@ -72,6 +72,9 @@ func (a *App) Delivered(run grants.RunID) string {
 	if err != nil {
 		return ""
 	}
+	if dir, err = withoutLinks(dir); err != nil {
+		return ""
+	}
 	if _, err := os.Lstat(dir); err != nil {
 		return ""
 	}

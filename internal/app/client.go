@@ -13,6 +13,7 @@ import (
 	"github.com/taskiam/taskiam/internal/credentials"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/gcp"
+	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/secret"
 	"github.com/taskiam/taskiam/internal/supervise"
@@ -139,6 +140,7 @@ func (a *App) Engine(ctx context.Context, o Options) (*lifecycle.Engine, error) 
 		Roles: a.roles(client),
 		Credentials: deliverer{
 			emulatorHost: a.Getenv(EnvEmulatorHost), emulatorCA: a.emulatorCA(), owner: o.Owner, mask: o.Mask,
+			held: map[grants.RunID]*credentials.Folder{},
 		},
 		Journals:  journals,
 		Turns:     turns,

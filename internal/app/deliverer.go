@@ -28,6 +28,9 @@ type deliverer struct {
 	owner        int // whom deliveries are for; 0 is this user
 	// mask hides secrets in a log; nil if there is no log.
 	mask func(...secret.String) error
+	// held are the folders of the deliveries that this process has made: it can remove them
+	// wherever they are moved to.
+	held map[grants.RunID]*credentials.Folder
 }
 
 // NewKeyPair makes a key. Its private half never leaves this machine.
@@ -40,28 +43,30 @@ func (deliverer) NewKeyPair() (lifecycle.KeyPair, error) {
 }
 
 // Deliver writes the delivery of a run.
-func (c deliverer) Deliver(d delivery.Delivery) error {
+func (c deliverer) Deliver(d delivery.Delivery) (string, error) {
 	if c.mask != nil {
 		if err := c.mask(secretsIn(d)...); err != nil {
-			return err
+			return "", err
 		}
 	}
 	ca, err := c.ca()
 	if err != nil {
-		return err
+		return "", err
 	}
 	d.More, d.CA, d.Owner = c.more(d.Dir), ca, c.owner
 	if d.Metadata != "" {
 		d.External = string(metadata.CredentialsFile("http://"+d.Metadata, d.Account.Email))
 	}
-	if err := credentials.Deliver(d); err != nil {
-		return err
+	folder, err := credentials.Deliver(d)
+	if err != nil {
+		return "", err
 	}
+	c.held[d.Run] = folder
 	if c.owner != 0 && filepath.Dir(d.Dir) == sharedDeliveries {
 		// Another run may have removed the folder meanwhile, because it was empty.
-		return openShared()
+		return folder.ID(), openShared()
 	}
-	return nil
+	return folder.ID(), nil
 }
 
 // secretsIn returns the secrets of a delivery: the token, and the private key of a key file.
@@ -89,16 +94,24 @@ func (c deliverer) ca() (string, error) {
 }
 
 // Remove removes the delivery of a run.
-func (deliverer) Remove(dir string, run grants.RunID) error {
-	if err := credentials.Remove(dir, run); err != nil {
-		return err
+func (c deliverer) Remove(dir string, run grants.RunID, folder string) (found bool, err error) {
+	if held := c.held[run]; held != nil {
+		found = true
+		if err = held.Remove(); err != nil {
+			err = fmt.Errorf("removing %s: %w", dir, err)
+		}
+	} else {
+		found, err = credentials.Remove(dir, run, folder)
 	}
-	return leaveShared(dir)
+	if err != nil {
+		return found, err
+	}
+	return found, leaveShared(dir)
 }
 
 // Key returns the key file in the delivery of a run.
 func (deliverer) Key(run *journal.Run) (secret.String, error) {
-	return credentials.ReadKey(run.Opened.DeliveryDir, run.ID())
+	return credentials.ReadKey(supervise.DeliveryOf(run))
 }
 
 // Renew writes the new end of a run into its delivery, and replaces the key if there is a new

@@ -30,7 +30,26 @@ func (a *App) PlaceOf(run grants.RunID, to Place) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if dir, err = withoutLinks(dir); err != nil {
+		return "", err
+	}
 	return placeFor(to, dir, string(run))
+}
+
+// withoutLinks returns the path of a folder, which need not exist, without links in what is above it: the journal
+// names the place, and a link can lead elsewhere when the run is taken down.
+func withoutLinks(dir string) (string, error) {
+	parent, rest := filepath.Dir(dir), filepath.Base(dir)
+	for {
+		real, err := filepath.EvalSymlinks(parent)
+		switch {
+		case err == nil:
+			return filepath.Join(real, rest), nil
+		case !errors.Is(err, fs.ErrNotExist) || parent == filepath.Dir(parent):
+			return "", fmt.Errorf("finding %s: %w", dir, err)
+		}
+		parent, rest = filepath.Dir(parent), filepath.Join(filepath.Base(parent), rest)
+	}
 }
 
 // placeDelivery returns the absolute path, and warns if it is in a work tree.

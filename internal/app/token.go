@@ -10,6 +10,7 @@ import (
 	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/supervise"
 )
 
 // FreshToken makes a token of the run's account: from its key if it has one, else by
@@ -25,7 +26,7 @@ func (a *App) FreshToken(ctx context.Context, run *journal.Run) (grants.Token, e
 		return grants.Token{}, err
 	}
 	if delivery.Of(run.Kind).MakesKey {
-		key, err := credentials.ReadKey(o.DeliveryDir, o.Run)
+		key, err := credentials.ReadKey(supervise.DeliveryOf(run))
 		if err != nil {
 			return grants.Token{}, err
 		}

@@ -52,48 +52,49 @@ It ends at %[6]s, or before that with: taskiam down %[3]s (which removes this fo
 }
 
 // Deliver writes the delivery: a folder of mode 0700 with files of mode 0600, each written
-// as a whole. The folder must not exist yet, or be empty and this user's; anything else is
-// a [fault.Usage]. If something fails, nothing is left.
-func Deliver(d delivery.Delivery) error {
-	if err := deliver(d); err != nil {
-		return fmt.Errorf("delivering to %s: %w", d.Dir, err)
+// as a whole. The folder must not exist yet, or be empty and this user's, and no part of its
+// path may be a link; anything else is a [fault.Usage]. If something fails, nothing is left.
+// The caller closes the folder that is returned.
+func Deliver(d delivery.Delivery) (*Folder, error) {
+	f, err := deliver(d)
+	if err != nil {
+		return nil, fmt.Errorf("delivering to %s: %w", d.Dir, err)
 	}
-	return nil
+	return f, nil
 }
 
-func deliver(d delivery.Delivery) error {
+func deliver(d delivery.Delivery) (*Folder, error) {
 	if !filepath.IsAbs(d.Dir) || !utf8.ValidString(d.Dir) {
-		return fault.New(fault.Usage, "the path must be absolute and in UTF-8")
+		return nil, fault.New(fault.Usage, "the path must be absolute and in UTF-8")
 	}
 	if !d.Complete() {
-		return fmt.Errorf("there is no %s to deliver", d.Kind)
+		return nil, fmt.Errorf("there is no %s to deliver", d.Kind)
 	}
 	vars := d.Environment()
 	shell, err := Format(vars, "shell")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := Format(vars, "dotenv"); err != nil { // so that taskiam env never fails later
-		return err
+		return nil, err
 	}
 	mark, err := markerOf(d, vars)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	// The marks first, the secrets last.
 	files := append([]delivery.File{
 		{Name: markerName, Text: mark}, {Name: readmeName, Text: readme(d)}, {Name: shellName, Text: shell},
 	}, d.Files()...)
 
-	root, err := makeFolder(d.Dir)
+	folder, err := makeFolder(d.Dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer root.Close()
-	if err := fill(root, d, files); err != nil {
-		return errors.Join(err, Remove(d.Dir, d.Run))
+	if err := fill(folder.root, d, files); err != nil {
+		return nil, errors.Join(err, folder.Remove(), folder.Close())
 	}
-	return nil
+	return folder, nil
 }
 
 // markerOf returns what is in env.json.
@@ -150,66 +151,33 @@ func fill(root *os.Root, d delivery.Delivery, files []delivery.File) error {
 }
 
 // makeFolder makes the folder, or uses an empty one, and opens it.
-func makeFolder(dir string) (*os.Root, error) {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
-		return nil, err
-	}
-	err := os.Mkdir(dir, 0o700)
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, err
-	}
-	root, err := openFolder(dir)
+func makeFolder(dir string) (*Folder, error) {
+	self, err := walk(dir, 0o700)
 	if err != nil {
 		return nil, refuse(err)
 	}
-	names, err := list(root)
+	f, err := folderOf(self, dir)
+	if err != nil {
+		return nil, refuse(errors.Join(err, self.Close()))
+	}
+	names, err := list(f.root)
 	if err == nil && len(names) > 0 {
 		err = refuse(fmt.Errorf("the folder is not empty: it has %q", names[0]))
 	}
 	if err == nil {
 		// The umask may have removed bits, and an existing folder may have others.
-		err = root.Chmod(".", 0o700)
+		err = f.root.Chmod(".", 0o700)
 	}
 	if err != nil {
-		return nil, errors.Join(err, root.Close())
+		return nil, errors.Join(err, f.Close())
 	}
-	return root, nil
+	return f, nil
 }
 
 // refuse says that the place of the delivery cannot be used.
 func refuse(err error) error {
 	return fault.WithHint(fault.New(fault.Usage, "%w", err),
 		"give a folder that does not exist yet: --out DIR")
-}
-
-// openFolder opens a folder of this user's own. It follows no link.
-func openFolder(dir string) (*os.Root, error) {
-	before, err := os.Lstat(dir)
-	if err != nil {
-		return nil, err
-	}
-	if before.Mode()&fs.ModeSymlink != 0 {
-		return nil, errors.New("it is a symbolic link")
-	}
-	if !before.IsDir() {
-		return nil, errors.New("it is not a folder")
-	}
-	if uid := ownerOf(before); uid != os.Geteuid() {
-		return nil, fmt.Errorf("it belongs to user %d", uid)
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, err
-	}
-	// root stays this folder, even if its name is given to another one.
-	after, err := root.Stat(".")
-	if err == nil && !os.SameFile(before, after) {
-		err = errors.New("it was replaced by another folder")
-	}
-	if err != nil {
-		return nil, errors.Join(err, root.Close())
-	}
-	return root, nil
 }
 
 // unfinished is how the names of files begin that are still being written.
@@ -271,7 +239,7 @@ func list(root *os.Root) ([]string, error) {
 // Whoever reads the file sees the old token or the new one, whole; a sandbox that mounts
 // the folder sees the new one.
 func ReplaceToken(d delivery.Delivery) error {
-	if err := replace(d.Dir, d.Run, secrets(d)...); err != nil {
+	if err := replace(d, secrets(d)...); err != nil {
 		return fmt.Errorf("replacing the token in %s: %w", d.Dir, err)
 	}
 	return nil
@@ -286,7 +254,7 @@ func Renew(d delivery.Delivery) error {
 		if !d.Key.IsZero() {
 			files = append(files, secrets(d)...)
 		}
-		err = replace(d.Dir, d.Run, files...)
+		err = replace(d, files...)
 	}
 	if err != nil {
 		return fmt.Errorf("renewing the delivery in %s: %w", d.Dir, err)
@@ -300,35 +268,35 @@ func secrets(d delivery.Delivery) []delivery.File {
 }
 
 // replace puts files in place of older ones in a run's delivery, in their order.
-func replace(dir string, run grants.RunID, files ...delivery.File) error {
-	root, err := openDelivery(dir, run)
+func replace(d delivery.Delivery, files ...delivery.File) error {
+	folder, err := openDelivery(d.Dir, d.Run, d.Folder)
 	if err != nil {
 		return err
 	}
 	for _, f := range files {
 		owner := 0
-		if info, missing := root.Lstat(f.Name); missing == nil && ownerOf(info) != os.Geteuid() {
+		if info, missing := folder.root.Lstat(f.Name); missing == nil && ownerOf(info) != os.Geteuid() {
 			owner = ownerOf(info) // the user it was given to
 		}
-		if err = writeFile(root, run, f, owner); err != nil {
+		if err = writeFile(folder.root, d.Run, f, owner); err != nil {
 			break
 		}
 	}
 	if err == nil {
-		err = syncFolder(root)
+		err = syncFolder(folder.root)
 	}
-	return errors.Join(err, root.Close())
+	return errors.Join(err, folder.Close())
 }
 
-// ReadKey returns the key file in a run's delivery.
-func ReadKey(dir string, run grants.RunID) (secret.String, error) {
-	root, err := openDelivery(dir, run)
+// ReadKey returns the key file in a run's delivery, which d describes.
+func ReadKey(d delivery.Delivery) (secret.String, error) {
+	folder, err := openDelivery(d.Dir, d.Run, d.Folder)
 	if err != nil {
-		return secret.String{}, fmt.Errorf("reading the key in %s: %w", dir, err)
+		return secret.String{}, fmt.Errorf("reading the key in %s: %w", d.Dir, err)
 	}
-	b, err := readRegular(root, filepath.Base(delivery.KeyPath(dir)))
-	if err = errors.Join(err, root.Close()); err != nil {
-		return secret.String{}, fmt.Errorf("reading the key in %s: %w", dir, err)
+	b, err := readRegular(folder.root, filepath.Base(delivery.KeyPath(d.Dir)))
+	if err = errors.Join(err, folder.Close()); err != nil {
+		return secret.String{}, fmt.Errorf("reading the key in %s: %w", d.Dir, err)
 	}
 	return secret.New(string(b)), nil
 }

@@ -44,10 +44,25 @@ func newDelivery(t *testing.T, dir string, kind grants.DeliveryKind) delivery.De
 func deliver(t *testing.T, dir string, kind grants.DeliveryKind) delivery.Delivery {
 	t.Helper()
 	d := newDelivery(t, dir, kind)
-	if err := credentials.Deliver(d); err != nil {
+	if err := delivered(d); err != nil {
 		t.Fatal(err)
 	}
 	return d
+}
+
+// delivered writes a delivery and lets go of its folder.
+func delivered(d delivery.Delivery) error {
+	folder, err := credentials.Deliver(d)
+	if err != nil {
+		return err
+	}
+	return folder.Close()
+}
+
+// removed removes a delivery of which nothing but its path is known.
+func removed(dir string, run grants.RunID) error {
+	_, err := credentials.Remove(dir, run, "")
+	return err
 }
 
 // kinds are the names of all of them.
@@ -122,7 +137,7 @@ func TestDeliveryIsPrivateWhateverTheUmask(t *testing.T) {
 				}
 			}
 			old := syscall.Umask(umask)
-			err := credentials.Deliver(newDelivery(t, dir, kind))
+			err := delivered(newDelivery(t, dir, kind))
 			syscall.Umask(old)
 			if err != nil {
 				t.Fatal(err)
@@ -193,10 +208,10 @@ func TestWhatIsDelivered(t *testing.T) {
 		if env.Schema != "taskiam.env/v1" || env.Run != string(run) || !env.Expires.Equal(expires) || env.Env["CLOUDSDK_CONFIG"] != d.Dir+"/gcloud" {
 			t.Errorf("env.json: %+v", env)
 		}
-		if err := credentials.Remove(d.Dir, run); err != nil || exists(d.Dir) {
+		if err := removed(d.Dir, run); err != nil || exists(d.Dir) {
 			t.Errorf("removing it: %v", err)
 		}
-		if err := credentials.Remove(d.Dir, run); err != nil {
+		if err := removed(d.Dir, run); err != nil {
 			t.Errorf("removing it again: %v", err)
 		}
 	}
@@ -211,11 +226,11 @@ func TestDeliverRefusesWhatIsNotAnEmptyFolderOfItsOwn(t *testing.T) {
 		{"a folder with something in it", `it has "mine"`, func(dir string) error {
 			return errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, "mine"), []byte("x"), 0o600))
 		}},
-		{"a file", "it is not a folder", func(dir string) error { return os.WriteFile(dir, []byte("x"), 0o600) }},
-		{"a link to an empty folder", "it is a symbolic link", func(dir string) error {
+		{"a file", "is not a folder", func(dir string) error { return os.WriteFile(dir, []byte("x"), 0o600) }},
+		{"a link to an empty folder", "is a symbolic link", func(dir string) error {
 			return errors.Join(os.Mkdir(dir+".real", 0o700), os.Symlink(dir+".real", dir))
 		}},
-		{"a link to nothing", "it is a symbolic link", func(dir string) error { return os.Symlink(dir+".none", dir) }},
+		{"a link to nothing", "is a symbolic link", func(dir string) error { return os.Symlink(dir+".none", dir) }},
 	} {
 		for _, kind := range kinds {
 			parent := t.TempDir()
@@ -224,7 +239,7 @@ func TestDeliverRefusesWhatIsNotAnEmptyFolderOfItsOwn(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := tree(t, parent)
-			err := credentials.Deliver(newDelivery(t, dir, kind))
+			err := delivered(newDelivery(t, dir, kind))
 			if !fault.Is(err, fault.Usage) || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("%s: %v, want %q", test.name, err, test.want)
 			}
@@ -235,16 +250,16 @@ func TestDeliverRefusesWhatIsNotAnEmptyFolderOfItsOwn(t *testing.T) {
 	}
 
 	d := newDelivery(t, "relative", delivery.Key)
-	if err := credentials.Deliver(d); !fault.Is(err, fault.Usage) || exists("relative") {
+	if err := delivered(d); !fault.Is(err, fault.Usage) || exists("relative") {
 		t.Errorf("a relative path: %v", err)
 	}
 	d = newDelivery(t, filepath.Join(t.TempDir(), "d"), delivery.Token)
 	d.Token = grants.Token{}
-	if err := credentials.Deliver(d); err == nil || exists(d.Dir) {
+	if err := delivered(d); err == nil || exists(d.Dir) {
 		t.Errorf("no token: %v", err)
 	}
 	d = newDelivery(t, filepath.Join(t.TempDir(), "two\nlines"), delivery.Token)
-	if err := credentials.Deliver(d); !fault.Is(err, fault.Usage) || exists(d.Dir) {
+	if err := delivered(d); !fault.Is(err, fault.Usage) || exists(d.Dir) {
 		t.Errorf("a path that env --format dotenv could not write: %v", err)
 	}
 }
@@ -274,8 +289,8 @@ func TestAFolderOfAnotherUsersIsNeitherFilledNorEmptied(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, err := range map[string]error{
-		"filled":  credentials.Deliver(newDelivery(t, dir, delivery.Token)),
-		"emptied": credentials.Remove(dir, run),
+		"filled":  delivered(newDelivery(t, dir, delivery.Token)),
+		"emptied": removed(dir, run),
 	} {
 		if err == nil || !strings.Contains(err.Error(), "it belongs to user 65534") {
 			t.Errorf("it was %s: %v", name, err)
@@ -296,7 +311,7 @@ func TestRemoveTakesNothingThatIsNotTheRuns(t *testing.T) {
 		{"another run's delivery", "it is not the delivery of run", func(t *testing.T, dir string) {
 			d := newDelivery(t, dir, delivery.Key)
 			d.Run = other
-			if err := credentials.Deliver(d); err != nil {
+			if err := delivered(d); err != nil {
 				t.Fatal(err)
 			}
 		}},
@@ -306,11 +321,11 @@ func TestRemoveTakesNothingThatIsNotTheRuns(t *testing.T) {
 		{"somebody's folder with an env.json", "it is not the delivery of run", func(t *testing.T, dir string) {
 			must(t, os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, "env.json"), []byte(`{"run":"`+run+`"}`), 0o600))
 		}},
-		{"a link to the run's delivery", "it is a symbolic link", func(t *testing.T, dir string) {
+		{"a link to the run's delivery", "is a symbolic link", func(t *testing.T, dir string) {
 			deliver(t, dir+".real", delivery.Token)
 			must(t, os.Symlink(dir+".real", dir))
 		}},
-		{"a file", "it is not a folder", func(t *testing.T, dir string) { must(t, os.WriteFile(dir, []byte("x"), 0o600)) }},
+		{"a file", "is not a folder", func(t *testing.T, dir string) { must(t, os.WriteFile(dir, []byte("x"), 0o600)) }},
 		{"a folder whose marker is a link to the run's", "it is not the delivery of run", func(t *testing.T, dir string) {
 			deliver(t, dir+".real", delivery.Token)
 			must(t, os.Mkdir(dir, 0o700), os.Symlink(dir+".real/env.json", filepath.Join(dir, "env.json")))
@@ -324,9 +339,9 @@ func TestRemoveTakesNothingThatIsNotTheRuns(t *testing.T) {
 		test.make(t, dir)
 		before := names(t, parent)
 		for verb, act := range map[string]func() error{
-			"removed":  func() error { return credentials.Remove(dir, run) },
+			"removed":  func() error { return removed(dir, run) },
 			"rewrote":  func() error { return replaceToken(newDelivery(t, dir, delivery.Token), "x") },
-			"was read": func() error { _, err := credentials.ReadKey(dir, run); return err },
+			"was read": func() error { _, err := credentials.ReadKey(delivery.Delivery{Dir: dir, Run: run}); return err },
 		} {
 			if err := act(); err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("%s %s: %v, want %q", test.name, verb, err, test.want)
@@ -369,7 +384,7 @@ func TestRemoveDoesNotFollowLinksOut(t *testing.T) {
 		os.MkdirAll(in("made/by/the/command"), 0o700), os.Symlink("../../../../outside", in("made/by/out")),
 		os.WriteFile(in("made/copy-of-the-key"), []byte("x"), 0o600),
 	)
-	if err := credentials.Remove(d.Dir, run); err != nil || exists(d.Dir) {
+	if err := removed(d.Dir, run); err != nil || exists(d.Dir) {
 		t.Errorf("%v", err)
 	}
 	if diff := cmp.Diff(before, tree(t, outside)); diff != "" {
@@ -462,7 +477,7 @@ func TestRemoveFinishesWhatWasBegun(t *testing.T) {
 				must(t, os.RemoveAll(p))
 			}
 			must(t, os.WriteFile(filepath.Join(d.Dir, "."+string(run)+".env.json"), []byte("{"), 0o600))
-			if err := credentials.Remove(d.Dir, run); err != nil || exists(d.Dir) {
+			if err := removed(d.Dir, run); err != nil || exists(d.Dir) {
 				t.Errorf("%s without %q: %v", kind, rest[:n], err)
 			}
 		}
@@ -474,13 +489,13 @@ func TestACommandThatSpoilsOneMarkerDoesNotKeepTheDelivery(t *testing.T) {
 	for _, spoilt := range []string{"env.json", "README.txt"} {
 		d := deliver(t, filepath.Join(t.TempDir(), "d"), delivery.Key)
 		must(t, os.WriteFile(filepath.Join(d.Dir, spoilt), []byte("?"), 0o600))
-		if err := credentials.Remove(d.Dir, run); err != nil || exists(d.Dir) {
+		if err := removed(d.Dir, run); err != nil || exists(d.Dir) {
 			t.Errorf("without %s: %v", spoilt, err)
 		}
 	}
 	d := deliver(t, filepath.Join(t.TempDir(), "d"), delivery.Key)
 	must(t, os.Remove(filepath.Join(d.Dir, "env.json")), os.Remove(filepath.Join(d.Dir, "README.txt")))
-	if err := credentials.Remove(d.Dir, run); err == nil || !exists(delivery.KeyPath(d.Dir)) {
+	if err := removed(d.Dir, run); err == nil || !exists(delivery.KeyPath(d.Dir)) {
 		t.Errorf("without any marker it could be anybody's: %v", err)
 	}
 }
@@ -531,17 +546,17 @@ func TestATokenIsReplacedInOneStep(t *testing.T) {
 func TestReadKey(t *testing.T) {
 	t.Parallel()
 	d := deliver(t, filepath.Join(t.TempDir(), "d"), delivery.Key)
-	key, err := credentials.ReadKey(d.Dir, run)
+	key, err := credentials.ReadKey(d)
 	if err != nil || key.Reveal() != d.Key.Reveal() {
 		t.Errorf("%v", err)
 	}
 	outside := filepath.Join(t.TempDir(), "key.json")
 	must(t, os.Rename(delivery.KeyPath(d.Dir), outside), os.Symlink(outside, delivery.KeyPath(d.Dir)))
-	if _, err := credentials.ReadKey(d.Dir, run); err == nil {
+	if _, err := credentials.ReadKey(d); err == nil {
 		t.Error("it followed a link to another key")
 	}
 	token := deliver(t, filepath.Join(t.TempDir(), "d"), delivery.Token)
-	if _, err := credentials.ReadKey(token.Dir, run); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := credentials.ReadKey(token); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a delivery without a key: %v", err)
 	}
 }
@@ -553,7 +568,7 @@ func TestADeliveryThatFailsHalfwayLeavesNothing(t *testing.T) {
 	if dir := os.Getenv("CREDENTIALS_TEST_DIR"); dir != "" {
 		d := newDelivery(t, dir, delivery.Token)
 		d.Token.Value = secret.New(strings.Repeat("x", 1<<20))
-		if err := credentials.Deliver(d); !errors.Is(err, syscall.EFBIG) {
+		if err := delivered(d); !errors.Is(err, syscall.EFBIG) {
 			t.Fatalf("the token does not fit: %v", err)
 		}
 		return

@@ -163,7 +163,7 @@ func TestGcloudActsAsTheRun(t *testing.T) {
 	if err != nil || strings.TrimSpace(string(out)) != "ya29.the-runs-token" {
 		t.Errorf("gcloud printed %q, %v\n%s", out, err, &stderr)
 	}
-	must(t, credentials.Remove(d.Dir, run)) // with what gcloud wrote into it
+	must(t, removed(d.Dir, run)) // with what gcloud wrote into it
 }
 
 // hard are values that a careless writer would break or run.

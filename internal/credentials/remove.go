@@ -17,42 +17,42 @@ import (
 	"github.com/taskiam/taskiam/internal/shell"
 )
 
-// Remove removes a run's delivery with everything in it, the credential first. A missing
-// folder is no error. A folder that is not marked as this run's delivery is not touched,
-// and neither is what a link in it points to.
-func Remove(dir string, run grants.RunID) error {
-	root, err := openDelivery(dir, run)
+// Remove removes a run's delivery with everything in it, the credential first, and reports
+// whether it was there. id is what [Folder.ID] said of it; "" if that is not known. A folder
+// that has another id, or is not marked as this run's delivery, is not touched, and neither
+// is what a link leads to.
+func Remove(dir string, run grants.RunID, id string) (found bool, err error) {
+	folder, err := openDelivery(dir, run, id)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return false, nil
 	}
-	if err != nil {
-		return fmt.Errorf("removing %s: %w", dir, err)
-	}
-	err = errors.Join(empty(root), root.Close())
 	if err == nil {
-		err = os.Remove(dir)
+		err = errors.Join(folder.Remove(), folder.Close())
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("removing %s: %w", dir, err)
+		return true, fmt.Errorf("removing %s: %w", dir, err)
 	}
-	return nil
+	return true, nil
 }
 
 // openDelivery opens the folder of a run's delivery. Any other folder is an error.
-func openDelivery(dir string, run grants.RunID) (*os.Root, error) {
-	root, err := openFolder(dir)
+func openDelivery(dir string, run grants.RunID, id string) (*Folder, error) {
+	folder, err := openFolder(dir)
 	if err != nil {
 		return nil, err
 	}
-	ours, err := marked(root, run)
-	if err == nil && !ours {
-		err = fault.WithHint(fmt.Errorf("it is not the delivery of run %s", run),
-			fmt.Sprintf("nothing in it was changed; look at it: ls -la %s", shell.Quote(dir)))
+	err = folder.check(run, id)
+	if err == nil {
+		var ours bool
+		if ours, err = marked(folder.root, run); err == nil && !ours {
+			err = fmt.Errorf("it is not the delivery of run %s", run)
+		}
 	}
 	if err != nil {
-		return nil, errors.Join(err, root.Close())
+		err = fault.WithHint(err, "nothing in it was changed; look at it: ls -la "+shell.Quote(dir))
+		return nil, errors.Join(err, folder.Close())
 	}
-	return root, nil
+	return folder, nil
 }
 
 // marked reports whether the folder is the run's delivery, whole, half written or half

@@ -8,7 +8,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/taskiam/taskiam/internal/credentials"
 	"github.com/taskiam/taskiam/internal/delivery"
 )
 
@@ -37,12 +36,12 @@ func TestRemoveGoesIntoClosedFolders(t *testing.T) {
 		d := newDelivery(t, filepath.Join(parent, "d"), delivery.Token)
 		closed := filepath.Join(d.Dir, "gcloud", "cache", "mod")
 		done <- errors.Join(
-			credentials.Deliver(d),
+			delivered(d),
 			os.MkdirAll(closed, 0o700),
 			os.WriteFile(filepath.Join(closed, "file"), nil, 0o400),
 			os.Chmod(closed, 0o500),
 			os.Chmod(filepath.Dir(closed), 0),
-			credentials.Remove(d.Dir, run),
+			removed(d.Dir, run),
 		)
 	}()
 	if err := <-done; err != nil {

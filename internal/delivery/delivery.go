@@ -22,6 +22,9 @@ type Delivery struct {
 	Run     grants.RunID
 	Task    string
 	Account grants.Account
+	// Folder tells the folder that was made from any other that may have its name later;
+	// "" if that is not known.
+	Folder string
 	// Expires is when the run ends.
 	Expires time.Time
 	// Kind says which of the next four are set. Key is a key file of the account, Token

@@ -194,7 +194,10 @@ type DeliverIntended struct {
 }
 
 // Delivered means that everything that DeliverIntended announced is there.
-type Delivered struct{}
+type Delivered struct {
+	// Folder tells the folder of the delivery from any other that may have its name later.
+	Folder string `json:"folder,omitempty"`
+}
 
 // GrantReady is what is known about a grant's being usable. A later record about
 // the same grant replaces an earlier one.
@@ -283,7 +286,9 @@ type AccountDeleted struct{}
 
 // Removed means that a path of the delivery is gone.
 type Removed struct {
-	Path string `json:"path"`
+	// Missing means that it was not there: somebody else has removed it, or moved it.
+	Missing bool   `json:"missing,omitempty"`
+	Path    string `json:"path"`
 }
 
 // Failed is a step that failed, in words. On names what it was about; empty where Step does.

@@ -35,6 +35,8 @@ type Run struct {
 	Delivery []Path
 	// Delivered reports whether the delivery was complete.
 	Delivered bool
+	// Folder tells the folder of the delivery from any other; "" if that is not known.
+	Folder string
 	// Grants has one element for each in Opened.
 	Grants    []GrantState
 	Processes []Process
@@ -119,6 +121,8 @@ type Key struct {
 type Path struct {
 	Path   string
 	Effect Effect
+	// Missing means that it was delivered, and that a teardown did not find it.
+	Missing bool
 }
 
 // GrantState is what is known about a grant's being usable; State is empty if
@@ -425,14 +429,16 @@ func (r *Run) addCredential(e entry) bool {
 			r.path(p).Effect = Maybe
 		}
 	case Delivered:
-		r.Delivered = true
+		r.Delivered, r.Folder = true, rec.Folder
 		for i := range r.Delivery {
 			if r.Delivery[i].Effect == Maybe {
 				r.Delivery[i].Effect = Done
 			}
 		}
 	case Removed:
-		r.path(rec.Path).Effect = Undone
+		p := r.path(rec.Path)
+		p.Missing = p.Missing || rec.Missing && p.Effect == Done
+		p.Effect = Undone
 		r.step(e.at, "remove delivery", rec.Path)
 	default:
 		return false

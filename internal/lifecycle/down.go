@@ -202,10 +202,14 @@ func (d *downRun) begin(ctx context.Context) bool {
 		}
 	}
 	if t.dir != "" && !d.try("remove delivery", t.dir, func() error {
-		if err := d.Credentials.Remove(t.dir, t.run); err != nil {
+		found, err := d.Credentials.Remove(t.dir, t.run, t.folder)
+		if err != nil {
 			return err
 		}
-		d.record(journal.Removed{Path: t.dir})
+		d.record(journal.Removed{Path: t.dir, Missing: !found})
+		if !found && t.delivered {
+			d.report("the delivery is not in "+t.dir+" any more: it was removed, or moved elsewhere", "", Warned, nil)
+		}
 		return nil
 	}) {
 		d.remains("the delivery in %s", t.dir)

@@ -48,15 +48,17 @@ type KeyPair interface {
 // Credentials makes and hands over what the sandbox is given.
 type Credentials interface {
 	NewKeyPair() (KeyPair, error)
-	Deliver(d delivery.Delivery) error
+	// Deliver writes the delivery, and returns what tells its folder from any other.
+	Deliver(d delivery.Delivery) (folder string, err error)
 	// Key returns the key file that is in a run's delivery.
 	Key(run *journal.Run) (secret.String, error)
 	// Renew says in a run's delivery that it ends at expires, and puts the key file in the
 	// place of the one that is there, unless it is zero.
 	Renew(run *journal.Run, expires time.Time, key secret.String) error
-	// Remove takes away the run's delivery. It refuses a folder that is not one; a
-	// folder that is not there is no error.
-	Remove(dir string, run grants.RunID) error
+	// Remove takes away the run's delivery, and reports whether it was there. It refuses a
+	// folder that is not one, or not the one that was made. folder is what Deliver returned;
+	// "" if that is not known.
+	Remove(dir string, run grants.RunID, folder string) (found bool, err error)
 }
 
 // Engine brings runs up and down. All fields but Delivered and Progress must be set.

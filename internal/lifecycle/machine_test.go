@@ -474,13 +474,13 @@ func (c mortal) NewKeyPair() (lifecycle.KeyPair, error) {
 	return credentials.NewKeyPair(func(int) (*rsa.PrivateKey, error) { return c.m.key(), nil })
 }
 
-func (c mortal) Deliver(d delivery.Delivery) error {
+func (c mortal) Deliver(d delivery.Delivery) (string, error) {
 	if err := c.alive(); err != nil {
-		return err
+		return "", err
 	}
 	if c.m.undeliverable != nil {
 		if err := c.m.undeliverable(); err != nil {
-			return err
+			return "", err
 		}
 	}
 	return c.m.safe.Deliver(d)
@@ -500,9 +500,9 @@ func (c mortal) Renew(run *journal.Run, expires time.Time, key secret.String) er
 	return c.m.safe.Renew(run, expires, key)
 }
 
-func (c mortal) Remove(dir string, run grants.RunID) error {
+func (c mortal) Remove(dir string, run grants.RunID, folder string) (bool, error) {
 	if err := c.alive(); err != nil {
-		return err
+		return false, err
 	}
-	return c.m.safe.Remove(dir, run)
+	return c.m.safe.Remove(dir, run, folder)
 }

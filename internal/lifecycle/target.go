@@ -27,7 +27,10 @@ type target struct {
 
 	processes []journal.Process // at work here for the run
 
-	dir     string   // of the delivery; "" if there is none here
+	dir       string // of the delivery; "" if there is none here
+	folder    string // what tells that folder from any other; "" if that is not known
+	delivered bool   // whether it is known to have been written, and not to have been removed
+
 	keys    []string // ids that are known
 	askKeys bool     // whether there may be others
 
@@ -53,9 +56,12 @@ func targetOf(run *journal.Run) target {
 	o := run.Opened
 	t := target{
 		run: o.Run, task: o.Task, project: o.Project, email: o.Email, uid: run.Account.UniqueID,
-		dir: o.DeliveryDir, bindings: run.Bindings, resources: run.Resources(),
+		dir: o.DeliveryDir, folder: run.Folder, bindings: run.Bindings, resources: run.Resources(),
 		mark: grants.Mark{Version: grants.MarkVersion, Task: o.Task, Run: o.Run, Expires: run.Expires(), Began: o.Began,
 			Job: o.Job},
+	}
+	for _, p := range run.Delivery {
+		t.delivered = t.delivered || p.Path == t.dir && p.Effect == journal.Done
 	}
 	if !run.Account.Disabled { // once disabled, it had been seen
 		t.opened = run.At.Add(run.ClockAhead())

@@ -508,10 +508,11 @@ func (u *upRun) deliver(ctx context.Context, d delivery.Delivery, kept bool) err
 		if err := u.journal.Append(journal.DeliverIntended{Kind: d.Kind, Paths: []string{d.Dir}}); err != nil {
 			return err
 		}
-		if err := u.Credentials.Deliver(d); err != nil {
+		folder, err := u.Credentials.Deliver(d)
+		if err != nil {
 			return err
 		}
-		return u.journal.Append(journal.Delivered{})
+		return u.journal.Append(journal.Delivered{Folder: folder})
 	})
 	if err != nil || !kept || u.options.Keep == nil {
 		return err

@@ -207,24 +207,25 @@ func (s *safe) NewKeyPair() (lifecycle.KeyPair, error) {
 	return credentials.NewKeyPair(func(int) (*rsa.PrivateKey, error) { return testKey(), nil })
 }
 
-func (s *safe) Deliver(d delivery.Delivery) error {
+func (s *safe) Deliver(d delivery.Delivery) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.deliveries == nil {
 		s.deliveries = map[string]delivery.Delivery{}
 	}
 	s.deliveries[d.Dir] = d
-	return nil
+	return "the folder of " + string(d.Run), nil
 }
 
-func (s *safe) Remove(dir string, run grants.RunID) error {
+func (s *safe) Remove(dir string, run grants.RunID, folder string) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if d, ok := s.deliveries[dir]; ok && d.Run != run {
-		return errors.New("another run's delivery")
+	d, found := s.deliveries[dir]
+	if found && (d.Run != run || folder != "" && folder != "the folder of "+string(run)) {
+		return true, errors.New("another run's delivery")
 	}
 	delete(s.deliveries, dir)
-	return nil
+	return found, nil
 }
 
 func (s *safe) Key(run *journal.Run) (secret.String, error) {

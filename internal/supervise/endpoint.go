@@ -31,7 +31,7 @@ type Endpoint struct {
 func DeliveryOf(run *journal.Run) delivery.Delivery {
 	o := run.Opened
 	return delivery.Delivery{
-		Dir: o.DeliveryDir, Run: o.Run, Task: o.Task,
+		Dir: o.DeliveryDir, Folder: run.Folder, Run: o.Run, Task: o.Task,
 		Account: grants.Account{Email: o.Email, UniqueID: run.Account.UniqueID, Project: o.Project},
 		Expires: run.Expires(), Kind: run.Kind, Metadata: o.Metadata,
 	}

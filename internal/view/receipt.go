@@ -55,6 +55,9 @@ type Receipt struct {
 	Steps       []Step       `json:"steps"` // of every teardown, in the order of their end
 	Checks      []Check      `json:"checks"`
 
+	// Missing is the path of a delivery that was made and that no teardown found; "" if there is none.
+	Missing string `json:"delivery_missing"`
+
 	// justDropped are those of Dropped that the teardown of this moment left out.
 	justDropped []Dropped
 	untouched   bool // the command could not begin to take it down
@@ -169,6 +172,11 @@ func newReceipt(r *journal.Run) Receipt {
 		Declared: []Declared{}, CustomRoles: []SharedRole{}, Granted: []Granted{}, Dropped: newDropped(r.Drops),
 		Minted: newMinted(r), Steps: newSteps(r.Steps), Checks: []Check{},
 	}
+	for _, p := range r.Delivery {
+		if p.Missing {
+			v.Missing = p.Path
+		}
+	}
 	for _, n := range r.Renewals {
 		v.Renewals = append(v.Renewals, Renewed{At: n.At.UTC(), Expires: n.Expires.UTC(), State: string(n.Effect)})
 	}
@@ -277,7 +285,7 @@ func (v Receipt) showTeardown(r *Report) {
 		r.Line("left: %s", what)
 	}
 	if v.Clean {
-		r.Line("down after %s; checked: nothing is left", Span(time.Duration(v.Elapsed)*time.Millisecond))
+		r.Line("down after %s; checked: %s", Span(time.Duration(v.Elapsed)*time.Millisecond), v.checked())
 	}
 }
 
@@ -294,8 +302,16 @@ func (v Receipt) Outcome() string {
 	case len(v.Left) > 0:
 		return v.name() + " is not completely removed after " + took + "; left: " + strings.Join(v.Left, "; ")
 	default:
-		return v.name() + " is down after " + took + "; checked: nothing is left"
+		return v.name() + " is down after " + took + "; checked: " + v.checked()
 	}
+}
+
+// checked says what the checks of a teardown that left nothing came to.
+func (v Receipt) checked() string {
+	if v.Missing != "" {
+		return "nothing is left in the cloud; the delivery was not in " + v.Missing + " any more"
+	}
+	return "nothing is left"
 }
 
 // History is one receipt as `receipt` shows it: from what the run declared to what was checked.

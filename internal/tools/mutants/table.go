@@ -313,4 +313,14 @@ var mutants = []mutant{
 		}},
 		pkg: "internal/isolate", tests: []string{"TestCheck"},
 	},
+	{
+		name:  "another folder is taken for the delivery",
+		edits: []edit{{"internal/credentials", "Folder.check", `!sameFolder($f.id, $id)`, `$f.id == $id+"x"`}},
+		pkg:   "internal/credentials", tests: []string{"TestDeliveryThatWasSwapped"},
+	},
+	{
+		name:  "links above a delivery are followed",
+		edits: []edit{{"internal/credentials", "openAt", `unix.O_NOFOLLOW|`, ``}},
+		pkg:   "internal/credentials", tests: []string{"TestDeliveryThatWasSwapped", "TestDeliverFollowsNoLink"},
+	},
 }
