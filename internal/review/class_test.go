@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -118,5 +119,63 @@ func TestRulesAreRead(t *testing.T) {
 		if _, err := parseRules(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", text, err, want)
 		}
+	}
+}
+
+// What methods are called is another opinion of what their permissions do.
+func TestClassesBesideMethods(t *testing.T) {
+	t.Parallel()
+	const list = "../../../shared/gcp/method_permissions.json"
+	text, err := os.ReadFile(list)
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Skipf("the list of methods is not at %s", list)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var methods map[string][]string
+	if err := json.Unmarshal(text, &methods); err != nil {
+		t.Fatal(err)
+	}
+	// Where the name of a method misleads, or the list is wrong.
+	known := map[string]string{
+		"apigeeregistry.projects.locations.apis.versions.get":                "the list says delete",
+		"notebooks.projects.locations.schedules.get":                         "the list says delete",
+		"gkehub.projects.locations.memberships.bindings.delete":              "the list says get",
+		"apigee.organizations.developers.apps.attributes.get":                "the list says create",
+		"connectors.projects.locations.connections.entityTypes.entities.get": "reads by the login of a connection",
+		"iap.projects.brands.identityAwareProxyClients.get":                  "answers with the secret",
+		"iap.projects.brands.identityAwareProxyClients.list":                 "answers with the secrets",
+		"bigtableadmin.projects.instances.tables.generateConsistencyToken":   "no credential",
+		"dataform.projects.locations.repositories.computeAccessTokenStatus":  "tells of it without its value",
+		"compute.backendBuckets.deleteSignedUrlKey":                          "deletes it",
+		"compute.backendServices.deleteSignedUrlKey":                         "deletes it",
+	}
+	credential := regexp.MustCompile(`(?i)token|credential|kubeconfig|secret|password|keystring|signedurlkey|wallet|authstring`)
+	compared := 0
+	for method, permissions := range methods {
+		verb := method[strings.LastIndexByte(method, '.')+1:]
+		var classes []string
+		reads, marked := true, false
+		for _, p := range permissions {
+			if p == "iam.permissions.none" {
+				continue
+			}
+			c, _ := ClassOf(p)
+			classes = append(classes, p+" is "+c.Name)
+			reads, marked = reads && c.Group == Reads, marked || len(c.Marks) > 0
+		}
+		if known[method] != "" || len(classes) == 0 {
+			continue
+		}
+		compared++
+		switch {
+		case (verb == "get" || verb == "list") && !reads, verb == "delete" && reads,
+			credential.MatchString(verb) && !marked:
+			t.Errorf("%s: %s", method, strings.Join(classes, ", "))
+		}
+	}
+	if compared < 5000 {
+		t.Errorf("only %d methods were compared", compared)
 	}
 }

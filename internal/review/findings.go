@@ -81,7 +81,7 @@ var Rules = []Rule{
 	{Name: Escalates, Grade: Stop, Why: "with this role one can become another identity, or give access to oneself or others that the manifest does not declare; that access outlasts the run, and no time condition ends it",
 		Instead: "a role of the same service without that permission; if the task is about access itself, accept it with a reason"},
 	{Name: RunsCodeAs, Grade: Stop, Why: "the task can run code as another service account: by iam.serviceAccounts.actAs on a project, folder or organization; by actAs on one account together with a permission that runs code; or by running code on what is there, for which nobody asks for actAs. A warning for actAs on one account alone, and for code on the one resource that is named",
-		Instead: "remove one of the two grants, or bind roles/iam.serviceAccountUser only on the account that the code must run as, and accept it", Was: actsAs},
+		Instead: "remove one of the grants, or make one only on the account that the code must run as, and accept it", Was: actsAs},
 	{Name: HandsOutCredentials, Grade: Stop, Why: "the role gives credentials: tokens, keys, passwords, cluster logins; down does not end what works without the run's account. A warning for certificates, for ID tokens of the one account that is named, and for the secrets of more than the secret that is named",
 		Instead: "a role without that permission, or a grant on the one thing whose credential is needed", Was: handsOut},
 	{Name: AccessElsewhere, Grade: Stop, Why: "the role gives or changes access outside of IAM, where down does not look: users of databases and apps; a warning for rules such as those of firewalls, rows and tags, and a note for putting tags on things",
@@ -293,7 +293,6 @@ func (j *grantReview) objectACLs() {
 // reach reports how far a grant on a container reaches.
 func (j *grantReview) reach(role grants.Role) {
 	kind := j.g.Resource.Type().Kind
-	narrowed := strings.Contains(j.g.Condition, "resource.name") || strings.Contains(j.g.Condition, "resource.matchTag")
 	below := slices.ContainsFunc(role.Permissions, func(p string) bool {
 		return !strings.HasPrefix(p, "resourcemanager.")
 	})
@@ -301,10 +300,15 @@ func (j *grantReview) reach(role grants.Role) {
 	case kind == "folder" || kind == "organization":
 		j.add(ReachesBeyond, Warn, "the grant covers every project in the "+kind+
 			", also those that are created later", "a grant on the project that is needed")
-	case kind == "project" && below && !narrowed:
+	case kind == "project" && below && !narrowed(j.g.Condition):
 		j.add(ReachesBeyond, Inform, "the grant covers everything in the whole project that the role is about, also "+
 			"what is created later", "")
 	}
+}
+
+// narrowed reports whether a condition asks for single resources.
+func narrowed(condition string) bool {
+	return strings.Contains(condition, "resource.name") || strings.Contains(condition, "resource.matchTag")
 }
 
 // narrower looks for a predefined role with the same verbs over the resource's own service

@@ -26,6 +26,11 @@ func gradesOf(found []Finding) []string {
 	return out
 }
 
+func withCondition(g grants.Grant, condition string) grants.Grant {
+	g.Condition = condition
+	return g
+}
+
 func TestFindings(t *testing.T) {
 	t.Parallel()
 	roles := map[string]grants.Role{}
@@ -40,6 +45,7 @@ func TestFindings(t *testing.T) {
 		"roles/run.developer":          "run.services.create",
 		"roles/odd.keys":               "apikeys.keys.create",
 		"roles/odd.secrets":            "secretmanager.versions.access",
+		"roles/odd.machine":            "workstations.workstations.use",
 		"roles/odd.tags":               "storage.buckets.createTagBinding",
 		"roles/odd.new":                "made.up.frobnicate",
 		"roles/owner":                  "resourcemanager.projects.setIamPolicy",
@@ -94,6 +100,8 @@ func TestFindings(t *testing.T) {
 			[]string{"0 stop hands-out-credentials accepted", "0 note reaches-beyond"}},
 		{"the secret that is named", []grants.Grant{on("roles/odd.secrets", "projects/acme-agents/secrets/api-key")}, nil, Seen{}, nil},
 		{"every secret", []grants.Grant{on("roles/odd.secrets", "projects/acme-agents")}, nil, Seen{}, []string{"0 warn hands-out-credentials", "0 note reaches-beyond"}},
+		{"one secret, by a condition", []grants.Grant{withCondition(on("roles/odd.secrets", "projects/acme-agents"), `resource.name == "projects/1/secrets/api-key"`)}, nil, Seen{}, nil},
+		{"code on what is there, by a condition", []grants.Grant{withCondition(on("roles/odd.machine", "projects/acme-agents"), `resource.name == "x"`)}, nil, Seen{}, []string{"0 stop runs-code-as"}},
 		{"tags", []grants.Grant{on("roles/odd.tags", "gs://acme-reports")}, nil, Seen{}, []string{"0 note access-elsewhere"}},
 		{"a permission that no rule knows", []grants.Grant{on("roles/odd.new", "projects/acme-agents")}, nil, Seen{}, []string{"0 warn unreviewed", "0 note reaches-beyond"}},
 		{"actAs with what runs code", []grants.Grant{on("roles/iam.serviceAccountUser", "projects/acme-agents"), on("roles/run.developer", "projects/acme-agents")}, nil, Seen{},

@@ -19,11 +19,13 @@ type marks struct {
 func (j *grantReview) marked() map[string]marks {
 	out := map[string]marks{}
 	near := !atLarge(j.g.Resource)
+	narrow := near || narrowed(j.g.Condition)
 	for _, p := range j.seen.having(j.g, func(string) bool { return true }) {
 		class, _ := ClassOf(p)
 		for _, mark := range class.Marks {
 			grade := mark.Grade
-			if near && mark.Near != "" {
+			// What stops is not taken for less on the word of a condition.
+			if mark.Near != "" && (near || narrow && grade != Stop) {
 				grade = mark.Near
 			}
 			if grade == None {
@@ -72,8 +74,10 @@ func (j *grantReview) runsCodeAs(acts, runs bool, there marks) {
 		f.Grade = Stop
 		f.Why = "iam.serviceAccounts.actAs together with a permission that runs code lets the task run as another " +
 			"service account"
-		f.Instead = "remove one of the two grants, or bind roles/iam.serviceAccountUser only on the account that the " +
-			"code must run as, and accept it"
+		f.Instead = "remove one of the two grants, or accept it if the code is to run as this account"
+		if wide {
+			f.Instead = "a grant on the one service account that the code must run as, and accept it there"
+		}
 	case acts && wide:
 		f.Grade = Stop
 		f.Why = "iam.serviceAccounts.actAs on a " + kind + " lets code run as every service account in it, also as " +

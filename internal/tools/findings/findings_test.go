@@ -42,6 +42,18 @@ func has(found []review.Finding, want string) bool {
 	})
 }
 
+// No advice names the role that it is about, or says nothing.
+func TestAdviceIsOfAnotherRole(t *testing.T) {
+	t.Parallel()
+	for name, role := range table(t) {
+		for _, f := range judge(role, named(t, "projects/acme-agents")) {
+			if f.Instead == "" || f.Why == "" || slices.Contains(strings.Fields(strings.ReplaceAll(f.Instead, ",", " ")), name) {
+				t.Errorf("%s: %s: %s; instead: %s", name, f.Name, f.Why, f.Instead)
+			}
+		}
+	}
+}
+
 // What is found of roles that are known to give more than they seem to.
 func TestRolesThatGiveMore(t *testing.T) {
 	t.Parallel()
