@@ -22,7 +22,7 @@ test: ## run the tests
 	$(GO) test $(TESTFLAGS) ./...
 
 # Tests that are smaller with -race, or skipped.
-WITHOUT_RACE := ^Test(AHundred|Killed|Client|PlanIsTrue|PlanByGcloud|Adversary|Isolated|NeverThePerson|NothingSecret|NoTrace|CI|Samples|Production|Tampered|AnotherUser|Recipes|TablesAreFresh|Fresh|Enabled)
+WITHOUT_RACE := ^Test(AHundred|Killed|Client|PlanIsTrue|PlanByGcloud|Adversary|Isolated|NeverThePerson|NothingSecret|NoTrace|CI|Samples|Production|Tampered|AnotherUser|Recipes|TablesAreFresh|Fresh|Advice|Enabled)
 
 check: ## everything that has to pass: format, vet, staticcheck, tidy, tests with -race, the fault table, the model
 	@unformatted="$$(gofmt -l $$(git ls-files '*.go'))"; \
@@ -31,7 +31,7 @@ check: ## everything that has to pass: format, vet, staticcheck, tidy, tests wit
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
 	TASKIAM_TEST_RACE=1 $(MAKE) test TESTFLAGS="-race -shuffle=on"
-	TASKIAM_TEST_RACE=0 $(GO) test -count=1 -run '$(WITHOUT_RACE)' ./cmd/taskiam ./internal/lifecycle ./internal/arch ./internal/racetest ./internal/tools/gen/...
+	TASKIAM_TEST_RACE=0 $(GO) test -count=1 -run '$(WITHOUT_RACE)' ./cmd/taskiam ./internal/lifecycle ./internal/arch ./internal/racetest ./internal/tools/findings ./internal/tools/gen/...
 	$(GO) test -count=1 -run '^TestFaults$$' ./internal/lifecycle -args -faults.all
 	$(MAKE) model HISTORIES=2000
 

@@ -108,7 +108,7 @@ type pattern struct {
 	class *Class
 	does  string
 	order int
-	parts [3][]string // of the service, the collection and the verb; empty for the first word of a verb
+	parts [3][]glob // of the service, the collection and the verb; empty for the first word of a verb
 }
 
 // ruleBook holds the patterns by what is looked up first. Each list is in the order of the rules.
@@ -166,14 +166,17 @@ func parseRules(text string) (ruleBook, error) {
 				return ruleBook{}, fmt.Errorf("reading the classes of permissions: %q has %d parts", field, len(parts))
 			}
 			for i, part := range parts {
-				p.parts[i] = strings.Split(part, "|")
+				var err error
+				if p.parts[i], err = globs(part); err != nil {
+					return ruleBook{}, fmt.Errorf("reading the classes of permissions: %w", err)
+				}
 			}
 			if strings.ContainsAny(parts[0], "*") {
 				book.general = append(book.general, p)
 				continue
 			}
 			for _, service := range p.parts[0] {
-				book.byService[service] = append(book.byService[service], p)
+				book.byService[service.head] = append(book.byService[service.head], p)
 			}
 		}
 	}
@@ -226,18 +229,32 @@ func firstWord(name string) string {
 	return strings.ToLower(name)
 }
 
-// fits reports whether one of some alternatives, in which a * is any text, is the whole of a name.
-func fits(alternatives []string, name string) bool {
-	return slices.ContainsFunc(alternatives, func(a string) bool {
-		head, tail, star := strings.Cut(a, "*")
-		if !star {
-			return a == name
+// glob is a name, or with a star the beginning and the end of one.
+type glob struct {
+	head, tail string
+	star       bool
+}
+
+// globs reads alternatives, which | separates.
+func globs(text string) ([]glob, error) {
+	var out []glob
+	for alternative := range strings.SplitSeq(text, "|") {
+		head, tail, star := strings.Cut(alternative, "*")
+		if strings.Contains(tail, "*") {
+			return nil, fmt.Errorf("%q has two stars", alternative)
 		}
-		rest, ok := strings.CutPrefix(name, head)
-		if middle, end, more := strings.Cut(tail, "*"); more {
-			at := strings.Index(rest, middle)
-			return ok && end == "" && at >= 0
+		out = append(out, glob{head, tail, star})
+	}
+	return out, nil
+}
+
+// fits reports whether one of some alternatives is the whole of a name.
+func fits(alternatives []glob, name string) bool {
+	for _, g := range alternatives {
+		if !g.star && g.head == name || g.star && len(name) >= len(g.head)+len(g.tail) &&
+			strings.HasPrefix(name, g.head) && strings.HasSuffix(name, g.tail) {
+			return true
 		}
-		return ok && strings.HasSuffix(rest, tail)
-	})
+	}
+	return false
 }

@@ -112,6 +112,7 @@ func TestRulesAreRead(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"nonesuch:\n\ta.b.c\n":        `there is no class "nonesuch"`,
+		"read:\n\ta.*b*.c\n":          "has two stars",
 		"\ta.b.c\n":                   "is in no class",
 		"read:\n\ta.b\n":              "has 2 parts",
 		"read:\n\tget\nwrite:\n\tget": `"get" is there twice`,

@@ -58,7 +58,7 @@ func run(args []string, out io.Writer) error {
 		if err != nil {
 			return fmt.Errorf("reading what the counts are for: %w", err)
 		}
-		made, err := document(string(text), roles, name)
+		made, err := document(string(text), classTable(roles), roleTable(judgeAll(roles, name)))
 		if err != nil {
 			return fmt.Errorf("writing the counts into %s: %w", *docs, err)
 		}
@@ -68,7 +68,7 @@ func run(args []string, out io.Writer) error {
 	if *byPermission {
 		printPermissions(w, roles)
 	} else {
-		printRoles(w, roles, name, *why)
+		printRoles(w, judgeAll(roles, name), name, *why)
 	}
 	return w.Flush()
 }
@@ -135,17 +135,25 @@ func judge(role grants.Role, on resource.Name) []review.Finding {
 	return slices.DeleteFunc(found, func(f review.Finding) bool { return onlyAbout[f.Name] })
 }
 
-func printRoles(out io.Writer, roles map[string]grants.Role, on resource.Name, why bool) {
+// judgeAll returns what is found of each role.
+func judgeAll(roles map[string]grants.Role, on resource.Name) map[string][]review.Finding {
+	found := map[string][]review.Finding{}
+	for name, role := range roles {
+		found[name] = judge(role, on)
+	}
+	return found
+}
+
+func printRoles(out io.Writer, found map[string][]review.Finding, on resource.Name, why bool) {
 	type row struct {
 		role  string
 		found []review.Finding
 	}
 	var rows []row
 	count := map[string]int{}
-	for name, role := range roles {
-		r := row{name, judge(role, on)}
-		rows = append(rows, r)
-		count[gravest(r.found)]++
+	for name, f := range found {
+		rows = append(rows, row{name, f})
+		count[gravest(f)]++
 	}
 	order := func(found []review.Finding) int {
 		if len(found) == 0 {
@@ -217,8 +225,8 @@ func printPermissions(out io.Writer, roles map[string]grants.Role) {
 }
 
 // document returns a page with its tables made anew, each between a mark with its name and the next end mark.
-func document(page string, roles map[string]grants.Role, on resource.Name) (string, error) {
-	for name, table := range map[string]string{"classes": classTable(roles), "roles": roleTable(roles, on)} {
+func document(page, classes, roles string) (string, error) {
+	for name, table := range map[string]string{"classes": classes, "roles": roles} {
 		mark := "<!-- " + name + ": made by go generate ./internal/tools/findings -->\n"
 		before, rest, found := strings.Cut(page, mark)
 		_, after, ended := strings.Cut(rest, "<!-- end -->")
@@ -257,10 +265,10 @@ func classTable(roles map[string]grants.Role) string {
 	return b.String()
 }
 
-func roleTable(roles map[string]grants.Role, on resource.Name) string {
+func roleTable(found map[string][]review.Finding) string {
 	count := map[string]int{}
-	for _, role := range roles {
-		count[gravest(judge(role, on))]++
+	for _, f := range found {
+		count[gravest(f)]++
 	}
 	var b strings.Builder
 	b.WriteString("| gravest finding | roles |\n| --- | --- |\n")
