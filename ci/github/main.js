@@ -114,7 +114,8 @@ async function main() {
   const dir = fs.mkdtempSync(path.join(env.RUNNER_TEMP || os.tmpdir(), 'taskiam-job-'));
   save('dir', dir);
   save('taskiam', program);
-  const vars = { ...env };
+  const vars = { ...env, TASKIAM_CI_INDEX: input('index') };
+  save('index', vars.TASKIAM_CI_INDEX);
   const provider = input('identity-provider');
   if (provider) {
     vars.GOOGLE_APPLICATION_CREDENTIALS = login(provider, input('service-account'), dir);
@@ -125,10 +126,11 @@ async function main() {
     save('member', vars.TASKIAM_OPERATOR_MEMBER);
   }
   const out = input('out') ? ['--out', input('out')] : [];
+  const run = path.join(dir, 'run'); // which one it was, for post.js
   switch (command) {
     case 'up':
       save('down', 'yes'); // also of an up that is killed
-      return taskiam(program, ['up', '--ci=github', ...out, manifest(input('manifest'), dir)], vars);
+      return taskiam(program, ['up', '--ci=github', '--dotenv', run, ...out, manifest(input('manifest'), dir)], vars);
     case 'hand-over': // another job takes it down
       return taskiam(program, ['up', '--ci=github', ...out, manifest(input('manifest'), dir)], vars);
     case 'run': {
@@ -137,10 +139,10 @@ async function main() {
       return taskiam(program, ['run', '--ci=github', '--isolate', manifest(input('manifest'), dir), '--', 'bash', '-e', '-o', 'pipefail', '-c', input('run')], vars);
     }
     case 'down':
-      vars.TASKIAM_CI_RUN = input('run-id');
       vars.TASKIAM_CI_ACCOUNT = input('account');
       vars.TASKIAM_CI_PROJECT = input('project');
-      return taskiam(program, ['down', '--ci=github'], vars);
+      delete vars.TASKIAM_CI_RUN;
+      return taskiam(program, ['down', '--ci=github', ...(input('run-id') ? [input('run-id')] : [])], vars);
     default: {
       const projects = input('project') ? ['--project', input('project')] : [];
       const files = env.INPUT_MANIFEST && !input('project') ? [manifest(input('manifest'), dir)] : [];

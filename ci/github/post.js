@@ -2,6 +2,7 @@
 'use strict';
 
 const fs = require('fs');
+const path = require('path');
 const { spawnSync } = require('child_process');
 
 const env = process.env;
@@ -10,17 +11,15 @@ const env = process.env;
 // something stayed.
 function down() {
   if (env.STATE_down !== 'yes') return 0; // main.js did not get that far
-  const vars = { ...env };
+  const vars = { ...env, TASKIAM_CI_INDEX: env.STATE_index || '' };
   // The job's own login again, not the run's.
   if (env.STATE_login) vars.GOOGLE_APPLICATION_CREDENTIALS = env.STATE_login;
   if (env.STATE_member) vars.TASKIAM_OPERATOR_MEMBER = env.STATE_member;
-  if (env.STATE_run) {
-    vars.TASKIAM_CI_RUN = env.STATE_run;
-  } else {
-    // Of an up that failed, only the label is known; what the environment has is another's.
-    for (const name of ['TASKIAM_CI_RUN', 'TASKIAM_CI_ACCOUNT', 'TASKIAM_CI_PROJECT']) delete vars[name];
-  }
-  const result = spawnSync(env.STATE_taskiam, ['down', '--ci=github'], { stdio: ['ignore', 'inherit', 'inherit'], env: vars });
+  // Which run it is, say the state of the Action, or the file beside its login, or the job's
+  // label. Never the environment: every step of the job can set that.
+  if (!env.STATE_run) for (const name of ['TASKIAM_CI_RUN', 'TASKIAM_CI_ACCOUNT', 'TASKIAM_CI_PROJECT']) delete vars[name];
+  const which = env.STATE_run ? [env.STATE_run] : ['--dotenv', path.join(env.STATE_dir, 'run')];
+  const result = spawnSync(env.STATE_taskiam, ['down', '--ci=github', ...which], { stdio: ['ignore', 'inherit', 'inherit'], env: vars });
   if (result.error) {
     console.log(`::error title=taskiam::${env.STATE_taskiam} is gone: ${result.error.message}; what it brought up ends by itself, and with the nightly sweep`);
     return 5;

@@ -9,7 +9,7 @@
 # by itself, and `taskiam sweep` takes away the rest.
 
 taskiam_up() {
-  # By this label down finds its run, also of an up that was cut off.
+  # By this label down finds its run if up was cut off.
   if [ -z "${TASKIAM_CI_JOB:-}" ]; then
     TASKIAM_CI_JOB="$(uname -n):$$:$(date +%s)"
     export TASKIAM_CI_JOB
@@ -21,6 +21,7 @@ taskiam_up() {
   # In two steps: the code of a substitution inside eval would get lost.
   taskiam_access="$(taskiam up --ci=generic "$@")" || exit
   eval "$taskiam_access"
+  taskiam_run="$TASKIAM_CI_RUN" # which is not exported: another program could set it
   unset taskiam_access
 }
 
@@ -29,6 +30,7 @@ taskiam_down() {
   taskiam_code=$?
   trap - EXIT
   trap '' HUP INT TERM
-  taskiam down --ci=generic || [ "$taskiam_code" -ne 0 ] || taskiam_code=5
+  # shellcheck disable=SC2086 # empty, if up has failed
+  taskiam down --ci=generic ${taskiam_run:-} || [ "$taskiam_code" -ne 0 ] || taskiam_code=5
   exit "$taskiam_code"
 }

@@ -204,7 +204,7 @@ func githubJob(s *stage, job map[string]string, number int, workspace, commit, e
 	vars := over(job, map[string]string{
 		"GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY": "acme/app", "GITHUB_RUN_ID": fmt.Sprint(number), "GITHUB_RUN_ATTEMPT": "1", "GITHUB_JOB": "build",
 		"RUNNER_NAME": "r", "GITHUB_SERVER_URL": "https://github.example", "GITHUB_WORKSPACE": workspace, "GITHUB_SHA": commit, "RUNNER_TEMP": dir,
-		"INPUT_MANIFEST": "task.toml", "INPUT_TASKIAM": "taskiam", "INPUT_IDENTITY-PROVIDER": ciProvider, "INPUT_OPERATOR-MEMBER": ciMember,
+		"INPUT_MANIFEST": "task.toml", "INPUT_INDEX": "0", "INPUT_TASKIAM": "taskiam", "INPUT_IDENTITY-PROVIDER": ciProvider, "INPUT_OPERATOR-MEMBER": ciMember,
 		"ACTIONS_ID_TOKEN_REQUEST_TOKEN": "the-jobs-own",
 		"GITHUB_EVENT_PATH":              s.write(fmt.Sprintf("event%d.json", number), event),
 	})
@@ -252,7 +252,7 @@ func TestCIGitHub(t *testing.T) {
 	}
 	out := s.pairs(vars["GITHUB_OUTPUT"])
 	if journal := s.read(s.journal(out["run"])); strings.Contains(journal, "db-password") || !strings.Contains(journal, "secrets/api-key") ||
-		!strings.Contains(journal, `"job":"github:acme/app:1.1:build@r"`) || !strings.Contains(journal, "https://github.example/acme/app/actions/runs/1/attempts/1") {
+		!strings.Contains(journal, `"job":"github:acme/app:1.1:build@r:0+`) || !strings.Contains(journal, "https://github.example/acme/app/actions/runs/1/attempts/1") {
 		t.Errorf("the run is not the base branch's, or not this job's: %s", journal)
 	}
 	// Every line of the key is masked before it is anywhere else, and is nowhere else.
@@ -288,7 +288,8 @@ func TestCIGitHub(t *testing.T) {
 		t.Errorf("main ended with %d\n%s%s", o.code, o.stdout, o.stderr)
 	}
 
-	if o := half("post", s.post(vars)); o.code != 0 || o.stdout != "no run of this job (github:acme/app:3.1:build@r) is here: there is nothing to take down\n" {
+	if o := half("post", s.post(vars)); o.code != 0 || !strings.HasPrefix(o.stdout, "no run of this job (github:acme/app:3.1:build@r:0+") ||
+		!strings.HasSuffix(o.stdout, ") is here: there is nothing to take down\n") {
 		t.Errorf("post ended with %d\n%s%s", o.code, o.stdout, o.stderr)
 	}
 

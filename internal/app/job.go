@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -155,16 +156,15 @@ func (j *Job) Leave(runs []*journal.Run) error {
 // Next prepares for the next run of the job: it leaves the environment of the earlier ones, and
 // returns where the delivery goes.
 func (j *Job) Next(to Place) (Place, error) {
+	if err := j.Named(); err != nil {
+		return to, err
+	}
 	journals, err := j.app.Journals()
 	if err != nil {
 		return to, err
 	}
-	named, err := j.Named()
-	if err != nil {
-		return to, err
-	}
 	runs, _ := Runs(journals) // down reports a journal that cannot be read
-	if err := j.Leave(j.Own(runs, named)); err != nil {
+	if err := j.Leave(j.Own(runs)); err != nil {
 		return to, err
 	}
 	if to.Dir == "" && to.Owner == 0 {
@@ -173,11 +173,11 @@ func (j *Job) Next(to Place) (Place, error) {
 	return to, err
 }
 
-// Own returns the runs that belong to the job: those with its label, and the one that an
-// earlier step has exported.
-func (j *Job) Own(runs []*journal.Run, named grants.RunID) []*journal.Run {
+// Own returns the runs with the job's label. No other is taken for the job's: what a step may
+// have put into the environment or into a file only chooses among them.
+func (j *Job) Own(runs []*journal.Run) []*journal.Run {
 	return slices.DeleteFunc(slices.Clone(runs), func(r *journal.Run) bool {
-		return (named == "" || r.ID() != named) && (j.Label == "" || r.Opened.Job != j.Label)
+		return j.Label == "" || r.Opened.Job != j.Label
 	})
 }
 
@@ -282,15 +282,40 @@ func appendTo(path, text string) error {
 	return errors.Join(err, f.Close())
 }
 
-// Named returns the run that an earlier step exported; "" if none did.
-func (j *Job) Named() (grants.RunID, error) {
-	word := j.app.Getenv(EnvCIRun)
+// Named returns why the job's runs could not be told from those of other jobs; nil if they can.
+func (j *Job) Named() error {
+	if j.Label != "" {
+		return nil
+	}
+	return fault.WithHint(
+		fault.New(fault.Usage, "the environment does not say which job of %s this is, so that its runs cannot be told "+
+			"from those of other jobs", j.System),
+		"export "+ci.EnvJob+"=NAME, with a name that no other job has, and --ci="+string(ci.Generic))
+}
+
+// Exported returns the run that an earlier step of the job has exported, and where it says so:
+// in the file that [Job.Export] wrote, if there is one, else in the environment. Both are "" if
+// none did.
+func (j *Job) Exported(dotenv string) (run grants.RunID, where string, err error) {
+	word, where := j.app.Getenv(EnvCIRun), "$"+EnvCIRun
+	if dotenv != "" {
+		switch text, err := os.ReadFile(dotenv); {
+		case err == nil:
+			word, where = "", dotenv
+			for line := range strings.Lines(string(text)) {
+				if value, ok := strings.CutPrefix(strings.TrimSpace(line), EnvCIRun+"="); ok {
+					word = value
+				}
+			}
+		case !errors.Is(err, fs.ErrNotExist): // without the file, up did not get that far
+			return "", "", fmt.Errorf("reading which run is meant: %w", err)
+		}
+	}
 	if word == "" {
-		return "", nil
+		return "", "", nil
 	}
-	run, err := grants.ParseRunID(word)
-	if err != nil {
-		return "", fault.New(fault.Usage, "reading $%s: %w", EnvCIRun, err)
+	if run, err = grants.ParseRunID(word); err != nil {
+		return "", "", fault.New(fault.Usage, "reading %s: %w", where, err)
 	}
-	return run, nil
+	return run, where, nil
 }

@@ -6,6 +6,8 @@
 package ci
 
 import (
+	"crypto/sha256"
+	"encoding/base32"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -35,13 +37,19 @@ const (
 	// EnvJob identifies the job; EnvURL is the page of the job.
 	EnvJob = "TASKIAM_CI_JOB"
 	EnvURL = "TASKIAM_CI_URL"
+	// EnvIndex tells the jobs of a matrix apart, on every system.
+	EnvIndex = "TASKIAM_CI_INDEX"
 )
 
 // profile is one system in the table.
 type profile struct {
 	// mark is the variable that is "true" in each of its jobs.
 	mark string
-	// label and url identify the job; label is empty if a part of it is missing.
+	// identity has the variables that tell the job from every other one. They are the same
+	// in all of its steps.
+	identity []string
+	// label says to people which job it is, and is empty if the environment does not say
+	// that. Two jobs may have the same one.
 	label, url func(getenv func(string) string) string
 	// workspaces and temps are variables that name folders: where the job's code is, and
 	// where its own temporary files are.
@@ -55,7 +63,11 @@ var profiles = map[System]profile{
 	// docs.github.com/en/actions/reference/workflows-and-actions/variables
 	GitHub: {
 		mark: "GITHUB_ACTIONS",
-		// The jobs of a matrix have the same name, but each has a runner of its own.
+		// The jobs of a matrix have the same name, and may have the same runner, one after
+		// the other: the Action puts their number into EnvIndex.
+		identity: []string{
+			"GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT", "GITHUB_JOB", "RUNNER_NAME",
+		},
 		label: func(get func(string) string) string {
 			return whole("%s:%s.%s:%s", get("GITHUB_REPOSITORY"), get("GITHUB_RUN_ID"), or(get("GITHUB_RUN_ATTEMPT"), "1"), get("GITHUB_JOB")) + behind("@", get("RUNNER_NAME"))
 		},
@@ -67,6 +79,7 @@ var profiles = map[System]profile{
 	// docs.gitlab.com/ci/variables/predefined_variables
 	GitLab: {
 		mark:       "GITLAB_CI",
+		identity:   []string{"CI_SERVER_URL", "CI_PROJECT_PATH", "CI_JOB_ID", "CI_NODE_INDEX"},
 		label:      func(get func(string) string) string { return whole("%s:%s", get("CI_PROJECT_PATH"), get("CI_JOB_ID")) },
 		url:        func(get func(string) string) string { return get("CI_JOB_URL") },
 		workspaces: []string{"CI_PROJECT_DIR"},
@@ -74,6 +87,10 @@ var profiles = map[System]profile{
 	// buildkite.com/docs/pipelines/configure/environment-variables
 	Buildkite: {
 		mark: "BUILDKITE",
+		identity: []string{
+			"BUILDKITE_ORGANIZATION_SLUG", "BUILDKITE_PIPELINE_SLUG", "BUILDKITE_BUILD_NUMBER", "BUILDKITE_JOB_ID",
+			"BUILDKITE_RETRY_COUNT", "BUILDKITE_PARALLEL_JOB",
+		},
 		label: func(get func(string) string) string {
 			return whole("%s/%s:%s:%s", get("BUILDKITE_ORGANIZATION_SLUG"), get("BUILDKITE_PIPELINE_SLUG"), get("BUILDKITE_BUILD_NUMBER"), get("BUILDKITE_JOB_ID"))
 		},
@@ -85,6 +102,10 @@ var profiles = map[System]profile{
 	// circleci.com/docs/reference/variables
 	CircleCI: {
 		mark: "CIRCLECI",
+		identity: []string{
+			"CIRCLE_PROJECT_USERNAME", "CIRCLE_PROJECT_REPONAME", "CIRCLE_WORKFLOW_JOB_ID", "CIRCLE_BUILD_NUM",
+			"CIRCLE_NODE_INDEX",
+		},
 		label: func(get func(string) string) string {
 			return whole("%s/%s:%s.%s", get("CIRCLE_PROJECT_USERNAME"), get("CIRCLE_PROJECT_REPONAME"),
 				or(get("CIRCLE_WORKFLOW_JOB_ID"), get("CIRCLE_BUILD_NUM")), or(get("CIRCLE_NODE_INDEX"), "0"))
@@ -92,9 +113,11 @@ var profiles = map[System]profile{
 		url:        func(get func(string) string) string { return get("CIRCLE_BUILD_URL") },
 		workspaces: []string{"CIRCLE_WORKING_DIRECTORY"}, file: "BASH_ENV",
 	},
-	// Jenkins names its builds by BUILD_TAG and BUILD_URL.
+	// Jenkins names its builds by BUILD_TAG and BUILD_URL. The tags of jobs "a/b" and "a-b"
+	// are the same.
 	Generic: {
 		mark:       "CI",
+		identity:   []string{EnvJob, "BUILD_TAG", "JENKINS_URL", "JOB_NAME", "BUILD_NUMBER"},
 		label:      func(get func(string) string) string { return or(get(EnvJob), get("BUILD_TAG")) },
 		url:        func(get func(string) string) string { return or(get(EnvURL), get("BUILD_URL")) },
 		workspaces: []string{"WORKSPACE"},
@@ -138,8 +161,10 @@ func Detect(getenv func(string) string) (System, bool) {
 // Job is the current job.
 type Job struct {
 	System System
-	// Label identifies the job: "github:acme/app:123.1:build". It has at most 200 bytes,
-	// all of [A-Za-z0-9._/:@+-], and is empty if the system does not say which job this is.
+	// Label identifies the job: "gitlab:acme/app:123+1k5…", where what follows the last + is
+	// a hash of all that tells the job from others: no two jobs have the same label. It has
+	// at most 200 bytes, all of [A-Za-z0-9._/:@+-], and is empty if the system does not say
+	// which job this is.
 	Label string
 	// URL is the page of the job; empty if it is not known.
 	URL string
@@ -160,10 +185,11 @@ func JobOf(s System, getenv func(string) string) (Job, error) {
 	if !ok {
 		return Job{}, fault.New(fault.Usage, "%q is not a known CI system", s)
 	}
-	j := Job{System: s, Label: clean(p.label(getenv)), URL: p.url(getenv)}
-	if j.Label != "" {
-		j.Label = string(s) + ":" + j.Label
-		j.Label = j.Label[:min(len(j.Label), maxLabel)]
+	j := Job{System: s, URL: p.url(getenv)}
+	if label := p.label(getenv); label != "" {
+		label = string(s) + ":" + clean(label+behind(":", getenv(EnvIndex)))
+		hash := "+" + p.hash(getenv)
+		j.Label = label[:min(len(label), maxLabel-len(hash))] + hash
 	}
 	for _, name := range p.workspaces {
 		if dir := getenv(name); dir != "" {
@@ -179,6 +205,17 @@ func JobOf(s System, getenv func(string) string) (Job, error) {
 	return j, nil
 }
 
+// hash returns 20 characters, 100 bits, that stand for the whole identity of a job: what
+// people can choose of it must not make it the same as another job's.
+func (p profile) hash(getenv func(string) string) string {
+	var values []string
+	for _, name := range append(slices.Clone(p.identity), EnvIndex) {
+		values = append(values, getenv(name))
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q", values)) // quoted: no two lists look the same
+	return strings.ToLower(base32.HexEncoding.EncodeToString(sum[:])[:20])
+}
+
 // CanExport returns why the job cannot set variables for its later steps: a [fault.Usage]
 // if its system does that by a file that the environment does not name.
 func (j Job) CanExport() error {
@@ -189,7 +226,7 @@ func (j Job) CanExport() error {
 	return nil
 }
 
-// clean makes a label of a name that people choose freely.
+// clean makes a part of a label of a name that people choose freely.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._/:@+-", r) {

@@ -2,6 +2,8 @@ package ci
 
 import (
 	"encoding/json"
+	"maps"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -15,6 +17,51 @@ func from(vars map[string]string) func(string) string {
 	return func(name string) string { return vars[name] }
 }
 
+var hash = regexp.MustCompile(`\+[0-9a-v]{20}$`)
+
+// Whatever people can choose of a job's names, its label is no other job's.
+func TestLabelsDiffer(t *testing.T) {
+	t.Parallel()
+	github := map[string]string{
+		"GITHUB_ACTIONS": "true", "GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "acme/app",
+		"GITHUB_RUN_ID": "77", "GITHUB_JOB": "build", "RUNNER_NAME": "r",
+	}
+	long := strings.Repeat("x", 1000)
+	over := func(vars map[string]string, name, value string) map[string]string {
+		vars = maps.Clone(vars)
+		vars[name] = value
+		return vars
+	}
+	changed := func(name, value string) map[string]string { return over(github, name, value) }
+	labels := map[string]map[string]string{}
+	for _, vars := range []map[string]string{
+		github,
+		changed("GITHUB_SERVER_URL", "https://github.acme.example"),
+		changed("GITHUB_RUN_ATTEMPT", "2"),
+		changed("RUNNER_NAME", "runner 1"), changed("RUNNER_NAME", "runner-1"), changed("RUNNER_NAME", "runner&1"),
+		changed("RUNNER_NAME", long+"1"), changed("RUNNER_NAME", long+"2"),
+		changed(EnvIndex, "0"), changed(EnvIndex, "1"),
+		changed("GITHUB_JOB", long+"0"), over(changed("GITHUB_JOB", long+"0"), EnvIndex, "1"),
+		{"CI": "true", EnvJob: "a b"}, {"CI": "true", EnvJob: "a&b"}, {"CI": "true", EnvJob: "a-b"},
+		{"CI": "true", EnvJob: long + "1"}, {"CI": "true", EnvJob: long + "2"},
+		{"CI": "true", "BUILD_TAG": "jenkins-a-b-1", "JOB_NAME": "a/b"}, {"CI": "true", "BUILD_TAG": "jenkins-a-b-1", "JOB_NAME": "a-b"},
+	} {
+		s, _ := Detect(from(vars))
+		job, err := JobOf(s, from(vars))
+		if err != nil || job.Label == "" || len(job.Label) > maxLabel {
+			t.Fatalf("%v: %+v, %v", vars, job, err)
+		}
+		if other, taken := labels[job.Label]; taken {
+			t.Errorf("%v and %v have the same label, %s", vars, other, job.Label)
+		}
+		labels[job.Label] = vars
+	}
+	again, err := JobOf(GitHub, from(github))
+	if _, ok := labels[again.Label]; err != nil || !ok {
+		t.Errorf("the same job has another label: %s, %v", again.Label, err)
+	}
+}
+
 func TestJobs(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -26,20 +73,20 @@ func TestJobs(t *testing.T) {
 		{"GitHub", map[string]string{
 			"CI": "true", "GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY": "acme/app", "GITHUB_RUN_ID": "77", "GITHUB_RUN_ATTEMPT": "2", "GITHUB_JOB": "build",
 			"RUNNER_NAME": "GitHub Actions 3", "GITHUB_SERVER_URL": "https://github.com", "GITHUB_WORKSPACE": "/w", "RUNNER_TEMP": "/t", "GITHUB_ENV": "/e",
-		}, Job{System: GitHub, Label: "github:acme/app:77.2:build@GitHub-Actions-3", URL: "https://github.com/acme/app/actions/runs/77/attempts/2",
+		}, Job{System: GitHub, Label: "github:acme/app:77.2:build@GitHub-Actions-3+HASH", URL: "https://github.com/acme/app/actions/runs/77/attempts/2",
 			Workspaces: []string{"/w"}, Temp: "/t", File: "/e"}, ""},
 		{"GitHub without its file", map[string]string{"GITHUB_ACTIONS": "true"}, Job{}, "$GITHUB_ENV"},
 		{"GitLab", map[string]string{"CI": "true", "GITLAB_CI": "true", "CI_PROJECT_PATH": "acme/app", "CI_JOB_ID": "5", "CI_JOB_URL": "https://gitlab.com/acme/app/-/jobs/5", "CI_PROJECT_DIR": "/w"},
-			Job{System: GitLab, Label: "gitlab:acme/app:5", URL: "https://gitlab.com/acme/app/-/jobs/5", Workspaces: []string{"/w"}}, ""},
+			Job{System: GitLab, Label: "gitlab:acme/app:5+HASH", URL: "https://gitlab.com/acme/app/-/jobs/5", Workspaces: []string{"/w"}}, ""},
 		{"Buildkite", map[string]string{"CI": "true", "BUILDKITE": "true", "BUILDKITE_ORGANIZATION_SLUG": "acme", "BUILDKITE_PIPELINE_SLUG": "app",
 			"BUILDKITE_BUILD_NUMBER": "9", "BUILDKITE_JOB_ID": "u-u", "BUILDKITE_BUILD_URL": "https://buildkite.com/acme/app/builds/9", "BUILDKITE_BUILD_CHECKOUT_PATH": "/w"},
-			Job{System: Buildkite, Label: "buildkite:acme/app:9:u-u", URL: "https://buildkite.com/acme/app/builds/9#u-u", Workspaces: []string{"/w"}}, ""},
+			Job{System: Buildkite, Label: "buildkite:acme/app:9:u-u+HASH", URL: "https://buildkite.com/acme/app/builds/9#u-u", Workspaces: []string{"/w"}}, ""},
 		{"CircleCI", map[string]string{"CI": "true", "CIRCLECI": "true", "CIRCLE_PROJECT_USERNAME": "acme", "CIRCLE_PROJECT_REPONAME": "app", "CIRCLE_BUILD_NUM": "4",
 			"CIRCLE_NODE_INDEX": "1", "BASH_ENV": "/b", "CIRCLE_BUILD_URL": "https://circleci.com/gh/acme/app/4"},
-			Job{System: CircleCI, Label: "circleci:acme/app:4.1", URL: "https://circleci.com/gh/acme/app/4", File: "/b"}, ""},
+			Job{System: CircleCI, Label: "circleci:acme/app:4.1+HASH", URL: "https://circleci.com/gh/acme/app/4", File: "/b"}, ""},
 		{"Jenkins", map[string]string{"CI": "true", "BUILD_TAG": "jenkins-app-12", "BUILD_URL": "https://ci/12", "WORKSPACE": "/w"},
-			Job{System: Generic, Label: "generic:jenkins-app-12", URL: "https://ci/12", Workspaces: []string{"/w"}}, ""},
-		{"one that says which", map[string]string{"CI": "1", EnvJob: "a b\nc", EnvURL: "https://ci/1"}, Job{System: Generic, Label: "generic:a-b-c", URL: "https://ci/1"}, ""},
+			Job{System: Generic, Label: "generic:jenkins-app-12+HASH", URL: "https://ci/12", Workspaces: []string{"/w"}}, ""},
+		{"one that says which", map[string]string{"CI": "1", EnvJob: "a b\nc", EnvURL: "https://ci/1"}, Job{System: Generic, Label: "generic:a-b-c+HASH", URL: "https://ci/1"}, ""},
 		{"one that says nothing", map[string]string{"CI": "true"}, Job{System: Generic}, ""},
 		{"half of a job", map[string]string{"GITLAB_CI": "true", "CI_PROJECT_PATH": "acme/app"}, Job{System: GitLab}, ""},
 	} {
@@ -62,6 +109,7 @@ func TestJobs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			got.Label = hash.ReplaceAllString(got.Label, "+HASH")
 			if d := cmp.Diff(c.want, got); d != "" {
 				t.Errorf("-want +got:\n%s", d)
 			}

@@ -205,8 +205,17 @@ func TestParseOthers(t *testing.T) {
 		{line: "down --ci", vars: buildkiteJob, want: downOptions{words: []string{}, wait: downWait, job: &ci.Job{System: ci.Buildkite}}},
 		{line: "down --ci circleci", want: downOptions{words: []string{}, wait: downWait, job: &ci.Job{System: ci.CircleCI}}},
 		{line: "down --ci", err: "--ci=generic"},
-		{line: "down --ci r", vars: buildkiteJob, err: "finds the run itself"},
-		{line: "down --ci --all", vars: buildkiteJob, err: "finds the run itself"},
+		{line: "down --ci r", vars: buildkiteJob, err: "takes the id of a run"},
+		{line: "down --ci 0123456789abcde", vars: buildkiteJob, want: downOptions{
+			words: []string{"0123456789abcde"}, wait: downWait, job: &ci.Job{System: ci.Buildkite}, run: "0123456789abcde"}},
+		{line: "down --ci --all", vars: buildkiteJob, want: downOptions{
+			words: []string{}, all: true, wait: downWait, job: &ci.Job{System: ci.Buildkite}}},
+		{line: "down --ci --dotenv f", vars: buildkiteJob, want: downOptions{
+			words: []string{}, wait: downWait, job: &ci.Job{System: ci.Buildkite}, dotenv: "f"}},
+		{line: "down --ci --all --dotenv f", vars: buildkiteJob, err: "takes one run, or --all, or --dotenv"},
+		{line: "down --ci --all 0123456789abcde", vars: buildkiteJob, err: "takes one run, or --all, or --dotenv"},
+		{line: "down --ci --json", vars: buildkiteJob, err: "finds the account itself"},
+		{line: "down --dotenv f", err: "--dotenv needs --ci"},
 		{line: "down --account e --project p --resource x", err: "--resource"},
 	})
 	testParse(t, simply(parseSweep), []parseCase[sweepOptions]{

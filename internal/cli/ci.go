@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -128,32 +129,98 @@ func runDownCI(ctx context.Context, e *Env, o downOptions) error {
 		return err
 	}
 	runs, unreadable := app.Runs(journals)
-	job := e.job(o.job)
-	named, err := job.Named()
-	if err != nil {
-		return err
+	p := e.newProgress(true) // one line is enough for a run that goes down as it should
+	known := slices.ContainsFunc(runs, func(r *journal.Run) bool { return r.ID() == o.run })
+	if o.run != "" && !known {
+		return errors.Join(e.downElsewhere(ctx, o, p), unreadable)
 	}
-	// A journal that cannot be read matters to this job only if it could be the job's own.
-	known := named == "" || slices.ContainsFunc(runs, func(r *journal.Run) bool { return r.ID() == named })
-	runs = job.Own(runs, named)
+	job := e.job(o.job)
+	runs, rest, err := e.choose(job, runs, o)
+	if err != nil {
+		return errors.Join(err, unreadable)
+	}
 	if err := job.Leave(runs); err != nil {
 		return err
 	}
-	p := e.newProgress(true) // one line is enough for a run that goes down as it should
 	var errs []error
 	for _, run := range runs {
 		errs = append(errs, e.downCI(ctx, run, o.wait, p))
 	}
-	switch {
-	case !known:
-		errs = append(errs, e.downElsewhere(ctx, named, o, p), unreadable)
-	case len(runs) == 0 && unreadable != nil:
+	// A journal that cannot be read matters to this job only if it could be the job's own.
+	if len(runs) == 0 && unreadable != nil {
 		errs = append(errs, fault.New(fault.Incomplete,
 			"no run of this job was found here, but some journals could not be read"), unreadable)
-	case len(runs) == 0:
+	} else if len(runs) == 0 {
 		errs = append(errs, e.tell("no run of this job%s is here: there is nothing to take down", labelled(o.job)))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, rest)...)
+}
+
+// choose returns the runs of the job that are to be taken down, or if all are down, those that
+// were. The run that was named comes first, then the one that an earlier step has exported, then
+// the only one with the job's label. rest is what has to be said of the job's other runs.
+func (e *Env) choose(job *app.Job, runs []*journal.Run, o downOptions) (out []*journal.Run, rest, err error) {
+	is := func(id grants.RunID) func(*journal.Run) bool {
+		return func(r *journal.Run) bool { return r.ID() == id }
+	}
+	if o.run != "" {
+		at := slices.IndexFunc(runs, is(o.run))
+		return runs[at : at+1], nil, nil
+	}
+	if err := job.Named(); err != nil {
+		return nil, nil, fault.WithHint(err, "taskiam down --"+flagCI+" RUN")
+	}
+	exported, where, err := job.Exported(o.dotenv)
+	if err != nil {
+		return nil, nil, err
+	}
+	own := job.Own(runs)
+	up := live(own)
+	switch at := slices.IndexFunc(own, is(exported)); {
+	case o.all && len(up) > 0:
+		return up, nil, nil
+	case exported != "" && at >= 0:
+		if others := slices.DeleteFunc(up, is(exported)); len(others) > 0 {
+			rest = several(others, "other runs")
+		}
+		return own[at : at+1], rest, nil
+	case exported != "" && len(own) == 0:
+		return nil, nil, e.foreign(runs, exported, where, o.job)
+	case exported != "":
+		e.say("warning: %v; it is left alone", e.foreign(runs, exported, where, o.job))
+	}
+	if len(up) > 1 {
+		return nil, nil, several(up, fmt.Sprintf("%d runs", len(up)))
+	}
+	if len(up) == 0 {
+		up = own
+	}
+	return up, nil, nil
+}
+
+// several lists runs that only the job's label leads to, so that they may be another job's.
+// what says which runs they are.
+func several(runs []*journal.Run, what string) error {
+	const again = "taskiam down --" + flagCI + " "
+	var lines, hints []string
+	for _, r := range runs {
+		lines = append(lines, string(r.ID())+" of "+r.Opened.Task)
+		hints = append(hints, again+string(r.ID()))
+	}
+	return fault.WithHint(fault.New(fault.Usage, "%s of this job are up and stay up: %s", what,
+		strings.Join(lines, ", ")),
+		append(hints, again+"--all")...)
+}
+
+// foreign says that a run which an earlier step has exported is not known to be the job's.
+func (e *Env) foreign(runs []*journal.Run, run grants.RunID, where string, job *ci.Job) error {
+	err := fault.New(fault.Incomplete, "%s names run %s, which has no journal here, so that it is not known whether "+
+		"it is "+
+		"of this job%s", where, run, labelled(job))
+	if slices.ContainsFunc(runs, func(r *journal.Run) bool { return r.ID() == run }) {
+		err = fault.New(fault.Usage, "%s names run %s, which is not of this job%s", where, run, labelled(job))
+	}
+	return fault.WithHint(err, "taskiam down --"+flagCI+" "+string(run)+" # if it is to go")
 }
 
 func labelled(job *ci.Job) string {
@@ -211,13 +278,17 @@ func (e *Env) localOnly(run *journal.Run) string {
 
 // downElsewhere takes a run down that was brought up on another machine. It finds the account
 // by what was exported, and knows it by its mark.
-func (e *Env) downElsewhere(ctx context.Context, run grants.RunID, o downOptions, p *view.Progress) error {
-	account, project := e.Getenv(app.EnvCIAccount), e.Getenv(app.EnvCIProject)
+func (e *Env) downElsewhere(ctx context.Context, o downOptions, p *view.Progress) error {
+	run, account, project := o.run, e.Getenv(app.EnvCIAccount), e.Getenv(app.EnvCIProject)
 	if account == "" || project == "" {
 		return errors.Join(e.tell("run %s: not taken down: its journal is not here", run), fault.WithHint(
 			fault.New(fault.Incomplete, "run %s has no journal here, and $%s and $%s do not say which account it has",
 				run, app.EnvCIAccount, app.EnvCIProject),
 			"taskiam sweep --project PROJECT"))
+	}
+	if of, ours := grants.RunOf(account, project); !ours || of != run {
+		return errors.Join(e.tell("run %s: not taken down: its journal is not here", run), fault.New(fault.Incomplete,
+			"$%s is %s in project %s, which is not the account of run %s", app.EnvCIAccount, account, project, run))
 	}
 	engine, err := e.app().Engine(ctx, app.Options{Progress: p, AllowLoggedOut: true})
 	if err != nil {
@@ -241,9 +312,6 @@ func (e *Env) downElsewhere(ctx context.Context, run grants.RunID, o downOptions
 	case teardown == nil:
 		return errors.Join(e.tell("run %s: not taken down", run),
 			fault.WithHint(&exitError{exitIncomplete, err}, again))
-	case teardown.Run.ID() != run:
-		return errors.Join(err, e.tell("run %s: the account %s belongs to run %s, which was taken down", run, account,
-			teardown.Run.ID()))
 	default:
 		return errors.Join(e.tell("%s", view.NewTeardown(nil, teardown, err).Outcome()), err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/app"
 	"github.com/taskiam/taskiam/internal/ci"
+	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/resource"
 	"github.com/taskiam/taskiam/internal/view"
@@ -27,6 +28,10 @@ type downOptions struct {
 	account, project string
 	resources        []resource.Name
 	job              *ci.Job // the job whose runs are meant; nil uses words
+	// run is the run that is meant, of whatever job, and dotenv the file that may name one of
+	// this job's. Both are for a job.
+	run    grants.RunID
+	dotenv string
 }
 
 func newDownCmd(e *Env) *cli.Command {
@@ -41,7 +46,10 @@ taskiam down --account EMAIL --project acme-agents    # from any machine`,
 it may have been changed or deleted. The command can be repeated.
 
 With --account it needs no journal: it uses the mark in the description of the
-account, and searches for its bindings as sweep does. This works on any machine.`,
+account, and searches for its bindings as sweep does. This works on any machine.
+
+With --ci it takes down the run of this CI job, or with RUN that one. If several runs
+of the job are up, it lists them and takes none: name one, or say --all.`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "take down every run that is not down"},
 			&cli.DurationFlag{
@@ -53,6 +61,13 @@ account, and searches for its bindings as sweep does. This works on any machine.
 			&cli.StringFlag{Name: flagProject, Usage: "`PROJECT`: project of the account"},
 			newResourcesFlag(),
 			newCIFlag("take down what up --ci brought up in this CI job, and print one line for each run"),
+			&cli.StringFlag{
+				Name: flagDotenv,
+				Usage: "`FILE`: with --" + flagCI + ", the file that up --" + flagDotenv +
+					" wrote, if it did: the run in it " +
+					"is the one that is meant",
+				TakesFile: true,
+			},
 			newJSONFlag(),
 			newQuietFlag(),
 		},
@@ -65,7 +80,7 @@ account, and searches for its bindings as sweep does. This works on any machine.
 func parseDown(c *cli.Context, getenv func(string) string) (downOptions, error) {
 	o := downOptions{
 		words: words(c), all: c.Bool("all"), wait: c.Duration("wait"), json: c.Bool(flagJSON), quiet: c.Bool(flagQuiet),
-		account: c.String("account"), project: c.String(flagProject),
+		account: c.String("account"), project: c.String(flagProject), dotenv: c.String(flagDotenv),
 	}
 	var err error
 	if o.resources, err = parseResources(c); err != nil {
@@ -75,8 +90,10 @@ func parseDown(c *cli.Context, getenv func(string) string) (downOptions, error) 
 		return o, err
 	}
 	switch {
-	case o.job != nil && (o.all || len(o.words) > 0 || o.account != "" || o.json):
-		return o, usage(c, "--%s finds the run itself: it takes no run, --all, --account or --json", flagCI)
+	case o.job != nil:
+		return parseDownCI(c, o)
+	case o.dotenv != "":
+		return o, usage(c, "--%s needs --%s", flagDotenv, flagCI)
 	case (o.account == "") != (o.project == ""):
 		return o, usage(c, "--account and --%s need each other", flagProject)
 	case o.account != "" && (o.all || len(o.words) > 0):
@@ -87,6 +104,24 @@ func parseDown(c *cli.Context, getenv func(string) string) (downOptions, error) 
 		return o, usage(c, "--all cannot be combined with the names of runs")
 	case o.wait < 0:
 		return o, usage(c, "--wait is negative")
+	}
+	return o, nil
+}
+
+// parseDownCI reads what is meant in a CI job.
+func parseDownCI(c *cli.Context, o downOptions) (downOptions, error) {
+	switch {
+	case o.account != "" || o.project != "" || o.json:
+		return o, usage(c, "--%s finds the account itself: it takes no --account, --%s or --json", flagCI, flagProject)
+	case len(o.words) > 1, len(o.words) == 1 && (o.all || o.dotenv != ""), o.all && o.dotenv != "":
+		return o, usage(c, "--%s takes one run, or --all, or --%s", flagCI, flagDotenv)
+	case o.wait < 0:
+		return o, usage(c, "--wait is negative")
+	case len(o.words) == 1:
+		var err error
+		if o.run, err = grants.ParseRunID(o.words[0]); err != nil {
+			return o, usage(c, "--%s takes the id of a run: %v", flagCI, err)
+		}
 	}
 	return o, nil
 }

@@ -323,4 +323,18 @@ var mutants = []mutant{
 		edits: []edit{{"internal/credentials", "openAt", `unix.O_NOFOLLOW|`, ``}},
 		pkg:   "internal/credentials", tests: []string{"TestDeliveryThatWasSwapped", "TestDeliverFollowsNoLink"},
 	},
+	{
+		name: "the label of a CI job is only what people can choose",
+		edits: []edit{{
+			"internal/ci", "JobOf",
+			`$j.Label = label[:min(len(label), maxLabel-len(hash))] + hash`,
+			`$j.Label = label[:min(len(label), maxLabel)]; _ = hash`,
+		}},
+		pkg: "internal/ci", tests: []string{"TestLabelsDiffer"},
+	},
+	{
+		name:  "a matrix's jobs are one job",
+		edits: []edit{{"internal/ci", "profile.hash", `append(slices.Clone($p.identity), EnvIndex)`, `$p.identity`}},
+		pkg:   "internal/ci", tests: []string{"TestLabelsDiffer"},
+	},
 }
