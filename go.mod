@@ -7,6 +7,7 @@ require (
 	cloud.google.com/go/auth v0.24.3
 	cloud.google.com/go/iam v1.15.1
 	github.com/BurntSushi/toml v1.6.0
+	github.com/creack/pty v1.1.24
 	github.com/elastic/go-seccomp-bpf v1.6.0
 	github.com/gofrs/flock v0.13.2
 	github.com/google/go-cmp v0.7.0

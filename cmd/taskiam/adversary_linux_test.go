@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -47,6 +48,9 @@ audiences = ["` + reportsAudience + `"]
 // entrusted is what the thief may do; the last of it whatever the time is, for that grant
 // takes no condition.
 var entrusted = []request{readSecret, readObject, {"GET", topicAPI, ""}}
+
+// operatorsOutput is what is already in a file that the thief's errors go to.
+const operatorsOutput = "what the operator has written here before"
 
 // terminal is a terminal of the operator's. The test never reads what is typed.
 func terminal(t *testing.T) *os.File {
@@ -113,8 +117,9 @@ func TestAdversary(t *testing.T) {
 		},
 		Journals: s.path("state", "taskiam", "runs"), Keep: s.path("home", "keep"),
 		Processes: []int{isolatedRun.Process.Pid, s.emulator, os.Getpid()},
-		Emulator:  s.host, Abstract: abstract, Server: s.loopback(), Keyring: keyring(t),
+		Emulator:  s.host, Abstract: abstract, Server: s.loopback(), Key: filepath.Base(s.dir) + strconv.Itoa(os.Getpid()),
 	}
+	known.Keyring = keyring(t, known.Key)
 	for _, path := range known.Operator {
 		s.read(path) // the thief is to look where there is something
 	}
@@ -187,14 +192,19 @@ func (s *stage) plays(where place, known targets) {
 	must(t, err)
 	s.write(tree+"/"+targetsFile, string(b))
 	cmd := s.trusting(where, tree, "thief")
-	var stdout, stderr bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal(t), &stdout, &stderr
+	var stdout bytes.Buffer
+	log, err := os.OpenFile(s.write(tree+".log", operatorsOutput+"\n"), os.O_RDWR|os.O_APPEND, 0)
+	must(t, err)
+	defer log.Close()
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal(t), &stdout, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("%v\n%s%s", err, stdout.Bytes(), stderr.Bytes())
+	err = cmd.Run()
+	stderr := s.read(log.Name())
+	if err != nil {
+		t.Fatalf("%v\n%s%s", err, stdout.Bytes(), stderr)
 	}
-	if !strings.Contains(stderr.String(), "nothing is left") {
-		t.Errorf("the run ended with\n%s", stderr.Bytes())
+	if !strings.HasPrefix(stderr, operatorsOutput+"\n") || !strings.Contains(stderr, "nothing is left") {
+		t.Errorf("the run ended with\n%s", stderr)
 	}
 
 	var came []attempt
@@ -213,7 +223,7 @@ func (s *stage) plays(where place, known targets) {
 				want = untried
 			}
 			if len(came) == 0 || came[0].Attack != row.name || came[0].What != m.what {
-				t.Fatalf("%s, %s was not tried:\n%s", row.name, m.what, stderr.Bytes())
+				t.Fatalf("%s, %s was not tried:\n%s", row.name, m.what, stderr)
 			}
 			if got := came[0].Got; want != untried && !slices.Contains(strings.Split(want, "|"), got) {
 				t.Errorf("%s, %s: %q, want %q", row.name, m.what, got, want)
@@ -238,11 +248,11 @@ func (s *stage) plays(where place, known targets) {
 }
 
 // keyring puts a key into the operator's own keyring, and returns the number of that.
-func keyring(t *testing.T) int {
+func keyring(t *testing.T, name string) int {
 	t.Helper()
 	ring, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_USER_KEYRING, true)
 	must(t, err)
-	key, err := unix.AddKey("user", operatorKey, []byte("secret"), unix.KEY_SPEC_USER_KEYRING)
+	key, err := unix.AddKey("user", name, []byte("secret"), unix.KEY_SPEC_USER_KEYRING)
 	must(t, err)
 	t.Cleanup(func() {
 		_, err := unix.KeyctlInt(unix.KEYCTL_UNLINK, key, unix.KEY_SPEC_USER_KEYRING, 0, 0)

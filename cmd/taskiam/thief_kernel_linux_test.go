@@ -18,10 +18,10 @@ import (
 
 // What the filter of system calls answers.
 const (
-	forbidden   = "operation not permitted"
-	notThere    = "function not implemented"
-	noFamily    = "address family not supported by protocol"
-	operatorKey = "what the operator keeps in the kernel"
+	forbidden  = "operation not permitted"
+	notThere   = "function not implemented"
+	noFamily   = "address family not supported by protocol"
+	noTerminal = "inappropriate ioctl for device"
 )
 
 // sandboxed is a move that is of interest in a sandbox only.
@@ -63,22 +63,22 @@ var kernelAttacks = []attackRow{
 			if _, err := unix.KeyctlInt(unix.KEYCTL_LINK, t.Keyring, unix.KEY_SPEC_SESSION_KEYRING, 0, 0); err != nil {
 				return outcomeOf(err)
 			}
-			key, err := unix.KeyctlSearch(unix.KEY_SPEC_SESSION_KEYRING, "user", operatorKey, 0)
+			key, err := unix.KeyctlSearch(unix.KEY_SPEC_SESSION_KEYRING, "user", t.Key, 0)
 			if err == nil {
 				_, err = unix.KeyctlBuffer(unix.KEYCTL_READ, key, make([]byte, 64), 0)
 			}
 			return outcomeOf(err)
 		}},
-		sandboxed("by asking for it", forbidden, func(*burglar) string {
-			_, err := unix.RequestKey("user", operatorKey, "", 0)
+		sandboxed("by asking for it", forbidden, func(t *burglar) string {
+			_, err := unix.RequestKey("user", t.Key, "", 0)
 			return outcomeOf(err)
 		}),
 		sandboxed("by the list of all keys", "permission denied|not there", func(*burglar) string {
 			_, err := os.ReadFile("/proc/keys")
 			return outcomeOf(err)
 		}),
-		sandboxed("by a key in its place", forbidden, func(*burglar) string {
-			_, err := unix.AddKey("user", operatorKey, []byte("x"), unix.KEY_SPEC_SESSION_KEYRING)
+		sandboxed("by a key in its place", forbidden, func(t *burglar) string {
+			_, err := unix.AddKey("user", t.Key, []byte("x"), unix.KEY_SPEC_SESSION_KEYRING)
 			return outcomeOf(err)
 		}),
 	}},

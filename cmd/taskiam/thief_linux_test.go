@@ -45,7 +45,8 @@ type targets struct {
 	Emulator  string // its address
 	Abstract  string // a socket of the operator's
 	Server    string // another one, on loopback
-	Keyring   int    // the operator's own, with a key in it
+	Keyring   int    // the operator's own
+	Key       string // the name of a key in it
 }
 
 const (
@@ -581,13 +582,56 @@ var inside = []attackRow{
 		}},
 	}},
 	{name: "type into the operator's terminal", moves: []move{
-		{what: "through standard input", want: "operation not permitted|input/output error", but: map[place]string{barehome: untried}, try: func(*burglar) string {
+		{what: "through standard input", want: "operation not permitted", but: map[place]string{barehome: untried}, try: func(*burglar) string {
 			return outcomeOf(unix.IoctlSetPointerInt(0, unix.TIOCSTI, 'x'))
 		}},
-		{what: "take it over", want: "operation not permitted", but: map[place]string{barehome: untried}, try: func(*burglar) string {
+		{what: "take it over", want: noTerminal, but: map[place]string{barehome: untried}, try: func(*burglar) string {
 			return outcomeOf(unix.IoctlSetInt(0, unix.TIOCSCTTY, 0))
 		}},
+		sandboxed("change its settings", noTerminal, func(*burglar) string {
+			for fd := range 3 {
+				settings, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+				if err == nil {
+					settings.Lflag &^= unix.ISIG
+					err = unix.IoctlSetTermios(fd, unix.TCSETS, settings)
+				}
+				if got := outcomeOf(err); got != noTerminal {
+					return got
+				}
+			}
+			return noTerminal
+		}),
 		{what: "by its other name", want: "no such device or address", but: map[place]string{barehome: untried}, try: func(*burglar) string { return openForWriting("/dev/tty") }},
+	}},
+	{name: "open the files of its streams anew", moves: []move{
+		// The test has something in the file that standard error goes to, and looks after it.
+		sandboxed("to read them", "nothing", func(*burglar) string {
+			for _, fd := range []int{0, 2} { // standard output has what this thief has said itself
+				f, err := os.OpenFile(fmt.Sprint("/proc/self/fd/", fd), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+				if err != nil {
+					continue
+				}
+				b := make([]byte, 1024)
+				n, _ := unix.Read(int(f.Fd()), b)
+				_ = f.Close()
+				if n > 0 && strings.Contains(string(b[:n]), operatorsOutput) {
+					return fmt.Sprint("what is in ", fd)
+				}
+			}
+			return "nothing"
+		}),
+		sandboxed("to truncate them", "invalid argument", func(*burglar) string {
+			return outcomeOf(unix.Truncate("/proc/self/fd/2", 0))
+		}),
+		sandboxed("to change them", "a pipe", func(*burglar) string {
+			for fd := range 3 {
+				var st unix.Stat_t
+				if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFIFO {
+					return fmt.Sprintf("%d: %#o", fd, st.Mode)
+				}
+			}
+			return "a pipe"
+		}),
 	}},
 	{name: "reach an abstract socket", moves: []move{
 		// On a kernel that cannot close them, the test expects it done with --isolate.

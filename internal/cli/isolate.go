@@ -174,6 +174,20 @@ func (o isolateOptions) sandbox(out, manifest string, command []string) supervis
 	}
 }
 
+// sayBefore tells the person what to know while the command runs in a sandbox.
+func (c *commandRun) sayBefore() {
+	if !c.quiet && c.isolate.how != isolateNot && supervise.Interactive(c.Stdin, c.Stdout.Child()) {
+		c.say("to end the command even if it ignores Ctrl-C: %s", supervise.EndKeys)
+	}
+}
+
+// sayAfter warns of what the command has left in the work tree.
+func (c *commandRun) sayAfter() {
+	for _, left := range c.sandbox.LeftBehind() {
+		c.say("warning: %s", left)
+	}
+}
+
 // newIsolatedCmd is the first process in a sandbox.
 func newIsolatedCmd(e *Env) *cli.Command {
 	return &cli.Command{

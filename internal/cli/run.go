@@ -288,6 +288,7 @@ func (c *commandRun) runChild(ctx context.Context) (exitCode, error) {
 	if ctx.Err() != nil { // a signal came just before up ended
 		return 0, fmt.Errorf("starting %s: %w", c.command[0], context.Cause(ctx))
 	}
+	c.sayBefore()
 	child, err := c.sandbox.Start(supervise.Command{
 		Args: c.command, Environ: environ, KillAfter: c.killAfter,
 		Stdin: c.Stdin, Stdout: c.Stdout.Child(), Stderr: c.Stderr.Child(),
@@ -296,9 +297,7 @@ func (c *commandRun) runChild(ctx context.Context) (exitCode, error) {
 		return 0, err
 	}
 	code := child.Wait(signals)
-	for _, left := range c.sandbox.LeftBehind() {
-		c.say("warning: %s", left)
-	}
+	c.sayAfter()
 	if code == supervise.Unknown {
 		code = int(exitRunFailed)
 	}

@@ -34,6 +34,9 @@ type Box struct {
 	known chan struct{} // closed once pids is set
 	once  sync.Once
 	pids  string // the sandbox's pid namespace; "" if the command did not start
+	// master is the other end of the command's terminal, set with pids; nil is none.
+	master  *os.File
+	stopped chan struct{} // receives when the command has stopped
 
 	ended chan struct{} // closed by Close
 	end   sync.Once
@@ -102,8 +105,9 @@ func kernelHints(read func(string) ([]byte, error)) []string {
 	return hints
 }
 
-// New returns the sandbox, ready to be started.
-func (s Spec) New(bwrap string) (*Box, error) {
+// New returns the sandbox, ready to be started. streams has the numbers of the standard streams
+// that are to be a terminal of the sandbox's own; the others are those of [Box.Cmd].
+func (s Spec) New(bwrap, streams string) (*Box, error) {
 	filter, err := s.filter()
 	if err != nil {
 		return nil, err
@@ -120,16 +124,20 @@ func (s Spec) New(bwrap string) (*Box, error) {
 	if err = errors.Join(err, ours.Close()); err != nil {
 		return nil, errors.Join(fmt.Errorf("connecting with the sandbox: %w", err), theirs.Close(), filter.Close())
 	}
+	what := []string{"--control"}
+	if streams != "" {
+		what = append(what, "--terminal", streams)
+	}
 	b := &Box{
-		Cmd: exec.Command(bwrap, s.Args("--control")...), control: conn.(*net.UnixConn),
+		Cmd: exec.Command(bwrap, s.Args(what...)...), control: conn.(*net.UnixConn),
 		theirs: []*os.File{filterFd - 3: filter, controlFd - 3: theirs},
-		known:  make(chan struct{}), ended: make(chan struct{}),
+		known:  make(chan struct{}), stopped: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 	b.Cmd.ExtraFiles = b.theirs
 	return b, nil
 }
 
-// Start starts the sandbox and its command.
+// Start starts the sandbox, whose command waits for [Box.Begin].
 func (b *Box) Start() error {
 	err := apart(b.Cmd.Start, b.ended)
 	for _, f := range b.theirs {
@@ -139,13 +147,57 @@ func (b *Box) Start() error {
 		b.Close()
 		return err
 	}
-	go func() {
-		// Anything read after the first line may come from the command.
-		line := make([]byte, 64)
-		n, _ := b.control.Read(line) // nothing, if bubblewrap fails
-		b.once.Do(func() { b.pids = string(line[:n]); close(b.known) })
-	}()
+	go b.listen()
 	return nil
+}
+
+// listen takes what the first process says.
+func (b *Box) listen() {
+	// The first message is sent before the command starts.
+	line, rights := make([]byte, 64), make([]byte, unix.CmsgSpace(4))
+	n, rightsLen, _, _, _ := b.control.ReadMsgUnix(line, rights) // nothing, if bubblewrap fails
+	master := received(rights[:rightsLen])
+	b.once.Do(func() { b.pids, b.master = string(line[:n]), master; close(b.known) })
+	for {
+		if _, err := b.control.Read(line[:1]); err != nil {
+			return
+		}
+		if line[0] == stopped {
+			select {
+			case b.stopped <- struct{}{}:
+			default: // it is known already
+			}
+		}
+	}
+}
+
+// received returns the terminal that came with a message; nil is none.
+func received(rights []byte) *os.File {
+	messages, err := unix.ParseSocketControlMessage(rights)
+	if err != nil || len(messages) != 1 {
+		return nil
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil || len(fds) != 1 {
+		return nil
+	}
+	return os.NewFile(uintptr(fds[0]), "terminal")
+}
+
+// Terminal returns the other end of the command's terminal, once there is one; nil is none.
+func (b *Box) Terminal() *os.File {
+	<-b.known
+	return b.master
+}
+
+// Stopped receives when the command has stopped, as it does on Ctrl-Z. SIGCONT to its group
+// continues it.
+func (b *Box) Stopped() <-chan struct{} { return b.stopped }
+
+// Begin starts the command.
+func (b *Box) Begin() {
+	// An error means that the sandbox has ended.
+	_, _ = b.control.Write([]byte{begin})
 }
 
 // Signal sends a signal to the command, or to its whole process group, as a terminal
@@ -158,9 +210,6 @@ func (b *Box) Signal(s syscall.Signal, group bool) {
 	// An error means that the command has ended.
 	_, _ = b.control.Write([]byte{word})
 }
-
-// toGroup marks a signal that is for the whole group.
-const toGroup = 0x80
 
 // Started reports whether the sandbox ever had a process; false means that bubblewrap
 // failed, and has said why. Call it after the end.

@@ -47,6 +47,15 @@ func confine() error {
 	return nil
 }
 
+// hideFromCommand keeps the command from debugging this process, which holds the socket to
+// the outside.
+func hideFromCommand() error {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("keeping the command out of the first process: %w", err)
+	}
+	return nil
+}
+
 // restrict applies the rules to this thread.
 func restrict(rules unsafe.Pointer, size uintptr, files bool) error {
 	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(rules), size, 0)

@@ -7,13 +7,9 @@ import (
 	"io"
 	"io/fs"
 	"net"
-	"os"
 	"os/exec"
 	"runtime"
 	"strings"
-	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // The exit codes that shells have for a command that cannot be run, and for one that does
@@ -28,7 +24,10 @@ type Order struct {
 	// Look only looks the command up.
 	Look bool
 	// Control means that there is a socket to the outside.
-	Control  bool
+	Control bool
+	// Terminal has the numbers of the standard streams that are a terminal of the sandbox's
+	// own; "" is none of them.
+	Terminal string
 	Forwards []Forward // with the sockets' paths inside
 	Command  []string
 }
@@ -42,6 +41,12 @@ func ParseInside(args []string) (Order, error) {
 			o.Look = true
 		case "--control":
 			o.Control = true
+		case "--terminal":
+			i++
+			if i == len(args) || strings.Trim(args[i], "012") != "" {
+				return o, errors.New("--terminal has no streams")
+			}
+			o.Terminal = args[i]
 		case "--forward":
 			i++
 			if i == len(args) {
@@ -85,31 +90,25 @@ func Inside(ctx context.Context, o Order, stdin io.Reader, stdout, stderr io.Wri
 			})
 		}()
 	}
-	var control *os.File
-	if o.Control {
-		unix.CloseOnExec(controlFd)
-		control = os.NewFile(controlFd, "control")
-		if err := announce(control); err != nil {
-			return codeNoExec, err
-		}
-	}
-
 	cmd := exec.Command(path, o.Command[1:]...)
 	cmd.Args[0] = o.Command[0]
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
+	w := &warden{command: cmd}
+	if err := hideFromCommand(); err != nil {
+		return codeNoExec, err
+	}
+	if o.Control {
+		if err := w.meet(o.Terminal); err != nil {
+			return codeNoExec, err
+		}
+	}
 	if err := startConfined(cmd); err != nil {
 		return codeOf(err), err
 	}
-	if control != nil {
-		go forwardSignals(control, cmd.Process)
+	if w.control != nil {
+		go w.obey()
 	}
-	if err := cmd.Wait(); cmd.ProcessState == nil {
-		return codeNoExec, err
-	}
-	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-		return 128 + int(status.Signal()), nil
-	}
-	return cmd.ProcessState.ExitCode(), nil
+	return w.wait()
 }
 
 func codeOf(err error) int {
@@ -120,37 +119,6 @@ func codeOf(err error) int {
 		return codeNotFound
 	default:
 		return codeNoExec
-	}
-}
-
-// announce tells the outside which processes are the sandbox's: those of its pid
-// namespace.
-func announce(control io.Writer) error {
-	name, err := os.Readlink("/proc/self/ns/pid")
-	if err == nil {
-		_, err = io.WriteString(control, name)
-	}
-	if err != nil {
-		return fmt.Errorf("speaking to the outside: %w", err)
-	}
-	return nil
-}
-
-// forwardSignals sends the command the signals that arrive from the outside.
-func forwardSignals(control io.Reader, command *os.Process) {
-	word := make([]byte, 1)
-	for {
-		if _, err := io.ReadFull(control, word); err != nil {
-			return
-		}
-		s := syscall.Signal(word[0] &^ toGroup)
-		if word[0]&toGroup != 0 {
-			// This process is in the group too; it ignores the signals of a terminal.
-			_ = syscall.Kill(0, s)
-			continue
-		}
-		// An error means that the command has just ended.
-		_ = command.Signal(s)
 	}
 }
 

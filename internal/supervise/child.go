@@ -32,6 +32,7 @@ type Command struct {
 type Child struct {
 	cmd       *exec.Cmd
 	box       *isolate.Box // the sandbox that it is in; nil is none
+	terminal  *terminal    // what connects it with our streams, if it is in a sandbox
 	killAfter time.Duration
 	ended     chan error
 }
@@ -43,27 +44,58 @@ const Unknown = -1
 // Start starts the command in the sandbox. Without bubblewrap it is in our process group, so
 // that the terminal's job control works for it as usual.
 func (s *Sandbox) Start(c Command) (*Child, error) {
-	var cmd *exec.Cmd
-	start := func() error { return cmd.Start() }
-	if s.box != nil {
-		cmd, start = s.box.Cmd, s.box.Start
-	} else {
-		path, err := lookPath(c.Args[0])
-		if err != nil {
-			return nil, err
-		}
-		cmd = exec.Command(path, c.Args[1:]...)
-		cmd.Args[0] = c.Args[0] // as a shell would call it
+	if s.Isolated {
+		return s.startIsolated(c)
 	}
+	path, err := lookPath(c.Args[0])
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(path, c.Args[1:]...)
+	cmd.Args[0] = c.Args[0] // as a shell would call it
 	cmd.Env = c.Environ
 	cmd.WaitDelay = c.KillAfter // for copying the output, if that is not a file
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Stdin, c.Stdout, c.Stderr
 	s.user.become(cmd)
-	if err := start(); err != nil {
+	if err := cmd.Start(); err != nil {
 		return nil, NotStarted(c.Args[0], err)
 	}
-	child := &Child{cmd: cmd, box: s.box, killAfter: c.KillAfter, ended: make(chan error, 1)}
+	child := &Child{cmd: cmd, killAfter: c.KillAfter, ended: make(chan error, 1)}
 	go func() { child.ended <- cmd.Wait() }()
+	return child, nil
+}
+
+// startIsolated starts the command in its bubblewrap sandbox.
+func (s *Sandbox) startIsolated(c Command) (*Child, error) {
+	streams := newStreams(c)
+	box, err := s.spec.New(s.bwrap, streams.own)
+	if err != nil {
+		return nil, err
+	}
+	s.box = box
+	close(s.started)
+	cmd := box.Cmd
+	cmd.Env = c.Environ
+	cmd.WaitDelay = c.KillAfter // for copying the output
+	s.user.become(cmd)
+	feed, err := streams.connect(cmd)
+	if err == nil {
+		err = box.Start()
+	}
+	if err != nil {
+		return nil, NotStarted(c.Args[0], err)
+	}
+	child := &Child{
+		cmd: cmd, box: box, terminal: streams.attach(box, feed), killAfter: c.KillAfter, ended: make(chan error, 1),
+	}
+	go func() {
+		err := cmd.Wait()
+		if cmd.ProcessState != nil && cmd.ProcessState.Success() && errors.Is(err, syscall.EPIPE) {
+			err = nil // whoever read our output has seen enough
+		}
+		child.terminal.close(c.KillAfter)
+		child.ended <- err
+	}()
 	return child, nil
 }
 
@@ -116,27 +148,35 @@ func SealDescriptors() error {
 // command has the time of [Command.KillAfter] to end.
 func (c *Child) Wait(signals <-chan os.Signal) int {
 	var kill <-chan time.Time
+	var end <-chan struct{}
+	if c.terminal != nil {
+		end = c.terminal.end
+	}
 	for {
+		var s os.Signal
 		select {
-		case s := <-signals:
-			if fromTerminal(s) {
-				// The command has received it too, unless it is in another session. It may have
-				// another use for it than to end.
-				if c.box != nil {
-					c.signal(s, true)
-				}
-				continue
-			}
-			c.signal(s, false)
-			if kill == nil {
-				timer := time.NewTimer(c.killAfter)
-				defer timer.Stop()
-				kill = timer.C
-			}
+		case <-end:
+			s = syscall.SIGTERM
+		case s = <-signals:
 		case <-kill:
 			_ = c.cmd.Process.Kill()
+			continue
 		case err := <-c.ended:
 			return codeOf(c.cmd.ProcessState, err)
+		}
+		if fromTerminal(s) {
+			// The command has received it too, unless it is in another session. It may have
+			// another use for it than to end.
+			if c.box != nil {
+				c.signal(s, true)
+			}
+			continue
+		}
+		c.signal(s, false)
+		if kill == nil {
+			timer := time.NewTimer(c.killAfter)
+			defer timer.Stop()
+			kill = timer.C
 		}
 	}
 }

@@ -7,13 +7,9 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
@@ -238,17 +234,12 @@ func (s *Sandbox) Enter(ctx context.Context, run *journal.Run) (leave func(), er
 		}
 	}
 	s.entered = time.Now()
-	if s.box, err = s.spec.New(s.bwrap); err != nil {
-		cancel()
-		return nil, err
-	}
-	close(s.started)
-	stop := s.handOnWindow()
 	return func() {
-		stop()
 		cancel()
-		// An error means that it is closed already.
-		_ = s.box.Close()
+		if s.box != nil {
+			// An error means that it is closed already.
+			_ = s.box.Close()
+		}
 	}, nil
 }
 
@@ -298,23 +289,4 @@ func (s *Sandbox) Guard(l net.Listener) net.Listener {
 			return false
 		}
 	})
-}
-
-// handOnWindow tells the sandbox when the size of the terminal has changed, until stop is called:
-// the sandbox is in a session of its own and is not told by the system.
-func (s *Sandbox) handOnWindow() (stop func()) {
-	changes := make(chan os.Signal, 1)
-	signal.Notify(changes, unix.SIGWINCH)
-	done := make(chan struct{})
-	go func() {
-		for {
-			select {
-			case <-changes:
-				s.box.Signal(syscall.SIGWINCH, true)
-			case <-done:
-				return
-			}
-		}
-	}()
-	return func() { signal.Stop(changes); close(done) }
 }

@@ -166,6 +166,16 @@ var mutants = []mutant{
 		pkg:   "internal/isolate", tests: []string{"TestSystemIsWhatIsThere"},
 	},
 	{
+		name:  "an isolated command gets the operator's files as its streams",
+		edits: []edit{{"internal/supervise", "streams.connect", `cmd.Stdout = piped{$s.Stdout}`, `cmd.Stdout = $s.Stdout`}},
+		pkg:   "cmd/taskiam", tests: []string{"TestIsolatedStreams"},
+	},
+	{
+		name:  "the operator's terminal stays raw after an isolated command",
+		edits: []edit{{"internal/supervise", "terminal.cooked", `term.Restore(int($t.keys.Fd()), $t.saved)`, `error(nil)`}},
+		pkg:   "cmd/taskiam", tests: []string{"TestIsolatedTerminal"},
+	},
+	{
 		name:  "a set-uid program of the command's stays one",
 		edits: []edit{{"internal/isolate", "clearSetUID", `info.Mode()&^fs.ModeSetuid`, `info.Mode()`}},
 		pkg:   "internal/isolate", tests: []string{"TestPrivileged"},
