@@ -10,7 +10,7 @@ import (
 
 // Doubts are the questions that Google's documents leave open, or on which they
 // disagree. The zero value of each field is the most likely answer; a client that is
-// right only under one answer is not right. In a seed they stand in the table [doubts].
+// right only under one answer is not right. In a seed they stand in the table "doubts".
 type Doubts = iam.Doubts
 
 // Lag is how long changes take to be seen, each kind by itself; the zero value is at

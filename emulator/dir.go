@@ -131,7 +131,7 @@ func (s *Server) openControlToken() (secret.String, error) {
 // login is the operator's login as Google's libraries keep that of a person: the
 // application default credentials that `gcloud auth application-default login` would
 // leave. Of the file types that stand for a person it is the only one that all
-// libraries read; they renew it at [tokenURI], whatever the file says, so it works
+// libraries read; they renew it at oauth2.googleapis.com, whatever the file says, so it works
 // through the proxy.
 type login struct {
 	Type         string `json:"type"`

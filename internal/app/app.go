@@ -42,12 +42,12 @@ func (a *App) StateDir() (string, error) {
 	if dir := a.Getenv(EnvStateHome); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "taskiam"), nil
 	}
-	if home := a.Getenv(EnvHome); filepath.IsAbs(home) {
+	if home := a.Getenv(envHome); filepath.IsAbs(home) {
 		return filepath.Join(home, ".local", "state", "taskiam"), nil
 	}
 	return "", fault.WithHint(
 		fault.New(fault.Usage, "there is no folder for the state: neither $%s nor $%s is an absolute path",
-			EnvStateHome, EnvHome),
+			EnvStateHome, envHome),
 		"export "+EnvStateHome+"=/path/to/a/folder/of/yours")
 }
 

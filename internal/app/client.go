@@ -57,7 +57,7 @@ func (a *App) Client(ctx context.Context, o Options) (*gcp.Client, error) {
 		Reason:         o.Reason,
 		UserAgent:      userAgent(),
 		OperatorMember: o.Member,
-		QuotaProject:   a.Getenv(EnvQuotaProject),
+		QuotaProject:   a.Getenv(envQuotaProject),
 	}
 	if !o.NoOperator {
 		var err error

@@ -186,7 +186,7 @@ func (j *Job) Export(run *journal.Run, dotenv string) error {
 	vars := j.app.Delivery(run).Environment()
 	o := run.Opened
 	ids := []delivery.Var{
-		{Name: EnvCIRun, Value: string(o.Run)},
+		{Name: envCIRun, Value: string(o.Run)},
 		{Name: EnvCIAccount, Value: o.Email},
 		{Name: EnvCIProject, Value: o.Project},
 	}
@@ -297,13 +297,13 @@ func (j *Job) Named() error {
 // in the file that [Job.Export] wrote, if there is one, else in the environment. Both are "" if
 // none did.
 func (j *Job) Exported(dotenv string) (run grants.RunID, where string, err error) {
-	word, where := j.app.Getenv(EnvCIRun), "$"+EnvCIRun
+	word, where := j.app.Getenv(envCIRun), "$"+envCIRun
 	if dotenv != "" {
 		switch text, err := os.ReadFile(dotenv); {
 		case err == nil:
 			word, where = "", dotenv
 			for line := range strings.Lines(string(text)) {
-				if value, ok := strings.CutPrefix(strings.TrimSpace(line), EnvCIRun+"="); ok {
+				if value, ok := strings.CutPrefix(strings.TrimSpace(line), envCIRun+"="); ok {
 					word = value
 				}
 			}

@@ -8,8 +8,8 @@ const (
 	EnvEmulatorToken = "TASKIAM_EMULATOR_TOKEN_FILE"
 	// EnvEmulatorCA names the file with the certificate of the emulator's CA.
 	EnvEmulatorCA = "TASKIAM_EMULATOR_CA"
-	// EnvQuotaProject is Google's own name for who pays for the calls of a login.
-	EnvQuotaProject = "GOOGLE_CLOUD_QUOTA_PROJECT"
+	// envQuotaProject is Google's own name for who pays for the calls of a login.
+	envQuotaProject = "GOOGLE_CLOUD_QUOTA_PROJECT"
 	// EnvCredentials is Google's own name for the file with a login.
 	EnvCredentials = "GOOGLE_APPLICATION_CREDENTIALS"
 	// EnvRun is set for the task's command: a taskiam that sees it is inside of a run.
@@ -21,10 +21,10 @@ const (
 	EnvStateHome  = "XDG_STATE_HOME"
 	EnvCacheHome  = "XDG_CACHE_HOME"
 	EnvRuntimeDir = "XDG_RUNTIME_DIR"
-	EnvHome       = "HOME"
+	envHome       = "HOME"
 
 	// What `up --ci` exports beside the variables of the run, for `down --ci`.
-	EnvCIRun     = "TASKIAM_CI_RUN"
+	envCIRun     = "TASKIAM_CI_RUN"
 	EnvCIAccount = "TASKIAM_CI_ACCOUNT"
 	EnvCIProject = "TASKIAM_CI_PROJECT"
 )

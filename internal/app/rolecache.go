@@ -190,7 +190,7 @@ func (a *App) cacheDir() string {
 	if dir := a.Getenv(EnvCacheHome); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "taskiam")
 	}
-	if home := a.Getenv(EnvHome); filepath.IsAbs(home) {
+	if home := a.Getenv(envHome); filepath.IsAbs(home) {
 		return filepath.Join(home, ".cache", "taskiam")
 	}
 	return ""

@@ -32,7 +32,7 @@ type Shown struct {
 // The operator's home, what is passed of the operator's environment, and what the command must
 // not reach, are filled in here. Fixed has the manifest of the run, if there is one.
 func (a *App) Sandbox(c supervise.SandboxConfig, shown Shown) (*supervise.Sandbox, error) {
-	c.Home, c.Environ = a.Getenv(EnvHome), shown.Environ.Of(a.Environ(), !c.Isolated && c.UID == 0)
+	c.Home, c.Environ = a.Getenv(envHome), shown.Environ.Of(a.Environ(), !c.Isolated && c.UID == 0)
 	if c.Isolated {
 		l, err := a.limits(c.Fixed)
 		if err != nil {
@@ -47,7 +47,7 @@ func (a *App) Sandbox(c supervise.SandboxConfig, shown Shown) (*supervise.Sandbo
 // lookForLogins returns a function that refuses a path with well-known logins in it, except for
 // those that are meant. uid is the user of the command; 0 is this one.
 func (a *App) lookForLogins(meant []string, uid int) func(path string) error {
-	search := audit.Search{Getenv: a.Getenv, Homes: []string{a.Getenv(EnvHome)}}
+	search := audit.Search{Getenv: a.Getenv, Homes: []string{a.Getenv(envHome)}}
 	for _, id := range []int{os.Getuid(), uid} {
 		if u, err := user.LookupId(strconv.Itoa(id)); err == nil && filepath.IsAbs(u.HomeDir) {
 			search.Homes = append(search.Homes, u.HomeDir)
@@ -138,7 +138,7 @@ func (a *App) limits(manifests []string) (*limits, error) {
 	if dir := a.cacheDir(); dir != "" {
 		l.rely(dir, "what taskiam keeps of roles", "")
 	}
-	if home := a.Getenv(EnvHome); filepath.IsAbs(home) {
+	if home := a.Getenv(envHome); filepath.IsAbs(home) {
 		l.rely(filepath.Join(home, ".config", "gcloud"), "the login that taskiam uses", "")
 	}
 	for _, name := range []string{"CLOUDSDK_CONFIG", EnvEmulatorCA, "SSL_CERT_FILE", "SSL_CERT_DIR"} {

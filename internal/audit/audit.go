@@ -18,7 +18,7 @@ type Login struct{ Path, What string }
 
 // The bounds of a search. What lies deeper, or comes after so many files, is not looked at.
 const (
-	MaxDepth   = 12
+	maxDepth   = 12
 	MaxEntries = 20_000
 	// maxSize is the size above which no file is read: logins are small.
 	maxSize = 16 << 10
@@ -69,7 +69,7 @@ func walk(root string, most int, found func(path, what string)) (whole bool) {
 		return true
 	}
 	seen, level := 0, []string{root}
-	for depth := range MaxDepth {
+	for depth := range maxDepth {
 		var next []string
 		for _, dir := range level {
 			entries, err := os.ReadDir(dir)

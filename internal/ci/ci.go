@@ -34,11 +34,11 @@ var Systems = []System{GitHub, GitLab, Buildkite, CircleCI, Generic}
 
 // Our own variables, for jobs of systems that are not in the table.
 const (
-	// EnvJob identifies the job; EnvURL is the page of the job.
+	// EnvJob identifies the job; envURL is the page of the job.
 	EnvJob = "TASKIAM_CI_JOB"
-	EnvURL = "TASKIAM_CI_URL"
-	// EnvIndex tells the jobs of a matrix apart, on every system.
-	EnvIndex = "TASKIAM_CI_INDEX"
+	envURL = "TASKIAM_CI_URL"
+	// envIndex tells the jobs of a matrix apart, on every system.
+	envIndex = "TASKIAM_CI_INDEX"
 )
 
 // profile is one system in the table.
@@ -64,7 +64,7 @@ var profiles = map[System]profile{
 	GitHub: {
 		mark: "GITHUB_ACTIONS",
 		// The jobs of a matrix have the same name, and may have the same runner, one after
-		// the other: the Action puts their number into EnvIndex.
+		// the other: the Action puts their number into envIndex.
 		identity: []string{
 			"GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT", "GITHUB_JOB", "RUNNER_NAME",
 		},
@@ -119,7 +119,7 @@ var profiles = map[System]profile{
 		mark:       "CI",
 		identity:   []string{EnvJob, "BUILD_TAG", "JENKINS_URL", "JOB_NAME", "BUILD_NUMBER"},
 		label:      func(get func(string) string) string { return or(get(EnvJob), get("BUILD_TAG")) },
-		url:        func(get func(string) string) string { return or(get(EnvURL), get("BUILD_URL")) },
+		url:        func(get func(string) string) string { return or(get(envURL), get("BUILD_URL")) },
 		workspaces: []string{"WORKSPACE"},
 	},
 }
@@ -187,7 +187,7 @@ func JobOf(s System, getenv func(string) string) (Job, error) {
 	}
 	j := Job{System: s, URL: p.url(getenv)}
 	if label := p.label(getenv); label != "" {
-		label = string(s) + ":" + clean(label+behind(":", getenv(EnvIndex)))
+		label = string(s) + ":" + clean(label+behind(":", getenv(envIndex)))
 		hash := "+" + p.hash(getenv)
 		j.Label = label[:min(len(label), maxLabel-len(hash))] + hash
 	}
@@ -209,7 +209,7 @@ func JobOf(s System, getenv func(string) string) (Job, error) {
 // people can choose of it must not make it the same as another job's.
 func (p profile) hash(getenv func(string) string) string {
 	var values []string
-	for _, name := range append(slices.Clone(p.identity), EnvIndex) {
+	for _, name := range append(slices.Clone(p.identity), envIndex) {
 		values = append(values, getenv(name))
 	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q", values)) // quoted: no two lists look the same

@@ -169,7 +169,7 @@ func (o isolateOptions) sandbox(out, manifest string, command []string) supervis
 	return supervise.SandboxConfig{
 		Isolated: o.how != isolateNot, NoNetwork: o.how == isolateNoNet,
 		UID: o.uid, Command: command, ReadOnly: o.ro, Writable: o.rw, Delivery: out,
-		Fixed: []string{manifest},
+		Fixed:       []string{manifest},
 		AllowUserns: o.userns, AllowPtrace: o.ptrace,
 	}
 }

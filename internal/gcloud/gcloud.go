@@ -64,9 +64,9 @@ func target(n resource.Name) (group string, arguments []string, ok bool) {
 	return g.group, arguments, true
 }
 
-// Bind returns the commands that add a binding to the policy of a resource and that remove
+// bind returns the commands that add a binding to the policy of a resource and that remove
 // it again. They are empty for a resource whose policy no command edits.
-func Bind(n resource.Name, b policy.Binding) (add, remove string) {
+func bind(n resource.Name, b policy.Binding) (add, remove string) {
 	group, names, ok := target(n)
 	if !ok {
 		return "", ""

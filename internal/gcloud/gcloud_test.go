@@ -42,7 +42,7 @@ func TestBind(t *testing.T) {
 		"has no command": {"//bigquery.googleapis.com/projects/p-123456/datasets/d", policy.Condition{}, ""},
 	} {
 		on := named(t, tt.on)
-		add, remove := Bind(on, policy.Binding{Role: "roles/r", Member: "user:a@b.c", Condition: tt.condition})
+		add, remove := bind(on, policy.Binding{Role: "roles/r", Member: "user:a@b.c", Condition: tt.condition})
 		_, got, _ := strings.Cut(add, " add-iam-policy-binding ")
 		if got != tt.want {
 			t.Errorf("%s: %s\nwant %s", name, got, tt.want)

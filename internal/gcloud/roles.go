@@ -66,7 +66,7 @@ func BindOperator(n resource.Name, b policy.Binding) string {
 		return "bq query --project_id=" + n.Project() + " --use_legacy_sql=false " +
 			shell.Quote("GRANT `"+b.Role+"` ON SCHEMA `"+n.Project()+"."+n.Var("dataset")+"` TO \""+b.Member+"\"")
 	}
-	if add, _ := Bind(n, b); add != "" {
+	if add, _ := bind(n, b); add != "" {
 		return add
 	}
 	entry := map[string]any{"role": b.Role, "members": []string{b.Member}, "condition": nil}

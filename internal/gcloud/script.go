@@ -98,7 +98,7 @@ func (p Script) bind(s *text) (undo []string, byHand bool) {
 			continue
 		}
 		for _, b := range edit.Bindings {
-			add, remove := Bind(edit.Resource, b)
+			add, remove := bind(edit.Resource, b)
 			s.line("again %s", add)
 			undo = append(undo, remove)
 		}

@@ -61,10 +61,10 @@ func roleHash(permissions []string) string {
 
 const roleIDPrefix = "taskiam_"
 
-// RoleID returns the id of the custom role for a set of permissions: the same for the
+// roleID returns the id of the custom role for a set of permissions: the same for the
 // same set in whatever order, taskiam_ and 32 hex digits. With a try of 1 and more it is
 // the one to take where those before it cannot be used.
-func RoleID(permissions []string, try int) string {
+func roleID(permissions []string, try int) string {
 	id := roleIDPrefix + roleHash(permissions)[:32]
 	if try > 0 {
 		id += fmt.Sprintf("_%d", try+1)
@@ -87,7 +87,7 @@ func CustomRole(project string, permissions []string, try int) Role {
 	}
 	set := permissionSet(permissions)
 	return Role{
-		Name:        "projects/" + project + "/roles/" + RoleID(permissions, try),
+		Name:        "projects/" + project + "/roles/" + roleID(permissions, try),
 		Title:       fmt.Sprintf("taskiam: %s, shared", count(len(set), "permission")),
 		Description: string(mark),
 		Stage:       "GA",

@@ -21,7 +21,7 @@ func TestRoleIDsStayAsTheyAre(t *testing.T) {
 		{"storage.objects.list storage.objects.get", 0, "taskiam_2f8d81708ce11e36e2c618b997f490c2"},
 		{"storage.objects.get storage.objects.list storage.objects.get", 0, "taskiam_2f8d81708ce11e36e2c618b997f490c2"},
 	} {
-		if got := RoleID(strings.Fields(tt.permissions), tt.try); got != tt.want {
+		if got := roleID(strings.Fields(tt.permissions), tt.try); got != tt.want {
 			t.Errorf("RoleID(%s, %d) = %s, want %s", tt.permissions, tt.try, got, tt.want)
 		}
 	}
@@ -46,7 +46,7 @@ func TestRoleIDIsThatOfTheSet(t *testing.T) {
 			set = append(set, p)
 		}
 		slices.Sort(set)
-		key, id := strings.Join(set, " "), RoleID(list, 0)
+		key, id := strings.Join(set, " "), roleID(list, 0)
 		if was, ok := ids[key]; ok && was != id {
 			t.Fatalf("%v is %s, and was %s", list, id, was)
 		}

@@ -21,19 +21,19 @@ import (
 	"github.com/taskiam/taskiam/internal/visible"
 )
 
-// Version is the only version of the manifest that this program reads.
-const Version = 1
+// version is the only version of the manifest that this program reads.
+const version = 1
 
 const (
-	// DefaultTTL is how long a run lasts if its manifest does not say.
-	DefaultTTL = time.Hour
+	// defaultTTL is how long a run lasts if its manifest does not say.
+	defaultTTL = time.Hour
 	// MinTTL is the shortest run: Google may need longer than that to make access usable.
 	MinTTL = time.Minute
 	// DefaultMaxTTL is the longest run if the operator does not say otherwise.
 	DefaultMaxTTL = 12 * time.Hour
-	// MinTokenLifetime is the shortest life of one access token: some clients ask for
+	// minTokenLifetime is the shortest life of one access token: some clients ask for
 	// the next one only when theirs has four minutes left.
-	MinTokenLifetime = 5 * time.Minute
+	minTokenLifetime = 5 * time.Minute
 )
 
 // maxSize is more than any manifest needs; a larger file was named by mistake.

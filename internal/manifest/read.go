@@ -27,9 +27,9 @@ const maxReason = 256
 // manifest reads the whole file.
 func (r *reader) manifest(file *table) grants.Task {
 	// In a later version, every other key may have another meaning.
-	if v, ok := get[int64](file, "version", "version = 1"); ok && v != Version {
+	if v, ok := get[int64](file, "version", "version = 1"); ok && v != version {
 		r.add(file.place.child("version").value, "version = 1",
-			"version %d of the manifest is not known; this program reads version %d", v, Version)
+			"version %d of the manifest is not known; this program reads version %d", v, version)
 		return grants.Task{}
 	} else if _, there := file.values["version"]; !there {
 		r.add(0, "version = 1", "the version of the manifest is missing")
@@ -77,7 +77,7 @@ func (r *reader) task(t *table, task *grants.Task) {
 		t.missing("project", example)
 	}
 
-	task.TTL = min(DefaultTTL, r.limits.maxTTL())
+	task.TTL = min(defaultTTL, r.limits.maxTTL())
 	if text, ok := t.text("ttl", `ttl = "1h"`); ok {
 		if ttl, message := r.ttl(text); message != "" {
 			r.add(t.place.child("ttl").value, `ttl = "`+short(task.TTL)+`"`, "%s", message)
@@ -179,9 +179,9 @@ func tokenLifetime(text string) (lifetime time.Duration, message string) {
 	switch {
 	case err != nil:
 		return 0, fmt.Sprintf(`%q is not a duration such as "15m"`, text)
-	case lifetime < MinTokenLifetime || lifetime > grants.TokenLifetime:
+	case lifetime < minTokenLifetime || lifetime > grants.TokenLifetime:
 		return 0, fmt.Sprintf("a token lives between %s and %s, not %s",
-			short(MinTokenLifetime), short(grants.TokenLifetime), short(lifetime))
+			short(minTokenLifetime), short(grants.TokenLifetime), short(lifetime))
 	case lifetime%time.Second != 0:
 		return 0, fmt.Sprintf("a lifetime of %s is not in whole seconds", lifetime)
 	}

@@ -37,7 +37,7 @@ func TestGoClients(t *testing.T) {
 			begun := time.Now()
 			check := func(library, token string, expires time.Time) {
 				t.Helper()
-				if left := expires.Sub(begun); token != "ya29.test" || left <= 0 || left > MaxExpiresIn+time.Since(begun) {
+				if left := expires.Sub(begun); token != "ya29.test" || left <= 0 || left > maxExpiresIn+time.Since(begun) {
 					t.Errorf("%s: the token is %q, and has %s left", library, token, left)
 				}
 			}

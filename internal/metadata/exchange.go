@@ -125,7 +125,7 @@ func (s *Server) serveExchange(w http.ResponseWriter, r *http.Request) {
 		w.Header()["Cache-Control"] = noStore
 		writeJSON(w, []byte(encode(map[string]any{
 			"access_token": s.exchanged, "issued_token_type": accessType, "token_type": "Bearer",
-			"expires_in": int(MaxExpiresIn / time.Second),
+			"expires_in": int(maxExpiresIn / time.Second),
 		})))
 	}
 }
@@ -164,7 +164,7 @@ func (s *Server) serveImpersonation(w http.ResponseWriter, r *http.Request) {
 		Lifetime  string   `json:"lifetime"`
 		Delegates []string `json:"delegates"`
 	}
-	lifetime, err := MaxExpiresIn, json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&body)
+	lifetime, err := maxExpiresIn, json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&body)
 	if errors.Is(err, io.EOF) {
 		err = nil // an empty body asks for the defaults
 	}

@@ -153,7 +153,7 @@ func TestImpersonationRefuses(t *testing.T) {
 		t.Errorf("tokens were made: %v", m.asked)
 	}
 	// What is asked for shortens what is claimed, and does not lengthen it.
-	for lifetime, want := range map[string]time.Duration{"30s": 30 * time.Second, "30.5s": 30 * time.Second, "3600s": MaxExpiresIn, "43200s": MaxExpiresIn} {
+	for lifetime, want := range map[string]time.Duration{"30s": 30 * time.Second, "30.5s": 30 * time.Second, "3600s": maxExpiresIn, "43200s": maxExpiresIn} {
 		got := decode(t, impersonate(s, email, s.exchanged, `{"lifetime":"`+lifetime+`"}`))
 		if want := now.Add(want).Truncate(time.Second).Format(time.RFC3339); got["expireTime"] != want {
 			t.Errorf("%s: expireTime is %v, want %s", lifetime, got["expireTime"], want)

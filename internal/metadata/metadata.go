@@ -72,11 +72,11 @@ type Config struct {
 	Log func(Event)
 }
 
-// MaxExpiresIn is the longest life that an answer claims for a token. Clients keep a token
+// maxExpiresIn is the longest life that an answer claims for a token. Clients keep a token
 // until shortly before its end, so this is how soon they ask again. It is not shorter,
 // because most of Google's clients fetch another token at once if one has less than four
 // or five minutes left.
-const MaxExpiresIn = 2 * time.Minute
+const maxExpiresIn = 2 * time.Minute
 
 // Server is the metadata server of one run.
 //

@@ -75,7 +75,7 @@ func (s *Server) get(mint func() (grants.Token, error)) (grants.Token, time.Dura
 	if end := *s.end.Load(); !end.IsZero() {
 		left = min(left, end.Sub(s.cfg.Now()))
 	}
-	claim := min(left, MaxExpiresIn).Truncate(time.Second)
+	claim := min(left, maxExpiresIn).Truncate(time.Second)
 	if claim <= 0 {
 		return grants.Token{}, 0, &refusal{
 			code: http.StatusServiceUnavailable, text: "the token has just ended: ask again", retry: time.Second,

@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// Access is a dataset's access list. It is not an allow policy: an entry gives one
+// access is a dataset's access list. It is not an allow policy: an entry gives one
 // principal one role, some entries (views, routines, datasets) give none at all, and
 // Google renames three roles. Entries keep their order and their bytes.
-type Access struct {
+type access struct {
 	etag    string
 	entries []entry
 }
@@ -51,8 +51,8 @@ func datasetRole(role string) string {
 	return role
 }
 
-// DecodeAccess reads a dataset as datasets.get answers it with accessPolicyVersion=3.
-func DecodeAccess(data []byte) (*Access, error) {
+// decodeAccess reads a dataset as datasets.get answers it with accessPolicyVersion=3.
+func decodeAccess(data []byte) (*access, error) {
 	var dataset struct {
 		Etag   string
 		Access []json.RawMessage
@@ -60,7 +60,7 @@ func DecodeAccess(data []byte) (*Access, error) {
 	if err := json.Unmarshal(data, &dataset); err != nil {
 		return nil, fmt.Errorf("decoding dataset: %w", err)
 	}
-	a := &Access{etag: dataset.Etag}
+	a := &access{etag: dataset.Etag}
 	for i, raw := range dataset.Access {
 		e, err := decodeEntry(raw)
 		if err != nil {
@@ -125,11 +125,11 @@ func (e entry) dead() bool {
 }
 
 // Etag returns what a write must send as If-Match.
-func (a *Access) Etag() string { return a.etag }
+func (a *access) Etag() string { return a.etag }
 
 // Bindings returns the entries that give a role, as policies would say it. A
 // userByEmail entry is read as a service account where its address is one's.
-func (a *Access) Bindings() []Binding {
+func (a *access) Bindings() []Binding {
 	var out []Binding
 	for _, e := range a.entries {
 		if len(e.members) > 0 {
@@ -140,12 +140,12 @@ func (a *Access) Bindings() []Binding {
 }
 
 // Has reports whether b is in.
-func (a *Access) Has(b Binding) bool {
+func (a *access) Has(b Binding) bool {
 	return slices.ContainsFunc(a.entries, func(e entry) bool { return e.is(b) })
 }
 
 // Add puts an entry for b behind the others, and reports whether that changed anything.
-func (a *Access) Add(b Binding) bool {
+func (a *access) Add(b Binding) bool {
 	if a.Has(b) {
 		return false
 	}
@@ -170,17 +170,17 @@ func (a *Access) Add(b Binding) bool {
 }
 
 // Remove takes the entry for b out, and reports whether that changed anything.
-func (a *Access) Remove(b Binding) bool {
+func (a *access) Remove(b Binding) bool {
 	return a.drop(func(e entry) bool { return e.is(b) })
 }
 
 // RemoveAccount takes every entry of a service account out: the live ones and, if uid
 // is not empty, those of the deleted account with this unique id.
-func (a *Access) RemoveAccount(email, uid string) bool {
+func (a *access) RemoveAccount(email, uid string) bool {
 	return a.drop(func(e entry) bool { return e.isAccount(email, uid) })
 }
 
-func (a *Access) drop(match func(entry) bool) bool {
+func (a *access) drop(match func(entry) bool) bool {
 	n := len(a.entries)
 	a.entries = slices.DeleteFunc(a.entries, match)
 	return len(a.entries) < n
@@ -188,7 +188,7 @@ func (a *Access) drop(match func(entry) bool) bool {
 
 // Account returns the bindings in which the service account appears, live or deleted
 // with this unique id.
-func (a *Access) Account(email, uid string) []Binding {
+func (a *access) Account(email, uid string) []Binding {
 	var out []Binding
 	for _, e := range a.entries {
 		for _, m := range e.members {
@@ -203,14 +203,14 @@ func (a *Access) Account(email, uid string) []Binding {
 // Room returns an error that says which limit of Google's the additions would break.
 // The 1,500 principals of an allow policy are not asked of a dataset, for which
 // Google states no such number.
-func (a *Access) Room(add []Binding) error {
+func (a *access) Room(add []Binding) error {
 	all := a.Bindings()
 	return conditionRoom(all, missing(all, add))
 }
 
 // Dropped returns the entries of deleted principals, which Encode leaves out. They give
 // nobody anything any more, and BigQuery refuses a list that names one.
-func (a *Access) Dropped() []Binding {
+func (a *access) Dropped() []Binding {
 	var out []Binding
 	for _, e := range a.entries {
 		if e.dead() {
@@ -222,8 +222,8 @@ func (a *Access) Dropped() []Binding {
 
 // Encode returns the body of a datasets.patch that replaces the list and nothing else.
 // The etag is not in it: it goes into If-Match. Deleted principals are left out, see
-// [Access.Dropped].
-func (a *Access) Encode() ([]byte, error) {
+// [access.Dropped].
+func (a *access) Encode() ([]byte, error) {
 	if a.etag == "" {
 		return nil, errors.New("encoding access list: it was read without an etag, and a write without one replaces " +
 			"whatever is there")

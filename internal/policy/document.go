@@ -12,7 +12,7 @@ import (
 
 var (
 	_ Document = (*Policy)(nil)
-	_ Document = (*Access)(nil)
+	_ Document = (*access)(nil)
 )
 
 // Decode reads a resource's record of who has access, as Google answers it: an allow
@@ -22,7 +22,7 @@ func Decode(d resource.Dialect, data []byte) (Document, error) {
 	case resource.Standard, resource.Bucket:
 		return DecodePolicy(data)
 	case resource.Dataset:
-		return DecodeAccess(data)
+		return decodeAccess(data)
 	}
 	return nil, fmt.Errorf("decoding access: no document is written in the dialect %q", d)
 }

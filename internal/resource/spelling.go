@@ -8,16 +8,16 @@ import "strings"
 func Nearest(word string, candidates []string) string {
 	best, cost := "", max(1, len(word)/3)+1
 	for _, c := range candidates {
-		if d := Distance(word, c); d < cost {
+		if d := distance(word, c); d < cost {
 			best, cost = c, d
 		}
 	}
 	return best
 }
 
-// Distance returns how many letters have to be put in, left out or changed to turn a
+// distance returns how many letters have to be put in, left out or changed to turn a
 // into b, capitals aside.
-func Distance(a, b string) int {
+func distance(a, b string) int {
 	a, b = strings.ToLower(a), strings.ToLower(b)
 	row := make([]int, len(b)+1) // row[j] is the distance from a[:i] to b[:j]
 	for j := range row {

@@ -117,7 +117,7 @@ func nearestPattern(path string, types []*Type) string {
 				continue
 			}
 			meant[i] = s.text
-			worst = max(worst, Distance(s.text, segments[i]))
+			worst = max(worst, distance(s.text, segments[i]))
 		}
 		if worst > cost || checkAll(values) != nil {
 			continue

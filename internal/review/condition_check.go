@@ -22,9 +22,9 @@ import (
 	"github.com/taskiam/taskiam/internal/visible"
 )
 
-// MaxOperators is how many of &&, || and ! a condition may hold (iam/quotas), those
+// maxOperators is how many of &&, || and ! a condition may hold (iam/quotas), those
 // that a run adds included: one for its end, and one for a prefix.
-const MaxOperators = 12
+const maxOperators = 12
 
 // ConditionError is one thing wrong with a condition's expression, and where.
 type ConditionError struct {
@@ -86,10 +86,10 @@ func CheckCondition(g grants.Grant) []ConditionError {
 	if g.Prefix != "" {
 		added++
 	}
-	if c.operators+added > MaxOperators {
+	if c.operators+added > maxOperators {
 		c.add(0, "the condition has %d logical operators; with the %d that a run adds it would have %d, and Google "+
 			"allows %d",
-			c.operators, added, c.operators+added, MaxOperators)
+			c.operators, added, c.operators+added, maxOperators)
 	}
 	return c.sorted()
 }

@@ -32,26 +32,29 @@ const (
 	None Grade = "none"
 )
 
-// Names of findings, as manifests accept them. They never change their meaning.
+// FindingName is the name of a finding, as manifests accept it.
+type FindingName = string
+
+// Names of findings never change their meaning.
 const (
-	Escalates           = "escalates"
-	RunsCodeAs          = "runs-code-as"
-	RunsCodeAlone       = "runs-code"
-	HandsOutCredentials = "hands-out-credentials"
-	AccessElsewhere     = "access-elsewhere"
-	Outlives            = "outlives"
-	Destroys            = "destroys"
-	ObjectACLs          = "object-acls"
-	BasicRole           = "basic-role"
-	RoleUnread          = "role-unread"
-	ReachesBeyond       = "reaches-beyond"
-	DoesNotEnd          = "does-not-end"
-	NotUniform          = "not-uniform"
-	NotGrantable        = "not-grantable"
-	NarrowerRole        = "narrower-role"
-	AmbientAlready      = "ambient-already"
-	Unreviewed          = "unreviewed"
-	UnusedAcceptance    = "unused-acceptance"
+	Escalates           FindingName = "escalates"
+	RunsCodeAs          FindingName = "runs-code-as"
+	RunsCodeAlone       FindingName = "runs-code"
+	HandsOutCredentials FindingName = "hands-out-credentials"
+	AccessElsewhere     FindingName = "access-elsewhere"
+	Outlives            FindingName = "outlives"
+	Destroys            FindingName = "destroys"
+	ObjectACLs          FindingName = "object-acls"
+	BasicRole           FindingName = "basic-role"
+	RoleUnread          FindingName = "role-unread"
+	ReachesBeyond       FindingName = "reaches-beyond"
+	DoesNotEnd          FindingName = "does-not-end"
+	NotUniform          FindingName = "not-uniform"
+	NotGrantable        FindingName = "not-grantable"
+	NarrowerRole        FindingName = "narrower-role"
+	AmbientAlready      FindingName = "ambient-already"
+	Unreviewed          FindingName = "unreviewed"
+	UnusedAcceptance    FindingName = "unused-acceptance"
 )
 
 // Names that findings had before. Manifests may still accept them so.
@@ -62,7 +65,7 @@ const (
 
 // Rule is one kind of problem that a review looks for.
 type Rule struct {
-	Name  string
+	Name  FindingName
 	Grade Grade // the gravest grade of its findings
 	Why   string
 	// Instead says what to write in its place.
@@ -117,7 +120,7 @@ func FindRule(name string) (Rule, bool) {
 
 // Finding is something about a grant that its reviewer should know.
 type Finding struct {
-	Name    string
+	Name    FindingName
 	Grade   Grade
 	Grant   int // index in the task
 	Why     string

@@ -215,13 +215,13 @@ func TestGroups(t *testing.T) {
 		"iam.serviceAccounts.getAccessToken": GrantsAccess, "iam.serviceAccounts.actAs": GrantsAccess, "storage.buckets.setIamPolicy": GrantsAccess,
 		"run.services.create": RunsCode, "cloudbuild.builds.create": RunsCode, "run.services.get": Reads,
 	} {
-		if got := GroupOf(permission); got != want {
+		if got := groupOf(permission); got != want {
 			t.Errorf("%s is in %s, want %s", permission, got, want)
 		}
 	}
 	counts := map[Group]int{}
 	for _, p := range predefined(t) {
-		g := GroupOf(p)
+		g := groupOf(p)
 		counts[g]++
 		verb := p[strings.LastIndexByte(p, '.')+1:]
 		if g == Reads && slices.ContainsFunc([]string{"create", "update", "delete", "set", "write", "import"}, func(w string) bool { return strings.HasPrefix(verb, w) }) {

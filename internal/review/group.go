@@ -20,8 +20,8 @@ const (
 // Groups are all groups, the most dangerous one first.
 var Groups = []Group{GrantsAccess, RunsCode, Deletes, Writes, Reads}
 
-// GroupOf says what a permission is good for.
-func GroupOf(permission string) Group {
+// groupOf says what a permission is good for.
+func groupOf(permission string) Group {
 	c, _ := ClassOf(permission)
 	return c.Group
 }
@@ -30,7 +30,7 @@ func GroupOf(permission string) Group {
 func GroupPermissions(permissions []string) map[Group][]string {
 	out := map[Group][]string{}
 	for _, p := range permissions {
-		g := GroupOf(p)
+		g := groupOf(p)
 		out[g] = append(out[g], p)
 	}
 	for _, list := range out {

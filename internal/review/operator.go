@@ -190,8 +190,8 @@ var fences = map[string]Fence{
 	"secretmanager.googleapis.com": FenceHolds, "storage.googleapis.com": FenceHolds,
 }
 
-// FenceOn returns how a type of resource takes to the fence.
-func FenceOn(typ *resource.Type) Fence {
+// fenceOn returns how a type of resource takes to the fence.
+func fenceOn(typ *resource.Type) Fence {
 	if typ.API.Dialect == resource.Dataset {
 		return FenceIgnored
 	}
@@ -271,7 +271,7 @@ func NewOperatorAccess(tasks []grants.Task, member string, home func(resource.Na
 		for _, n := range OperatorNeeds(t) {
 			b := OperatorBinding{Resource: n.On, Binding: policy.Binding{Role: role(n), Member: member}}
 			if n.Purpose == ForBinding {
-				if b.Fence = FenceOn(n.On.Type()); b.Fence == FenceHolds {
+				if b.Fence = fenceOn(n.On.Type()); b.Fence == FenceHolds {
 					b.Condition = policy.Condition{Title: FenceTitle, Expression: FenceExpression(rolesOn(tasks, n.On))}
 				}
 			}

@@ -49,7 +49,7 @@ func (b Background) Start(ctx context.Context, record func(journal.ProcessStarte
 	}
 	defer w.ready.Close()
 	pid := w.cmd.Process.Pid
-	start, err := StartOf(pid)
+	start, err := startOf(pid)
 	if err == nil && start == "" {
 		err = errors.New("it ended immediately")
 	}

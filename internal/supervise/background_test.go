@@ -124,7 +124,7 @@ func TestBackgroundThatFailsIsReported(t *testing.T) {
 // A journal from before there were roles means the server.
 func TestAtWorkGoesByRole(t *testing.T) {
 	t.Parallel()
-	start, err := StartOf(os.Getpid())
+	start, err := startOf(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,7 +44,7 @@ func EndpointOf(run *journal.Run) Endpoint {
 	case delivery.Of(run.Kind).Upkeep != delivery.Serve:
 		return Endpoint{}
 	case o.Socket:
-		return Endpoint{Listen: o.Metadata, Path: SocketPath(o.DeliveryDir)}
+		return Endpoint{Listen: o.Metadata, Path: socketPath(o.DeliveryDir)}
 	default:
 		return Endpoint{Listen: o.Metadata}
 	}
@@ -113,8 +113,8 @@ func (e Endpoint) file() (*os.File, error) {
 	return l.File()
 }
 
-// SocketPath returns the name of the metadata server's socket in a delivery.
-func SocketPath(dir string) string { return filepath.Join(dir, "metadata.sock") }
+// socketPath returns the name of the metadata server's socket in a delivery.
+func socketPath(dir string) string { return filepath.Join(dir, "metadata.sock") }
 
 // listenSocket makes the socket, for this user alone. It replaces a socket that an earlier
 // server left behind.

@@ -71,7 +71,7 @@ func TestEndpointOfASocket(t *testing.T) {
 		if err != nil {
 			t.Skipf("no socket with a path of this length: %v", err)
 		}
-		info, err := os.Stat(SocketPath(dir))
+		info, err := os.Stat(socketPath(dir))
 		if err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("the socket has mode %v, %v", info.Mode(), err)
 		}

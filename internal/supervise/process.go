@@ -29,7 +29,7 @@ func isGone(err error) bool {
 // is none, or another process has the number now, there is nothing to do.
 func Stop(ctx context.Context, pid int, start string) error {
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
-		is, err := StartOf(pid)
+		is, err := startOf(pid)
 		if err != nil {
 			return err
 		}
@@ -51,7 +51,7 @@ func waitGone(ctx context.Context, pid int, start string) (bool, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer cancel()
 	for {
-		if is, err := StartOf(pid); err != nil || is != start {
+		if is, err := startOf(pid); err != nil || is != start {
 			return err == nil, err
 		}
 		if wait.For(ctx, lookAgain) != nil {
@@ -62,6 +62,6 @@ func waitGone(ctx context.Context, pid int, start string) (bool, error) {
 
 // Running reports whether there is a process with this number and this start.
 func Running(pid int, start string) bool {
-	is, err := StartOf(pid)
+	is, err := startOf(pid)
 	return err == nil && is == start
 }

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// StartOf returns the start of a process: the id of the boot, and the tick of that boot at
+// startOf returns the start of a process: the id of the boot, and the tick of that boot at
 // which it was started. No other process with the same number has the same start. It is empty
 // if there is no such process, or if it has ended and is a zombie.
-func StartOf(pid int) (string, error) {
+func startOf(pid int) (string, error) {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return "", fmt.Errorf("reading the id of this boot: %w", err)

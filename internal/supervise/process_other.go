@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// StartOf returns the start of a process: the time. No other process with the same number has
+// startOf returns the start of a process: the time. No other process with the same number has
 // the same start. It is empty if there is no such process.
-func StartOf(pid int) (string, error) {
+func startOf(pid int) (string, error) {
 	out, err := exec.Command("ps", "-o", "state=,lstart=", "-p", strconv.Itoa(pid)).Output()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		return "", nil

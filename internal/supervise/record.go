@@ -14,8 +14,8 @@ import (
 // token can be recorded. A token that is not recorded is not given out.
 const recordWithin = 10 * time.Second
 
-// Record adds a record to the journal of a run, if it is not being taken down.
-func Record(ctx context.Context, journals journal.Store, run grants.RunID, r journal.Record) error {
+// recordIn adds a record to the journal of a run, if it is not being taken down.
+func recordIn(ctx context.Context, journals journal.Store, run grants.RunID, r journal.Record) error {
 	j, err := journals.Open(ctx, run, recordWithin)
 	if err != nil {
 		return err
@@ -27,9 +27,9 @@ func Record(ctx context.Context, journals journal.Store, run grants.RunID, r jou
 	return j.Append(r)
 }
 
-// RecordEnd records that this process, which is in the journal, ends. If another process is
+// recordEnd records that this process, which is in the journal, ends. If another process is
 // working on the run, it does nothing: that process is stopping this one, and records it.
-func RecordEnd(ctx context.Context, journals journal.Store, run grants.RunID, start string) error {
+func recordEnd(ctx context.Context, journals journal.Store, run grants.RunID, start string) error {
 	j, err := journals.Open(context.WithoutCancel(ctx), run, 0)
 	if fault.Is(err, fault.Locked, fault.NotFound) {
 		return nil

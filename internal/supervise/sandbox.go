@@ -217,7 +217,7 @@ func (s *Sandbox) LeftBehind() []string {
 // both.
 func (s *Sandbox) Enter(ctx context.Context, run *journal.Run) (leave func(), err error) {
 	if run.Opened.Socket && s.UID != 0 {
-		if err := os.Chown(SocketPath(run.Opened.DeliveryDir), s.UID, -1); err != nil {
+		if err := os.Chown(socketPath(run.Opened.DeliveryDir), s.UID, -1); err != nil {
 			return nil, fmt.Errorf("giving the metadata server's socket away: %w", err)
 		}
 	}
@@ -248,7 +248,7 @@ func (s *Sandbox) Enter(ctx context.Context, run *journal.Run) (leave func(), er
 func (s *Sandbox) forward(ctx context.Context, run *journal.Run) error {
 	o := run.Opened
 	if o.Socket {
-		socket := SocketPath(s.spec.Delivery)
+		socket := socketPath(s.spec.Delivery)
 		s.spec.Forwards = append(s.spec.Forwards, isolate.Forward{Address: o.Metadata, Socket: socket})
 	}
 	if !o.OnEmulator() {

@@ -2,7 +2,7 @@
 // its [Sandbox], the processes in the background ([Background]) and what they serve on
 // ([Endpoint]), and the [TokenKeeper], which keeps the delivery good.
 //
-// A process is identified by its number and its start ([StartOf]), because the system uses
+// A process is identified by its number and its start (startOf), because the system uses
 // numbers again. It is recorded in the journal before its work begins, so that a teardown
 // knows of every one.
 //

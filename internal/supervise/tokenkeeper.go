@@ -96,14 +96,14 @@ func (k *TokenKeeper) minter() *credentials.Minter {
 			if err != nil {
 				return grants.Token{}, err
 			}
-			return token, Record(ctx, k.journals, k.run.ID(), journal.TokenMinted{Expires: token.Expires})
+			return token, recordIn(ctx, k.journals, k.run.ID(), journal.TokenMinted{Expires: token.Expires})
 		},
 		IDToken: func(ctx context.Context, audience string) (grants.Token, error) {
 			token, err := k.tokens.IDToken(ctx, email, audience)
 			if err != nil {
 				return grants.Token{}, err
 			}
-			return token, Record(ctx, k.journals, k.run.ID(), journal.TokenMinted{Expires: token.Expires})
+			return token, recordIn(ctx, k.journals, k.run.ID(), journal.TokenMinted{Expires: token.Expires})
 		},
 		Lifetime: k.lifetime(), Expires: k.run.Expires(), Now: k.now, // see serve for a later end
 	})
@@ -134,7 +134,7 @@ func (k *TokenKeeper) Keep(ctx context.Context, l net.Listener) error {
 
 // Serve does the work in this process, which is recorded as the server of the run.
 func (k *TokenKeeper) Serve(ctx context.Context, at Endpoint) error {
-	start, err := StartOf(os.Getpid())
+	start, err := startOf(os.Getpid())
 	if err != nil {
 		return err
 	}
@@ -143,10 +143,10 @@ func (k *TokenKeeper) Serve(ctx context.Context, at Endpoint) error {
 		return err
 	}
 	started := journal.ProcessStarted{Role: journal.RoleServer, PID: os.Getpid(), Start: start}
-	if err := Record(ctx, k.journals, k.run.ID(), started); err != nil {
+	if err := recordIn(ctx, k.journals, k.run.ID(), started); err != nil {
 		return errors.Join(err, closeIf(l))
 	}
-	return errors.Join(k.Keep(ctx, l), RecordEnd(ctx, k.journals, k.run.ID(), start))
+	return errors.Join(k.Keep(ctx, l), recordEnd(ctx, k.journals, k.run.ID(), start))
 }
 
 // ServeHandedOver does the work in a background process, which is recorded already.
@@ -155,11 +155,11 @@ func (k *TokenKeeper) ServeHandedOver(ctx context.Context, h *Handover) error {
 	if err != nil {
 		return err
 	}
-	start, err := StartOf(os.Getpid())
+	start, err := startOf(os.Getpid())
 	if err = errors.Join(err, h.Ready()); err != nil {
 		return errors.Join(err, closeIf(l))
 	}
-	return errors.Join(k.Keep(ctx, l), RecordEnd(ctx, k.journals, k.run.ID(), start))
+	return errors.Join(k.Keep(ctx, l), recordEnd(ctx, k.journals, k.run.ID(), start))
 }
 
 func closeIf(l net.Listener) error {
@@ -340,7 +340,7 @@ func (k *TokenKeeper) refreshUntil(ctx context.Context, ends *time.Time, expires
 		Mint: func(ctx context.Context) (grants.Token, error) {
 			token, err := k.tokens.AccessToken(ctx, o.Email, min(k.lifetime(), expires.Sub(k.now())))
 			if err == nil {
-				err = Record(ctx, k.journals, k.run.ID(), journal.TokenMinted{Expires: token.Expires})
+				err = recordIn(ctx, k.journals, k.run.ID(), journal.TokenMinted{Expires: token.Expires})
 			}
 			if err == nil {
 				*ends = token.Expires

@@ -54,7 +54,7 @@ func (s *Company) Constraint(holders []string, name string) (values []string, in
 	return nil, false
 }
 
-// ProjectConstraint is constraint for what lies directly in a project.
+// ProjectConstraint is [Company.Constraint] for what lies directly in a project.
 func (s *Company) ProjectConstraint(id, name string) (values []string, inForce bool) {
 	p := s.Projects[id]
 	if p == nil {

@@ -75,7 +75,7 @@ func (r *CustomRole) Grants(permission string, now time.Time) bool {
 	return ok
 }
 
-// GrantableOn is [Role.grantableOn] for a custom role.
+// GrantableOn is [Role.GrantableOn] for a custom role.
 func (r *CustomRole) GrantableOn(prefix string) bool {
 	return prefix == "" || slices.ContainsFunc(r.Permissions, func(p string) bool {
 		return strings.HasPrefix(p, prefix)
@@ -91,7 +91,7 @@ func (r *CustomRole) within(holders []string) bool {
 }
 
 // Etag is the etag of r.
-func (r *CustomRole) Etag() string { return EtagOf(r.Changed) }
+func (r *CustomRole) Etag() string { return etagOf(r.Changed) }
 
 // Touch gives r a new etag, later than its last.
 func (r *CustomRole) Touch(now time.Time) { r.Changed = max(now.UnixMicro(), r.Changed+1) }

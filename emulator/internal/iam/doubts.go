@@ -5,7 +5,7 @@ import "time"
 // Doubts are the questions that Google's documents leave open, or on which they
 // disagree. The zero value of each field is what the emulator takes to be most
 // likely; a client that is right only under one answer is not right. In a seed they
-// stand in the table [doubts].
+// stand in the table "doubts".
 type Doubts struct {
 	// TombstonesUncounted leaves members of deleted accounts out of a policy's 1,500.
 	// The quotas page counts every appearance of a principal and does not speak of

@@ -154,8 +154,8 @@ func DecodeFields(data []byte, known map[string]any) (map[string]json.RawMessage
 // UnsetEtag is what a policy carries that was never set: the bytes 00 20 01.
 const UnsetEtag = "ACAB"
 
-// EtagOf encodes a time in microseconds: the byte 7, then 56 bits, big-endian.
-func EtagOf(micros int64) string {
+// etagOf encodes a time in microseconds: the byte 7, then 56 bits, big-endian.
+func etagOf(micros int64) string {
 	var b [8]byte
 	binary.BigEndian.PutUint64(b[:], uint64(micros))
 	b[0] = 7
@@ -167,7 +167,7 @@ func (p *Policy) Etag() string {
 	if p.Changed == 0 {
 		return UnsetEtag
 	}
-	return EtagOf(p.Changed)
+	return etagOf(p.Changed)
 }
 
 // Touch gives p a new etag, later than its last.

@@ -18,7 +18,7 @@ func TestEtag(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := base64.StdEncoding.DecodeString(EtagOf(at.UnixMicro()))
+	got, err := base64.StdEncoding.DecodeString(etagOf(at.UnixMicro()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -93,7 +93,7 @@ func (c *Call) Require(permission string, n iam.Node) error {
 	return c.RequireWith(permission, n, nil)
 }
 
-// RequireWith is require with API attributes, as api.getAttribute reads them.
+// RequireWith is [Call.Require] with API attributes, as api.getAttribute reads them.
 func (c *Call) RequireWith(permission string, n iam.Node, attributes map[string]any) error {
 	d := c.decide(permission, n, attributes)
 	c.Decisions = append(c.Decisions, d)

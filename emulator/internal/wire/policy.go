@@ -22,7 +22,7 @@ type PolicySpec struct {
 	Grants string
 	Public bool // takes allUsers and allAuthenticatedUsers
 	Audit  bool // has auditConfigs
-	// Find returns the resource and its policy, which write replaces in place. For a
+	// Find returns the resource and its policy, which a write replaces in place. For a
 	// missing resource it returns the node of its parent and the error, so that
 	// a caller that may not see it learns nothing.
 	Find func(c *Call) (iam.Node, *iam.Policy, error)
@@ -89,7 +89,7 @@ func (spec PolicySpec) Get(c *Call) (any, error) {
 	return &Raw{Header: jsonHeader(), Body: body}, nil
 }
 
-// RequireFound is require for a resource that may not exist: err says so, and is
+// RequireFound is [Call.Require] for a resource that may not exist: err says so, and is
 // told only to those who would be allowed.
 func (c *Call) RequireFound(permission string, n iam.Node, err error) error {
 	if n.Full == "" {
