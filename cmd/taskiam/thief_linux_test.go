@@ -639,6 +639,11 @@ var inside = []attackRow{
 			return dialled("unix", t.Abstract)
 		}},
 	}},
+	{name: "ask the cloud's metadata server for the machine's login", stands: true, moves: []move{
+		// Where there is a network, whether it answers is the machine's affair.
+		elsewhere("at its address", "169.254.169.254:80"),
+		elsewhere("at its newer address", "[fd20:ce::254]:80"),
+	}},
 	{name: "reach other servers on loopback", stands: true, moves: []move{
 		{what: "of the operator's", want: succeeded, but: map[place]string{networkno: noConnection}, try: func(t *burglar) string { return dialled("tcp", t.Server) }},
 	}},
@@ -693,6 +698,14 @@ var inside = []attackRow{
 			return outcomeOf(cmd.Start())
 		}},
 	}},
+}
+
+// elsewhere dials an address that no sandbox without a network reaches.
+func elsewhere(what, address string) move {
+	return move{
+		what: what, want: untried, but: map[place]string{networkno: "network is unreachable"},
+		try: func(*burglar) string { return dialled("tcp", address) },
+	}
 }
 
 // loginLike is what a login looks like.

@@ -58,8 +58,8 @@ func newIsolateFlags() []cli.Flag {
 			Name:        flagIsolate,
 			Value:       &none,
 			DefaultText: "off",
-			Usage: "run CMD in a bubblewrap sandbox that sees the work tree and the delivery; " +
-				"--" + flagIsolate + "=nonet: without network",
+			Usage: "run CMD in a bubblewrap sandbox that sees the work tree, the delivery and the network, loopback " +
+				"and a cloud machine's metadata server included; --" + flagIsolate + "=nonet: without network",
 		},
 		&cli.StringSliceFlag{
 			Name:      "ro",
@@ -171,6 +171,17 @@ func (o isolateOptions) sandbox(out, manifest string, command []string) supervis
 		UID: o.uid, Command: command, ReadOnly: o.ro, Writable: o.rw, Delivery: out,
 		Fixed:       []string{manifest},
 		AllowUserns: o.userns, AllowPtrace: o.ptrace,
+	}
+}
+
+// sayWhere says what the command can reach that a person may not expect.
+func (c *commandRun) sayWhere() {
+	switch {
+	case c.sandbox.Bare():
+		c.say("not isolated: the command runs as you and can read your files and logins (use --%s)", flagIsolate)
+	case c.isolate.how == isolateNet:
+		c.say("the network is this machine's: the command can reach every server on loopback, and the metadata server "+
+			"of a cloud machine, which hands out that machine's login (use --%s=%s)", flagIsolate, isolateNoNet)
 	}
 }
 

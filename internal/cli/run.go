@@ -51,6 +51,9 @@ PATH, HOME, language, terminal, proxy and CA files, and what --env names.
 Without --isolate this is not a sandbox: CMD runs as you and can read your files
 and logins. With --isolate it has its own HOME, the folder in which it is started,
 and none of your other files and processes, except for --ro and --rw.
+Even so it has this machine's network: every server on loopback, and the metadata
+server of a cloud machine (169.254.169.254), which hands out that machine's own
+login. --isolate=nonet closes both.
 
 Signals go to CMD. When CMD ends, for whatever reason, the run is taken down; a
 second signal during the teardown stops it, and "taskiam down" does the rest.
@@ -208,10 +211,7 @@ func (c *commandRun) carryOut(ctx context.Context, up error) (exitCode, error) {
 		c.say("warning: %v", up)
 	}
 	if !c.quiet {
-		if c.sandbox.Bare() {
-			c.say("not isolated: the command runs as you and can read your files and logins (use --%s)",
-				flagIsolate)
-		}
+		c.sayWhere()
 		o := c.run.Opened
 		c.say("run %s is up on %s as %s; it expires at %s", o.Run, o.Cloud, o.Email, view.Moment(c.run.Expires()))
 	}
