@@ -18,12 +18,12 @@ import (
 
 // What documents say of the tree is held against the tree.
 
-// The map in CONTRIBUTING.md names every room once, and says of each whether it is pure.
+// The map in CONTRIBUTING.md names every package once, and says of each whether it is pure.
 func TestMapOfPackages(t *testing.T) {
 	t.Parallel()
-	rooms, packages := map[string]bool{}, list(t)
+	onMap, packages := map[string]bool{}, list(t)
 	for name := range packages {
-		rooms[room(name)] = true
+		onMap[mapped(name)] = true
 	}
 	_, text, _ := strings.Cut(read(t, "CONTRIBUTING.md"), "## Where things are\n")
 	text, _, _ = strings.Cut(text, "\n## ")
@@ -34,22 +34,22 @@ func TestMapOfPackages(t *testing.T) {
 			continue
 		}
 		on[name] = true
-		if _, inside := packages[name]; !inside && !rooms[name] {
+		if _, inside := packages[name]; !inside && !onMap[name] {
 			t.Errorf("CONTRIBUTING.md has %s on its map, which is not there", name)
 		}
 		if marked := strings.Contains(what, "(pure)"); marked != slices.Contains(pure, name) {
 			t.Errorf("CONTRIBUTING.md says of %s that being pure is %v", name, marked)
 		}
 	}
-	for name := range rooms {
+	for name := range onMap {
 		if !on[name] {
 			t.Errorf("CONTRIBUTING.md has no %s on its map", name)
 		}
 	}
 }
 
-// room is what a reader looks for by name: a folder at the top, or below internal or cmd.
-func room(pkg string) string {
+// mapped is what a reader looks for by name: a folder at the top, or below internal or cmd.
+func mapped(pkg string) string {
 	parts := strings.Split(pkg, "/")
 	if parts[0] == "internal" || parts[0] == "cmd" {
 		return strings.Join(parts[:2], "/")

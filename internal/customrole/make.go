@@ -158,8 +158,8 @@ func (m Manager) lookAgain(ctx context.Context, name string, cause error) (grant
 	return found, nil
 }
 
-// mostUndeleted is how often a role is taken back that is deleted again and again.
-const mostUndeleted = 3
+// maxUndeleted is how often a role is taken back that is deleted again and again.
+const maxUndeleted = 3
 
 // Watch looks at custom roles that are bound, or about to be: somebody may have deleted or
 // changed one since the last look. A deleted role grants nothing and is taken back. One that
@@ -175,7 +175,7 @@ func (m Manager) Watch(ctx context.Context, s *Set, record Record) error {
 
 func (m Manager) watch(ctx context.Context, r *role, record Record) error {
 	name := r.name()
-	for range mostUndeleted {
+	for range maxUndeleted {
 		found, err := m.read(ctx, name)
 		if err != nil {
 			return err

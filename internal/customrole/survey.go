@@ -342,8 +342,8 @@ func (m Manager) meaningless(ctx context.Context, name, asked, host resource.Nam
 		gcloud.TestablePermissions(name))
 }
 
-// mostHolders is how many roles are named for a permission.
-const mostHolders = 3
+// maxHolders is how many roles are named for a permission.
+const maxHolders = 3
 
 // unsupported refuses permissions that Google keeps out of custom roles.
 func (m Manager) unsupported(ctx context.Context, name resource.Name, permissions []string) error {
@@ -375,7 +375,7 @@ func holdersOf(permission string, roles []grants.Role) []grants.Role {
 	slices.SortFunc(out, func(a, b grants.Role) int {
 		return cmp.Or(cmp.Compare(len(a.Permissions), len(b.Permissions)), strings.Compare(a.Name, b.Name))
 	})
-	return out[:min(len(out), mostHolders)]
+	return out[:min(len(out), maxHolders)]
 }
 
 func worded(roles []grants.Role) []string {

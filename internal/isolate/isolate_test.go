@@ -253,7 +253,7 @@ func TestTrail(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", path, diff)
 		}
 	}
-	if got := Trail(dir + "/loop"); len(got) == 0 || len(got) > mostLinks+1 {
+	if got := Trail(dir + "/loop"); len(got) == 0 || len(got) > maxLinks+1 {
 		t.Errorf("a loop has %d places", len(got))
 	}
 }

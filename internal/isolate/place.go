@@ -111,7 +111,7 @@ func Trail(path string) []string {
 		rest = rest[1:]
 		next := filepath.Join(at, name) // .. is above, for there is no link in at
 		target, err := os.Readlink(next)
-		if err != nil || name == "" || links == mostLinks {
+		if err != nil || name == "" || links == maxLinks {
 			at = next
 			continue
 		}
@@ -125,8 +125,8 @@ func Trail(path string) []string {
 	return append(out, at)
 }
 
-// mostLinks is how many links the kernel follows in a path.
-const mostLinks = 40
+// maxLinks is how many links the kernel follows in a path.
+const maxLinks = 40
 
 func refuse(what, path, home string, closed []Place) error {
 	switch {

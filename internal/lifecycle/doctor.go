@@ -513,8 +513,8 @@ func (x *examination) examineDomains(
 	return out
 }
 
-// mostNamed is how many accounts are named before the rest is counted.
-const mostNamed = 3
+// maxNamed is how many accounts are named before the rest is counted.
+const maxNamed = 3
 
 // examineNeighbours says whom the operator can be beside the accounts of its tasks. What
 // makes a fresh account usable is a permission on its project, and reaches all accounts
@@ -552,8 +552,8 @@ func (x *examination) examineNeighbours(ctx context.Context, project string, s *
 	}
 	slices.Sort(others)
 	f.Health = Doubtful
-	named := strings.Join(others[:min(len(others), mostNamed)], ", ")
-	if rest := len(others) - mostNamed; rest > 0 {
+	named := strings.Join(others[:min(len(others), maxNamed)], ", ")
+	if rest := len(others) - maxNamed; rest > 0 {
 		named += fmt.Sprintf(" and %d more", rest)
 	}
 	f.Says = fmt.Sprintf("the operator can also act as %s, by %s: these reach every account of the project. "+

@@ -21,7 +21,7 @@ const (
 	// often in a row that may be.
 	firstWait   = time.Second
 	longestWait = 32 * time.Second
-	mostOutages = 8
+	maxOutages = 8
 	// The waits between two looks at something that is not there yet, such as a new account.
 	firstLook   = 500 * time.Millisecond
 	longestLook = 10 * time.Second
@@ -84,7 +84,7 @@ func (e *Engine) edit(ctx context.Context, p policyEdit) error {
 			contest.n++
 		case fault.Is(err, fault.Unavailable):
 			outage.n++
-			delay, again = wait.Jitter(firstWait, outage.n-1, longestWait)+retryAfter(err), outage.n < mostOutages &&
+			delay, again = wait.Jitter(firstWait, outage.n-1, longestWait)+retryAfter(err), outage.n < maxOutages &&
 				!fault.Lasts(err)
 		case fault.Is(err, p.passing...):
 			delay, again = wait.Jitter(firstLook, hidden.n, longestLook),

@@ -21,8 +21,8 @@ import (
 // know of it and the next one not yet.
 const answersInARow = 3
 
-// mostTested is how many permissions one testIamPermissions may name.
-const mostTested = 100
+// maxTested is how many permissions one testIamPermissions may name.
+const maxTested = 100
 
 // proveAll asks, as the new account, for every grant whether it works, until all
 // do or ctx is done. The channel gets one value: nil, unless the journal fails.
@@ -63,7 +63,7 @@ func (u *upRun) prove(ctx context.Context, edit grants.Edit, b policy.Binding, g
 	}
 	permissions, why := u.provable(edit, b)
 	if listed := u.plan.Task.Grants[grant].Permissions; why == "" && len(listed) == 0 {
-		permissions = permissions[:min(len(permissions), mostTested)] // of a list, all are asked about
+		permissions = permissions[:min(len(permissions), maxTested)] // of a list, all are asked about
 	}
 	if why != "" {
 		state.State, state.Why = journal.NotProvable, why

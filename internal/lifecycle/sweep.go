@@ -17,13 +17,13 @@ import (
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
-// mostAtOnce is how many things of one kind a sweep works on at once.
-const mostAtOnce = 8
+// maxAtOnce is how many things of one kind a sweep works on at once.
+const maxAtOnce = 8
 
-// sideBySide does something with each of the items, with [mostAtOnce] of them at a time.
+// sideBySide does something with each of the items, with [maxAtOnce] of them at a time.
 func sideBySide[T any](items []T, do func(i int, item T)) {
 	var g errgroup.Group
-	g.SetLimit(mostAtOnce)
+	g.SetLimit(maxAtOnce)
 	for i, item := range items {
 		g.Go(func() error {
 			do(i, item)

@@ -200,9 +200,9 @@ func (v Role) showCounts(r *Report) {
 	}
 }
 
-// mostFindings is how many findings of a grant people see unless they ask for all. They are in the order of their
+// maxFindings is how many findings of a grant people see unless they ask for all. They are in the order of their
 // gravity.
-const mostFindings = 3
+const maxFindings = 3
 
 // showFindings adds the findings of a grant: unless verbose, the gravest.
 func (v Outlook) showFindings(r *Report, grant int, verbose bool) {
@@ -211,7 +211,7 @@ func (v Outlook) showFindings(r *Report, grant int, verbose bool) {
 		if f.Grant != grant || f.Name == review.DoesNotEnd && f.Accepted != "" { // a note says that, and until when
 			continue
 		}
-		if shown >= mostFindings && !verbose {
+		if shown >= maxFindings && !verbose {
 			left++
 			continue
 		}

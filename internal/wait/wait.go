@@ -21,8 +21,8 @@ func For(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Jitter returns a random wait: up to first, doubled n times, and never above most. It is
+// Jitter returns a random wait: up to first, doubled n times, and never above longest. It is
 // random down to nothing, so that callers who failed together do not come back together.
-func Jitter(first time.Duration, n int, most time.Duration) time.Duration {
-	return rand.N(max(1, min(first<<min(n, 20), most)))
+func Jitter(first time.Duration, n int, longest time.Duration) time.Duration {
+	return rand.N(max(1, min(first<<min(n, 20), longest)))
 }

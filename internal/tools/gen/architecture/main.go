@@ -1,4 +1,4 @@
-// Command architecture draws the pictures in docs/architecture.md: the rooms, as layers of
+// Command architecture draws the pictures in docs/architecture.md: the packages, as layers of
 // packages that import only what is below them, and the ways of a manifest, a token and a
 // journal through them. What imports what it asks go list; the ways are a table (ways.go)
 // that names types and functions, each of which has to be there.

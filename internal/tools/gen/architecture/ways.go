@@ -16,7 +16,7 @@ type way struct {
 	stations []station
 }
 
-// station is one room on a way.
+// station is one package on a way.
 type station struct {
 	pkg string // "" for what is outside of the program
 	// by is the function, method or type that does it, or what is outside.
@@ -84,7 +84,7 @@ func (s station) label() string {
 	if s.pkg == "" {
 		return s.by
 	}
-	return room(s.pkg) + ": " + s.by
+	return label(s.pkg) + ": " + s.by
 }
 
 // declared returns an error unless a package declares a name, which may be Type.method.

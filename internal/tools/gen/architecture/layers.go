@@ -64,8 +64,8 @@ func inProgram(path string) bool {
 	return !inTools(path) && !strings.HasPrefix(path, "emulator/") && !strings.HasSuffix(path, "test")
 }
 
-// room is what a package is called in a picture.
-func room(path string) string {
+// label is what a package is called in a picture.
+func label(path string) string {
 	for _, prefix := range []string{"internal/tools/", "internal/", "emulator/internal/"} {
 		if name, ok := strings.CutPrefix(path, prefix); ok {
 			return name
@@ -102,7 +102,7 @@ func drawRooms(pkgs map[string]pkg, chosen func(string) bool) string {
 	for _, path := range slices.Sorted(maps.Keys(pkgs)) {
 		if chosen(path) {
 			place(path)
-			longest = max(longest, len(room(path)))
+			longest = max(longest, len(label(path)))
 		}
 	}
 
@@ -110,10 +110,10 @@ func drawRooms(pkgs map[string]pkg, chosen func(string) bool) string {
 	line := "+" + strings.Repeat("-", width-2) + "+\n"
 	b.WriteString(line)
 	for _, layer := range slices.Backward(layers) {
-		slices.SortFunc(layer, func(a, b string) int { return strings.Compare(room(a), room(b)) })
+		slices.SortFunc(layer, func(a, b string) int { return strings.Compare(label(a), label(b)) })
 		var names []string
 		for _, path := range layer {
-			names = append(names, room(path))
+			names = append(names, label(path))
 		}
 		for _, row := range fill(names, "   ", width-4) {
 			fmt.Fprintf(&b, "| %-*s |\n", width-4, row)
@@ -125,8 +125,8 @@ func drawRooms(pkgs map[string]pkg, chosen func(string) bool) string {
 		for _, path := range layer {
 			var below []string
 			for _, imp := range pkgs[path].Imports {
-				if chosen(imp) || !strings.HasPrefix(imp, "emulator/") { // its rooms have a picture of their own
-					below = append(below, room(imp))
+				if chosen(imp) || !strings.HasPrefix(imp, "emulator/") { // its packages have a picture of their own
+					below = append(below, label(imp))
 				}
 			}
 			if len(below) == 0 {
@@ -135,7 +135,7 @@ func drawRooms(pkgs map[string]pkg, chosen func(string) bool) string {
 			slices.Sort(below)
 			for i, row := range fill(below, ", ", width-longest-4) {
 				if i == 0 {
-					fmt.Fprintf(&b, "%-*s -> %s\n", longest, room(path), row)
+					fmt.Fprintf(&b, "%-*s -> %s\n", longest, label(path), row)
 				} else {
 					fmt.Fprintf(&b, "%-*s    %s\n", longest, "", row)
 				}
