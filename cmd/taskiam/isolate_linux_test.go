@@ -2,7 +2,9 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -31,6 +33,8 @@ func TestIsolatedAllows(t *testing.T) {
 		}
 		if os.Geteuid() == 0 {
 			want["cgroup2 "] = forbidden
+		} else {
+			want["bwrap "] = tt.userns
 		}
 		for prefix, want := range want {
 			if got := line(o.stdout, prefix); got != want {
@@ -46,4 +50,36 @@ func TestIsolatedAllowsAsAUser(t *testing.T) {
 	manyProcesses(t)
 	isolation(t)
 	asAUser(t, "TestIsolatedAllows")
+}
+
+// TestIsolatedTools lets what tasks are made of work behind the filter of system calls; what
+// is not installed is left out.
+func TestIsolatedTools(t *testing.T) {
+	t.Parallel()
+	manyProcesses(t)
+	s := isolation(t)
+	tools := []struct{ needs, script string }{
+		{"git", "git init -q --shared r && cd r && git -c user.name=a -c user.email=a@b commit -q --allow-empty -m x && git gc -q"},
+		{"python3", `python3 -c 'import multiprocessing, subprocess, sqlite3
+subprocess.check_call(["true"]); print(multiprocessing.Pool(2).map(abs, [-1]))'`},
+		{"node", `node -e 'const w = require("worker_threads"); new w.Worker("", {eval: true});
+require("fs").readFile("/etc/passwd", (e) => { if (e) throw e }); require("child_process").execSync("true")'`},
+		{"npm", "npm init -y"},
+		{"terraform", "terraform version"},
+		{"gcc", "echo 'int main(){return 0;}' >a.c && gcc -g a.c -o a && ./a && tar cf a.tar a && tar xf a.tar && cp -p a b"},
+		{"gdb", `[ -x a ] || cp "$(command -v true)" a; gdb -batch -ex run ./a | grep 'exited normally'`},
+		{"strace", "strace -f true"},
+		{"flock", "flock lock true"},
+	}
+	script := "set -x\n"
+	for _, tool := range tools {
+		if _, err := exec.LookPath(tool.needs); err == nil {
+			script += "(" + tool.script + ") </dev/null || echo failed: " + tool.needs + "\n"
+		}
+	}
+	c := s.isolated("tree", "--isolate=nonet", s.manifest("demo.toml", "key"), "sh", "-c", script)
+	c.args = slices.Insert(c.args, 3, "--allow-ptrace")
+	if o := s.run(c); o.code != 0 || strings.Contains(o.stdout, "failed: ") {
+		t.Errorf("%d\n%s\n%s", o.code, o.stdout, o.stderr)
+	}
 }

@@ -312,6 +312,12 @@ func allowed() {
 	cmd := exec.Command("true")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER}
 	fmt.Println("userns", outcomeOf(cmd.Run()))
+	inner := exec.Command("bwrap", "--unshare-user", "--unshare-pid", "--ro-bind", "/", "/", "true")
+	if err := inner.Run(); err == nil {
+		fmt.Println("bwrap", succeeded)
+	} else {
+		fmt.Println("bwrap", forbidden)
+	}
 	fmt.Println("ptrace", traced())
 	fmt.Println("delivery", spawnMount("remount", os.Getenv("TASKIAM_DELIVERY")))
 	fmt.Println("proc", spawnMount("proc"))

@@ -51,7 +51,7 @@ func (w *warden) meet(streams string) error {
 	if err := unix.Sendmsg(controlFd, []byte(name), rights, nil, 0); err != nil {
 		return fmt.Errorf("speaking to the outside: %w", err)
 	}
-	word := []byte{begin}
+	word := make([]byte, 1) // begin
 	if _, err := io.ReadFull(w.control, word); err != nil {
 		return fmt.Errorf("waiting for the outside: %w", err)
 	}

@@ -190,6 +190,7 @@ func (c *Child) signal(s os.Signal, group bool) {
 	number, ok := s.(syscall.Signal)
 	switch {
 	case c.box != nil && ok:
+		<-c.terminal.ready // what comes before the start reaches nobody
 		c.box.Signal(number, group)
 	case c.box == nil:
 		_ = c.cmd.Process.Signal(s)

@@ -160,7 +160,7 @@ type terminal struct {
 	end chan struct{}
 
 	master *os.File        // set before ready is closed; nil is none
-	ready  chan struct{}   // closed once the command may start
+	ready  chan struct{}   // closed once the command was told to start
 	copied chan struct{}   // closed once all output is copied
 	ctx    context.Context // done after close
 	cancel context.CancelFunc
@@ -176,8 +176,8 @@ func (s *streams) attach(box *isolate.Box, feed func(context.Context)) *terminal
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	go func() {
-		defer box.Begin()
 		defer close(t.ready)
+		defer box.Begin()
 		if s.own != "" {
 			t.master = box.Terminal()
 		}
