@@ -334,9 +334,9 @@ func TestWhatIsPrintedIsEscaped(t *testing.T) {
 	}
 }
 
-// TestOneRoomKnowsTheKindsOfDelivery: what a kind is like is asked of its value, so that a
+// TestOnePackageKnowsTheKindsOfDelivery: what a kind is like is asked of its value, so that a
 // new one is a file and a line in package delivery.
-func TestOneRoomKnowsTheKindsOfDelivery(t *testing.T) {
+func TestOnePackageKnowsTheKindsOfDelivery(t *testing.T) {
 	t.Parallel()
 	for name, p := range list(t) {
 		if at := calls(t, p, "delivery.Key", "delivery.Token", "delivery.Metadata"); len(at) > 0 {

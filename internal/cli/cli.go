@@ -33,7 +33,7 @@ func Main(ctx context.Context, args []string, e *Env) int {
 	case err := <-done:
 		return int(e.finish(err))
 	case <-e.interrupts.abandoned:
-		// The command is still at work, and the process ends under it: the person
+		// The command has not finished. The process ends all the same, because the person
 		// asked twice.
 		return int(e.finish(e.interrupts.abandonment()))
 	}

@@ -68,7 +68,7 @@ func redact(line []byte) []byte {
 }
 
 // decode reads one line, without its newline. Whatever this version would not have
-// written is refused: a record that is half understood is not one to act on.
+// written is refused: nothing is done on a record that is understood in part.
 func decode(b []byte) (entry, error) {
 	var l line
 	if err := strict(b, &l); err != nil {

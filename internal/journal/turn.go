@@ -26,8 +26,8 @@ const (
 	longestRest  = 8 * time.Second
 	firstHold    = time.Second
 	longestHold  = 32 * time.Second
-	// nonsense is a wait that no turn file asks for, unless a clock was set back.
-	nonsense = 5 * time.Minute
+	// longestHeld is longer than any wait that a turn file asks for, unless a clock was set back.
+	longestHeld = 5 * time.Minute
 	// keptWrites is how many of the last writes a turn file remembers.
 	keptWrites = 16
 )
@@ -65,7 +65,7 @@ func (p past) due(pace Pace, now time.Time) time.Duration {
 	if n := len(p.Tried) - pace.Writes; now.Before(p.Paced) && pace.Writes > 0 && n >= 0 {
 		wait = max(wait, p.Tried[n].Add(pace.In).Sub(now))
 	}
-	if wait > nonsense {
+	if wait > longestHeld {
 		return 0
 	}
 	return wait
@@ -81,9 +81,9 @@ func (p past) due(pace Pace, now time.Time) time.Duration {
 // to be accepted: one run that is told to wait spares all others the asking. That too is
 // waited for without the lock.
 //
-// The locks keep runs of one machine from fighting over an etag and a quota. Nothing
-// depends on them: whoever is not kept out meets a conflict, and repeats. So where the
-// disk has no lock to give, the turn is had without one.
+// The locks keep runs of one machine from competing for an etag and a quota. Nothing
+// depends on them: a run that is not kept out meets a conflict, and tries again. So where the
+// disk can give no lock, the turn comes without one.
 func (d *Dir) LockPolicy(ctx context.Context, key string, pace Pace) (*Turn, error) {
 	name, noted := "policy-"+digest(key), "turn-"+digest(key)
 	queue := d.queue(name)
@@ -156,10 +156,10 @@ func (t *Turn) Wrote() {
 	t.changed = true
 }
 
-// The runs of one machine fight those of others with one voice. How long it rests before
-// its next write doubles with each that is lost and halves with each that gets through,
-// so that as many are lost as get through, however many machines there are; and it is
-// random down to nothing, so that those who lost together do not come back together.
+// All runs of one machine wait as one before the next write. The wait doubles with each write
+// that is lost and halves with each that is accepted, so that as many are lost as are accepted,
+// however many machines there are. It is random down to zero, so that machines that lost a write
+// at one time do not try again at one time.
 
 // Accepted notes that the write of this turn got through. The round trip is what it takes
 // to read the policy.

@@ -21,7 +21,7 @@ const (
 	// often in a row that may be.
 	firstWait   = time.Second
 	longestWait = 32 * time.Second
-	maxOutages = 8
+	maxOutages  = 8
 	// The waits between two looks at something that is not there yet, such as a new account.
 	firstLook   = 500 * time.Millisecond
 	longestLook = 10 * time.Second

@@ -263,7 +263,7 @@ func getQueryResults(c *wire.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if j.Literal == nil { // who lost the table meanwhile has lost what was read from it
+	if j.Literal == nil { // a caller who may not read the table any more may not read the result
 		if _, err := queriedTable(c, j.Table); err != nil {
 			return nil, err
 		}

@@ -74,8 +74,8 @@ func (s *Company) AccountNode(a *Account) (Node, error) {
 	return parent.Child("//iam.googleapis.com/"+a.Name(), "", "", &a.Policy), nil
 }
 
-// AccountEmail is the address of an account. A project of a domain ("example.com:p")
-// turns around.
+// AccountEmail is the address of an account. A project of a domain
+// ("example.com:p") has its two parts in reverse order there.
 func AccountEmail(id, projectID string) string {
 	if domain, name, ok := strings.Cut(projectID, ":"); ok {
 		projectID = name + "." + domain

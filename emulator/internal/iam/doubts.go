@@ -34,8 +34,8 @@ type Doubts struct {
 	UserOwners bool `toml:"user_owners" json:"userOwners,omitempty"`
 
 	// DeadTokensUnexplained leaves the ErrorInfo (ACCESS_TOKEN_EXPIRED,
-	// ACCOUNT_STATE_INVALID) out of the 401 for a token that has died. The reasons are
-	// listed by Google; which services send them for which death is not.
+	// ACCOUNT_STATE_INVALID) out of the 401 for a token that is not valid any more. The reasons are
+	// listed by Google; which services send them in which case is not.
 	DeadTokensUnexplained bool `toml:"dead_tokens_unexplained" json:"deadTokensUnexplained,omitempty"`
 
 	// SelfImpersonationFirst refuses an account that makes a token of itself before it

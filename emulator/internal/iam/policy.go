@@ -250,7 +250,7 @@ func (b Binding) Key() string {
 type WriteOptions struct {
 	Conditions  bool      // conditional bindings
 	Public      bool      // allUsers and allAuthenticatedUsers
-	Convenience bool      // projectOwner: and its kin, which only buckets know
+	Convenience bool      // projectOwner: and the like, which only buckets know
 	Audit       bool      // auditConfigs
 	Service     string    // only roles with permissions that begin so ("pubsub.topics."); "" takes every role
 	Mask        []string  // updateMask; nil means bindings and etag

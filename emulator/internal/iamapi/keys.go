@@ -275,7 +275,7 @@ func getKey(c *wire.Call) (any, error) {
 	return m, nil
 }
 
-// deleteKey forgets a key. Tokens made with it live on.
+// deleteKey forgets a key. Tokens made with it stay valid.
 func deleteKey(c *wire.Call) (any, error) {
 	a, i, err := findKey(c, "iam.serviceAccountKeys.delete")
 	if err != nil {
@@ -285,7 +285,7 @@ func deleteKey(c *wire.Call) (any, error) {
 	return struct{}{}, nil
 }
 
-// switchKey disables or enables a key. Tokens made with it live on.
+// switchKey disables or enables a key. Tokens made with it stay valid.
 func switchKey(c *wire.Call, permission string, off bool) (any, error) {
 	a, i, err := findKey(c, permission)
 	if err != nil {

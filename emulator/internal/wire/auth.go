@@ -80,16 +80,16 @@ func (s *Server) byToken(c *Call, token string) (*iam.Principal, error) {
 	}
 	p := s.state.PrincipalOf(t, c.Now)
 	if p == nil {
-		return nil, s.state.deadToken(c.Method.Host, "ACCOUNT_STATE_INVALID")
+		return nil, s.state.revokedToken(c.Method.Host, "ACCOUNT_STATE_INVALID")
 	}
 	if t.Expired(c.Now) {
-		return nil, s.state.deadToken(c.Method.Host, "ACCESS_TOKEN_EXPIRED")
+		return nil, s.state.revokedToken(c.Method.Host, "ACCESS_TOKEN_EXPIRED")
 	}
 	return p, nil
 }
 
-// deadToken is the 401 for a token that was good once.
-func (s *State) deadToken(host, reason string) error {
+// revokedToken is the 401 for a token that was valid before.
+func (s *State) revokedToken(host, reason string) error {
 	e := unauthenticated(host, reason, invalidCredentials)
 	if s.Doubts.DeadTokensUnexplained {
 		e.details = nil
@@ -103,7 +103,7 @@ func (s *Server) byJWT(c *Call, token string) (*iam.Principal, error) {
 	a, claims, err := s.state.VerifyJWT(token, c.Now)
 	if err != nil {
 		if err == iam.ErrAccountDisabled {
-			return nil, s.state.deadToken(c.Method.Host, "ACCOUNT_STATE_INVALID")
+			return nil, s.state.revokedToken(c.Method.Host, "ACCOUNT_STATE_INVALID")
 		}
 		return nil, badToken(c.Method.Host)
 	}
@@ -129,7 +129,7 @@ func (c *Call) isAudience(aud string) bool {
 // ScopePrefix begins the names of scopes.
 const ScopePrefix = "https://www.googleapis.com/auth/"
 
-// scopesAllow reports whether one of the token's scopes opens the method.
+// scopesAllow reports whether one of the token's scopes allows the method.
 func scopesAllow(scopes []string, m *Method, at *Service) bool {
 	if scopes == nil {
 		return true

@@ -76,8 +76,8 @@ func (s *Server) Advance(d time.Duration) { s.clock.advance(d) }
 // SetTime sets the emulator's clock to t, which may be in the past.
 func (s *Server) SetTime(t time.Time) { s.clock.set(t) }
 
-// StopClock lets the emulator's clock stand still until [Server.StartClock]; Advance
-// and SetTime still move it.
+// StopClock stops the emulator's clock until [Server.StartClock]; Advance and SetTime
+// still move it.
 func (s *Server) StopClock() { s.clock.stop() }
 
 // StartClock starts a stopped clock again at the time at which it stopped.

@@ -13,8 +13,8 @@ import (
 	"github.com/taskiam/taskiam/internal/secret"
 )
 
-// The control API is what is under /_emulator/ on a loopback address: time and trouble,
-// on purpose. It takes a token of its own, because to make Google Cloud misbehave is no
+// The control API is what is under /_emulator/ on a loopback address: it moves the
+// clock, and makes calls fail on purpose. It takes a token of its own, because to make Google Cloud misbehave is no
 // right of anybody in it. What it sets belongs to the process and ends with it; what
 // followed from it, such as when an account becomes visible, is part of the state.
 

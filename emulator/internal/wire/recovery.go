@@ -26,8 +26,8 @@ func (s *Server) Recovering(w http.ResponseWriter, r *http.Request, serve http.H
 	serve(w, r)
 }
 
-// recovery answers a panic of the handler with 500, so that one bad call does not take
-// the emulator down. A connection that is to break does break.
+// recovery answers a panic of the handler with 500, so that one bad call does not end
+// the emulator. A connection that is to break does break.
 func (s *Server) recovery(w http.ResponseWriter, r *http.Request) {
 	v := recover()
 	if v == nil {

@@ -120,7 +120,7 @@ func (r route) match(parts []string) (map[string]string, bool) {
 }
 
 // requestHost is the host that a request is for, with its port. A request that
-// never was on a wire has it in its URL alone.
+// was not sent over a network has it in its URL alone.
 func requestHost(r *http.Request) string {
 	if r.Host != "" {
 		return r.Host
@@ -145,7 +145,7 @@ func (rt *router) service(hostport string) (string, bool) {
 	host = strings.Replace(host, ".mtls.googleapis.com", ".googleapis.com", 1)
 	switch {
 	case host == "www.googleapis.com":
-		return "", true // the older home of storage, BigQuery and oauth2
+		return "", true // the older host of storage, BigQuery and oauth2
 	case rt.hosts[host]:
 		return host, true
 	}
