@@ -334,6 +334,21 @@ func TestWhatIsPrintedIsEscaped(t *testing.T) {
 	}
 }
 
+// TestOnePlaceChoosesTheStateBackend: whoever reads or writes journals asks [journal.Store], so
+// that another backend is a package and a line.
+func TestOnePlaceChoosesTheStateBackend(t *testing.T) {
+	t.Parallel()
+	for name, p := range list(t) {
+		at := calls(t, p, "journal.OpenDir", "journal.Dir")
+		if name == "internal/app" {
+			at = slices.DeleteFunc(at, func(s string) bool { return strings.HasPrefix(s, "app.go:") })
+		}
+		if len(at) > 0 {
+			t.Errorf("%s knows that journals are a folder: %v", name, at)
+		}
+	}
+}
+
 // TestOnePackageKnowsTheKindsOfDelivery: what a kind is like is asked of its value, so that a
 // new one is a file and a line in package delivery.
 func TestOnePackageKnowsTheKindsOfDelivery(t *testing.T) {
