@@ -4,7 +4,7 @@
 const fs = require('fs');
 const os = require('os');
 const path = require('path');
-const { execFileSync, spawn } = require('child_process');
+const { spawn, spawnSync } = require('child_process');
 
 const env = process.env;
 
@@ -12,6 +12,10 @@ const env = process.env;
 function input(name) {
   return (env['INPUT_' + name.toUpperCase()] || '').trim();
 }
+
+// The token that fetches is for nothing else, and for no other program.
+const token = input('token');
+delete env.INPUT_TOKEN;
 
 // save keeps a value for post.js. taskiam itself adds the id of the run.
 function save(name, value) {
@@ -32,12 +36,6 @@ function find(program) {
   throw new Error(`there is no ${program} on this runner; install it in a step before this one, or name it in the input taskiam`);
 }
 
-function git(...args) {
-  // No replacement of objects: what a hash names is what was pushed.
-  return execFileSync('git', ['--no-replace-objects', '-C', env.GITHUB_WORKSPACE || '.', ...args],
-    { maxBuffer: 1 << 20, stdio: ['ignore', 'pipe', 'ignore'] });
-}
-
 // trusted returns the commit whose manifests count. A pull request's own would let
 // whoever opens one grant themselves what they like, and the files in the workspace may
 // be its, or have been changed by a step before this one.
@@ -49,25 +47,22 @@ function trusted() {
   return env.GITHUB_BASE_REF || env.GITHUB_HEAD_REF ? '' : env.GITHUB_SHA;
 }
 
-function manifest(name, dir) {
+// manifest writes the manifest of the trusted commit to a file, and returns its name. taskiam
+// fetches the commit into a repository of its own, since objects and configuration of the
+// workspace's may have been changed too.
+function manifest(program, name, dir) {
   const commit = trusted();
   if (!/^[0-9a-f]{40,64}$/.test(commit || '')) throw new Error('this event does not say from which commit the manifest is to be taken');
   const file = path.posix.normalize(name);
-  if (path.posix.isAbsolute(file) || file.startsWith('..')) throw new Error(`the manifest is a path in the repository, not ${name}`);
-  const read = () => git('cat-file', 'blob', `${commit}:${file}`);
-  let text;
-  try {
-    text = read();
-  } catch {
-    try {
-      git('fetch', '--quiet', '--no-tags', '--depth=1', 'origin', commit);
-      text = read();
-    } catch {
-      throw new Error(`there is no ${file} in commit ${commit}, from which manifests are taken, or the repository is not checked out`);
-    }
-  }
+  const vars = { ...env };
+  delete vars.TASKIAM_GIT_LOGIN;
+  if (token) vars.TASKIAM_GIT_LOGIN = `x-access-token:${token}`;
+  const result = spawnSync(program, ['manifest', '--repository', input('repository'), '--commit', commit, file],
+    { maxBuffer: 1 << 20, stdio: ['ignore', 'pipe', 'pipe'], env: vars });
+  if (result.error) throw result.error;
+  if (result.status !== 0) throw new Error(`reading the manifest: ${result.stderr.toString().trim()}`);
   const copy = path.join(dir, path.posix.basename(file));
-  fs.writeFileSync(copy, text, { mode: 0o600 });
+  fs.writeFileSync(copy, result.stdout, { mode: 0o600 });
   console.log(`manifest: ${file} of commit ${commit}`);
   return copy;
 }
@@ -130,13 +125,13 @@ async function main() {
   switch (command) {
     case 'up':
       save('down', 'yes'); // also of an up that is killed
-      return taskiam(program, ['up', '--ci=github', '--dotenv', run, ...out, manifest(input('manifest'), dir)], vars);
+      return taskiam(program, ['up', '--ci=github', '--dotenv', run, ...out, manifest(program, input('manifest'), dir)], vars);
     case 'hand-over': // another job takes it down
-      return taskiam(program, ['up', '--ci=github', ...out, manifest(input('manifest'), dir)], vars);
+      return taskiam(program, ['up', '--ci=github', ...out, manifest(program, input('manifest'), dir)], vars);
     case 'run': {
       if (!input('run')) throw new Error('command: run needs a script in the input run');
       save('down', 'yes');
-      return taskiam(program, ['run', '--ci=github', '--isolate', manifest(input('manifest'), dir), '--', 'bash', '-e', '-o', 'pipefail', '-c', input('run')], vars);
+      return taskiam(program, ['run', '--ci=github', '--isolate', manifest(program, input('manifest'), dir), '--', 'bash', '-e', '-o', 'pipefail', '-c', input('run')], vars);
     }
     case 'down':
       vars.TASKIAM_CI_ACCOUNT = input('account');
@@ -145,7 +140,7 @@ async function main() {
       return taskiam(program, ['down', '--ci=github', ...(input('run-id') ? [input('run-id')] : [])], vars);
     default: {
       const projects = input('project') ? ['--project', input('project')] : [];
-      const files = env.INPUT_MANIFEST && !input('project') ? [manifest(input('manifest'), dir)] : [];
+      const files = env.INPUT_MANIFEST && !input('project') ? [manifest(program, input('manifest'), dir)] : [];
       return taskiam(program, ['sweep', ...projects, ...files], vars);
     }
   }

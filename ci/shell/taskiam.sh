@@ -4,6 +4,8 @@
 #     taskiam_up task.toml
 #     ./my-agent
 #
+# The manifest is read as it lies there: from a workspace, if that is where it is.
+#
 # What was brought up is taken down when the script ends, also when it fails, is told to
 # end, or hangs up. A script that is killed (SIGKILL) takes nothing down: its access ends
 # by itself, and `taskiam sweep` takes away the rest.

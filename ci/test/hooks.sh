@@ -113,7 +113,7 @@ ends_with() { # CODE FILE CMD...
 lint_github() {
   clean actionlint -no-color "$repo/.github/workflows/hooks.yml" "$root"/.github/workflows/*.yml "$root/ci/github/sweep.yml"
 }
-act_job() { cd "$repo" && clean act -P ubuntu-latest=-self-hosted --env KEEP="$work/keep" -W .github/workflows/hooks.yml -j "$1" push; }
+act_job() { cd "$repo" && clean act -P ubuntu-latest=-self-hosted --env KEEP="$work/keep" --env REPO="$repo" -W .github/workflows/hooks.yml -j "$1" push; }
 github_success() {
   ends_with 0 "$work/out" act_job success
   has 'output ti-nightly-rep-.*, environment ti-nightly-rep-' "$work/out"
@@ -154,7 +154,7 @@ github_jobs() {
 }
 
 # GitLab.
-gitlab() { cd "$repo" && clean gitlab-ci-local --force-shell-executor --variable KEEP="$work/keep" --variable TASKIAM_HANDOVER="$work/keep" "$@"; }
+gitlab() { cd "$repo" && clean gitlab-ci-local --force-shell-executor --variable KEEP="$work/keep" --variable TASKIAM_REPOSITORY="$repo" --variable TASKIAM_HANDOVER="$work/keep" "$@"; }
 gitlab_success() {
   ends_with 0 "$work/out" gitlab success
   has 'as ti-nightly-rep-' "$work/out"
@@ -197,7 +197,7 @@ schemas() {
   shellcheck -s sh -e SC1091 "$work"/shell/cloudbuild-*.sh "$work"/shell/sweep-*.sh
 }
 circleci() {
-  local -a job=(env CIRCLECI=true CIRCLE_PROJECT_USERNAME=acme CIRCLE_PROJECT_REPONAME=app CIRCLE_WORKFLOW_JOB_ID=cafe BASH_ENV="$work/keep/bash_env" bash -eo pipefail)
+  local -a job=(env CIRCLECI=true CIRCLE_PROJECT_USERNAME=acme CIRCLE_PROJECT_REPONAME=app CIRCLE_WORKFLOW_JOB_ID=cafe CIRCLE_REPOSITORY_URL="$repo" BASH_ENV="$work/keep/bash_env" bash -eo pipefail)
   cd "$repo"
   ends_with 0 "$work/out" clean "${job[@]}" "$work/shell/circleci-up.sh"
   # A later step, which fails.

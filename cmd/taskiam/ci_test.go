@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"compress/zlib"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -240,6 +242,13 @@ func TestCIGitHub(t *testing.T) {
 	greedy := strings.ReplaceAll(s.read(filepath.Join(workspace, "task.toml")), "secrets/api-key", "secrets/db-password")
 	s.write("workspace/task.toml", greedy)
 	head := s.commit(workspace)
+	s.sh(workspace, "git clone -q --bare --no-hardlinks . ../origin.git")
+	spoil(s, workspace, base, greedy)
+	// Git gets none of what the job can log in with.
+	s.write("bin/git", "#!/bin/sh\nenv >>"+s.path("git-environment")+"\nexec "+need(t, "git")+" \"$@\"\n")
+	must(t, os.Chmod(s.path("bin", "git"), 0o700))
+	job["PATH"] = s.path("bin") + ":" + job["PATH"]
+	job["INPUT_REPOSITORY"], job["INPUT_TOKEN"] = s.path("origin.git"), "the-token-that-fetches"
 	half := func(name string, vars map[string]string) outcome {
 		return s.run(command{args: []string{node, hooks(t, "github", name+".js")}, vars: vars, dir: workspace})
 	}
@@ -271,10 +280,20 @@ func TestCIGitHub(t *testing.T) {
 		t.Errorf("post ended with %d\n%s%s", o.code, o.stdout, o.stderr)
 	}
 
+	environment := s.read(s.path("git-environment"))
+	for _, secret := range []string{"the-jobs-own", "the-token-that-fetches", "ACTIONS_", "INPUT_"} {
+		if strings.Contains(environment, secret) {
+			t.Errorf("git has %s in its environment: %s", secret, environment)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(workspace, "ran")); !os.IsNotExist(err) || !strings.Contains(environment, "GIT_CONFIG_NOSYSTEM=1") {
+		t.Errorf("the workspace's configuration ran a program, or git did not run: %v", err)
+	}
+
 	// An up that fails leaves nothing to take down, which is no failure.
 	vars = githubJob(s, job, 2, workspace, head, pull)
 	vars["INPUT_MANIFEST"] = "nothing.toml"
-	if o := half("main", vars); o.code == 0 || !strings.Contains(o.stdout, "::error title=taskiam::there is no nothing.toml in commit "+base) {
+	if o := half("main", vars); o.code == 0 || !strings.Contains(o.stdout, "::error title=taskiam::reading the manifest: taskiam: error: there is no nothing.toml in commit "+base) {
 		t.Errorf("main ended with %d\n%s%s", o.code, o.stdout, o.stderr)
 	}
 	if o := half("post", s.post(vars)); o.code != 0 || !strings.Contains(o.stdout, "there is nothing to take down") {
@@ -322,6 +341,27 @@ func TestCIGitHub(t *testing.T) {
 	}); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
 	}
+}
+
+// spoil does to the workspace's repository what a step could that ran before: the manifest
+// of a commit becomes another one, under the name of the old, and a fetch runs a program.
+func spoil(s *stage, workspace, commit, manifest string) {
+	s.t.Helper()
+	blob := strings.TrimSpace(s.sh(workspace, "git rev-parse "+commit+":task.toml"))
+	var loose bytes.Buffer
+	z := zlib.NewWriter(&loose)
+	fmt.Fprintf(z, "blob %d\x00%s", len(manifest), manifest)
+	must(s.t, z.Close())
+	path := filepath.Join(workspace, ".git", "objects", blob[:2], blob[2:])
+	must(s.t, os.Chmod(path, 0o600))
+	must(s.t, os.WriteFile(path, loose.Bytes(), 0o600))
+	if got := s.sh(workspace, "git cat-file blob "+commit+":task.toml"); got != manifest {
+		s.t.Fatalf("the planted object is not read: %s", got)
+	}
+	s.sh(workspace, `git config remote.origin.url ../origin.git
+git config remote.origin.uploadpack "touch $PWD/ran; git-upload-pack"
+git config protocol.ext.allow always
+git config "url.ext::sh -c touch% $PWD/ran .insteadOf" "$(cd .. && pwd)/origin.git"`)
 }
 
 // between returns what stands between two texts, the first time.

@@ -23,6 +23,9 @@ const (
 	EnvRuntimeDir = "XDG_RUNTIME_DIR"
 	envHome       = "HOME"
 
+	// EnvGitLogin is USER:PASSWORD, with which `manifest` fetches.
+	EnvGitLogin = "TASKIAM_GIT_LOGIN"
+
 	// What `up --ci` exports beside the variables of the run, for `down --ci`.
 	envCIRun     = "TASKIAM_CI_RUN"
 	EnvCIAccount = "TASKIAM_CI_ACCOUNT"

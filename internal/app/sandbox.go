@@ -188,7 +188,7 @@ var systemFolders = []string{
 }
 
 // programs are what taskiam runs by name, and what an operator runs by what it prints.
-var programs = []string{"bwrap", "taskiam", "gcloud", "bq", "buildkite-agent"}
+var programs = []string{"bwrap", "taskiam", "gcloud", "bq", "git", "buildkite-agent"}
 
 // relyOnPrograms adds this program and every place at which one of the others is looked for.
 func (a *App) relyOnPrograms(l *limits) error {

@@ -18,6 +18,7 @@ var environment = [][2]string{
 	{envMaxTTL, "longest ttl that a manifest may have (default 12h)"},
 	{envOperatorMember, "your member name in IAM policies; needed for federated logins, " +
 		"whose tokens do not contain it"},
+	{app.EnvGitLogin, "USER:PASSWORD with which manifest fetches over https"},
 	{app.EnvStateHome, "journals and other state are in its folder taskiam (default ~/.local/state)"},
 	{app.EnvCacheHome, "the permissions of predefined roles are cached in its folder taskiam/roles " +
 		"for a day (default ~/.cache)"},

@@ -344,7 +344,23 @@ var mutants = []mutant{
 	},
 	{
 		name:  "a matrix's jobs are one job",
-		edits: []edit{{"internal/ci", "profile.hash", `append(slices.Clone($p.identity), EnvIndex)`, `$p.identity`}},
+		edits: []edit{{"internal/ci", "profile.hash", `append(slices.Clone($p.identity), envIndex)`, `$p.identity`}},
 		pkg:   "internal/ci", tests: []string{"TestLabelsDiffer"},
+	},
+	{
+		name: "objects of a manifest's repository are not checked",
+		edits: []edit{{
+			"internal/app", "Version.settings",
+			`text := "[fetch]\n\tfsckObjects = true\n[gc]\n\tauto = 0\n[http]\n\tfollowRedirects = false\n"`,
+			`text := "[gc]\n\tauto = 0\n[http]\n\tfollowRedirects = false\n"`,
+		}},
+		pkg: "internal/app", tests: []string{"TestFetch"},
+	},
+	{
+		name: "git gets the job's environment",
+		edits: []edit{{
+			"internal/app", "App.gitEnviron", `return environ`, `return append(environ, a.Environ()...)`,
+		}},
+		pkg: "internal/app", tests: []string{"TestFetchLogin"},
 	},
 }

@@ -1,0 +1,99 @@
+package app
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/taskiam/taskiam/internal/fault"
+)
+
+// repository makes one with a file in it, and returns its folder and its commit.
+func repository(t *testing.T) (dir, commit string) {
+	t.Helper()
+	if _, err := exec.LookPath("git"); err != nil {
+		t.Skip("there is no git on this machine")
+	}
+	dir = t.TempDir()
+	cmd := exec.Command("sh", "-c", `git init -q -b main && mkdir tasks && echo 'version = 1' >tasks/a.toml && git add -A &&
+export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b.c GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b.c && git commit -q -m c &&
+git branch bad "$(git commit-tree -m bad "$(printf '040000 tree %s\t.git\n' "$(git rev-parse HEAD:tasks)" | git mktree)")" &&
+git rev-parse HEAD`)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_CONFIG_NOSYSTEM=1")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir, strings.TrimSpace(string(out))
+}
+
+func TestFetch(t *testing.T) {
+	t.Parallel()
+	dir, commit := repository(t)
+	// What the user's own configuration says would run a program.
+	home := t.TempDir()
+	ran := filepath.Join(home, "ran")
+	config := "[protocol \"ext\"]\n\tallow = always\n[url \"ext::sh -c touch% " + ran + " \"]\n\tinsteadOf = " + dir + "\n"
+	if err := os.WriteFile(filepath.Join(home, ".gitconfig"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := &App{World: World{Getenv: func(name string) string {
+		return map[string]string{"PATH": os.Getenv("PATH"), "HOME": home, "GIT_CONFIG_COUNT": "1", "GIT_DIR": "/nothing"}[name]
+	}}}
+	for _, tt := range []struct {
+		name    string
+		version Version
+		file    string
+		kind    fault.Kind
+		text    string // of the file, or in the error
+	}{
+		{"by its commit", Version{Repository: dir, Commit: commit}, "tasks/a.toml", 0, "version = 1\n"},
+		{"by a branch", Version{Repository: dir, Commit: "refs/heads/main"}, "tasks/a.toml", 0, "version = 1\n"},
+		{"no such file", Version{Repository: dir, Commit: commit}, "b.toml", fault.NotFound, "there is no b.toml in commit " + commit},
+		{"no such commit", Version{Repository: dir, Commit: strings.Repeat("0", 40)}, "a.toml", fault.Other, "fetching 000"},
+		{"another protocol", Version{Repository: "ext::sh -c touch% " + ran, Commit: commit}, "a.toml", fault.Other, "not allowed"},
+		{"an object that no git would make", Version{Repository: dir, Commit: "refs/heads/bad"}, "a", fault.Other, "hasDotgit"},
+		{"an option", Version{Repository: "--upload-pack=touch " + ran, Commit: commit}, "a.toml", fault.Usage, "not the address"},
+		{"a password", Version{Repository: "https://a:secret@b.c/d", Commit: commit}, "a.toml", fault.Usage, "has a password in it"},
+		{"a refspec", Version{Repository: dir, Commit: "refs/heads/a:refs/heads/b"}, "a.toml", fault.Usage, "neither the id"},
+		{"a tag", Version{Repository: dir, Commit: "refs/tags/v1"}, "a.toml", fault.Usage, "neither the id"},
+		{"outside", Version{Repository: dir, Commit: commit}, "../a.toml", fault.Usage, "not a path inside"},
+		{"absolute", Version{Repository: dir, Commit: commit}, "/a.toml", fault.Usage, "not a path inside"},
+		{"two lines", Version{Repository: dir, Commit: commit, Login: "a:b\nc"}, "a.toml", fault.Usage, "more than one line"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			text, got, err := a.Fetch(t.Context(), tt.version, tt.file)
+			if err == nil && (string(text) != tt.text || got != commit) {
+				t.Errorf("got %q of %s", text, got)
+			}
+			if err != nil && (fault.KindOf(err) != tt.kind || !strings.Contains(err.Error(), tt.text) || strings.Contains(err.Error(), "secret")) ||
+				(err == nil) != strings.HasPrefix(tt.text, "version") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	if _, err := os.Stat(ran); !os.IsNotExist(err) {
+		t.Errorf("a program was run: %v", err)
+	}
+}
+
+// A login is in a file that only this user reads, and in no environment.
+func TestFetchLogin(t *testing.T) {
+	t.Parallel()
+	a := &App{World: World{
+		Getenv:  func(name string) string { return "value-of-" + name },
+		Environ: func() []string { return []string{"ACTIONS_ID_TOKEN_REQUEST_TOKEN=t", EnvGitLogin + "=user:word"} },
+	}}
+	for _, v := range a.gitEnviron("/home", "") {
+		if name, _, _ := strings.Cut(v, "="); strings.Contains(v, "TASKIAM") || strings.Contains(name, "TOKEN") {
+			t.Errorf("git gets %s", v)
+		}
+	}
+	v := Version{Login: "user:word"}
+	if got := v.settings(); !strings.Contains(got, "extraHeader = Authorization: Basic dXNlcjp3b3Jk\n") || !strings.Contains(got, "followRedirects = false") {
+		t.Errorf("got %s", got)
+	}
+}
