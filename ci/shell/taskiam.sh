@@ -1,5 +1,9 @@
 # shellcheck shell=sh
-# taskiam in any shell script: source this, then
+# taskiam in a shell script that may have your rights. For an agent, take instead
+#
+#     taskiam run --ci=generic --isolate task.toml -- ./my-agent
+#
+# Here, source this, then
 #
 #     taskiam_up task.toml
 #     ./my-agent

@@ -162,6 +162,12 @@ gitlab_success() {
   secret_free "$work/out"
   as_before
 }
+gitlab_separate() {
+  ends_with 0 "$work/out" gitlab separate
+  has 'as ti-nightly-rep-.*, job none' "$work/out"
+  has 'nothing is left' "$work/out"
+  as_before
+}
 gitlab_failure() {
   ends_with 1 "$work/out" gitlab failure
   has 'as ti-nightly-rep-' "$work/out"
@@ -191,7 +197,9 @@ buildkite() {
 
 # CircleCI and Cloud Build.
 schemas() {
+  # shellcheck disable=SC2016
   clean env CLOUDBUILD="$cloudbuild" PARAMETER_TASKIAM_PROJECT=acme-agents \
+    PARAMETER_TASKIAM_COMMAND='echo "as $CLOUDSDK_CORE_ACCOUNT, job ${CIRCLE_WORKFLOW_JOB_ID:-none}"' \
     SCHEMAS="${SCHEMAS:-}" node "$root/ci/test/check.js" "$tools" "$root" "$work/shell"
   shellcheck -s bash "$work"/shell/circleci-*.sh
   shellcheck -s sh -e SC1091 "$work"/shell/cloudbuild-*.sh "$work"/shell/sweep-*.sh
@@ -207,6 +215,9 @@ circleci() {
   secret_free "$work/out"
   secret_free "$work/keep/bash_env"
   ends_with 0 "$work/out" clean "${job[@]}" "$work/shell/circleci-down.sh"
+  has 'nothing is left' "$work/out"
+  ends_with 0 "$work/out" clean "${job[@]}" "$work/shell/circleci-run.sh"
+  has '^as ti-nightly-rep-.*, job none$' "$work/out"
   has 'nothing is left' "$work/out"
   ends_with 0 "$work/out" clean "${job[@]}" "$work/shell/circleci-sweep.sh"
   as_before
@@ -236,6 +247,7 @@ check "GitHub: a job that is cancelled" github_cancelled
 check "GitHub: the agent in a sandbox" github_separate
 check "GitHub: hooks and agent in jobs of their own" github_jobs
 check "GitLab: a job that succeeds" gitlab_success
+check "GitLab: the agent in a sandbox" gitlab_separate
 check "GitLab: a job that fails" gitlab_failure
 check "GitLab: hooks and agent in jobs of their own" gitlab_jobs
 check "GitLab: the same, and the agent fails" gitlab_jobs_failure
