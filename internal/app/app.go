@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/taskiam/taskiam/internal/fault"
@@ -88,7 +89,7 @@ func (a *App) Journals() (journal.Store, error) {
 	if err != nil {
 		return nil, err // and no interface that holds a nil
 	}
-	return dir, nil
+	return journal.Seal(dir, sync.OnceValues(func() ([]byte, error) { return a.stateKey("journals") })), nil
 }
 
 // TokenLogs returns the logs of tokens that were given out on this machine.

@@ -237,10 +237,6 @@ func (e *Env) tell(format string, args ...any) error {
 
 // downCI takes one run of the job down.
 func (e *Env) downCI(ctx context.Context, run *journal.Run, wait time.Duration, p *view.Progress) error {
-	name := fmt.Sprintf("run %s of %s", run.ID(), run.Opened.Task)
-	if run.State() == journal.Ended {
-		return e.tell("%s is already down", name)
-	}
 	engine, err := e.app().Engine(ctx, app.Options{Reason: run.Opened.Reason, Progress: p, AllowLoggedOut: true})
 	if err != nil {
 		return err
@@ -250,7 +246,7 @@ func (e *Env) downCI(ctx context.Context, run *journal.Run, wait time.Duration, 
 	defer cancel()
 	teardown, err := engine.Down(ctx, run.ID(), wait)
 	switch {
-	case teardown != nil && loggedOut(err):
+	case teardown != nil && !teardown.Already && loggedOut(err):
 		return errors.Join(e.tell("%s", e.localOnly(run)), err)
 	default:
 		return errors.Join(e.tell("%s", view.NewTeardown(run, teardown, err).Outcome()), err)

@@ -140,7 +140,7 @@ func runDown(ctx context.Context, e *Env, o downOptions) error {
 	runs, unreadable := app.Runs(journals)
 	switch {
 	case o.all:
-		runs = live(runs)
+		runs = perhapsLive(runs, e.Now())
 	case len(o.words) > 0:
 		if runs, err = choose(runs, o.words); err != nil {
 			return errors.Join(err, unreadable)
@@ -152,15 +152,17 @@ func runDown(ctx context.Context, e *Env, o downOptions) error {
 		}
 	}
 	errs := []error{unreadable}
-	if len(runs) == 0 && !o.json {
-		e.say("no run is up")
-		return unreadable
-	}
 	p := e.newProgress(o.quiet)
 	var receipts []view.Receipt
 	for _, run := range runs {
 		receipt, err := e.down(ctx, run, o.wait, p)
-		receipts, errs = append(receipts, receipt), append(errs, err)
+		if errs = append(errs, err); !o.all || !receipt.Already {
+			receipts = append(receipts, receipt)
+		}
+	}
+	if len(receipts) == 0 && !o.json {
+		e.say("no run is up")
+		return errors.Join(errs...)
 	}
 	return errors.Join(append(errs, e.print(view.NewReceipts(receipts...), o.json))...)
 }
@@ -185,9 +187,6 @@ func runDownAccount(ctx context.Context, e *Env, o downOptions) error {
 // down takes one run down. The first signal does not stop it: a teardown that is cut off
 // leaves access behind.
 func (e *Env) down(ctx context.Context, run *journal.Run, wait time.Duration, p *view.Progress) (view.Receipt, error) {
-	if run.State() == journal.Ended {
-		return view.NewReceipt(run), nil
-	}
 	engine, err := e.app().Engine(ctx, app.Options{Reason: run.Opened.Reason, Progress: p})
 	if err != nil {
 		return view.NewTeardown(run, nil, err), err

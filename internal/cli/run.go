@@ -169,7 +169,9 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 		return err
 	}
 	defer at.Close()
-	up := lifecycle.UpOptions{ReadyTimeout: o.readyTimeout, Metadata: at.Listen, Socket: o.socket}
+	up := lifecycle.UpOptions{
+		ReadyTimeout: o.readyTimeout, Metadata: at.Listen, Socket: o.socket, Apart: !sandbox.Bare(),
+	}
 	if o.job != nil {
 		up.Job, up.Login = o.job.Label, e.job(o.job).LoginFile()
 	}
@@ -311,19 +313,15 @@ func (c *commandRun) runChild(ctx context.Context) (exitCode, error) {
 func (e *Env) downAfter(ctx context.Context, engine *lifecycle.Engine, run *journal.Run, quiet bool) error {
 	ctx, cancel := detached(ctx, downWithin)
 	defer cancel()
-	down, err := engine.Down(ctx, run.ID(), downWait)
-	if err != nil {
-		if down != nil {
-			for _, what := range down.Run.Left() {
-				e.say("left: %s", what)
-			}
-		}
-		return fault.WithHint(err, "taskiam down "+string(run.ID()))
+	down, err := engine.DownFrom(ctx, run, downWait)
+	for _, what := range down.Run.Left() {
+		e.say("left: %s", what)
 	}
-	if !quiet {
+	// A teardown that left nothing is told of, even if its journal could not be written.
+	if len(down.Run.Left()) == 0 && !quiet {
 		e.say("%s", view.NewTeardown(run, down, nil).Outcome())
 	}
-	return nil
+	return err
 }
 
 // detached returns a context for a teardown. It does not end with ctx, but after the bound.

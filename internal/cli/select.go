@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/taskiam/taskiam/internal/app"
 	"github.com/taskiam/taskiam/internal/fault"
@@ -112,4 +113,10 @@ func (e *Env) completionRuns() []string {
 		out = append(out, string(r.ID()))
 	}
 	return out
+}
+
+// perhapsLive returns the runs that are up, and those that have not expired although their journals say that they
+// are down: the cloud is asked about them, since a journal is only a file.
+func perhapsLive(runs []*journal.Run, now time.Time) []*journal.Run {
+	return slices.DeleteFunc(slices.Clone(runs), func(r *journal.Run) bool { return !r.Live() && r.Expired(now) })
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"os"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -175,7 +176,7 @@ func bringUp(ctx context.Context, e *Env, o upOptions, to app.Place) error {
 	defer at.Close()
 	up := lifecycle.UpOptions{
 		ReadyTimeout: o.readyTimeout, NoWait: o.noWait,
-		Metadata: at.Listen, Socket: o.socket,
+		Metadata: at.Listen, Socket: o.socket, Apart: o.owner != 0 && o.owner != os.Geteuid(),
 		Keep: func(ctx context.Context, run grants.RunID, record func(journal.ProcessStarted) error) error {
 			return e.app().StartServer(ctx, run, at, record)
 		},

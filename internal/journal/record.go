@@ -54,6 +54,9 @@ type Opened struct {
 	// exports to the job hides it. Both are empty for a run that no CI job brought up.
 	Job   string `json:"job,omitempty"`
 	Login string `json:"login,omitempty"`
+	// Apart means that the run's command cannot read the key that seals the journal: it is
+	// in a sandbox, or another user's.
+	Apart bool `json:"apart,omitempty"`
 	// Grants is what the manifest declares, in its order.
 	Grants []Grant `json:"grants"`
 	// Edits is what is to be bound for it, resource by resource.
@@ -313,7 +316,15 @@ type Check struct {
 	Found string `json:"found,omitempty"`
 }
 
+// sealed says that the records before it, back to the last seal, are of somebody who has the key of the journals. It
+// is a record like any other, so that every [Store] keeps it.
+type sealed struct {
+	// MAC is an HMAC-SHA256 over the run's id and these records, in hexadecimal.
+	MAC string `json:"mac"`
+}
+
 func (Opened) kind() string          { return "opened" }
+func (sealed) kind() string          { return "sealed" }
 func (AccountIntended) kind() string { return "account intended" }
 func (AccountCreated) kind() string  { return "account created" }
 func (RoleIntended) kind() string    { return "role intended" }
@@ -352,7 +363,7 @@ var kinds = func() map[string]Record {
 		KeyIntended{}, KeyCreated{}, TokenMinted{}, DeliverIntended{}, Delivered{},
 		GrantReady{}, ProcessStarted{}, ProcessStopped{}, Up{}, RenewIntended{}, Renewed{},
 		RenewUndone{}, DownBegan{}, Unbound{}, DropIntended{}, Dropped{},
-		KeyDeleted{}, AccountDisabled{}, AccountDeleted{}, Removed{}, Failed{}, Closed{},
+		KeyDeleted{}, AccountDisabled{}, AccountDeleted{}, Removed{}, Failed{}, Closed{}, sealed{},
 	} {
 		m[r.kind()] = r
 	}

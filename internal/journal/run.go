@@ -52,6 +52,10 @@ type Run struct {
 	Up, Down time.Time
 	// Receipt is that of the last teardown, once it has come to its end; nil before.
 	Receipt *Receipt
+
+	// Verified reports whether every record was sealed with the key of the journals: see [Seal].
+	Verified bool
+	seals    seals
 }
 
 // Effect is whether something that a run does to the world is there.
@@ -292,7 +296,9 @@ func (r *Run) DownTook() time.Duration {
 
 // NewRun returns a run of which only the opening is known.
 func NewRun(o Opened, at time.Time) *Run {
-	return &Run{Opened: o, At: at, Last: at, Grants: make([]GrantState, len(o.Grants))}
+	r := &Run{Opened: o, At: at, Last: at, Grants: make([]GrantState, len(o.Grants))}
+	r.seals.addRecord(o)
+	return r
 }
 
 // Add folds records in, as if a journal had them: for what is done where there is no journal, or where it
@@ -332,6 +338,7 @@ func (r *Run) accepts(rec Record) error {
 // begun at any point, and begun again after its end.
 func (r *Run) add(e entry) {
 	r.Last = e.at
+	r.seals.addRecord(e.record)
 	for _, fold := range []func(entry) bool{r.addAccount, r.addAccess, r.addCredential, r.addLife} {
 		if fold(e) {
 			return
@@ -589,6 +596,7 @@ func (r *Run) clone() *Run {
 	c.Renewals = slices.Clone(r.Renewals)
 	c.Failures = slices.Clone(r.Failures)
 	c.Steps = slices.Clone(r.Steps)
+	c.seals.open, c.seals.groups = slices.Clip(r.seals.open), slices.Clip(r.seals.groups)
 	return &c
 }
 

@@ -35,8 +35,8 @@ type Store interface {
 
 // Journal is the journal of one run, open. Its methods may be called from several goroutines.
 type Journal interface {
-	// Append adds records, in order. When it returns without an error they are there for
-	// good, whatever happens to this machine. An error means that they may or may not be
+	// Append adds records, in order and with no others between them. When it returns without
+	// an error they are there for good, whatever happens to this machine. An error means that they may or may not be
 	// there; what they were to announce must not be done.
 	Append(records ...Record) error
 	// Run returns what the journal says so far: a copy, which later records do not change.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -46,13 +47,55 @@ func (e *Engine) Down(ctx context.Context, run grants.RunID, wait time.Duration)
 
 func (e *Engine) takeDown(ctx context.Context, j journal.Journal) (*Teardown, error) {
 	run := j.Run()
-	if run.State() == journal.Ended {
-		return &Teardown{Run: run, Already: true}, nil
-	}
 	if err := e.refuse(run.Opened); err != nil {
 		return nil, err
 	}
+	if run.State() == journal.Ended {
+		if there, err := e.stillThere(ctx, run); err != nil || !there {
+			return &Teardown{Run: run, Already: true}, err
+		}
+	}
 	return e.newDownRun(targetOf(run), j).carryOut(ctx)
+}
+
+// stillThere asks the cloud whether a run that is down by its journal has an account all the same. Whoever could
+// write the journal could have written that.
+func (e *Engine) stillThere(ctx context.Context, run *journal.Run) (bool, error) {
+	o := run.Opened
+	_, err := e.Cloud.Account(ctx, o.Project, o.Email)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("run %s is down by its journal, but the cloud could not be asked: %w", o.Run, err)
+	}
+	e.report("the journal of run "+string(o.Run)+" says that it is down, but its account "+o.Email+" is there: "+
+		"somebody has changed the journal, or restored the account", "", Warned, nil)
+	return true, nil
+}
+
+// DownFrom ends a run that this process has brought up and knows all of. It does not rely on the journal, which
+// the run's command may have been able to write: of what the journal says it believes only what there is to take
+// away beside what is known. If the journal cannot be written, that is an error after the teardown.
+func (e *Engine) DownFrom(ctx context.Context, known *journal.Run, wait time.Duration) (*Teardown, error) {
+	e.prune()
+	t := targetOf(known)
+	j, err := e.Journals.Open(ctx, known.ID(), wait)
+	switch {
+	case err != nil:
+		j = nil
+	case !reflect.DeepEqual(j.Run().Opened, known.Opened):
+		err, j = errors.Join(errors.New("it was changed since the run came up"), j.Close()), nil
+	default:
+		defer j.Close()
+		if j.Run().State() == journal.Ended {
+			_, _ = e.stillThere(ctx, known) // it warns, and the teardown goes on in any case
+		}
+		t.add(targetOf(j.Run()))
+	}
+	d := e.newDownRun(t, j)
+	d.run, d.unrecorded = known, err
+	return d.carryOut(ctx)
 }
 
 // downRun is one teardown in progress.

@@ -83,6 +83,23 @@ func targetOf(run *journal.Run) target {
 	return t
 }
 
+// add adds what another account of the same run has to take away. What that says is gone already is not believed.
+func (t *target) add(other target) {
+	t.resources = append(t.resources, other.resources...)
+	t.bindings = append(t.bindings, other.bindings...)
+	for _, k := range other.keys {
+		if !slices.Contains(t.keys, k) {
+			t.keys = append(t.keys, k)
+		}
+	}
+	for _, p := range other.processes {
+		if !slices.Contains(t.processes, p) {
+			t.processes = append(t.processes, p)
+		}
+	}
+	t.askKeys = t.askKeys || other.askKeys
+}
+
 // edited returns the full names of the resources that a run was to edit.
 func edited(o journal.Opened) []string {
 	var out []string

@@ -49,8 +49,9 @@ type UpOptions struct {
 	// renews the token before it ends. It hands each process to record, and lets it begin
 	// only when that has come off. Nil leaves it to the caller.
 	Keep func(ctx context.Context, run grants.RunID, record func(journal.ProcessStarted) error) error
-	// Job and Login are those of [journal.Opened].
+	// Job, Login and Apart are those of [journal.Opened].
 	Job, Login string
+	Apart      bool
 	// NoWait returns as soon as everything is bound and delivered. Nobody has asked
 	// then whether the access works, and that it is not known is no error.
 	NoWait bool
@@ -129,7 +130,7 @@ func (e *Engine) Up(ctx context.Context, plan grants.Plan, o UpOptions) (*Result
 		Began:        plan.Mark().Began,
 		ManifestPath: o.ManifestPath, ManifestSHA256: o.ManifestSHA256,
 		Deliver: s.deliver, DeliveryDir: o.Dir, Reason: plan.Task.Reason,
-		Job: o.Job, Login: o.Login,
+		Job: o.Job, Login: o.Login, Apart: o.Apart,
 		Metadata: o.Metadata, Socket: o.Socket, TokenLifetime: int(plan.Task.TokenLifetime / time.Second),
 		Audiences: plan.Task.Audiences,
 		Grants:    declared(plan.Task), Edits: intended(plan),

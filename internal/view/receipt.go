@@ -152,7 +152,8 @@ func NewTeardown(before *journal.Run, down *lifecycle.Teardown, err error) Recei
 		return v
 	}
 	v := newReceipt(down.Run)
-	v.Already, v.Error = down.Already, message(err)
+	// Of a run that is down by its journal nothing is known if the cloud could not be asked.
+	v.Already, v.untouched, v.Error = down.Already && err == nil, down.Already && err != nil, message(err)
 	// A teardown that could not be recorded is not clean: the next one has to look again.
 	v.Clean = v.Clean && err == nil
 	v.justDropped = newDropped(lastDrops(down.Run))

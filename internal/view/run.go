@@ -43,10 +43,14 @@ type Run struct {
 	Grants []Grant `json:"grants"`
 	// Left is what the last teardown could not remove.
 	Left []string `json:"left"`
+	// Verified says that the run's command cannot have changed the journal, and that nobody else has without the
+	// key that seals it.
+	Verified bool `json:"verified"`
 
 	// unsure means that the run has expired by only one of two clocks: this machine's, and this machine's
 	// corrected by the error that it had when the run began.
 	unsure bool
+	forged bool // a record is not sealed
 }
 
 // Server is the server of a run that is up.
@@ -86,6 +90,7 @@ func NewRun(r *journal.Run, now time.Time, alive Liveness) Run {
 		ClockAhead: int64(r.ClockAhead() / time.Second), unsure: r.Expired(now) != r.MayBeExpired(now),
 		Manifest: o.ManifestPath, Job: o.Job, Deliver: string(r.Kind), Delivery: o.DeliveryDir,
 		Server: newServer(r, alive), Grants: newGrants(r), Left: list(r.Left()),
+		Verified: r.Verified && o.Apart, forged: !r.Verified,
 	}
 	for _, n := range r.Renewals {
 		if n.Effect == journal.Done {
@@ -321,6 +326,7 @@ func (d Status) Show(r *Report) {
 				r.Line("")
 			}
 			v.Show(r)
+			r.Line("record: %s", v.record())
 		}
 		return
 	}
@@ -330,6 +336,24 @@ func (d Status) Show(r *Report) {
 	r.Row("RUN", "TASK", "STATE", "LEFT", "READY", "ACCOUNT")
 	for _, v := range d.Runs {
 		r.Row(v.Run, v.Task, v.State, v.span(), strconv.Itoa(v.ready())+"/"+strconv.Itoa(len(v.Grants)), v.Account)
+	}
+	for _, v := range d.Runs {
+		if v.forged {
+			r.Line("not verified: the journal of run %s has records that are not sealed, or were changed; "+
+				"the cloud says what is true: taskiam down %s", v.Run, v.Run)
+		}
+	}
+}
+
+// record says how far the journal of the run can be believed.
+func (v Run) record() string {
+	switch {
+	case v.Verified:
+		return "verified"
+	case v.forged:
+		return "not verified: it has records that are not sealed, or were changed"
+	default:
+		return "not verified: whoever uses the run can read the key that seals it"
 	}
 }
 

@@ -363,4 +363,30 @@ var mutants = []mutant{
 		}},
 		pkg: "internal/app", tests: []string{"TestFetchLogin"},
 	},
+	{
+		name:  "a journal that says that its run is down is believed",
+		edits: []edit{{lifecycle, "Engine.takeDown", `!there`, `there || true`}},
+		pkg:   lifecycle, tests: []string{"TestDownOfAClosedRunAsksTheCloud"},
+	},
+	{
+		name: "what a run's command wrote to the journal is taken for what was done",
+		edits: []edit{{
+			lifecycle, "Engine.DownFrom", `return $d.carryOut(ctx)`,
+			`if j == nil || j.Run().State() == journal.Ended {
+				return &Teardown{Run: known, Already: true}, err
+			}
+			return $d.carryOut(ctx)`,
+		}},
+		pkg: lifecycle, tests: []string{"TestDownFromWhatIsKnown"},
+	},
+	{
+		name:  "any seal of a journal is good",
+		edits: []edit{{"internal/journal", "sealing.verify", `hmac.Equal([]byte(g.mac), `, `hmac.Equal([]byte(mac(key, r.ID(), g.digests)), `}},
+		pkg:   "internal/journal", tests: []string{"TestSealed"},
+	},
+	{
+		name:  "records without a seal are verified",
+		edits: []edit{{"internal/journal", "sealing.verify", `&& len(r.seals.open) == 0`, ``}},
+		pkg:   "internal/journal", tests: []string{"TestSealed"},
+	},
 }

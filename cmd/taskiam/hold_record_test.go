@@ -1,0 +1,82 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// forged are the records by which somebody ends a run in its journal alone.
+const forged = `{"v":1,"at":"2030-01-01T00:00:00Z","kind":"down began","record":{}}
+{"v":1,"at":"2030-01-01T00:00:01Z","kind":"closed","record":{"checks":[{"what":"check account is gone","ok":true,"found":""}]}}
+`
+
+// TestRunBelievesNoJournal: whatever the command of a run does to the run's journal, the run is taken down, and what
+// run says of that is true.
+func TestRunBelievesNoJournal(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	before := s.snapshot()
+	runs := s.path("state", "taskiam", "runs")
+	s.write("forged", forged)
+	for _, tt := range []struct {
+		name, script string
+		code         int
+		says         string
+	}{
+		{"forged", `for f in "$0"/*.jsonl; do cat forged >> $f; done`, 0, "says that it is down, but its account"},
+		{"removed", `rm -f "$0"/*`, 125, "has no journal"},
+		{"emptied", `for f in "$0"/*.jsonl; do : > $f; done`, 125, "has no record"},
+		{"garbage", `for f in "$0"/*.jsonl; do echo garbage > $f; done`, 125, "line 1"},
+		{"another's", `for f in "$0"/*.jsonl; do sed -i 's/"task":"nightly-report"/"task":"other"/' $f; done`, 125, "it was changed"},
+		{"moved", `mv "$0" "$0".away`, 125, "has no journal"},
+		{"a link", `mv "$0" "$0".away2 && mkdir elsewhere && ln -s "$PWD/elsewhere" "$0"`, 125, "journal"},
+	} {
+		o := s.run(command{
+			args: []string{"taskiam", "run", s.path("tasks/demo.toml"), "--", "sh", "-ec",
+				`` + tt.script, runs},
+			dir: s.dir,
+		})
+		if o.code != tt.code || !strings.Contains(o.stderr, tt.says) || !strings.Contains(o.stderr, "checked: nothing is left") ||
+			tt.code != 0 && !strings.Contains(o.stderr, "but its journal does not say so") {
+			t.Errorf("%s: run ended with %d, want %d and %q\n%s%s", tt.name, o.code, tt.code, tt.says, o.stdout, o.stderr)
+		}
+		s.sameCloud(before)
+		must(t, os.RemoveAll(runs))
+	}
+}
+
+// TestDownAsksTheCloud: that a run is down by its journal is not believed, neither by down nor by down --all.
+func TestDownAsksTheCloud(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	before := s.snapshot()
+	for _, all := range []bool{false, true} {
+		run := s.up("tasks/demo.toml")
+		journal := s.journal(run.Run)
+		must(t, os.WriteFile(journal, []byte(s.read(journal)+forged), 0o600))
+		if out := s.ok("status", run.Run); !strings.Contains(out, "record: not verified: it has records that are not sealed") {
+			t.Errorf("status of a forged journal:\n%s", out)
+		}
+		args := []string{"down", run.Run}
+		if all {
+			args = []string{"down", "--all"}
+		}
+		o := s.taskiam(args...)
+		if o.code != 0 || !strings.Contains(o.stderr, "says that it is down, but its account") ||
+			!strings.Contains(o.stdout, "checked: nothing is left") {
+			t.Errorf("%v ended with %d\n%s%s", args, o.code, o.stdout, o.stderr)
+		}
+		s.sameCloud(before)
+		if out := s.ok("down", run.Run); !strings.Contains(out, "is already down") {
+			t.Errorf("down once more:\n%s", out)
+		}
+		// Without a login, nothing is said of it.
+		again := s.run(command{args: []string{"taskiam", "down", run.Run}, vars: with(s.vars, map[string]string{
+			"TASKIAM_EMULATOR_TOKEN_FILE": s.path("nothing"),
+		})})
+		if again.code == 0 || strings.Contains(again.stdout, "already down") {
+			t.Errorf("down without a login ended with %d\n%s%s", again.code, again.stdout, again.stderr)
+		}
+	}
+}

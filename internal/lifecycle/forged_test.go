@@ -1,0 +1,67 @@
+package lifecycle_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/taskiam/taskiam/internal/journal"
+)
+
+// forge ends a run in its journal alone.
+func (w *world) forge(plan journal.Opened) {
+	w.t.Helper()
+	j, err := w.engine().Journals.Open(w.t.Context(), plan.Run, 0)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer j.Close()
+	err = j.Append(journal.AccountDisabled{}, journal.DownBegan{}, journal.AccountDeleted{},
+		journal.Removed{Path: plan.DeliveryDir}, journal.Closed{Checks: []journal.Check{{What: "check account is gone", OK: true}}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if state := j.Run().State(); state != journal.Ended {
+		w.t.Fatalf("the forged journal is %q", state)
+	}
+}
+
+// TestDownOfAClosedRunAsksTheCloud: the journal alone is not enough to say that a run is down.
+func TestDownOfAClosedRunAsksTheCloud(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	result, plan := w.up(byKey)
+	w.forge(result.Run.Opened)
+	down, err := w.engine().Down(t.Context(), plan.Run, 0)
+	if err != nil || down.Already {
+		t.Errorf("down: %+v, %v", down, err)
+	}
+	w.asBefore()
+	if again, err := w.engine().Down(t.Context(), plan.Run, 0); err != nil || !again.Already {
+		t.Errorf("a second down: %+v, %v", again, err)
+	}
+}
+
+// TestDownFromWhatIsKnown: the journal was forged, is gone, or is another run's; what is known is enough.
+func TestDownFromWhatIsKnown(t *testing.T) {
+	t.Parallel()
+	for name, harm := range map[string]func(t *testing.T, w *world, o journal.Opened){
+		"forged": func(_ *testing.T, w *world, o journal.Opened) { w.forge(o) },
+		"gone": func(t *testing.T, w *world, o journal.Opened) {
+			if err := os.Remove(w.engine().Journals.Where(o.Run)); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			result, _ := w.up(byKey)
+			harm(t, w, result.Run.Opened)
+			down, err := w.engine().DownFrom(t.Context(), result.Run, 0)
+			if down == nil || down.Already || len(down.Run.Left()) > 0 || (err == nil) != (name == "forged") {
+				t.Errorf("down: %+v, %v", down, err)
+			}
+			w.asBefore()
+		})
+	}
+}
