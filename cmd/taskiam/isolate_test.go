@@ -387,7 +387,7 @@ func TestIsolatedGcloud(t *testing.T) {
 
 func TestAnotherUsersDelivery(t *testing.T) {
 	t.Parallel()
-	const nobody = "65534"
+	const nobody = "65191"
 	if os.Geteuid() != 0 {
 		s := newStage(t)
 		if o := s.taskiam("run", "--uid", nobody, s.manifest("demo.toml", "key"), "--", "true"); o.code != 125 || !strings.Contains(o.stderr, "only root") {
@@ -407,7 +407,7 @@ touch "$TASKIAM_DELIVERY/x" 2>/dev/null && echo "delivery writable"; cat "$1" 2>
 		args: []string{"taskiam", "run", "--uid", nobody, "--out", filepath.Join(place, "d"), s.manifest("demo.toml", "key"), "--", "sh", "-c", show, "sh", s.vars["TASKIAM_EMULATOR_TOKEN_FILE"]},
 		dir:  "/",
 	})
-	if want := "65534\n1\nwritable\n"; o.code != 0 || o.stdout != want || strings.Contains(o.stderr, "no sandbox") {
+	if want := "65191\n1\nwritable\n"; o.code != 0 || o.stdout != want || strings.Contains(o.stderr, "no sandbox") {
 		t.Errorf("as another user: %d\n%s%s, want %q", o.code, o.stdout, o.stderr, want)
 	}
 	if left := tree(t, place); len(left) != 1 {

@@ -8,15 +8,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
-// Users who need not be anybody: the one whom a run's command is, and one more.
+// Users who need not be anybody: those whom the commands of runs are, from one on, and one more.
 const (
-	theirs   = 65534
-	stranger = 65533
+	theirsFrom = 65100
+	stranger   = 65533
 )
 
 // programs puts the tests' own programs where every user can run them.
@@ -59,7 +61,7 @@ func TestAnotherUser(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root runs a command as another user")
 	}
-	for _, tt := range []struct {
+	for i, tt := range []struct {
 		kind, flag string
 		strangers  string // what the metadata server says to others
 	}{
@@ -72,6 +74,7 @@ func TestAnotherUser(t *testing.T) {
 	} {
 		t.Run(tt.kind+tt.flag, func(t *testing.T) {
 			t.Parallel()
+			theirs := theirsFrom + i // a user with processes gets no other run
 			stage := newStage
 			if strings.HasPrefix(tt.flag, "--isolate") {
 				stage = isolation
@@ -125,7 +128,7 @@ echo "$TASKIAM_DELIVERY $GCE_METADATA_HOST $$" >up.new; mv up.new up; read line`
 				}
 			})
 			s.awaitPath(filepath.Join(tree, "up"))
-			want := "is 65534 65534 \nreads its own\nhas a folder for gcloud\n"
+			want := fmt.Sprintf("is %d %d \nreads its own\nhas a folder for gcloud\n", theirs, theirs)
 			if strings.HasPrefix(tt.flag, "--isolate") { // there, of deliveries, it has its own alone
 				want += "lists /run/taskiam\n"
 			}
@@ -162,7 +165,7 @@ exit 0`
 				if got := asks(stranger); got != tt.strangers {
 					t.Errorf("the metadata server says %q to a third user, want %q", got, tt.strangers)
 				}
-				if got := asks(theirs); got != "200" {
+				if got := asks(uint32(theirs)); got != "200" {
 					t.Errorf("the metadata server says %q to the user whose it is", got)
 				}
 			}
@@ -178,4 +181,82 @@ exit 0`
 			s.asBefore(before)
 		})
 	}
+}
+
+// TestUserOfARun runs commands as users who exist for one run alone, and as one who is used twice.
+func TestUserOfARun(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root runs a command as another user")
+	}
+	s := newStage(t)
+	place, err := os.MkdirTemp("", "taskiam-uid-")
+	must(t, err)
+	t.Cleanup(func() { must(t, os.RemoveAll(place)) })
+	must(t, os.Chmod(place, 0o711))
+	manifest := s.manifest("demo.toml", "key")
+	run := func(flags ...string) outcome {
+		t.Helper()
+		out, err := os.MkdirTemp(place, "")
+		must(t, errors.Join(err, os.Remove(out)))
+		args := append(append([]string{"taskiam", "run", "--out", out}, flags...), manifest, "--")
+		// What it leaves behind starts another one all the time.
+		return s.run(command{dir: "/", args: append(args, "sh", "-c", `id -u; cat "$GOOGLE_APPLICATION_CREDENTIALS" >/dev/null || exit 9
+f() { (trap "" TERM; sleep 0.01; f) & }; f >/dev/null 2>&1 </dev/null
+setsid sh -c "sleep 600" left-by-"$1" >/dev/null 2>&1 </dev/null & exit 7`, "sh", filepath.Base(place))})
+	}
+	left := func() []string {
+		return processes(func(p process) bool { return strings.Contains(p.command, "left-by-"+filepath.Base(place)) })
+	}
+
+	before := s.look()
+	var uids []string
+	for range 2 {
+		o := run("--uid", "new")
+		if o.code != 7 || !strings.Contains(o.stderr, "nothing is left") || strings.Contains(o.stderr, "still has processes") {
+			t.Fatalf("as a user of its own: %d\n%s%s", o.code, o.stdout, o.stderr)
+		}
+		uids = append(uids, strings.TrimSpace(o.stdout))
+		if l := left(); len(l) > 0 {
+			t.Errorf("user %s has left %q", o.stdout, l)
+		}
+	}
+	if uids[0] == "0" || uids[0] == strconv.Itoa(stranger) {
+		t.Errorf("it ran as %q", uids)
+	}
+
+	// The user of up has processes that taskiam did not start. Another state folder's run has
+	// another user, although it knows nothing of this one.
+	up := s.up(manifest, "--uid", "new", "--out", filepath.Join(place, "up"))
+	info, err := os.Stat(filepath.Join(up.Delivery, "key.json"))
+	must(t, err)
+	uid := info.Sys().(*syscall.Stat_t).Uid
+	cmd := exec.Command("sleep", "600")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	must(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	if o := run("--uid", strconv.Itoa(int(uid))); o.code != 125 || !strings.Contains(o.stderr, "already has processes") {
+		t.Errorf("as the user of another run: %d\n%s", o.code, o.stderr)
+	}
+	s.ok("down", up.Run)
+	defer time.AfterFunc(patience, func() { _ = cmd.Process.Signal(syscall.SIGTERM) }).Stop()
+	_ = cmd.Wait() // it was killed, or the wait is over
+	if status := cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != syscall.SIGKILL {
+		t.Errorf("a process of the run's user ended with %v", status)
+	}
+
+	// Used twice, a number hands the second run's access to what the first has left.
+	const twice = "65190"
+	o := run("--uid", twice)
+	if o.code != 7 || !strings.Contains(o.stderr, "warning: user 65190 still has processes") || len(left()) == 0 {
+		t.Errorf("the first time: %d\n%s", o.code, o.stderr)
+	}
+	if o := run("--uid", twice); o.code != 125 || !strings.Contains(o.stderr, "already has processes") || strings.Contains(o.stderr, " is up ") {
+		t.Errorf("the second time: %d\n%s", o.code, o.stderr)
+	}
+	if o := run("--uid", twice, "--share-uid"); o.code != 7 {
+		t.Errorf("if that is meant: %d\n%s", o.code, o.stderr)
+	}
+	as(t, 65190, place, `kill -KILL -1`)
+	s.asBefore(before)
 }

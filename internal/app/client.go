@@ -145,6 +145,7 @@ func (a *App) Engine(ctx context.Context, o Options) (*lifecycle.Engine, error) 
 		Journals:  journals,
 		Turns:     turns,
 		Stop:      supervise.Stop,
+		EndUser:   supervise.EndUser,
 		Now:       a.Now,
 		Random:    a.Random,
 		Delivered: a.Delivered,

@@ -45,7 +45,7 @@ func (*isolateValue) IsBoolFlag() bool { return true }
 type isolateOptions struct {
 	how    isolateValue
 	ro, rw []string // as they were given
-	uid    int      // 0 is this user
+	user   userOptions
 	shown  app.Shown
 	// userns and ptrace are whether the filter of system calls lets through what they are for.
 	userns, ptrace bool
@@ -53,7 +53,7 @@ type isolateOptions struct {
 
 func newIsolateFlags() []cli.Flag {
 	none := isolateNot
-	return []cli.Flag{
+	return append([]cli.Flag{
 		&cli.GenericFlag{
 			Name:        flagIsolate,
 			Value:       &none,
@@ -95,22 +95,7 @@ func newIsolateFlags() []cli.Flag {
 				"is in it; repeatable",
 			TakesFile: true,
 		},
-		newUIDFlag("run CMD as the user with this `NUMBER`, and give the delivery to that one"),
-	}
-}
-
-func newUIDFlag(usage string) cli.Flag { return &cli.IntFlag{Name: flagUID, Usage: usage} }
-
-// parseUID reads the flag of newUIDFlag; 0 is this user.
-func parseUID(c *cli.Context) (int, error) {
-	uid := c.Int(flagUID)
-	switch {
-	case !c.IsSet(flagUID) || uid == os.Geteuid():
-		return 0, nil
-	case uid <= 0:
-		return 0, usage(c, "--%s is the number of a user, and not root's", flagUID)
-	}
-	return uid, nil
+	}, newUserFlags("run CMD as the user with this `NUMBER`, and give the delivery to that one")...)
 }
 
 func parseIsolate(c *cli.Context, getenv func(string) string) (isolateOptions, error) {
@@ -122,7 +107,7 @@ func parseIsolate(c *cli.Context, getenv func(string) string) (isolateOptions, e
 		o.how = *v
 	}
 	var err error
-	if o.uid, err = parseUID(c); err != nil {
+	if o.user, err = parseUser(c); err != nil {
 		return o, err
 	}
 	if o.shown.Environ, err = parsePassed(c, getenv); err != nil {
@@ -168,7 +153,7 @@ func parsePassed(c *cli.Context, getenv func(string) string) (credentials.Passed
 func (o isolateOptions) sandbox(out, manifest string, command []string) supervise.SandboxConfig {
 	return supervise.SandboxConfig{
 		Isolated: o.how != isolateNot, NoNetwork: o.how == isolateNoNet,
-		UID: o.uid, Command: command, ReadOnly: o.ro, Writable: o.rw, Delivery: out,
+		UID: o.user.uid, Command: command, ReadOnly: o.ro, Writable: o.rw, Delivery: out,
 		Fixed:       []string{manifest},
 		AllowUserns: o.userns, AllowPtrace: o.ptrace,
 	}

@@ -40,6 +40,7 @@ const (
 	flagAllowUserns    = "allow-userns"
 	flagAllowPtrace    = "allow-ptrace"
 	flagUID            = "uid"
+	flagShareUID       = "share-uid"
 	flagEnv            = "env"
 	flagInheritEnv     = "inherit-env"
 	flagShowLogin      = "show-login"

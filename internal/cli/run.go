@@ -104,7 +104,6 @@ func parseRun(c *cli.Context, getenv func(string) string) (runOptions, error) {
 	if o.isolate, err = parseIsolate(c, getenv); err != nil {
 		return o, err
 	}
-	o.owner = o.isolate.uid
 	args := c.Args().Slice()
 	dashes := slices.Index(args, "--")
 	switch {
@@ -143,9 +142,14 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 	if err := errors.Join(supervise.Protect(), supervise.SealDescriptors()); err != nil {
 		return err
 	}
+	own, err := o.isolate.user.take(e.Random)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = own.Free() }()
+	o.owner = o.isolate.user.uid
 	to := app.Place{Dir: o.out, Owner: o.owner}
 	if o.job != nil {
-		var err error
 		if to, err = e.job(o.job).Next(to); err != nil {
 			return err
 		}
@@ -171,6 +175,7 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 	defer at.Close()
 	up := lifecycle.UpOptions{
 		ReadyTimeout: o.readyTimeout, Metadata: at.Listen, Socket: o.socket, Apart: !sandbox.Bare(),
+		OwnUser: journal.OwnUser(own),
 	}
 	if o.job != nil {
 		up.Job, up.Login = o.job.Label, e.job(o.job).LoginFile()
@@ -179,6 +184,7 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 	if result == nil {
 		return err
 	}
+	own = supervise.OwnUser{} // down gives it back
 	e.interrupts.leaving(exitRunFailed, "the teardown continues", "taskiam down "+string(result.Plan.Run))
 	c := commandRun{Env: e, runOptions: o, run: result.Run, at: at, sandbox: sandbox}
 	code, err := c.carryOut(ctx, err)
@@ -302,6 +308,10 @@ func (c *commandRun) runChild(ctx context.Context) (exitCode, error) {
 	c.sayAfter()
 	if code == supervise.Unknown {
 		code = int(exitRunFailed)
+	}
+	if left := c.sandbox.UserHas(); left != "" && !c.isolate.user.own {
+		c.say("warning: user %d still has processes, and they can read what a later run delivers to that user "+
+			"(use --%s %s): %s", c.isolate.user.uid, flagUID, userNew, left)
 	}
 	if child.WithoutSandbox() {
 		return 0, fmt.Errorf("starting %s: bubblewrap ended with %d and without a sandbox", c.command[0], code)

@@ -29,6 +29,7 @@ type upOptions struct {
 	socket       bool
 	json, quiet  bool
 	dotenv       string // "" writes none
+	user         userOptions
 }
 
 func newUpCmd(e *Env) *cli.Command {
@@ -65,10 +66,9 @@ and waits until the access works. If a step fails, everything is undone.`,
 					"holds no secret",
 				TakesFile: true,
 			},
-			newUIDFlag("`NUMBER`: id of the user who gets the delivery"),
 			newJSONFlag(),
 			newQuietFlag(),
-		}, newTaskFlags()...),
+		}, append(newUserFlags("`NUMBER`: id of the user who gets the delivery"), newTaskFlags()...)...),
 		Action: action(
 			func(c *cli.Context) (upOptions, error) { return parseUp(c, e.Getenv) },
 			func(ctx context.Context, o upOptions) error { return runUp(ctx, e, o) }),
@@ -101,7 +101,7 @@ func parseUp(c *cli.Context, getenv func(string) string) (upOptions, error) {
 	if o.taskOptions, err = parseTask(c, getenv); err != nil {
 		return o, err
 	}
-	if o.owner, err = parseUID(c); err != nil {
+	if o.user, err = parseUser(c); err != nil {
 		return o, err
 	}
 	if o.file, err = oneFile(c); err != nil {
@@ -134,25 +134,24 @@ func runUp(ctx context.Context, e *Env, o upOptions) error {
 	if err := supervise.Protect(); err != nil {
 		return err
 	}
+	err := bringUp(ctx, e, o)
 	if o.job != nil {
-		return e.failShell(o.job, upCI(ctx, e, o))
+		return e.failShell(o.job, err)
 	}
-	return bringUp(ctx, e, o, app.Place{Dir: o.out, Owner: o.owner})
-}
-
-// upCI brings a task up for a CI job.
-func upCI(ctx context.Context, e *Env, o upOptions) error {
-	to, err := e.job(o.job).Next(app.Place{Dir: o.out, Owner: o.owner})
-	if err != nil {
-		return err
-	}
-	return bringUp(ctx, e, o, to)
+	return err
 }
 
 // bringUp brings a task up, and says so.
-func bringUp(ctx context.Context, e *Env, o upOptions, to app.Place) error {
-	if o.owner != 0 {
-		if _, err := supervise.FindUser(o.owner); err != nil {
+func bringUp(ctx context.Context, e *Env, o upOptions) error {
+	own, err := o.user.take(e.Random)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = own.Free() }()
+	o.owner = o.user.uid
+	to := app.Place{Dir: o.out, Owner: o.owner}
+	if o.job != nil {
+		if to, err = e.job(o.job).Next(to); err != nil {
 			return err
 		}
 	}
@@ -177,6 +176,7 @@ func bringUp(ctx context.Context, e *Env, o upOptions, to app.Place) error {
 	up := lifecycle.UpOptions{
 		ReadyTimeout: o.readyTimeout, NoWait: o.noWait,
 		Metadata: at.Listen, Socket: o.socket, Apart: o.owner != 0 && o.owner != os.Geteuid(),
+		OwnUser: journal.OwnUser(own),
 		Keep: func(ctx context.Context, run grants.RunID, record func(journal.ProcessStarted) error) error {
 			return e.app().StartServer(ctx, run, at, record)
 		},
@@ -187,6 +187,10 @@ func bringUp(ctx context.Context, e *Env, o upOptions, to app.Place) error {
 	result, err := e.up(ctx, engine, src, to, up, exitIncomplete)
 	if result == nil {
 		return err
+	}
+	if own.UID != 0 {
+		e.say("the delivery is for user %d, whose processes end with the run", own.UID)
+		own = supervise.OwnUser{} // down gives it back
 	}
 	if o.noWait {
 		e.say("it was not checked whether the access works; Google may need some minutes")

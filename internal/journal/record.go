@@ -44,6 +44,9 @@ type Opened struct {
 	// Socket means that the server answers on a socket in the delivery. What is at the
 	// address then, in the sandbox, leads there.
 	Socket bool `json:"socket,omitempty"`
+	// OwnUser is a user who exists for this run alone; zero is none. Everything that this user
+	// has running ends with the run.
+	OwnUser OwnUser `json:"own_user,omitzero"`
 	// TokenLifetime is how long an access token may live, in seconds; 0 leaves that to
 	// its kind. Audiences are whom identity tokens may be made out to.
 	TokenLifetime int      `json:"token_lifetime,omitempty"`
@@ -61,6 +64,13 @@ type Opened struct {
 	Grants []Grant `json:"grants"`
 	// Edits is what is to be bound for it, resource by resource.
 	Edits []Edit `json:"edits"`
+}
+
+// OwnUser is a user of this machine who exists for one run alone.
+type OwnUser struct {
+	UID int `json:"uid"`
+	// Claim is what shows that the run still has the number.
+	Claim string `json:"claim"`
 }
 
 // Grant is one grant of the manifest.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -243,6 +244,11 @@ func (d *downRun) begin(ctx context.Context) bool {
 		}) {
 			d.remains("the process %s", pid)
 		}
+	}
+	if t.user.UID != 0 && !d.try("end user", strconv.Itoa(t.user.UID), func() error {
+		return d.EndUser(ctx, t.user.UID, t.user.Claim)
+	}) {
+		d.remains("processes of user %d", t.user.UID)
 	}
 	if t.dir != "" && !d.try("remove delivery", t.dir, func() error {
 		found, err := d.Credentials.Remove(t.dir, t.run, t.folder)

@@ -72,9 +72,11 @@ type Engine struct {
 	Turns       Turns
 	// Stop ends a process that was started for a run, and returns once it is gone. One
 	// that is gone already, or whose number another process has by now, is no error.
-	Stop   func(ctx context.Context, pid int, start string) error
-	Now    func() time.Time
-	Random io.Reader
+	Stop func(ctx context.Context, pid int, start string) error
+	// EndUser ends everything that the user of a run has running, and gives the number back.
+	EndUser func(ctx context.Context, uid int, claim string) error
+	Now     func() time.Time
+	Random  io.Reader
 	// Delivered returns the folder in which a run's delivery is on this machine, if its
 	// journal does not say; "" if there is none in the place where it would be by default.
 	Delivered func(grants.RunID) string

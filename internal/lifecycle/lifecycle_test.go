@@ -120,6 +120,37 @@ func TestDownGoesInOrder(t *testing.T) {
 	}
 }
 
+// The user who exists for a run alone ends with it, before anything else is taken away. A run whose
+// user does not end is not down.
+func TestUserOfARunEndsWithIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	e := w.engine()
+	plan := w.plan(e, byKey)
+	o := w.options(plan)
+	o.OwnUser = journal.OwnUser{UID: 60600, Claim: "ours"}
+	if _, err := e.Up(t.Context(), plan, o); err != nil {
+		t.Fatal(err)
+	}
+	deaf := errors.New("it is deaf")
+	for _, outcome := range []error{deaf, nil} {
+		e := w.engine()
+		ended := journal.OwnUser{}
+		e.EndUser = func(_ context.Context, uid int, claim string) error {
+			ended = journal.OwnUser{UID: uid, Claim: claim}
+			if outcome != nil && w.safe.count() != 1 {
+				t.Error("the delivery was taken from a user who is still there")
+			}
+			return outcome
+		}
+		down, err := e.Down(t.Context(), plan.Run, 0)
+		if ended != o.OwnUser || !errors.Is(err, outcome) || (outcome == nil) != (len(down.Run.Left()) == 0) {
+			t.Errorf("%+v was ended; left is %q, %v", ended, down.Run.Left(), err)
+		}
+	}
+	w.asBefore()
+}
+
 // What is bound on a policy that cannot be written any more is left, and said to be;
 // the account stays disabled until it is gone.
 func TestAccountOutlastsItsBindings(t *testing.T) {

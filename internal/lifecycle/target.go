@@ -26,6 +26,7 @@ type target struct {
 	tombstone bool
 
 	processes []journal.Process // at work here for the run
+	user      journal.OwnUser   // whose processes all belong to the run; zero is nobody
 
 	dir       string // of the delivery; "" if there is none here
 	folder    string // what tells that folder from any other; "" if that is not known
@@ -56,7 +57,7 @@ func targetOf(run *journal.Run) target {
 	o := run.Opened
 	t := target{
 		run: o.Run, task: o.Task, project: o.Project, email: o.Email, uid: run.Account.UniqueID,
-		dir: o.DeliveryDir, folder: run.Folder, bindings: run.Bindings, resources: run.Resources(),
+		user: o.OwnUser, dir: o.DeliveryDir, folder: run.Folder, bindings: run.Bindings, resources: run.Resources(),
 		mark: grants.Mark{Version: grants.MarkVersion, Task: o.Task, Run: o.Run, Expires: run.Expires(), Began: o.Began,
 			Job: o.Job},
 	}

@@ -43,6 +43,8 @@ type UpOptions struct {
 	// Metadata is the address at which the run's metadata server is to answer, HOST:PORT;
 	// empty if there cannot be one.
 	Metadata string
+	// OwnUser is a user who exists for this run alone; zero is none.
+	OwnUser journal.OwnUser
 	// Socket says that it is to answer on a socket in the delivery, and on no port.
 	Socket bool
 	// Keep starts what keeps a delivery good in the background: what serves metadata, or
@@ -131,9 +133,10 @@ func (e *Engine) Up(ctx context.Context, plan grants.Plan, o UpOptions) (*Result
 		ManifestPath: o.ManifestPath, ManifestSHA256: o.ManifestSHA256,
 		Deliver: s.deliver, DeliveryDir: o.Dir, Reason: plan.Task.Reason,
 		Job: o.Job, Login: o.Login, Apart: o.Apart,
-		Metadata: o.Metadata, Socket: o.Socket, TokenLifetime: int(plan.Task.TokenLifetime / time.Second),
-		Audiences: plan.Task.Audiences,
-		Grants:    declared(plan.Task), Edits: intended(plan),
+		Metadata: o.Metadata, Socket: o.Socket, OwnUser: o.OwnUser,
+		TokenLifetime: int(plan.Task.TokenLifetime / time.Second),
+		Audiences:     plan.Task.Audiences,
+		Grants:        declared(plan.Task), Edits: intended(plan),
 	}, journal.AccountIntended{})
 	if err != nil {
 		return nil, err

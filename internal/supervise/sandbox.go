@@ -213,6 +213,19 @@ func (s *Sandbox) LeftBehind() []string {
 	return out
 }
 
+// UserHas returns the numbers of the processes that the command's user still has after it; "" if
+// there are none, or if the command is this user's or isolated.
+func (s *Sandbox) UserHas() string {
+	if s.user == nil || s.Isolated {
+		return ""
+	}
+	pids, err := processesOf(s.UID)
+	if err != nil {
+		return err.Error()
+	}
+	return numbers(pids)
+}
+
 // Enter prepares the sandbox for a run, and starts what must listen for it outside. leave stops
 // both.
 func (s *Sandbox) Enter(ctx context.Context, run *journal.Run) (leave func(), err error) {

@@ -302,6 +302,20 @@ var mutants = []mutant{
 		pkg:   "internal/tools/findings", tests: []string{"TestWhatAResourceCannotDo"},
 	},
 	{
+		name: "a user who has processes gets a run's access",
+		edits: []edit{{
+			"internal/supervise", "Vacant", `if $err != nil || len($pids) == 0 {`, `if $err != nil || len($pids) >= 0 {`,
+		}},
+		pkg: "internal/supervise", tests: []string{"TestVacant"},
+	},
+	{
+		name: "the user of a run does not end with it",
+		edits: []edit{{
+			lifecycle, "downRun.begin", `if $t.user.UID != 0 &&`, `if $t.user.UID < 0 &&`,
+		}},
+		pkg: lifecycle, tests: []string{"TestUserOfARunEndsWithIt"},
+	},
+	{
 		name: "places of logins are shown in a sandbox",
 		edits: []edit{{
 			"internal/audit", "Search.places", `return $out`, `return $out[:0]`,
