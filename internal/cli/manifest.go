@@ -17,7 +17,7 @@ func newManifestCmd(e *Env) *cli.Command {
 	return &cli.Command{
 		Name:  "manifest",
 		Usage: "print a manifest as a commit of its repository has it",
-		UsageText: `taskiam manifest --repository https://github.com/acme/app --commit refs/heads/main task.toml
+		UsageText: `taskiam manifest --repository URL --commit refs/heads/main task.toml
 TASKIAM_GIT_LOGIN=gitlab-ci-token:$CI_JOB_TOKEN taskiam manifest ...`,
 		ArgsUsage: "PATH",
 		Description: `For CI, where the checkout may be a pull request's, or was changed by a job's step. It
