@@ -13,8 +13,9 @@ import (
 )
 
 // Seal returns a store that adds a seal to all records that are appended through it, and checks those of the
-// journals that it reads: see [Run.Verified]. Each group of records is sealed by itself, so that nothing can be
-// added or changed without the key. What is cut off at the end goes unnoticed; a teardown does more then, not less.
+// journals that it reads: see [Run.Verified]. A seal is about the records since the
+// last one and about that seal, so that nothing can be added, changed or taken out without the key. What is cut
+// off at the end goes unnoticed; a teardown does more then, not less.
 //
 // key returns the key, and makes it the first time.
 func Seal(store Store, key func() ([]byte, error)) Store { return sealing{store, key} }
@@ -25,7 +26,7 @@ type sealing struct {
 }
 
 func (s sealing) Create(open Opened, announced ...Record) (Journal, error) {
-	j, err := s.Store.Create(open, s.seal(open.Run, announced, open)...)
+	j, err := s.Store.Create(open, s.seal(open.Run, "", announced, open)...)
 	if err != nil {
 		return nil, err
 	}
@@ -48,9 +49,9 @@ func (s sealing) Read(run grants.RunID) (*Run, error) {
 	return r, err
 }
 
-// seal returns records with their seal, which is also about those before them. Without a key they stay without a
-// seal: what is to be recorded must not depend on it.
-func (s sealing) seal(run grants.RunID, records []Record, before ...Record) []Record {
+// seal returns records with their seal, which is also about the seal and the records before them. Without a key they
+// stay without a seal: what is to be recorded must not depend on it.
+func (s sealing) seal(run grants.RunID, last string, records []Record, before ...Record) []Record {
 	key, err := s.key()
 	if err != nil || len(key) == 0 {
 		return records
@@ -64,15 +65,17 @@ func (s sealing) seal(run grants.RunID, records []Record, before ...Record) []Re
 		}
 		digests = append(digests, digestOf(e.record))
 	}
-	return append(slices.Clip(records), sealed{MAC: mac(key, run, digests)})
+	return append(slices.Clip(records), sealed{MAC: mac(key, run, last, digests)})
 }
 
 // verify checks all seals of a run.
 func (s sealing) verify(r *Run) {
 	key, err := s.key()
 	r.Verified = err == nil && len(key) > 0 && len(r.seals.open) == 0
+	last := ""
 	for _, g := range r.seals.groups {
-		r.Verified = r.Verified && hmac.Equal([]byte(g.mac), []byte(mac(key, r.ID(), g.digests)))
+		r.Verified = r.Verified && hmac.Equal([]byte(g.mac), []byte(mac(key, r.ID(), last, g.digests)))
+		last = g.mac
 	}
 }
 
@@ -86,7 +89,7 @@ func (j sealedJournal) Append(records ...Record) error {
 	if len(records) == 0 {
 		return nil
 	}
-	return j.Journal.Append(j.by.seal(j.run, records)...)
+	return j.Journal.Append(j.by.seal(j.run, j.Journal.Run().seals.last(), records)...)
 }
 
 func (j sealedJournal) Run() *Run {
@@ -105,9 +108,9 @@ func digestOf(r Record) []byte {
 	return sum[:]
 }
 
-func mac(key []byte, run grants.RunID, digests [][]byte) string {
+func mac(key []byte, run grants.RunID, last string, digests [][]byte) string {
 	h := hmac.New(sha256.New, key)
-	h.Write([]byte(run + "\n"))
+	h.Write([]byte(string(run) + "\n" + last + "\n"))
 	for _, d := range digests {
 		h.Write(d)
 	}
@@ -118,6 +121,14 @@ func mac(key []byte, run grants.RunID, digests [][]byte) string {
 type seals struct {
 	open   [][]byte // digests of the records since the last seal
 	groups []group
+}
+
+// last returns the last seal; "" if there is none.
+func (s *seals) last() string {
+	if len(s.groups) == 0 {
+		return ""
+	}
+	return s.groups[len(s.groups)-1].mac
 }
 
 // group is some records and their seal.

@@ -3,6 +3,7 @@ package journal_test
 import (
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,6 +58,8 @@ func TestSealed(t *testing.T) {
 		{"as it was", text, keyed(key), true},
 		{"cut off after a seal", strings.Join(lines[:3], ""), keyed(key), true},
 		{"cut off before a seal", strings.Join(lines[:2], ""), keyed(key), false},
+		{"without a seal and its records in the middle", strings.Join(append(slices.Clone(lines[:5]), lines[8:]...), ""), keyed(key), false},
+		{"with records and their seal twice", text + lines[8] + lines[9], keyed(key), false},
 		{"changed", other, keyed(key), false},
 		{"a record more", text + closed, keyed(key), false},
 		{"a record more, and a seal of somebody's", text + closed +
