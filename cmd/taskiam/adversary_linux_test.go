@@ -150,16 +150,22 @@ func TestAdversary(t *testing.T) {
 	s.ok("down", open.Run)
 }
 
-// TestAdversaryAsAUser is TestAdversary with an operator who is not root.
+// adversaries are the tests that play an adversary: in a sandbox, against the journal, against the
+// delivery's folder, and with text for the operator's terminal.
+var adversaries = []string{
+	"TestAdversary", "TestRunBelievesNoJournal", "TestDownAsksTheCloud", "TestDeliveryThatWasSwapped", "TestOthersTextIsNotPrintedRaw",
+}
+
+// TestAdversaryAsAUser plays all of them with an operator who is not root.
 func TestAdversaryAsAUser(t *testing.T) {
 	t.Parallel()
 	manyProcesses(t)
 	isolation(t)
-	asAUser(t, "TestAdversary")
+	asAUser(t, adversaries...)
 }
 
-// asAUser lets an ordinary user play a test.
-func asAUser(t *testing.T, name string) {
+// asAUser lets an ordinary user play tests.
+func asAUser(t *testing.T, names ...string) {
 	t.Helper()
 	const user = 65532
 	if os.Geteuid() != 0 {
@@ -173,11 +179,17 @@ func asAUser(t *testing.T, name string) {
 	folder := filepath.Join(place, "own")
 	must(t, os.Mkdir(folder, 0o700))
 	must(t, os.Chown(folder, user, user))
-	cmd := exec.Command(filepath.Join(place, "tests"), "-test.v", "-test.run", "^"+name+"$")
+	cmd := exec.Command(filepath.Join(place, "tests"), "-test.v", "-test.run", "^("+strings.Join(names, "|")+")$")
 	cmd.Dir, cmd.Env = folder, append(os.Environ(), "TMPDIR="+folder, "HOME="+folder)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}}
-	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: "+name+" ") {
+	out, err := cmd.CombinedOutput()
+	if err != nil {
 		t.Errorf("as a user: %v\n%s", err, out)
+	}
+	for _, name := range names {
+		if !strings.Contains(string(out), "--- PASS: "+name+" ") {
+			t.Errorf("as a user: %s did not pass\n%s", name, out)
+		}
 	}
 }
 
