@@ -329,7 +329,9 @@ type Check struct {
 // sealed says that the records before it, back to the last seal, are of somebody who has the key of the journals. It
 // is a record like any other, so that every [Store] keeps it.
 type sealed struct {
-	// MAC is an HMAC-SHA256 over the run's id and these records, in hexadecimal.
+	// N is the number of the seal in its journal, from 0 on.
+	N int `json:"n"`
+	// MAC is an HMAC-SHA256 over the run's id, N and these records, in hexadecimal.
 	MAC string `json:"mac"`
 }
 

@@ -6,16 +6,18 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/taskiam/taskiam/internal/grants"
 )
 
 // Seal returns a store that adds a seal to all records that are appended through it, and checks those of the
-// journals that it reads: see [Run.Verified]. A seal is about the records since the
-// last one and about that seal, so that nothing can be added, changed or taken out without the key. What is cut
-// off at the end goes unnoticed; a teardown does more then, not less.
+// journals that it reads: see [Run.Verified]. The seals of a journal are
+// numbered, so that nothing can be added, changed, repeated or taken out without the key. What is cut off at the
+// end goes unnoticed; a teardown does more then, not less.
 //
 // key returns the key, and makes it the first time.
 func Seal(store Store, key func() ([]byte, error)) Store { return sealing{store, key} }
@@ -26,11 +28,11 @@ type sealing struct {
 }
 
 func (s sealing) Create(open Opened, announced ...Record) (Journal, error) {
-	j, err := s.Store.Create(open, s.seal(open.Run, "", announced, open)...)
+	j, err := s.Store.Create(open, s.seal(open.Run, 0, announced, open)...)
 	if err != nil {
 		return nil, err
 	}
-	return sealedJournal{j, open.Run, s}, nil
+	return s.journal(j, open.Run), nil
 }
 
 func (s sealing) Open(ctx context.Context, run grants.RunID, wait time.Duration) (Journal, error) {
@@ -38,7 +40,7 @@ func (s sealing) Open(ctx context.Context, run grants.RunID, wait time.Duration)
 	if err != nil {
 		return nil, err
 	}
-	return sealedJournal{j, run, s}, nil
+	return s.journal(j, run), nil
 }
 
 func (s sealing) Read(run grants.RunID) (*Run, error) {
@@ -49,9 +51,9 @@ func (s sealing) Read(run grants.RunID) (*Run, error) {
 	return r, err
 }
 
-// seal returns records with their seal, which is also about the seal and the records before them. Without a key they
-// stay without a seal: what is to be recorded must not depend on it.
-func (s sealing) seal(run grants.RunID, last string, records []Record, before ...Record) []Record {
+// seal returns records with their seal, the nth, which is also about those before them. Without a key they stay
+// without a seal: what is to be recorded must not depend on it.
+func (s sealing) seal(run grants.RunID, n int, records []Record, before ...Record) []Record {
 	key, err := s.key()
 	if err != nil || len(key) == 0 {
 		return records
@@ -65,34 +67,47 @@ func (s sealing) seal(run grants.RunID, last string, records []Record, before ..
 		}
 		digests = append(digests, digestOf(e.record))
 	}
-	return append(slices.Clip(records), sealed{MAC: mac(key, run, last, digests)})
+	return append(slices.Clip(records), sealed{N: n, MAC: mac(key, run, n, digests)})
 }
 
 // verify checks all seals of a run.
 func (s sealing) verify(r *Run) {
 	key, err := s.key()
 	r.Verified = err == nil && len(key) > 0 && len(r.seals.open) == 0
-	last := ""
+	// Those of appends that ran side by side may stand in another order.
+	seen := make([]bool, len(r.seals.groups))
 	for _, g := range r.seals.groups {
-		r.Verified = r.Verified && hmac.Equal([]byte(g.mac), []byte(mac(key, r.ID(), last, g.digests)))
-		last = g.mac
+		numbered := g.n >= 0 && g.n < len(seen) && !seen[g.n]
+		r.Verified = r.Verified && numbered && hmac.Equal([]byte(g.mac), []byte(mac(key, r.ID(), g.n, g.digests)))
+		if numbered {
+			seen[g.n] = true
+		}
 	}
 }
 
 type sealedJournal struct {
 	Journal
-	run grants.RunID
-	by  sealing
+	run  grants.RunID
+	by   sealing
+	next atomic.Int64 // the number of the next seal
 }
 
-func (j sealedJournal) Append(records ...Record) error {
+func (s sealing) journal(j Journal, run grants.RunID) *sealedJournal {
+	out := &sealedJournal{Journal: j, run: run, by: s}
+	for _, g := range j.Run().seals.groups {
+		out.next.Store(max(out.next.Load(), int64(g.n)+1))
+	}
+	return out
+}
+
+func (j *sealedJournal) Append(records ...Record) error {
 	if len(records) == 0 {
 		return nil
 	}
-	return j.Journal.Append(j.by.seal(j.run, j.Journal.Run().seals.last(), records)...)
+	return j.Journal.Append(j.by.seal(j.run, int(j.next.Add(1)-1), records)...)
 }
 
-func (j sealedJournal) Run() *Run {
+func (j *sealedJournal) Run() *Run {
 	r := j.Journal.Run()
 	j.by.verify(r)
 	return r
@@ -108,9 +123,9 @@ func digestOf(r Record) []byte {
 	return sum[:]
 }
 
-func mac(key []byte, run grants.RunID, last string, digests [][]byte) string {
+func mac(key []byte, run grants.RunID, n int, digests [][]byte) string {
 	h := hmac.New(sha256.New, key)
-	h.Write([]byte(string(run) + "\n" + last + "\n"))
+	fmt.Fprintf(h, "%s\n%d\n", run, n)
 	for _, d := range digests {
 		h.Write(d)
 	}
@@ -123,17 +138,10 @@ type seals struct {
 	groups []group
 }
 
-// last returns the last seal; "" if there is none.
-func (s *seals) last() string {
-	if len(s.groups) == 0 {
-		return ""
-	}
-	return s.groups[len(s.groups)-1].mac
-}
-
 // group is some records and their seal.
 type group struct {
 	digests [][]byte
+	n       int
 	mac     string
 }
 
@@ -144,6 +152,6 @@ func (s *seals) addRecord(r Record) {
 		s.open = append(s.open, digestOf(r))
 		return
 	}
-	s.groups = append(s.groups, group{s.open, seal.MAC})
+	s.groups = append(s.groups, group{s.open, seal.N, seal.MAC})
 	s.open = nil
 }

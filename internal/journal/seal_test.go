@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/taskiam/taskiam/internal/journal"
@@ -35,18 +36,27 @@ func TestSealed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if !j.Run().Verified {
-		t.Error("an open journal is not verified")
-	}
-	if err := j.Close(); err != nil {
-		t.Fatal(err)
-	}
 	path := dir.Where(o.Run)
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	text := string(b)
+	var many sync.WaitGroup // policies are edited side by side
+	for range 20 {
+		many.Go(func() {
+			if err := j.Append(journal.Failed{Step: "y", Message: "side by side"}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	many.Wait()
+	if !j.Run().Verified {
+		t.Error("an open journal is not verified")
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
 	other := strings.Replace(text, `"unique_id":"1"`, `"unique_id":"2"`, 1)
 	lines := strings.SplitAfter(text, "\n")
 	closed := `{"v":1,"at":"2030-01-01T00:00:00Z","kind":"closed","record":{"checks":[]}}` + "\n"
