@@ -11,6 +11,7 @@ import (
 // say that nothing is left while the delivery is there.
 func TestDeliveryThatWasSwapped(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	s := newStage(t)
 	before := s.snapshot()
 	up := func(out string) runDocument {

@@ -15,6 +15,7 @@ const forged = `{"v":1,"at":"2030-01-01T00:00:00Z","kind":"down began","record":
 // run says of that is true.
 func TestRunBelievesNoJournal(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	s := newStage(t)
 	before := s.snapshot()
 	runs := s.path("state", "taskiam", "runs")
@@ -49,6 +50,7 @@ func TestRunBelievesNoJournal(t *testing.T) {
 // TestDownAsksTheCloud: that a run is down by its journal is not believed, neither by down nor by down --all.
 func TestDownAsksTheCloud(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	s := newStage(t)
 	before := s.snapshot()
 	for _, all := range []bool{false, true} {

@@ -30,6 +30,7 @@ func (s *stage) legible(args ...string) outcome {
 // operator sees of the rest.
 func TestOthersTextIsNotPrintedRaw(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	s := newStage(t)
 	const grant = "version = 1\n[task]\nname = \"shown\"\nproject = \"acme-agents\"\n[[grant]]\n" +
 		"role = \"roles/secretmanager.viewer\"\nresource = \"projects/acme-agents/secrets/api-key\"\n"

@@ -186,6 +186,7 @@ exit 0`
 // TestUserOfARun runs commands as users who exist for one run alone, and as one who is used twice.
 func TestUserOfARun(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	if os.Geteuid() != 0 {
 		t.Skip("only root runs a command as another user")
 	}
