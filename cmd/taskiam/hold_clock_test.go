@@ -30,6 +30,7 @@ func (s *stage) setClock(ahead time.Duration) {
 // day: what it grants ends by the cloud's clock.
 func TestWrongClock(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	s := newStage(t)
 	before := s.snapshot()
 	task := s.write("task.toml", endsTask+"[credentials]\ndeliver = \"token\"\n")
@@ -103,6 +104,7 @@ func TestEndsByItself(t *testing.T) {
 // for that, and ends.
 func TestOffersWork(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	s := newStage(t)
 	// What was published stays; of the run nothing may.
 	gone := func() {

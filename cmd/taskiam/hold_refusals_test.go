@@ -75,6 +75,7 @@ func TestRefusesStrangers(t *testing.T) {
 
 func TestRefusesWhatIsOver(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	s := newStage(t)
 
 	// A key that was deleted, and then the account disabled, enabled and deleted.

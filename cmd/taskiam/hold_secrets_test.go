@@ -25,6 +25,7 @@ func noSecret(t *testing.T, where, text string) {
 // cloud, and has no secret to show of it.
 func TestDemo(t *testing.T) {
 	t.Parallel()
+	manyProcesses(t)
 	dir := t.TempDir()
 	s := &stage{t: t, dir: dir, vars: map[string]string{"PATH": os.Getenv("PATH"), "HOME": dir, "TMPDIR": dir, "GORACE": raceOptions}}
 	out := s.ok("demo")

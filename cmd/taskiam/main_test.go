@@ -44,6 +44,12 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		UpdateScripts:       *update,
 		Setup:               setup,
+		Condition: func(name string) (bool, error) {
+			if name != "race" {
+				return false, fmt.Errorf("there is no condition %q", name)
+			}
+			return racetest.Enabled(), nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code":     code,
 			"emulator": startEmulator,

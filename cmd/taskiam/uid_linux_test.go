@@ -203,7 +203,7 @@ func TestUserOfARun(t *testing.T) {
 		args := append(append([]string{"taskiam", "run", "--out", out}, flags...), manifest, "--")
 		// What it leaves behind starts another one all the time.
 		return s.run(command{dir: "/", args: append(args, "sh", "-c", `id -u; cat "$GOOGLE_APPLICATION_CREDENTIALS" >/dev/null || exit 9
-f() { (trap "" TERM; sleep 0.01; f) & }; f >/dev/null 2>&1 </dev/null
+f() { (trap "" TERM; sleep 0.05; f) & }; f >/dev/null 2>&1 </dev/null
 setsid sh -c "sleep 600" left-by-"$1" >/dev/null 2>&1 </dev/null & exit 7`, "sh", filepath.Base(place))})
 	}
 	left := func() []string {
