@@ -32,8 +32,7 @@ check: ## everything that has to pass: format, vet, staticcheck, tidy, tests wit
 	$(GO) mod tidy -diff
 	TASKIAM_TEST_RACE=1 $(MAKE) test TESTFLAGS="-race -shuffle=on -vet=off -ldflags=-w"
 	TASKIAM_TEST_RACE=0 $(GO) test -count=1 -vet=off -ldflags=-w -run '$(WITHOUT_RACE)' ./cmd/taskiam ./internal/lifecycle ./internal/arch ./internal/racetest ./internal/tools/findings ./internal/tools/gen/...
-	$(GO) test -count=1 -run '^TestFaults$$' ./internal/lifecycle -args -faults.all
-	$(MAKE) model HISTORIES=2000
+	$(GO) test -count=1 -vet=off -ldflags=-w -run '^(TestFaults|TestModel)$$' ./internal/lifecycle -args -faults.all -model.histories 2000
 
 fidelity: ## compare the emulator with recorded answers of Google
 	@report="$$(mktemp)" && trap 'rm -f "$$report"' EXIT && \
