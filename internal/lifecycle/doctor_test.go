@@ -50,7 +50,7 @@ func sickWorld(t *testing.T, project, lines string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &world{t: t, server: server, wire: &wire{handler: server.Handler()}, state: t.TempDir(), safe: &safe{}}
+	return worldOn(t, server)
 }
 
 // examine returns the lines of an examination that are not ok, as "HEALTH WHAT: SAYS; MEND".

@@ -103,7 +103,7 @@ members = ["user:olivia@acme.example"]
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &world{t: t, server: server, wire: &wire{handler: server.Handler()}, state: t.TempDir(), safe: &safe{}}
+	return worldOn(t, server)
 }
 
 // rest makes one call as the operator, which has to come off, without any of the code

@@ -100,7 +100,7 @@ permissions = ["secretmanager.secrets.list"]
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &world{t: t, server: server, wire: &wire{handler: server.Handler()}, state: t.TempDir(), safe: &safe{}}
+	return worldOn(t, server)
 }
 
 // engineOf returns an engine as somebody else than the company's operator has.

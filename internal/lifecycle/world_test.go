@@ -39,13 +39,18 @@ type world struct {
 	before []byte
 }
 
+// worldOn returns a machine on which nothing is known of any run of this cloud.
+func worldOn(t *testing.T, server *emulator.Server) *world {
+	return &world{t: t, server: server, wire: &wire{handler: server.Handler()}, state: t.TempDir(), safe: &safe{}}
+}
+
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	server, err := emulator.New(emulator.Config{NewKey: func() (*rsa.PrivateKey, error) { return testKey(), nil }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, server: server, wire: &wire{handler: server.Handler()}, state: t.TempDir(), safe: &safe{}}
+	w := worldOn(t, server)
 	w.before = w.snapshot()
 	return w
 }
