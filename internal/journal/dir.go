@@ -117,16 +117,26 @@ func (d *Dir) probe(path string) error {
 			return err
 		}
 	}
-	file, err := d.disk.Append(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		file, err = d.disk.Create(path)
-	}
+	file, err := d.openOrCreate(path)
 	if err != nil {
 		return err
 	}
 	// As much as the journal of a run takes; a disk that is full may tell only of the fsync.
 	err = write(file, make([]byte, 16<<10))
 	return errors.Join(err, file.Truncate(0), file.Close())
+}
+
+// openOrCreate opens a file that several processes share, for appending, and makes it if it is
+// missing. Another process can make it in between.
+func (d *Dir) openOrCreate(path string) (File, error) {
+	file, err := d.disk.Append(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		file, err = d.disk.Create(path)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		file, err = d.disk.Append(path)
+	}
+	return file, err
 }
 
 // unwritable says what to do about a run that stops because it cannot be recorded.

@@ -894,3 +894,22 @@ func TestTheLockOfADeadProcessIsFree(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The first commands of a machine may begin at the same moment.
+func TestProbesSideBySide(t *testing.T) {
+	for range 50 {
+		d, err := journal.OpenDir(filepath.Join(t.TempDir(), "state"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var probes sync.WaitGroup
+		for range 8 {
+			probes.Go(func() {
+				if err := d.Probe(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		probes.Wait()
+	}
+}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"github.com/taskiam/taskiam/internal/wait"
-	"io/fs"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -200,11 +199,7 @@ func (d *Dir) leave(name string, p past) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(d.locks(), name)
-	f, err := d.disk.Append(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		f, err = d.disk.Create(path)
-	}
+	f, err := d.openOrCreate(filepath.Join(d.locks(), name))
 	if err != nil {
 		return err
 	}
