@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -53,6 +54,8 @@ type File interface {
 type Lock interface {
 	// Try takes the lock, and reports whether it could: another may have it.
 	Try() (bool, error)
+	// Take is Try, which then waits for the lock until ctx is done. After an error it is closed.
+	Take(ctx context.Context) error
 	// Holder returns the process that has the lock; 0 if that is not known.
 	Holder() int
 	// Close frees the lock if it was taken.
@@ -156,10 +159,43 @@ func (l realLock) Try() (bool, error) {
 		return false, fmt.Errorf("locking %s: %w", filepath.Base(l.Path()), err)
 	}
 	if ok {
-		// Who has the lock is told to those who wait. The lock is good without it.
-		_ = os.WriteFile(l.Path(), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600)
+		l.sign()
 	}
 	return ok, nil
+}
+
+// Take lets the kernel wait: asking again and again takes a hundred processes most of a
+// machine. The kernel's wait cannot be given up, so whoever gives up leaves it to a goroutine,
+// which frees the lock as soon as it has it.
+func (l realLock) Take(ctx context.Context) error {
+	if ok, err := l.Try(); ok || err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	taken := make(chan error, 1)
+	go func() { taken <- l.Lock() }()
+	select {
+	case err := <-taken:
+		if err != nil {
+			return fmt.Errorf("locking %s: %w", filepath.Base(l.Path()), err)
+		}
+		l.sign()
+		return nil
+	case <-ctx.Done():
+		go func() {
+			if <-taken == nil {
+				_ = l.Close()
+			}
+		}()
+		return context.Cause(ctx)
+	}
+}
+
+// sign tells those who wait who has the lock. The lock is good without it.
+func (l realLock) sign() {
+	_ = os.WriteFile(l.Path(), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600)
 }
 
 func (l realLock) Holder() int {

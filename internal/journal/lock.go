@@ -6,28 +6,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"path/filepath"
 	"time"
 
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
-	"github.com/taskiam/taskiam/internal/wait"
 )
-
-// A lock that another process has is asked for again and again: the kernel's own
-// waiting cannot be given up. The pause is an eighth of the time waited so far, within these
-// bounds: a hundred processes that wait for one lock must not use up the machine with asking.
-const (
-	firstPause = 2 * time.Millisecond
-	lastPause  = 100 * time.Millisecond
-)
-
-// pauseAfter returns how long to pause before asking again, after having waited for so long.
-func pauseAfter(waited time.Duration) time.Duration {
-	pause := min(max(waited/8, firstPause), lastPause)
-	return pause/2 + rand.N(pause)
-}
 
 // runLockName is the name of a run's lock among the locks.
 func runLockName(run grants.RunID) string { return "run-" + string(run) }
@@ -75,7 +59,7 @@ func (d *Dir) queue(name string) chan struct{} {
 	return q
 }
 
-// lockFile locks locks/name, asking at least once and until ctx is done. With an
+// lockFile locks locks/name: it tries once, and waits until ctx is done. With an
 // error it returns the process that has the lock; 0 if that is not known.
 func (d *Dir) lockFile(ctx context.Context, name string) (unlock func() error, holder int, err error) {
 	if err := d.mkdirs(d.locks()); err != nil {
@@ -85,16 +69,8 @@ func (d *Dir) lockFile(ctx context.Context, name string) (unlock func() error, h
 	if err != nil {
 		return nil, 0, err
 	}
-	for began := time.Now(); ; {
-		taken, err := lock.Try()
-		if taken && err == nil {
-			return lock.Close, 0, nil
-		}
-		if err == nil {
-			err = wait.For(ctx, pauseAfter(time.Since(began)))
-		}
-		if err != nil {
-			return nil, lock.Holder(), errors.Join(err, lock.Close())
-		}
+	if err := lock.Take(ctx); err != nil {
+		return nil, lock.Holder(), err
 	}
+	return lock.Close, 0, nil
 }

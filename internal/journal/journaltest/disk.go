@@ -7,6 +7,7 @@ package journaltest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,8 +17,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/wait"
 )
 
 // ErrPower is the error of every operation from the moment on at which the power went.
@@ -289,6 +292,22 @@ func (l *lock) Try() (bool, error) {
 	l.taken, l.boot = true, d.boot
 	return true, nil
 }
+
+// Take asks again and again, so that a test in virtual time can wait.
+func (l *lock) Take(ctx context.Context) error {
+	for {
+		taken, err := l.Try()
+		if err == nil && !taken {
+			err = wait.For(ctx, askAgain)
+		}
+		if taken || err != nil {
+			return err
+		}
+	}
+}
+
+// askAgain is how long a wait for a lock pauses before it asks again.
+const askAgain = 50 * time.Millisecond
 
 func (l *lock) Holder() int { return os.Getpid() }
 
