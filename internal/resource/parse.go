@@ -144,7 +144,7 @@ func bind(pattern []segment, segments []string) ([]value, bool) {
 			return nil, false
 		case p.rest:
 			rest := strings.Join(segments[i:], "/")
-			if p.rule != nil && p.rule.identifies && !p.rule.pattern.MatchString(rest) {
+			if p.rule != nil && p.rule.identifies && !p.rule.pattern().MatchString(rest) {
 				return nil, false
 			}
 			return append(values, value{p, rest}), true

@@ -339,3 +339,11 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestPatternsCompile(t *testing.T) {
+	for name, v := range variables {
+		if v.pattern().MatchString("") {
+			t.Errorf("%s: %s takes nothing for a name", name, v.pattern())
+		}
+	}
+}

@@ -4,13 +4,14 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 )
 
 // variable is what Google demands of one part of a name.
 type variable struct {
-	pattern *regexp.Regexp
+	pattern func() *regexp.Regexp
 	rule    string // completes "… is not a bucket name (RULE)"
 	noun    string
 	most    int               // bytes, if there is a bound beside the pattern
@@ -18,6 +19,12 @@ type variable struct {
 	// identifies reports whether a name of which the part does not fit is another type's,
 	// and not a wrong one of this type.
 	identifies bool
+}
+
+// lazy compiles a pattern when it is first needed. A command needs few of them, and those with
+// large repetitions take milliseconds of every start.
+func lazy(pattern string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
 }
 
 // containers are the parts that say whose a resource is. They are what they are called
@@ -30,15 +37,15 @@ var containers = map[string]bool{"project": true, "folder": true, "organization"
 var variables = map[string]*variable{
 	"project": {
 		// The third form is of projects that live in a domain: example.com:project.
-		pattern: regexp.MustCompile(`^([a-z][a-z0-9-]{4,28}[a-z0-9]|[1-9][0-9]{0,18}|[a-z0-9][a-z0-9.-]{0,60}\.[a-z][a-z0-9-]*[a-z0-9]:[a-z][a-z0-9-]{0,28}[a-z0-9])$`),
+		pattern: lazy(`^([a-z][a-z0-9-]{4,28}[a-z0-9]|[1-9][0-9]{0,18}|[a-z0-9][a-z0-9.-]{0,60}\.[a-z][a-z0-9-]*[a-z0-9]:[a-z][a-z0-9-]{0,28}[a-z0-9])$`),
 		rule:    "6 to 30 of a-z, 0-9 and -, beginning with a letter and not ending with -; or a project number", noun: "project id",
 	},
 	"folder":       {pattern: numeric, rule: "digits only", noun: "folder number"},
 	"organization": {pattern: numeric, rule: "digits only", noun: "organization number"},
 	// Apigee's organizations are projects (apigee/docs/api-platform/fundamentals/organization-structure).
-	"apigee/organization": {pattern: regexp.MustCompile(`^[a-z][a-z0-9-]{0,61}[a-z0-9]$`), rule: "a-z, 0-9 and -", noun: "name of an Apigee organization"},
+	"apigee/organization": {pattern: lazy(`^[a-z][a-z0-9-]{0,61}[a-z0-9]$`), rule: "a-z, 0-9 and -", noun: "name of an Apigee organization"},
 	"billingAccount": {
-		pattern: regexp.MustCompile(`^[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}$`),
+		pattern: lazy(`^[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}$`),
 		rule:    "three times six of 0-9 and A-F, joined with -", noun: "billing account",
 	},
 	// A location may become part of a host's name, so it holds nothing else.
@@ -46,7 +53,7 @@ var variables = map[string]*variable{
 	"region":   {pattern: place, rule: "such as europe-west3", noun: "region"},
 	"zone":     {pattern: place, rule: "such as europe-west3-a", noun: "zone"},
 	"storage/bucket": {
-		pattern: regexp.MustCompile(`^[a-z0-9]([a-z0-9_.-]{1,220})[a-z0-9]$`),
+		pattern: lazy(`^[a-z0-9]([a-z0-9_.-]{1,220})[a-z0-9]$`),
 		rule:    "3 to 63 of a-z, 0-9, -, _ and ., beginning and ending with a letter or digit", noun: "bucket name",
 		// Names with dots may be longer, each part at most 63 (storage/docs/buckets#naming).
 		more: func(name string) bool {
@@ -59,31 +66,31 @@ var variables = map[string]*variable{
 		},
 	},
 	"storage/managedFolder": {
-		pattern: regexp.MustCompile(`^([^/]+/)+$`), most: 1024,
+		pattern: lazy(`^([^/]+/)+$`), most: 1024,
 		rule: "up to 1024 bytes that end with a slash, such as 2026/", noun: "managed folder", // storage/docs/managed-folders
 	},
 	"bigquery/dataset": {
-		pattern: regexp.MustCompile(`^[A-Za-z0-9_]+$`), most: 1024,
+		pattern: lazy(`^[A-Za-z0-9_]+$`), most: 1024,
 		rule: "up to 1024 letters, digits and _", noun: "dataset id",
 	},
 	"bigquery/table": {
-		pattern: regexp.MustCompile(`^[\p{L}\p{M}\p{N}\p{Pc}\p{Pd}\p{Zs}]+$`), most: 1024,
+		pattern: lazy(`^[\p{L}\p{M}\p{N}\p{Pc}\p{Pd}\p{Zs}]+$`), most: 1024,
 		rule: "up to 1024 bytes of letters, digits, connectors, dashes and spaces", noun: "table id",
 	},
 	"pubsub/topic":        {pattern: pubsub, rule: pubsubRule, noun: "topic id"},
 	"pubsub/subscription": {pattern: pubsub, rule: pubsubRule, noun: "subscription id"},
 	"secretmanager/secret": {
-		pattern: regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}$`),
+		pattern: lazy(`^[A-Za-z0-9_-]{1,255}$`),
 		rule:    "up to 255 letters, digits, - and _", noun: "secret id",
 	},
 	"iam/serviceAccount": {
-		pattern: regexp.MustCompile(`^([a-z0-9][a-z0-9-]{0,62}@([a-z0-9-]+\.)*gserviceaccount\.com|[0-9]{15,25})$`),
+		pattern: lazy(`^([a-z0-9][a-z0-9-]{0,62}@([a-z0-9-]+\.)*gserviceaccount\.com|[0-9]{15,25})$`),
 		rule:    "its email, which ends in gserviceaccount.com, or its unique id", noun: "service account",
 	},
-	"iap/iap":              {pattern: regexp.MustCompile(`^iap_(web|tunnel)(/.*)?$`), identifies: true},
-	"servicebroker/broker": {pattern: regexp.MustCompile(`^brokers/.`), identifies: true},
+	"iap/iap":              {pattern: lazy(`^iap_(web|tunnel)(/.*)?$`), identifies: true},
+	"servicebroker/broker": {pattern: lazy(`^brokers/.`), identifies: true},
 	// Object names hold anything but control characters (storage/docs/objects#naming).
-	"storage/object": {pattern: regexp.MustCompile(`.`), most: maxPrefix, rule: "1 to 1024 bytes", noun: "object name"},
+	"storage/object": {pattern: lazy(`.`), most: maxPrefix, rule: "1 to 1024 bytes", noun: "object name"},
 }
 
 // ruleFor returns what the variable at place i of an API's pattern must be, nil if that is
@@ -99,9 +106,9 @@ func ruleFor(api, name string, i int) *variable {
 }
 
 var (
-	numeric = regexp.MustCompile(`^[1-9][0-9]{0,18}$`)
-	place   = regexp.MustCompile(`^[A-Za-z0-9]+(-[A-Za-z0-9]+)*$`)
-	pubsub  = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$`)
+	numeric = lazy(`^[1-9][0-9]{0,18}$`)
+	place   = lazy(`^[A-Za-z0-9]+(-[A-Za-z0-9]+)*$`)
+	pubsub  = lazy(`^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$`)
 )
 
 const pubsubRule = "3 to 255 letters, digits and -._~+%, beginning with a letter"
@@ -128,7 +135,7 @@ func (v *variable) check(value string) error {
 	if value == "" {
 		return fmt.Errorf("the %s is missing", v.noun)
 	}
-	if !v.pattern.MatchString(value) || v.most > 0 && len(value) > v.most || v.more != nil && !v.more(value) {
+	if !v.pattern().MatchString(value) || v.most > 0 && len(value) > v.most || v.more != nil && !v.more(value) {
 		return fmt.Errorf("%q is not a %s (%s)", value, v.noun, v.rule)
 	}
 	return nil
