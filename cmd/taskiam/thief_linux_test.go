@@ -20,6 +20,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -89,7 +90,7 @@ func thief() {
 	}
 	t.take()
 	out := json.NewEncoder(os.Stdout)
-	for _, a := range slices.Concat(attacks, kernelAttacks) {
+	for _, a := range everything() {
 		for _, m := range a.moves {
 			got := untried
 			if m.expected(t.Place) != untried {
@@ -274,7 +275,18 @@ type attackRow struct {
 	moves  []move
 	// refused are sandboxes that are not made.
 	refused []unmade
+	// played are what is tried without a sandbox, each on a stage of its own.
+	played []play
 }
+
+// play is an attack that takes a test.
+type play struct {
+	what string
+	test func(*testing.T)
+}
+
+// everything is all rows, the control first.
+func everything() []attackRow { return slices.Concat(attacks, kernelAttacks, bareAttacks) }
 
 const (
 	credentialsAPI = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/"
