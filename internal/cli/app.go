@@ -31,6 +31,8 @@ its access are removed.`,
 		ErrWriter: e.Stderr.People(),
 		Commands: []*cli.Command{
 			newInitCmd(e),
+			newValidateCmd(e),
+			newSchemaCmd(e),
 			newDoctorCmd(e),
 			newPlanCmd(e),
 			newUpCmd(e),

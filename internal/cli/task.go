@@ -22,15 +22,19 @@ type taskOptions struct {
 
 func newTaskFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.DurationFlag{
-			Name:  flagMaxTTL,
-			Usage: "`TTL`: longest ttl that the manifest may have (default $" + envMaxTTL + ", or 12h)",
-		},
+		newMaxTTLFlag(),
 		&cli.StringFlag{
 			Name: flagOperatorMember,
 			Usage: "`MEMBER`: your member name in IAM policies, if the token of your login does not " +
 				"contain it (default $" + envOperatorMember + ")",
 		},
+	}
+}
+
+func newMaxTTLFlag() cli.Flag {
+	return &cli.DurationFlag{
+		Name:  flagMaxTTL,
+		Usage: "`TTL`: longest ttl that the manifest may have (default $" + envMaxTTL + ", or 12h)",
 	}
 }
 

@@ -35,10 +35,12 @@ const (
 // other is taken where Google keeps those before it from being used again.
 const MaxRoleTries = 5
 
-// permissionPattern is SERVICE.RESOURCE.VERB, or HOST/RESOURCE.VERB where the service is
+// PermissionPattern is SERVICE.RESOURCE.VERB, or HOST/RESOURCE.VERB where the service is
 // not Google's own (iam/docs/permissions-reference).
-var permissionPattern = regexp.MustCompile(
-	`^([a-z][a-zA-Z0-9-]*\.|[a-z0-9-]+(\.[a-z0-9-]+)+/)[a-zA-Z][a-zA-Z0-9_]*\.[a-zA-Z][a-zA-Z0-9]*$`)
+const PermissionPattern = `^([a-z][a-zA-Z0-9-]*\.|[a-z0-9-]+(\.[a-z0-9-]+)+/)` +
+	`[a-zA-Z][a-zA-Z0-9_]*\.[a-zA-Z][a-zA-Z0-9]*$`
+
+var permissionPattern = regexp.MustCompile(PermissionPattern)
 
 // IsPermission reports whether s has the form of a permission.
 func IsPermission(s string) bool { return permissionPattern.MatchString(s) }

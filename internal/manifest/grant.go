@@ -81,7 +81,7 @@ func (k grantKey) onAll() grantKey { return grantKey{gives: k.gives, resource: k
 // grant reads one [[grant]], and reports whether its role or permissions and its resource
 // are valid, so that it can be compared with others.
 func (r *reader) grant(t *table) (g grants.Grant, ok bool) {
-	t.only("role", "permissions", "resource", "condition", "unbounded", "allow_basic", "accept")
+	t.only(grantKeys...)
 	roleOK, resourceOK := r.gives(t, &g), r.resource(t, &g)
 	if roleOK && resourceOK {
 		r.custom(t, g)

@@ -34,7 +34,7 @@ func (r *reader) manifest(file *table) grants.Task {
 	} else if _, there := file.values["version"]; !there {
 		r.add(0, "version = 1", "the version of the manifest is missing")
 	}
-	file.only("version", "task", "grant", "credentials")
+	file.only(manifestKeys...)
 
 	var task grants.Task
 	if t := file.sub("task"); t != nil {
@@ -50,7 +50,7 @@ func (r *reader) manifest(file *table) grants.Task {
 }
 
 func (r *reader) task(t *table, task *grants.Task) {
-	t.only("name", "project", "ttl", "reason")
+	t.only(taskKeys...)
 
 	example := `name = "nightly-report"`
 	if name, ok := t.text("name", example); ok {
@@ -130,7 +130,7 @@ func short(d time.Duration) string {
 }
 
 func (r *reader) credentials(t *table, task *grants.Task) {
-	t.only("deliver", "token_lifetime", "audiences")
+	t.only(credentialsKeys...)
 	for _, word := range t.texts("deliver", deliverExample) {
 		switch d := grants.DeliveryKind(word.text); {
 		case delivery.Of(d).Name == "":
@@ -165,9 +165,9 @@ const deliverExample = `deliver = ["key", "token"]`
 
 // deliveries lists the kinds of delivery in words.
 func deliveries() string {
-	var names []string
-	for _, kind := range delivery.Kinds() {
-		names = append(names, strconv.Quote(string(kind.Name)))
+	names := deliveryNames()
+	for i := range names {
+		names[i] = strconv.Quote(names[i])
 	}
 	last := len(names) - 1
 	return strings.Join(names[:last], ", ") + " and " + names[last]

@@ -15,7 +15,7 @@ func Starter(name, project string) []byte {
 	if resource.CheckProject(project) != nil || strings.Trim(project, "0123456789") == "" {
 		project = "my-project"
 	}
-	return fmt.Appendf(nil, starter, strconv.Quote(taskName(name)), strconv.Quote(project), project)
+	return fmt.Appendf(nil, schemaLine+starter, strconv.Quote(taskName(name)), strconv.Quote(project), project)
 }
 
 const starter = `# What one task may do in Google Cloud, and for how long. "taskiam plan FILE" shows

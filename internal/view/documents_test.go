@@ -29,6 +29,8 @@ func TestDocumentsHaveExactlyTheseFields(t *testing.T) {
 		{Version{Schema: "taskiam.version/v1"}, "schema version revision modified go platform"},
 		{Resources{Schema: "taskiam.resources/v1", Types: []ResourceType{{}}}, `schema types types.id types.kind types.api types.full_name types.example
 			types.bindable types.conditions types.resource_name types.by_number types.resource_type types.provable types.policy_version_in`},
+		{Validation{Schema: "taskiam.validation/v1", Problems: []Problem{{}}}, `schema ok files
+			problems problems.file problems.line problems.column problems.message problems.fix problems.or`},
 		{Status{Schema: "taskiam.status/v1", Runs: []Run{aRun}}, "schema " + runs(run)},
 		{Up{Schema: "taskiam.run/v1", Run: aRun}, "schema reused elapsed_ms " + run},
 		{Renewal{Schema: "taskiam.renewal/v1", Run: aRun}, "schema was elapsed_ms " + run},
