@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/taskiam/taskiam/internal/fault"
@@ -269,6 +270,33 @@ func (r *Run) Resources() []string {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+// Endless returns what is bound, or may be, for longer than it was declared: it ends at no end that the run ever
+// had, and the manifest did not want that.
+func (r *Run) Endless() []RunBinding {
+	return slices.DeleteFunc(slices.Clone(r.Bindings), func(b RunBinding) bool {
+		return !b.Effect.Standing() || r.declared(b)
+	})
+}
+
+// declared reports whether a binding has a form that the run gives its own.
+func (r *Run) declared(b RunBinding) bool {
+	for _, n := range append([]Renewal{{Expires: r.Opened.Expires}}, r.Renewals...) {
+		if _, ends := b.Binding.Condition.Moved(n.Expires, n.Expires); ends {
+			return true
+		}
+	}
+	for _, edit := range r.Opened.Edits {
+		if edit.Resource == b.Resource && slices.ContainsFunc(edit.Bindings, func(d Binding) bool {
+			// The name of a custom role may have changed since.
+			return d.Condition == b.Binding.Condition && (d.Role == b.Binding.Role ||
+				strings.Contains(d.Role, "/roles/") && strings.Contains(b.Binding.Role, "/roles/"))
+		}) {
+			return true
+		}
+	}
+	return false
 }
 
 // Left names, each once, what the last teardown could not take away. It is empty for a run that is down,

@@ -14,7 +14,6 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
-	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 	"github.com/taskiam/taskiam/internal/secret"
 )
@@ -114,61 +113,6 @@ type renewRun struct {
 	newKey     string // its id, once known
 }
 
-// move is what changes in the policy of one resource.
-type move struct {
-	resource resource.Name
-	// bindings end at from, and are to end at another time. By now they may end at any
-	// of ends: an earlier renewal may have been cut off.
-	bindings []policy.Binding
-	from     time.Time
-	ends     []time.Time
-	// journalled is false for what lets the operator mint, which vanishes with the account.
-	journalled bool
-	// touched says that a write was begun.
-	touched bool
-}
-
-// at returns the bindings as they are if they end at t.
-func (m *move) at(t time.Time) grants.Edit {
-	edit := grants.Edit{Resource: m.resource}
-	for _, b := range m.bindings {
-		edit.Bindings = append(edit.Bindings, m.moved(b, t))
-	}
-	return edit
-}
-
-func (m *move) moved(b policy.Binding, to time.Time) policy.Binding {
-	b.Condition, _ = b.Condition.Moved(m.from, to)
-	return b
-}
-
-// apply makes the bindings in a policy end at a time, and reports whether that changed it.
-// Those that are not there at all are missing. They stay so: whoever took them away meant it.
-func (m *move) apply(doc policy.Document, to time.Time) (changed bool, missing []policy.Binding) {
-	for _, b := range m.bindings {
-		want := m.moved(b, to)
-		there := doc.Has(want)
-		for _, end := range m.ends {
-			if other := m.moved(b, end); other != want && doc.Remove(other) {
-				there, changed = true, true
-			}
-		}
-		if !there {
-			missing = append(missing, want)
-			continue
-		}
-		changed = doc.Add(want) || changed
-	}
-	return changed, missing
-}
-
-// gone is the error for bindings that are not there any more.
-func (x *renewRun) gone(m *move, missing []policy.Binding) error {
-	return fault.WithHint(fault.New(fault.Precondition,
-		"renewing %s on %s: somebody has removed it from run %s, and it is not bound again",
-		missing[0].Role, m.resource, x.run.ID()), "taskiam down "+string(x.run.ID()))
-}
-
 // ends returns every end that something of the run may have by now.
 func ends(run *journal.Run) []time.Time {
 	out := []time.Time{run.Opened.Expires}
@@ -182,7 +126,7 @@ func ends(run *journal.Run) []time.Time {
 func began(o journal.Opened) time.Time { return grants.Mark{Run: o.Run, Began: o.Began}.Started() }
 
 // survey looks, side by side, at all that a renewal depends on, and finds what is to move.
-// Nothing is written.
+// It writes nothing to the cloud.
 func (x *renewRun) survey(ctx context.Context) error {
 	o := x.run.Opened
 	var mints bool
@@ -206,6 +150,8 @@ func (x *renewRun) survey(ctx context.Context) error {
 		for _, b := range edit.Bindings {
 			if _, bounded := b.Condition.Moved(o.Expires, o.Expires); bounded {
 				m.bindings = append(m.bindings, b.Grants())
+			} else {
+				m.endless = append(m.endless, b.Grants())
 			}
 		}
 		if len(m.bindings) == 0 {
@@ -217,9 +163,7 @@ func (x *renewRun) survey(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if _, missing := m.apply(doc, o.Expires); len(missing) > 0 {
-				gone[i] = x.gone(m, missing)
-			}
+			gone[i] = x.differs(m, m.apply(doc, o.Expires))
 			return nil
 		})
 	}
@@ -406,61 +350,6 @@ func (x *renewRun) carryOut(ctx context.Context) error {
 	return x.step("renew delivery", x.run.Opened.DeliveryDir, func() error {
 		return x.Credentials.Renew(x.run, x.expires, key)
 	})
-}
-
-// move makes what is bound on one resource end at another time, in one write: at no time
-// is there neither, and at none are there both.
-func (x *renewRun) move(ctx context.Context, m *move, to time.Time) error {
-	edit := m.at(to)
-	err := x.step("move the end on", m.resource.String(), func() error {
-		if m.journalled {
-			if err := x.journal.Append(perBinding(edit, func(r string, b journal.Binding) journal.Record {
-				return journal.BindIntended{Resource: r, Binding: b}
-			})...); err != nil {
-				return err
-			}
-		}
-		var missing []policy.Binding
-		err := x.edit(ctx, policyEdit{
-			doing: "move the end on", name: m.resource, ready: x.marked,
-			change: func(doc policy.Document) (changed bool) {
-				changed, missing = m.apply(doc, to)
-				changed = changed && len(missing) == 0
-				m.touched = m.touched || changed
-				return changed
-			},
-			check:    func(stored policy.Document) error { return survived(stored, edit) },
-			dropping: journalDrops(x.journal, m.resource),
-		})
-		if err == nil && len(missing) > 0 {
-			err = x.gone(m, missing)
-		}
-		return err
-	})
-	if err != nil || !m.journalled {
-		return err
-	}
-	if err := x.journal.Append(x.movedRecords(m, to)...); err != nil {
-		return err
-	}
-	return x.readBack(ctx, x.journal, edit)
-}
-
-// movedRecords returns the records that say that a resource's bindings end at a time, and
-// at no other.
-func (x *renewRun) movedRecords(m *move, to time.Time) []journal.Record {
-	edit := m.at(to)
-	out := perBinding(edit,
-		func(r string, b journal.Binding) journal.Record { return journal.Bound{Resource: r, Binding: b} })
-	for _, b := range x.journal.Run().Bindings {
-		if b.Resource == m.resource.Full() && b.Effect.Standing() &&
-			slices.ContainsFunc(m.ends, func(end time.Time) bool {
-				return slices.Contains(m.at(end).Bindings, b.Binding.Grants())
-			}) && !slices.Contains(edit.Bindings, b.Binding.Grants()) {
-			out = append(out, journal.Unbound{Resource: b.Resource, Binding: b.Binding})
-		}
-	}
-	return out
 }
 
 // keep sees to it that the delivery stays good until the new end.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/journal"
-	"github.com/taskiam/taskiam/internal/policy"
 )
 
 // undo takes back what a renewal did before it failed, so that the old end stands.
@@ -22,7 +21,7 @@ func (x *renewRun) undo(ctx context.Context, cause error) error {
 		close(x.marked)
 	}
 	var mu sync.Mutex
-	var left []error
+	var left, lost []error
 	failed := func(what string, err error) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -37,7 +36,12 @@ func (x *renewRun) undo(ctx context.Context, cause error) error {
 	var wg sync.WaitGroup
 	for _, m := range x.moves {
 		wg.Go(func() {
-			if err := x.moveBack(ctx, m, was); err != nil {
+			err := x.moveBack(ctx, m, was)
+			if gone, ok := errors.AsType[takenAway](err); ok {
+				mu.Lock()
+				defer mu.Unlock()
+				lost = append(lost, gone)
+			} else if err != nil {
 				failed(fmt.Sprintf("perhaps later bindings of %s on %s", x.run.Opened.Email, m.resource), err)
 			}
 		})
@@ -60,9 +64,15 @@ func (x *renewRun) undo(ctx context.Context, cause error) error {
 			failed("the journal of run "+string(x.run.ID())+", which does not say that the renewal was undone", err)
 		}
 	}
-	if len(left) == 0 {
+	if len(left) == 0 && len(lost) == 0 {
 		x.report("undo the renewal", string(x.run.ID()), Done, nil)
 		return cause
+	}
+	if len(left) == 0 {
+		x.report("undo the renewal", string(x.run.ID()), Failed, errors.Join(lost...))
+		return errors.Join(fault.WithHint(fault.New(fault.Incomplete, "run %s was not renewed, and lacks what would "+
+			"not expire any more and was removed: %w", x.run.ID(), errors.Join(lost...)),
+			"taskiam down "+string(x.run.ID())), cause)
 	}
 	x.report("undo the renewal", string(x.run.ID()), Failed, errors.Join(left...))
 	// Incomplete comes first: it is what the exit code has to say.
@@ -70,47 +80,12 @@ func (x *renewRun) undo(ctx context.Context, cause error) error {
 		fault.New(fault.Incomplete, "run %s was not renewed: it expires at %s, but what is left may last until %s",
 			x.run.ID(),
 			was.Format(time.RFC3339), x.expires.Format(time.RFC3339)),
-		x.ways()...)}, append(left, cause)...)...)
+		x.ways()...)}, slices.Concat(left, lost, []error{cause})...)...)
 }
 
 // ways are how to go on after a renewal that is neither whole nor undone.
 func (x *renewRun) ways() []string {
 	return []string{fmt.Sprintf("taskiam renew %s --ttl %s", x.run.ID(), x.ttl), "taskiam down " + string(x.run.ID())}
-}
-
-// moveBack makes what is bound on one resource end when it did before. What is not there
-// is not bound anew. Nothing has to be announced for it: the journal knows these bindings.
-func (x *renewRun) moveBack(ctx context.Context, m *move, to time.Time) error {
-	m.ends = append(slices.Clone(m.ends), x.expires)
-	records := x.movedRecords(m, to)
-	if m.touched || !x.run.Renewing().IsZero() { // there may be something of an earlier renewal, too
-		var missing []policy.Binding
-		err := x.edit(ctx, policyEdit{
-			doing: "undo the renewal", name: m.resource, ready: x.marked,
-			change: func(doc policy.Document) (changed bool) {
-				changed, missing = m.apply(doc, to)
-				return changed
-			},
-			dropping: journalDrops(x.journal, m.resource),
-			check: func(stored policy.Document) error {
-				if len(missing) > 0 {
-					return nil
-				}
-				return survived(stored, m.at(to))
-			},
-		})
-		gone := fault.Is(err, fault.NotFound) // and binds no account
-		if err != nil && !gone {
-			return err
-		}
-		if gone || len(missing) > 0 {
-			records = records[len(m.bindings):] // not those that say what is bound
-		}
-	}
-	if m.journalled {
-		x.note(records...)
-	}
-	return nil
 }
 
 // markBack has the account's mark say the old end, if it does not.

@@ -14,11 +14,11 @@ import (
 func TestDocumentsHaveExactlyTheseFields(t *testing.T) {
 	t.Parallel()
 	const run = `run task state cloud endpoint operator project account started expires renewals renewing_to seconds_left clock_ahead_seconds manifest job deliver delivery server server.pid server.running
-		grants grants.role grants.permissions grants.resource grants.prefix grants.condition grants.ends_by_itself grants.works_until grants.readiness grants.why grants.accepted left verified`
+		grants grants.role grants.permissions grants.resource grants.prefix grants.condition grants.ends_by_itself grants.works_until grants.readiness grants.why grants.accepted endless endless.role endless.resource endless.condition left verified`
 	runs := func(fields string) string {
 		return "runs runs." + strings.Join(strings.Fields(fields), " runs.")
 	}
-	aRun := Run{Grants: []Grant{{}}, Server: &Server{}}
+	aRun := Run{Grants: []Grant{{}}, Endless: []Endless{{}}, Server: &Server{}}
 	binding := Binding{Condition: &Condition{}}
 	dropped := []Dropped{{Binding: binding}}
 	const drops = ` dropped dropped.resource dropped.role dropped.member dropped.condition dropped.condition.title dropped.condition.expression dropped.state`

@@ -41,6 +41,9 @@ type Run struct {
 	// command of run does.
 	Server *Server `json:"server"`
 	Grants []Grant `json:"grants"`
+	// Endless is what was seen to be bound in a form that may never expire, though the manifest does not say so:
+	// only down ends it.
+	Endless []Endless `json:"endless"`
 	// Left is what the last teardown could not remove.
 	Left []string `json:"left"`
 	// Verified says that the run's command cannot have changed the journal, and that nobody else has without the
@@ -76,6 +79,13 @@ type Grant struct {
 	Accepted []string `json:"accepted"`
 }
 
+// Endless is what a run has, and may have for ever.
+type Endless struct {
+	Role      string `json:"role"`
+	Resource  string `json:"resource"`
+	Condition string `json:"condition"` // as it was seen; "" for none
+}
+
 // Liveness reports whether the process with this id and start time is there.
 type Liveness func(pid int, start string) bool
 
@@ -89,7 +99,7 @@ func NewRun(r *journal.Run, now time.Time, alive Liveness) Run {
 		Seconds:    max(0, int64(r.Expires().Sub(now.Add(r.ClockAhead()))/time.Second)),
 		ClockAhead: int64(r.ClockAhead() / time.Second), unsure: r.Expired(now) != r.MayBeExpired(now),
 		Manifest: o.ManifestPath, Job: o.Job, Deliver: string(r.Kind), Delivery: o.DeliveryDir,
-		Server: newServer(r, alive), Grants: newGrants(r), Left: list(r.Left()),
+		Server: newServer(r, alive), Grants: newGrants(r), Endless: newEndless(r), Left: list(r.Left()),
 		Verified: r.Verified && o.Apart, forged: !r.Verified,
 	}
 	for _, n := range r.Renewals {
@@ -127,6 +137,15 @@ func newGrants(r *journal.Run) []Grant {
 			v.Readiness, v.Why = string(r.Grants[i].State), r.Grants[i].Why
 		}
 		out = append(out, v)
+	}
+	return out
+}
+
+// newEndless returns what may never expire.
+func newEndless(r *journal.Run) []Endless {
+	out := []Endless{}
+	for _, b := range r.Endless() {
+		out = append(out, Endless{b.Binding.Role, shortName(b.Resource), b.Binding.Condition.Expression})
 	}
 	return out
 }
@@ -215,6 +234,9 @@ func (v Run) showGrants(r *Report) {
 		}
 	}
 	forever := v.Unbounded()
+	if len(v.Endless) > 0 {
+		return // the alarm has said it, and that everything expires is not true
+	}
 	if forever == 0 {
 		r.Line("everything expires at %s, even without down", Moment(v.Expires))
 		return
@@ -236,6 +258,13 @@ func (v Run) alarm(r *Report) {
 			v.Run, v.Task, Moment(v.Expires), Moment(*v.RenewingTo))
 		r.Line("a renewal was begun and not finished; finish it: taskiam renew %s --ttl DURATION; "+
 			"or end the run: taskiam down %s", v.Run, v.Run)
+		r.Line("")
+	}
+	if len(v.Endless) > 0 {
+		r.Line("MAY NEVER EXPIRE: run %s of %s has access that only down ends: taskiam down %s", v.Run, v.Task, v.Run)
+		for _, g := range v.Endless {
+			r.Line("  bound without the end of the run: %s on %s", g.Role, g.Resource)
+		}
 		r.Line("")
 	}
 	if v.Server != nil && !v.Server.Running {

@@ -191,6 +191,16 @@ var mutants = []mutant{
 		pkg:   lifecycle, tests: []string{"TestRenew"},
 	},
 	{
+		name:  "a renewal takes another form of a binding for none",
+		edits: []edit{{lifecycle, "renewRun.moveBack", `$m.restore($doc, $to)`, `$m.apply($doc, $to)`}},
+		pkg:   lifecycle, tests: []string{"TestRenewThatLosesConditions"},
+	},
+	{
+		name:  "a renewal leaves what Google keeps without its end",
+		edits: []edit{{lifecycle, "renewRun.takeAway", `$changed = $doc.Remove($b) || $changed`, `$changed = $doc.Has($b) && $changed`}},
+		pkg:   lifecycle, tests: []string{"TestRenewThatLosesConditions"},
+	},
+	{
 		name: "a token is asked for as long as Google gives one, whenever the run ends",
 		edits: []edit{{
 			lifecycle, "upRun.deliverToken",
