@@ -205,7 +205,7 @@ func (d *Dir) Open(ctx context.Context, run grants.RunID, wait time.Duration) (J
 		return nil, err
 	}
 	unlock, err := d.lockRun(ctx, run, wait)
-	if fault.Is(err, fault.Locked) || ctx.Err() != nil {
+	if fault.Is(err, fault.Locked) || err != nil && ctx.Err() != nil {
 		return nil, err
 	}
 	if err != nil {

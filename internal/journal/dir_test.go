@@ -913,3 +913,32 @@ func TestProbesSideBySide(t *testing.T) {
 		probes.Wait()
 	}
 }
+
+// Whoever gives up just when the lock is had gets the journal or an error, and never neither.
+func TestOpenGivenUpWithTheLock(t *testing.T) {
+	t.Parallel()
+	d := openDir(t, t.TempDir(), nil)
+	j := create(t, d, opened(1))
+	run := j.Run().ID()
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	j, err := d.Open(ctx, run, time.Minute)
+	if err == nil {
+		if j == nil {
+			t.Fatal("there is neither a journal nor an error")
+		}
+		err = j.Close()
+	}
+	if err != nil && !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if j, err = d.Open(t.Context(), run, 0); err != nil {
+		t.Fatalf("the lock was kept: %v", err)
+	}
+	if err := j.Close(); err != nil {
+		t.Error(err)
+	}
+}

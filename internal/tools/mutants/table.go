@@ -191,6 +191,14 @@ var mutants = []mutant{
 		pkg:   lifecycle, tests: []string{"TestRenew"},
 	},
 	{
+		name: "a journal that is opened while somebody gives up is neither there nor an error",
+		edits: []edit{{
+			"internal/journal", "Dir.Open", `fault.Is($err, fault.Locked) || $err != nil && $ctx.Err() != nil`,
+			`fault.Is($err, fault.Locked) || $ctx.Err() != nil`,
+		}},
+		pkg: "internal/journal", tests: []string{"TestOpenGivenUpWithTheLock"},
+	},
+	{
 		name:  "a renewal takes another form of a binding for none",
 		edits: []edit{{lifecycle, "renewRun.moveBack", `$m.restore($doc, $to)`, `$m.apply($doc, $to)`}},
 		pkg:   lifecycle, tests: []string{"TestRenewThatLosesConditions"},
