@@ -10,11 +10,11 @@ import (
 	"github.com/taskiam/taskiam/internal/review"
 )
 
-// SchemaURL is where editors find the JSON Schema of manifests.
-const SchemaURL = "https://raw.githubusercontent.com/taskiam/taskiam/main/docs/manifest.schema.json"
+// schemaURL is where editors find the JSON Schema of manifests.
+const schemaURL = "https://raw.githubusercontent.com/taskiam/taskiam/main/docs/manifest.schema.json"
 
 // schemaLine begins a manifest that editors are to check. TOML's language servers read it.
-const schemaLine = "#:schema " + SchemaURL + "\n"
+const schemaLine = "#:schema " + schemaURL + "\n"
 
 // The keys of each table: all that is read of a manifest, and all that the schema allows.
 var (
@@ -56,7 +56,7 @@ func Schema() ([]byte, error) {
 		"grant":       object{"type": "array", "minItems": 1, "items": grantSchema()},
 		"credentials": credentials,
 	}, "version", "task", "grant")
-	whole["$schema"], whole["$id"] = "http://json-schema.org/draft-07/schema#", SchemaURL
+	whole["$schema"], whole["$id"] = "http://json-schema.org/draft-07/schema#", schemaURL
 	whole["title"] = "Manifest of a task for taskiam"
 
 	var b bytes.Buffer

@@ -31,10 +31,10 @@ func schema(t *testing.T) *jsonschema.Schema {
 		t.Fatal(err)
 	}
 	c := jsonschema.NewCompiler()
-	if err := c.AddResource(SchemaURL, doc); err != nil {
+	if err := c.AddResource(schemaURL, doc); err != nil {
 		t.Fatal(err)
 	}
-	s, err := c.Compile(SchemaURL)
+	s, err := c.Compile(schemaURL)
 	if err != nil {
 		t.Fatal(err)
 	}
