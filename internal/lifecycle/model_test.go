@@ -510,7 +510,7 @@ func (h *history) takeDown(m *machine, id grants.RunID) action {
 		h.note(func() { run.touched = true })
 		err := m.down(id)
 		h.tell("  down %s: %v", id, err)
-		h.believe(m, run, err)
+		h.believe(m, run, err, true)
 	}}
 }
 
@@ -520,17 +520,17 @@ func (h *history) downAccount(m *machine, run *played) action {
 		h.note(func() { run.touched = true })
 		_, err := m.engine().DownAccount(h.t.Context(), modelProject, run.plan.Email, more)
 		h.tell("  down --account %s: %v", run.plan.Email, err)
-		h.believe(m, run, err)
+		h.believe(m, run, err, false)
 	}}
 }
 
 // believe takes a teardown at its word: the run is all gone, unless there is an error,
-// or its up was still at work. Of a run whose account a neighbour deleted nothing says
-// how old it is but its id, and so a search may be believed too early if that lies.
-func (h *history) believe(m *machine, run *played, err error) {
+// or its up was still at work. Without its journal, nothing says of a run whose account a
+// neighbour deleted how old it is but its id, and so a search may be believed too early if that lies.
+func (h *history) believe(m *machine, run *played, err error, journalled bool) {
 	byHand := false
 	h.note(func() { byHand = run.byHand })
-	if err == nil && h.alive(m) && !run.rising && (run.dated || !byHand) {
+	if err == nil && h.alive(m) && !run.rising && (journalled || run.dated || !byHand) {
 		h.gone(run)
 	}
 }
@@ -572,7 +572,7 @@ func (h *history) sweep(m *machine, o lifecycle.SweepOptions) action {
 			case swept.Kind != lifecycle.SweptTombstone && time.Until(h.ends(run).earliest.Add(o.OlderThan)) > 0:
 				h.say("the sweep found %s to be over, %s before that", run.plan.Run, time.Until(h.ends(run).earliest.Add(o.OlderThan)))
 			case swept.State == lifecycle.SweptGone:
-				h.believe(m, run, nil)
+				h.believe(m, run, nil, false)
 			}
 		}
 	}}
@@ -736,6 +736,9 @@ func replay(t *testing.T, seed uint64) {
 	}
 }
 
+// keptSeeds are those of histories that once showed a mistake.
+var keptSeeds = []uint64{3765, 4016, 5524, 8019}
+
 func TestModel(t *testing.T) {
 	t.Parallel()
 	if *modelSeed != 0 {
@@ -745,14 +748,19 @@ func TestModel(t *testing.T) {
 	}
 	synctest.Test(t, knowRoles)
 	const shares = 4
+	seeds := slices.Clone(keptSeeds)
+	for seed := range *modelHistories {
+		seeds = append(seeds, uint64(seed)+1)
+	}
 	var next, done atomic.Int64
 	t.Run("histories", func(t *testing.T) {
 		for share := range shares {
 			t.Run(fmt.Sprint(share), func(t *testing.T) {
 				t.Parallel()
-				for seed := next.Add(1); seed <= int64(*modelHistories) && !t.Failed(); seed = next.Add(1) {
+				for i := next.Add(1); i <= int64(len(seeds)) && !t.Failed(); i = next.Add(1) {
+					seed := seeds[i-1]
 					synctest.Test(t, func(t *testing.T) {
-						h := newHistory(t, uint64(seed))
+						h := newHistory(t, seed)
 						if err := h.play(); err != nil {
 							t.Errorf("-model.seed=%d: %v\nafter\n%s", seed, err, h.tellAll())
 						}
