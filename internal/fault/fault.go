@@ -80,6 +80,10 @@ type Error struct {
 	RetryAfter time.Duration
 	// Lasting says of a kind that passes by itself that this one does not.
 	Lasting bool
+	// Unsent says that the call never left this machine: there was no login, or no connection.
+	Unsent bool
+	// Unsure says that an earlier attempt at the same call may have taken effect.
+	Unsure bool
 	// Err is the cause, if there is one.
 	Err error
 }
@@ -139,6 +143,31 @@ func Is(err error, kinds ...Kind) bool {
 func Lasts(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Lasting
+}
+
+// Refused reports whether it is certain that the call which err is about changed nothing:
+// every attempt was refused by an answer, or never left this machine.
+func Refused(err error) bool {
+	var e *Error
+	if !errors.As(err, &e) || e.Unsure {
+		return false
+	}
+	if e.Unsent {
+		return true
+	}
+	switch e.Kind {
+	case Unauthenticated, Denied, NotFound, Precondition, Invalid, Throttled:
+		return e.Code != 0 // Google's answer, and not an error of our own
+	default:
+		return false
+	}
+}
+
+// Local reports whether err is about this machine and not about the call that met it: there
+// is no login, or no way to the cloud. Every other call would fail for the same reason.
+func Local(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Unsent && (e.Lasting || e.Kind == Unauthenticated)
 }
 
 type hinted struct {

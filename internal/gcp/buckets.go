@@ -17,7 +17,7 @@ func (c *Client) Bucket(ctx context.Context, bucket resource.Name) (grants.Bucke
 	if bucket.Type() != resource.Lookup("bucket") {
 		return grants.Bucket{}, fault.New(fault.Invalid, "reading bucket %s: it is %s", bucket, bucket.Type().A())
 	}
-	return call(ctx, c, task{"reading bucket", bucket.String()}, func(ctx context.Context) (grants.Bucket, error) {
+	return call(ctx, c, task{doing: "reading bucket", on: bucket.String()}, func(ctx context.Context) (grants.Bucket, error) {
 		data, err := rest(ctx, c.as, http.MethodGet,
 			resourceURL(bucket, "storage/v1/b/{bucket}", url.Values{"fields": {"iamConfiguration,projectNumber"}}),
 			nil, nil)

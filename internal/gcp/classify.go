@@ -41,46 +41,76 @@ func (c *Client) classify(err error) error {
 	var refusal *auth.Error
 	if errors.As(err, &refusal) && refusal.Response != nil {
 		r := answer(refusal.Response.StatusCode, refusal.Response.Header, refusal.Body)
-		r.Message, r.Err = "fetching a token: "+r.Message, err
+		r.Message, r.Err, r.Unsent = "fetching a token: "+r.Message, err, true
 		return c.hint(r)
 	}
 	var login loginError
 	if errors.As(err, &login) && !unreachable(login.error) {
 		return c.hint(refused{Error: &fault.Error{
-			Kind: fault.Unauthenticated, Message: "fetching a token: " + login.Error(), Err: login,
+			Kind: fault.Unauthenticated, Message: "fetching a token: " + login.Error(), Err: login, Unsent: true,
 		}})
 	}
-	return c.classifyNetwork(err)
+	f := c.classifyNetwork(err)
+	if e, ok := errors.AsType[*fault.Error](f); ok && login.error != nil {
+		e.Unsent = true
+	}
+	return f
 }
 
 // classifyNetwork is for what failed before Google answered.
+//
+// A machine that cannot connect at its first call has no network, or a wrong proxy, and
+// waiting mends neither. Once the cloud has answered, the connection is known to work, and
+// a failure is one that passes.
 func (c *Client) classifyNetwork(err error) error {
 	if c.cfg.EmulatorHost != "" && errors.Is(err, syscall.ECONNREFUSED) {
 		return fault.WithHint(&fault.Error{
 			Kind:    fault.Unavailable,
 			Message: "no emulator listens at " + c.cfg.EmulatorHost,
 			Lasting: true, // waiting does not start one
+			Unsent:  true,
 			Err:     err,
 		}, "taskiam emulator", "unset TASKIAM_EMULATOR_HOST to speak to Google Cloud")
 	}
 	f := &fault.Error{Message: unwrapURL(err).Error(), Err: err}
+	host := "Google Cloud"
 	if u := innermost(err); u != nil {
 		f.Message = u.Err.Error()
 		if errors.Is(err, context.DeadlineExceeded) {
 			f.Message = fmt.Sprintf("no answer within %s", c.retry.timeout)
 		}
 		if at, perr := url.Parse(u.URL); perr == nil {
+			host = at.Host
 			f.Message = at.Host + ": " + f.Message
 		}
 	}
 	var certificate *tls.CertificateVerificationError
+	var plain tls.RecordHeaderError
 	switch {
-	case errors.As(err, &certificate): // it will be as wrong in a second
+	case errors.As(err, &certificate), errors.As(err, &plain): // it will be as wrong in a second
+		f.Kind, f.Lasting, f.Unsent = fault.Unavailable, true, true
 		return fault.WithHint(f, "behind a proxy that opens TLS, set SSL_CERT_FILE to its certificate")
+	case unconnected(err):
+		f.Kind, f.Unsent, f.Lasting = fault.Unavailable, true, !c.base.reached()
+		if f.Lasting {
+			f.Message = "reaching " + f.Message
+			return fault.WithHint(f, "check that this machine can reach https://"+host+
+				"; where only a proxy can, set HTTPS_PROXY")
+		}
 	case unreachable(err):
 		f.Kind = fault.Unavailable
 	}
 	return f
+}
+
+// unconnected reports whether err came before there was a connection, so that nothing was sent.
+func unconnected(err error) bool {
+	var name *net.DNSError
+	if errors.As(err, &name) {
+		return true
+	}
+	var op *net.OpError
+	return errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect")
 }
 
 // unreachable reports whether err came from the connection and not from what was said

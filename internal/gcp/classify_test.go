@@ -117,7 +117,7 @@ func TestClassify(t *testing.T) {
 			err: &url.Error{Op: "Post", URL: "https://iam.googleapis.com/v1/x", Err: loginError{&auth.Error{
 				Response: &http.Response{StatusCode: 400}, Body: []byte(`{"error":"invalid_grant","error_description":"Token has been expired or revoked."}`)}}},
 			config: Config{Credential: &defaultLogin{}},
-			want:   fault.Error{Kind: fault.Unauthenticated, Code: 400, Reason: "invalid_grant", Message: "fetching a token: Token has been expired or revoked."},
+			want:   fault.Error{Kind: fault.Unauthenticated, Code: 400, Reason: "invalid_grant", Message: "fetching a token: Token has been expired or revoked.", Unsent: true},
 			hints:  []string{loginCommand},
 		},
 		{
@@ -125,14 +125,15 @@ func TestClassify(t *testing.T) {
 			err: &url.Error{Op: "Post", URL: "https://iam.googleapis.com/v1/x",
 				Err: loginError{errors.New("the subject token's file is empty")}},
 			config: Config{Credential: &defaultLogin{}},
-			want:   fault.Error{Kind: fault.Unauthenticated, Message: "fetching a token: the subject token's file is empty"},
+			want:   fault.Error{Kind: fault.Unauthenticated, Message: "fetching a token: the subject token's file is empty", Unsent: true},
 			hints:  []string{loginCommand},
 		},
 		{
 			name: "token endpoint out of reach",
 			err: &url.Error{Op: "Post", URL: "https://iam.googleapis.com/v1/x", Err: loginError{
 				&url.Error{Op: "Post", URL: "https://oauth2.googleapis.com/token", Err: &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ENETUNREACH}}}},
-			want: fault.Error{Kind: fault.Unavailable, Message: "oauth2.googleapis.com: dial tcp: network is unreachable"},
+			want: fault.Error{Kind: fault.Unavailable, Lasting: true, Unsent: true, Message: "reaching oauth2.googleapis.com: dial tcp: network is unreachable"},
+			hints: []string{"check that this machine can reach https://oauth2.googleapis.com; where only a proxy can, set HTTPS_PROXY"},
 		},
 		{
 			name: "no answer in time",
@@ -148,14 +149,14 @@ func TestClassify(t *testing.T) {
 			name: "certificate of somebody else's",
 			err: &url.Error{Op: "Get", URL: "https://iam.googleapis.com/v1/x",
 				Err: &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}},
-			want:  fault.Error{Kind: fault.Other},
+			want:  fault.Error{Kind: fault.Unavailable, Lasting: true, Unsent: true},
 			hints: []string{"behind a proxy that opens TLS, set SSL_CERT_FILE to its certificate"},
 		},
 		{
 			name:   "no emulator",
 			err:    &url.Error{Op: "Get", URL: "https://iam.googleapis.com/v1/x", Err: &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}},
 			config: Config{EmulatorHost: "127.0.0.1:8790"},
-			want:   fault.Error{Kind: fault.Unavailable, Message: "no emulator listens at 127.0.0.1:8790", Lasting: true},
+			want:   fault.Error{Kind: fault.Unavailable, Message: "no emulator listens at 127.0.0.1:8790", Lasting: true, Unsent: true},
 			hints:  []string{"taskiam emulator", "unset TASKIAM_EMULATOR_HOST to speak to Google Cloud"},
 		},
 		{
@@ -212,7 +213,7 @@ func TestRefusedEmulatorIsNotAskedAgain(t *testing.T) {
 	if tries != 1 || !fault.Is(err, fault.Unavailable) {
 		t.Errorf("%d tries, then %v; want one", tries, err)
 	}
-	if got, want := err.Error(), "reading role roles/viewer: no emulator listens at 127.0.0.1:8790"; got != want {
+	if got, want := err.Error(), "no emulator listens at 127.0.0.1:8790"; got != want {
 		t.Errorf("error %q, want %q", got, want)
 	}
 }

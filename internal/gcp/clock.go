@@ -10,8 +10,12 @@ import (
 type dated struct {
 	base http.RoundTripper
 
-	mu    sync.Mutex
-	known bool
+	mu       sync.Mutex
+	answered bool // whether an answer has ever come
+	known    bool
+	// lost is why the cloud could not be reached, and lostAt when that was found out.
+	lost   error
+	lostAt time.Time
 	// ahead is by how much Google's clock is ahead of this machine's: between the two.
 	ahead span
 }
@@ -31,6 +35,9 @@ func (d *dated) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.mu.Lock()
+	d.answered = true
+	d.mu.Unlock()
 	// The answer was dated after the request was sent, in a second that the header cuts
 	// off, and before the answer came.
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
@@ -51,6 +58,38 @@ func (d *dated) learn(s span) {
 		s = both
 	}
 	d.ahead, d.known = s, true
+}
+
+// reached reports whether the cloud has answered before.
+func (d *dated) reached() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.answered
+}
+
+// lostFor is how long nothing else is tried after a way to the cloud was looked for in vain:
+// calls that are made side by side have one answer between them.
+const lostFor = 10 * time.Second
+
+// lose takes down that there is no way to the cloud, and returns the error that was the first
+// to say so.
+func (d *dated) lose(err error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.lost == nil || time.Since(d.lostAt) > lostFor {
+		d.lost, d.lostAt = err, time.Now()
+	}
+	return d.lost
+}
+
+// unreachable returns why the cloud could not be reached a moment ago, if that is so.
+func (d *dated) unreachable() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.answered || d.lost == nil || time.Since(d.lostAt) > lostFor {
+		return nil
+	}
+	return d.lost
 }
 
 func (d *dated) offset() time.Duration {

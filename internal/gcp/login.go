@@ -11,6 +11,7 @@ import (
 
 	"cloud.google.com/go/auth"
 	"cloud.google.com/go/auth/credentials"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
@@ -71,11 +72,28 @@ func quotaProject(file []byte, configured string) string {
 }
 
 type defaultLogin struct {
-	creds *auth.Credentials
-	payer string
+	creds   *auth.Credentials
+	payer   string
+	fetches singleflight.Group
 }
 
-func (d *defaultLogin) Token(ctx context.Context) (secret.String, error) { return token(ctx, d.creds) }
+// Token shares one fetch among all who ask at the same time: a login that is refused is
+// refused once, and not once for each of them.
+func (d *defaultLogin) Token(ctx context.Context) (secret.String, error) {
+	fetched := d.fetches.DoChan("", func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTimeout)
+		defer cancel()
+		return token(ctx, d.creds)
+	})
+	select {
+	case r := <-fetched:
+		value, _ := r.Val.(secret.String)
+		return value, r.Err
+	case <-ctx.Done():
+		return secret.String{}, ctx.Err()
+	}
+}
+
 func (d *defaultLogin) loginHint() string                                { return loginCommand }
 func (d *defaultLogin) quotaProject() string                             { return d.payer }
 
@@ -117,6 +135,9 @@ func (s staticToken) Token(context.Context) (secret.String, error) { return s.va
 func NoLogin(why error) TokenSource {
 	if !fault.Is(why, fault.Unauthenticated) {
 		why = &fault.Error{Kind: fault.Unauthenticated, Message: why.Error(), Err: why}
+	}
+	if e, ok := errors.AsType[*fault.Error](why); ok {
+		e.Unsent = true
 	}
 	return noLogin{why}
 }
@@ -168,7 +189,7 @@ func (c *Client) KeyToken(ctx context.Context, keyJSON secret.String) (grants.To
 	if err != nil {
 		return grants.Token{}, keyFault(err)
 	}
-	doing := task{"exchanging the key of", keyEmail(keyJSON)}
+	doing := task{doing: "exchanging the key of", on: keyEmail(keyJSON), login: true}
 	return call(ctx, c, doing, func(ctx context.Context) (grants.Token, error) {
 		t, err := creds.Token(ctx)
 		if err != nil {

@@ -251,7 +251,7 @@ func TestDefaultLoginThatEnded(t *testing.T) {
 	if !fault.Is(err, fault.Unauthenticated) || !cmp.Equal(fault.Hints(err), []string{loginCommand}) {
 		t.Errorf("error %v with hints %q", err, fault.Hints(err))
 	}
-	if got, want := err.Error(), "reading role roles/viewer: fetching a token: Token has been expired or revoked. (400 invalid_grant)"; got != want {
+	if got, want := err.Error(), "fetching a token: Token has been expired or revoked. (400 invalid_grant)"; got != want {
 		t.Errorf("error %q, want %q", got, want)
 	}
 }

@@ -22,6 +22,10 @@ const (
 	attemptTimeout = 30 * time.Second
 )
 
+// LongestWait is the longest wait that Google can ask for and get. A call that it asks to
+// try again later than that has failed.
+const LongestWait = 2 * longestWait
+
 // retry is the one loop in which calls are tried again.
 type retry struct {
 	attempts     int
@@ -39,7 +43,10 @@ func (c *Client) impatient() *Client {
 }
 
 // task names a call, for errors and progress: doing "reading policy of" on "//…".
-type task struct{ doing, on string }
+type task struct {
+	doing, on string
+	login     bool // whether the call is itself about a login
+}
 
 // call makes one call of Google's, again and again while its errors pass by
 // themselves, and classifies what it ends with. The function f makes one attempt.
@@ -48,7 +55,11 @@ type task struct{ doing, on string }
 // waits belong to whoever knows what is being waited for.
 func call[T any](ctx context.Context, c *Client, t task, f func(ctx context.Context) (T, error)) (T, error) {
 	var zero T
+	if err := c.base.unreachable(); err != nil {
+		return zero, err
+	}
 	begun := time.Now()
+	unsure := false // whether an attempt may have taken effect
 	for attempt := 1; ; attempt++ {
 		v, err := once(ctx, c.retry.timeout, f)
 		if err == nil {
@@ -60,11 +71,19 @@ func call[T any](ctx context.Context, c *Client, t task, f func(ctx context.Cont
 			return zero, fmt.Errorf("%s %s: %w", t.doing, t.on, context.Cause(ctx))
 		}
 		err = c.classify(err)
+		unsure = noteUnsure(err, unsure)
 		delay, again := c.retry.wait(attempt, time.Since(begun), err)
 		if deadline, ok := ctx.Deadline(); ok && again && time.Until(deadline) <= delay {
 			again = false // better to say now what is wrong than to sleep into the deadline
 		}
 		if !again {
+			if fault.Local(err) && !t.login {
+				if fault.Is(err, fault.Unavailable) && !c.base.reached() {
+					err = c.base.lose(err)
+				}
+				return zero, err // it says nothing of this call
+			}
+			err = askedToWait(err)
 			if attempt > 1 {
 				return zero, fmt.Errorf("%s %s, tried %d times: %w", t.doing, t.on, attempt, err)
 			}
@@ -77,6 +96,28 @@ func call[T any](ctx context.Context, c *Client, t task, f func(ctx context.Cont
 			return zero, fmt.Errorf("%s %s: %w, after: %w", t.doing, t.on, cause, err)
 		}
 	}
+}
+
+// noteUnsure writes into err whether an attempt before it may have taken effect, and returns
+// whether that is to be said of the next one.
+func noteUnsure(err error, unsure bool) bool {
+	e, ok := errors.AsType[*fault.Error](err)
+	if !ok {
+		return true
+	}
+	if unsure && !e.Unsure {
+		e.Unsure = true
+	}
+	return unsure || !fault.Refused(err)
+}
+
+// askedToWait adds how long Google asks to wait, where nobody would wait that long.
+func askedToWait(err error) error {
+	e, ok := errors.AsType[*fault.Error](err)
+	if !ok || e.RetryAfter <= LongestWait {
+		return err
+	}
+	return fmt.Errorf("%w; Google asks to wait %s before the next try", err, e.RetryAfter.Round(time.Second))
 }
 
 func once[T any](ctx context.Context, timeout time.Duration, f func(ctx context.Context) (T, error)) (T, error) {
@@ -115,7 +156,7 @@ func (r retry) wait(attempt int, since time.Duration, err error) (time.Duration,
 	if e := (*fault.Error)(nil); errors.As(err, &e) && e.RetryAfter > 0 {
 		// Asked for by the server: the jitter comes on top, or all who were told the
 		// same second would come back in it. A wait of minutes is not a retry.
-		if e.RetryAfter > 2*longestWait {
+		if e.RetryAfter > LongestWait {
 			return 0, false
 		}
 		wait += e.RetryAfter

@@ -5,8 +5,12 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -88,6 +92,104 @@ func TestSchedule(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A write that was refused changed nothing; one that was not answered may have changed
+// something, and so may one that was refused after that.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	dial := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	reset := &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
+	for _, tt := range []struct {
+		name    string
+		answers []any // a code or an error each; the last one is given for good
+		want    bool
+	}{
+		{"quota for good", []any{429}, true},
+		{"denied", []any{403}, true},
+		{"invalid", []any{400}, true},
+		{"not answered", []any{503}, false},
+		{"cut off", []any{reset, 429}, false},
+		{"not answered, then quota", []any{503, 429}, false},
+		{"quota, then not answered", []any{429, 503}, false},
+		{"quota, then denied", []any{429, 403}, true},
+		{"no connection", []any{dial}, true},
+		{"no connection after an answer", []any{429, dial}, true},
+		{"no connection after none", []any{503, dial}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := 0
+				c := newTestClient(t, roundTripper(func(*http.Request) (*http.Response, error) {
+					answer := tt.answers[min(n, len(tt.answers)-1)]
+					n++
+					if err, ok := answer.(error); ok {
+						return nil, err
+					}
+					return &http.Response{StatusCode: answer.(int), Body: io.NopCloser(strings.NewReader("{}"))}, nil
+				}))
+				_, err := c.CreateAccount(t.Context(), "p", "a", "A", "")
+				if got := fault.Refused(err); got != tt.want {
+					t.Errorf("refused: %v, want %v, of %v", got, tt.want, err)
+				}
+			})
+		})
+	}
+}
+
+// Where there is no way to the cloud, all calls end at once with one and the same error. Once
+// the cloud has answered, a connection that fails is tried again.
+func TestNoWayToTheCloud(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var offline, dials atomic.Int32
+		offline.Store(1)
+		c := newTestClient(t, roundTripper(func(r *http.Request) (*http.Response, error) {
+			if offline.Load() == 0 {
+				return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(`{"name":"roles/viewer"}`))}, nil
+			}
+			dials.Add(1)
+			return nil, &net.OpError{Op: "dial", Net: "tcp",
+				Err: &net.DNSError{Err: "network is unreachable", Name: r.URL.Host}}
+		}))
+		begun := time.Now()
+		said := map[string]bool{}
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		for _, call := range []func() error{
+			func() error { _, err := c.Role(t.Context(), "roles/viewer"); return err },
+			func() error { _, err := c.ReadPolicy(t.Context(), name(t, "gs://acme-reports")); return err },
+			func() error { _, err := c.Account(t.Context(), "p", "a"); return err },
+		} {
+			wg.Go(func() {
+				err := call()
+				if !fault.Local(err) || len(fault.Hints(err)) == 0 {
+					t.Errorf("%v with hints %q is not about this machine", err, fault.Hints(err))
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				said[err.Error()] = true
+			})
+		}
+		wg.Wait()
+		if took := time.Since(begun); took > 2*time.Second || len(said) != 1 || dials.Load() > 3 {
+			t.Errorf("after %s and %d dials: %v", took, dials.Load(), said)
+		}
+		n := dials.Load()
+		if _, err := c.Role(t.Context(), "roles/viewer"); !fault.Local(err) || dials.Load() != n {
+			t.Errorf("a moment later: %v, after %d more dials", err, dials.Load()-n)
+		}
+		time.Sleep(lostFor + time.Second)
+		offline.Store(0)
+		if _, err := c.Role(t.Context(), "roles/viewer"); err != nil {
+			t.Errorf("when the network is back: %v", err)
+		}
+		offline.Store(1)
+		time.AfterFunc(10*time.Second, func() { offline.Store(0) })
+		if _, err := c.Role(t.Context(), "roles/viewer"); err != nil {
+			t.Errorf("when the network is gone for ten seconds: %v", err)
+		}
+	})
 }
 
 // A change without an etag that meets another change of the same account is made again.

@@ -31,7 +31,7 @@ func (c *Client) AccessToken(ctx context.Context, email string, lifetime time.Du
 func (c *Client) ScopedAccessToken(
 	ctx context.Context, email string, lifetime time.Duration, scopes []string,
 ) (grants.Token, error) {
-	return call(ctx, c, task{"making an access token of", email}, func(ctx context.Context) (grants.Token, error) {
+	return call(ctx, c, task{doing: "making an access token of", on: email}, func(ctx context.Context) (grants.Token, error) {
 		minter, err := c.minter()
 		if err != nil {
 			return grants.Token{}, err
@@ -54,7 +54,7 @@ func (c *Client) ScopedAccessToken(
 // neither disabling nor deleting the account cuts short: whoever checks such a token
 // does not ask Google. Repeating it makes another token.
 func (c *Client) IDToken(ctx context.Context, email, audience string) (grants.Token, error) {
-	return call(ctx, c, task{"making an identity token of", email}, func(ctx context.Context) (grants.Token, error) {
+	return call(ctx, c, task{doing: "making an identity token of", on: email}, func(ctx context.Context) (grants.Token, error) {
 		minter, err := c.minter()
 		if err != nil {
 			return grants.Token{}, err

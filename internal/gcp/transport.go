@@ -2,8 +2,12 @@ package gcp
 
 import (
 	"context"
+	"fmt"
+	"net"
 	"net/http"
+	"net/url"
 	"strings"
+	"time"
 
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/secret"
@@ -12,6 +16,21 @@ import (
 // Twenty grants mean twenty calls at once; each of them finds a warm connection
 // the second time, which saves a round trip (three with TLS).
 const idleConnsPerHost = 64
+
+// dialTimeout bounds the making of a connection, its look-up of a name included.
+const dialTimeout = 10 * time.Second
+
+// proxyAnswered gives the refusal of an HTTP proxy a kind: without it, it would be a text.
+func proxyAnswered(_ context.Context, at *url.URL, _ *http.Request, resp *http.Response) error {
+	if resp.StatusCode == http.StatusOK {
+		return nil
+	}
+	err := &fault.Error{
+		Kind: fault.Unavailable, Unsent: true, Lasting: resp.StatusCode < http.StatusInternalServerError,
+		Message: fmt.Sprintf("the proxy at %s does not connect: it answers %s", at.Host, resp.Status),
+	}
+	return fault.WithHint(err, "HTTPS_PROXY names this proxy, and NO_PROXY the hosts that need none")
+}
 
 // newTransport returns what carries requests to Google, or to the emulator.
 func newTransport(cfg Config) http.RoundTripper {
@@ -22,6 +41,8 @@ func newTransport(cfg Config) http.RoundTripper {
 			t = t.Clone()
 			t.MaxIdleConns = 4 * idleConnsPerHost
 			t.MaxIdleConnsPerHost = idleConnsPerHost
+			t.DialContext = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext
+			t.OnProxyConnectResponse = proxyAnswered
 			if cfg.EmulatorHost != "" {
 				t.Proxy = nil // over plain HTTP a proxy would read the token
 			}

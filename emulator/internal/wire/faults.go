@@ -43,8 +43,8 @@ type Fault struct {
 	// Code is the HTTP status of FaultAnswer: 400, 401, 403, 404, 409, 412, 429, 500, 502,
 	// 503 or 504. The error is in the shape that the called service gives it.
 	Code int `json:"code,omitempty"`
-	// RetryAfter is what FaultAnswer says in the header of that name, in whole seconds;
-	// 0 leaves the header out.
+	// RetryAfter is what FaultAnswer says in the header of that name and, where the service's
+	// errors have details, in a RetryInfo, in whole seconds; 0 leaves both out.
 	RetryAfter Delay `json:"retry_after,omitzero"`
 	// For is how long FaultDelay waits. A range is drawn from in the sequence of Seed.
 	For Delay `json:"for,omitzero"`
@@ -342,7 +342,13 @@ func faultAnswer(host string, form ErrorForm, f Fault) *Error {
 		}
 	}
 	if f.RetryAfter != (Delay{}) {
-		e.Header = http.Header{"Retry-After": {strconv.Itoa(int(f.RetryAfter.Min.Seconds()))}}
+		seconds := strconv.Itoa(int(f.RetryAfter.Min.Seconds()))
+		e.Header = http.Header{"Retry-After": {seconds}}
+		if form != StorageErrors && form != LegacyErrors && form != OAuthErrors {
+			e = e.WithDetails(map[string]any{
+				"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": seconds + "s",
+			})
+		}
 	}
 	return e
 }
