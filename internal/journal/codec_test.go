@@ -109,7 +109,7 @@ func TestEveryRecordHasAKind(t *testing.T) {
 func TestKindsStayAsTheyAre(t *testing.T) {
 	t.Parallel()
 	want := []string{
-		"account created", "account deleted", "account disabled", "account intended",
+		"account created", "account deleted", "account disabled", "account intended", "account refused", "account seen",
 		"bind intended", "bound", "closed", "deliver intended", "delivered", "down began",
 		"drop intended", "dropped", "failed", "grant ready", "key created", "key deleted", "key intended", "opened",
 		"process started", "process stopped", "read back", "removed",

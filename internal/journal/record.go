@@ -291,6 +291,13 @@ type KeyDeleted struct {
 	KeyID string `json:"key_id"`
 }
 
+// AccountRefused means that Google has refused to create the account: there is none.
+type AccountRefused struct{}
+
+// AccountSeen means that a read has shown the account. Before that, a read which does not
+// show it says nothing: it may be too new.
+type AccountSeen struct{}
+
 // AccountDisabled means that Google refuses the account and its tokens.
 type AccountDisabled struct{}
 
@@ -361,6 +368,8 @@ func (RenewUndone) kind() string     { return "renew undone" }
 func (DownBegan) kind() string       { return "down began" }
 func (Unbound) kind() string         { return "unbound" }
 func (KeyDeleted) kind() string      { return "key deleted" }
+func (AccountRefused) kind() string  { return "account refused" }
+func (AccountSeen) kind() string     { return "account seen" }
 func (AccountDisabled) kind() string { return "account disabled" }
 func (AccountDeleted) kind() string  { return "account deleted" }
 func (Removed) kind() string         { return "removed" }
@@ -375,7 +384,7 @@ var kinds = func() map[string]Record {
 		KeyIntended{}, KeyCreated{}, TokenMinted{}, DeliverIntended{}, Delivered{},
 		GrantReady{}, ProcessStarted{}, ProcessStopped{}, Up{}, RenewIntended{}, Renewed{},
 		RenewUndone{}, DownBegan{}, Unbound{}, DropIntended{}, Dropped{},
-		KeyDeleted{}, AccountDisabled{}, AccountDeleted{}, Removed{}, Failed{}, Closed{}, sealed{},
+		KeyDeleted{}, AccountRefused{}, AccountSeen{}, AccountDisabled{}, AccountDeleted{}, Removed{}, Failed{}, Closed{}, sealed{},
 	} {
 		m[r.kind()] = r
 	}

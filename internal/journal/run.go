@@ -63,7 +63,7 @@ type Run struct {
 type Effect string
 
 const (
-	// None means that it was never begun.
+	// None means that it was never begun, or that the cloud refused it.
 	None Effect = ""
 	// Maybe means that it was announced, and that no outcome is known.
 	Maybe Effect = "maybe"
@@ -82,6 +82,9 @@ type Account struct {
 	// UniqueID is empty if Google's answer is not known.
 	UniqueID string
 	Disabled bool
+	// Seen reports whether a read has shown the account, and Refused whether Google has refused
+	// to create it.
+	Seen, Refused bool
 }
 
 // Role is a custom role that the run shares with others.
@@ -378,9 +381,13 @@ func (r *Run) add(e entry) {
 func (r *Run) addAccount(e entry) bool {
 	switch rec := e.record.(type) {
 	case AccountIntended:
-		r.Account.Effect = Maybe
+		r.Account.Effect, r.Account.Refused = Maybe, false
 	case AccountCreated:
 		r.Account = Account{Effect: Done, UniqueID: rec.UniqueID}
+	case AccountRefused:
+		r.Account.Effect, r.Account.Refused = None, true
+	case AccountSeen:
+		r.Account.Seen = true
 	case AccountDisabled:
 		r.Account.Disabled = true
 		r.step(e.at, "disable account", r.Opened.Email)

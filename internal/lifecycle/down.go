@@ -404,8 +404,11 @@ func (d *downRun) liveAccount(ctx context.Context) (live grants.Account, err err
 		return err
 	}
 	missing := read()
-	if t.opened.IsZero() || !fault.Is(missing, fault.NotFound, fault.Denied) {
+	if t.opened.IsZero() || t.refused || !fault.Is(missing, fault.NotFound, fault.Denied) {
 		return live, missing
+	}
+	if t.seen && fault.Is(missing, fault.NotFound) {
+		return d.lookAgain(ctx)
 	}
 	// Even if a clock was set meanwhile, it is not waited for longer than for a new one.
 	late := min(t.opened.Add(visibleWithin).Sub(d.Cloud.Clock()), visibleWithin)
@@ -422,6 +425,7 @@ func (d *downRun) liveAccount(ctx context.Context) (live grants.Account, err err
 			late = visibleWithin
 		case fault.Is(err, fault.Denied, fault.Invalid, fault.Precondition, fault.NotFound):
 			return live, missing // then the first try was refused as well
+		case fault.Refused(err): // for now; what the first try made is seen by then
 		default:
 			return live, err
 		}
@@ -430,6 +434,24 @@ func (d *downRun) liveAccount(ctx context.Context) (live grants.Account, err err
 		return live, missing
 	}
 	return live, d.repeat(ctx, "find account", t.email, late, read, fault.NotFound, fault.Denied)
+}
+
+// lookAgain reads an account that was seen and is not found any more, several times side by
+// side: one of Google's servers may know of it later than the others.
+func (d *downRun) lookAgain(ctx context.Context) (grants.Account, error) {
+	t := d.target
+	looks, errs := make([]grants.Account, answersInARow), make([]error, answersInARow)
+	var wg sync.WaitGroup
+	for i := range looks {
+		wg.Go(func() { looks[i], errs[i] = d.Cloud.Account(ctx, t.project, t.email) })
+	}
+	wg.Wait()
+	for i, err := range errs {
+		if !fault.Is(err, fault.NotFound) {
+			return looks[i], err
+		}
+	}
+	return grants.Account{}, errs[0]
 }
 
 func (d *downRun) disable(ctx context.Context, account grants.Account) {

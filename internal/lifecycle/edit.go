@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
@@ -80,12 +81,12 @@ func (e *Engine) edit(ctx context.Context, p policyEdit) error {
 		delay, again := t.rest, false
 		switch {
 		case fault.Is(err, fault.Conflict, fault.Throttled):
-			again = contest.lasted(e.Now(), t.moved) < contestWithin && retryAfter(err) <= 2*longestWait
+			again = contest.lasted(e.Now(), t.moved) < contestWithin && retryAfter(err) <= gcp.LongestWait
 			contest.n++
 		case fault.Is(err, fault.Unavailable):
 			outage.n++
 			delay, again = wait.Jitter(firstWait, outage.n-1, longestWait)+retryAfter(err), outage.n < maxOutages &&
-				!fault.Lasts(err)
+				!fault.Lasts(err) && retryAfter(err) <= gcp.LongestWait
 		case fault.Is(err, p.passing...):
 			delay, again = wait.Jitter(firstLook, hidden.n, longestLook),
 				hidden.lasted(e.Now(), time.Time{}) < visibleWithin

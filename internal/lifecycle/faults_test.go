@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"text/tabwriter"
+	"time"
 
 	"github.com/taskiam/taskiam/emulator"
 	"github.com/taskiam/taskiam/internal/fault"
@@ -61,6 +62,9 @@ var troubles = []trouble{
 	{name: "500 once", short: "500", fault: emulator.Fault{Do: emulator.FaultAnswer, Code: 500, Count: 1}},
 	{name: "503 once", short: "503", fault: emulator.Fault{Do: emulator.FaultAnswer, Code: 503, Count: 1}},
 	{name: "429 for good", short: "429*", fault: emulator.Fault{Do: emulator.FaultAnswer, Code: 429}},
+	{name: "429 for a day", short: "429d", fault: emulator.Fault{
+		Do: emulator.FaultAnswer, Code: 429, RetryAfter: emulator.Delay{Min: 86401 * time.Second},
+	}},
 	{name: "500 for good", short: "500*", fault: emulator.Fault{Do: emulator.FaultAnswer, Code: 500}},
 	{name: "503 for good", short: "503*", fault: emulator.Fault{Do: emulator.FaultAnswer, Code: 503}},
 	{name: "403 for good", short: "403*", fault: emulator.Fault{Do: emulator.FaultAnswer, Code: 403}},

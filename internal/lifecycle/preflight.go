@@ -1,9 +1,11 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -60,8 +62,9 @@ func (e *Engine) survey(ctx context.Context, plan grants.Plan) (*survey, error) 
 	q := &surveyor{Engine: e, plan: plan, found: newSurvey(plan)}
 	q.ask(ctx, func() error { return q.whoami(ctx) })
 	q.ask(ctx, func() error { return q.hostPermissions(ctx) })
-	for role, on := range rolesOf(plan) {
-		q.ask(ctx, func() error { return q.role(ctx, role, on) })
+	roles := rolesOf(plan)
+	for _, role := range slices.Sorted(maps.Keys(roles)) {
+		q.ask(ctx, func() error { return q.role(ctx, role, roles[role]) })
 	}
 	q.ask(ctx, func() error { return q.listedPermissions(ctx) })
 	for _, edit := range plan.Edits {
@@ -70,7 +73,9 @@ func (e *Engine) survey(ctx context.Context, plan grants.Plan) (*survey, error) 
 			q.ask(ctx, func() error { return q.uniform(ctx, edit) })
 		}
 	}
-	for _, edits := range byType(plan.Edits) {
+	types := byType(plan.Edits)
+	for _, t := range slices.SortedFunc(maps.Keys(types), byID) {
+		edits := types[t]
 		if slices.ContainsFunc(edits, namesPredefined) { // custom roles are listed only for some operators
 			q.ask(ctx, func() error { return q.grantable(ctx, edits) })
 		}
@@ -84,7 +89,23 @@ func (e *Engine) survey(ctx context.Context, plan grants.Plan) (*survey, error) 
 		s.refusals = append(s.refusals, err)
 	}
 	slices.SortFunc(s.refusals, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	return s, errors.Join(q.fatal...)
+	return s, q.failed()
+}
+
+func byID(a, b *resource.Type) int { return strings.Compare(a.ID, b.ID) }
+
+// failed returns what says nothing of the plan, in the order of the questions. If it is about
+// the login or the network, every question met it, and it is said once.
+func (q *surveyor) failed() error {
+	slices.SortFunc(q.fatal, func(a, b answer) int { return cmp.Compare(a.question, b.question) })
+	var errs []error
+	for _, a := range q.fatal {
+		if fault.Local(a.err) || fault.Is(a.err, fault.Unauthenticated) {
+			return a.err
+		}
+		errs = append(errs, a.err)
+	}
+	return errors.Join(errs...)
 }
 
 // surveyor asks the questions of one survey.
@@ -95,12 +116,23 @@ type surveyor struct {
 
 	mu    sync.Mutex // guards what follows
 	found *survey
-	fatal []error // what says nothing of the plan
+	asked int      // how many questions
+	fatal []answer // what says nothing of the plan
+}
+
+// answer is the error that a question was answered with.
+type answer struct {
+	question int
+	err      error
 }
 
 // ask asks one question beside the others. Its error is a reason to refuse the plan, or says
 // nothing of the plan.
 func (q *surveyor) ask(ctx context.Context, question func() error) {
+	q.mu.Lock()
+	n := q.asked
+	q.asked++
+	q.mu.Unlock()
 	q.wg.Go(func() {
 		err := question()
 		if err == nil {
@@ -109,7 +141,7 @@ func (q *surveyor) ask(ctx context.Context, question func() error) {
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		if ctx.Err() != nil || fault.Is(err, fault.Unauthenticated, fault.Unavailable, fault.Throttled) {
-			q.fatal = append(q.fatal, err)
+			q.fatal = append(q.fatal, answer{n, err})
 		} else {
 			q.found.refusals = append(q.found.refusals, err)
 		}

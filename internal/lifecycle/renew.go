@@ -200,7 +200,7 @@ func (x *renewRun) findAccount(ctx context.Context) error {
 	err := read()
 	// Reads see a new account late (iam/docs/service-accounts-create).
 	late := min(x.run.At.Add(x.run.ClockAhead()+visibleWithin).Sub(x.Cloud.Clock()), visibleWithin)
-	if fault.Is(err, fault.NotFound, fault.Denied) && late > 0 {
+	if fault.Is(err, fault.NotFound, fault.Denied) && late > 0 && !x.run.Account.Seen {
 		err = x.repeat(ctx, "find account", o.Email, late, read, fault.NotFound, fault.Denied)
 	}
 	down := "taskiam down " + string(o.Run)

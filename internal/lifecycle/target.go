@@ -20,7 +20,9 @@ type target struct {
 	// opened is when the run was begun, by the clock of the cloud, if its account may be
 	// too new to be seen; else zero. mark is what the account carries.
 	opened time.Time
-	mark   grants.Mark
+	// seen says that a read has shown the account, and refused that it was never made.
+	seen, refused bool
+	mark          grants.Mark
 	// tombstone means that the account is gone, and that what names it as deleted is all
 	// there is to take away. An account that has this email now is somebody else's.
 	tombstone bool
@@ -61,10 +63,12 @@ func targetOf(run *journal.Run) target {
 		mark: grants.Mark{Version: grants.MarkVersion, Task: o.Task, Run: o.Run, Expires: run.Expires(), Began: o.Began,
 			Job: o.Job},
 	}
+	t.seen, t.refused = run.Account.Seen, run.Account.Refused
 	for _, p := range run.Delivery {
 		t.delivered = t.delivered || p.Path == t.dir && p.Effect == journal.Done
 	}
-	if !run.Account.Disabled { // once disabled, it had been seen
+	// Once disabled or deleted, it had been seen.
+	if !run.Account.Disabled && run.Account.Effect != journal.Undone {
 		t.opened = run.At.Add(run.ClockAhead())
 	}
 	// All that the run was to edit, since a journal can have lost its end.

@@ -17,6 +17,7 @@ import (
 	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 	"github.com/taskiam/taskiam/internal/secret"
+	"github.com/taskiam/taskiam/internal/wait"
 )
 
 const (
@@ -254,6 +255,7 @@ func (u *upRun) carryOut(outer context.Context) error {
 		prove = u.proveNone
 	}
 	proofs := prove(ready)
+	seen := u.seeAccount(ready)
 
 	g, ctx := errgroup.WithContext(outer)
 	g.Go(func() error { return u.createAccount(ctx) })
@@ -265,12 +267,15 @@ func (u *upRun) carryOut(outer context.Context) error {
 	if err := g.Wait(); err != nil {
 		cancel()
 		<-proofs
+		<-seen
 		return err
 	}
 	// Time in the queue for a policy is no time that Google had to make access usable.
 	timeout := time.AfterFunc(u.options.ReadyTimeout, cancel)
 	defer timeout.Stop()
-	if err := <-proofs; err != nil {
+	err := <-proofs
+	cancel()
+	if err := errors.Join(err, <-seen); err != nil {
 		return err
 	}
 	// A role that was retired or changed since it was bound would make all of that untrue.
@@ -318,6 +323,9 @@ func (u *upRun) createAccount(ctx context.Context) error {
 				account, err = got, nil
 			}
 		}
+		if fault.Refused(err) {
+			return errors.Join(err, u.journal.Append(journal.AccountRefused{}))
+		}
 		if err != nil {
 			return err
 		}
@@ -328,6 +336,30 @@ func (u *upRun) createAccount(ctx context.Context) error {
 		close(u.created)
 		return nil
 	})
+}
+
+// seeAccount reads the account until it is shown, or ctx is done. A teardown then need not
+// wait for an account that is not shown: it is gone. The channel gets one value: nil, unless
+// the journal fails.
+func (u *upRun) seeAccount(ctx context.Context) <-chan error {
+	out := make(chan error, 1)
+	go func() {
+		if after(ctx, u.created) != nil {
+			out <- nil
+			return
+		}
+		for looks := 0; ; looks++ {
+			if _, err := u.Cloud.Account(ctx, u.plan.Task.Project, u.plan.Email); err == nil {
+				out <- u.journal.Append(journal.AccountSeen{})
+				return
+			}
+			if wait.For(ctx, wait.Jitter(firstLook, looks, longestLook)) != nil {
+				out <- nil
+				return
+			}
+		}
+	}()
+	return out
 }
 
 // deliverCredential delivers a credential of the first kind that is allowed.

@@ -1,0 +1,110 @@
+package lifecycle_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/taskiam/taskiam/emulator"
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/lifecycle"
+)
+
+// A creation that is refused is no creation of unknown outcome: up fails with the refusal
+// alone, nothing has to be taken down, and nobody waits for an account that was never made.
+func TestRefusedCreation(t *testing.T) {
+	t.Parallel()
+	day := emulator.Delay{Min: 86401 * time.Second}
+	for _, tt := range []struct {
+		name  string
+		fault emulator.Fault
+		says  string
+		takes time.Duration // at most
+	}{
+		{"quota for good", emulator.Fault{Code: 429}, "tried ", 4 * time.Minute},
+		{"quota of a day", emulator.Fault{Code: 429, RetryAfter: day}, "Google asks to wait 24h0m1s", 10 * time.Second},
+		{"denied", emulator.Fault{Code: 403}, "403", 10 * time.Second},
+		{"invalid", emulator.Fault{Code: 400}, "400", 10 * time.Second},
+		{"no such project", emulator.Fault{Code: 404}, "404", 10 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				tt.fault.Do, tt.fault.Method = emulator.FaultAnswer, "iam.projects.serviceAccounts.create"
+				if _, err := w.server.AddFault(tt.fault); err != nil {
+					t.Fatal(err)
+				}
+				e := w.engine()
+				plan := w.plan(e, byKey)
+				begun := time.Now()
+				_, err := e.Up(t.Context(), plan, w.options(plan))
+				if err == nil || fault.Is(err, fault.Incomplete) || !strings.Contains(err.Error(), tt.says) {
+					t.Errorf("up: %v; want the refusal alone, with %q", err, tt.says)
+				}
+				if took := time.Since(begun); took > tt.takes {
+					t.Errorf("that took %s, want %s at most", took, tt.takes)
+				}
+				w.asBefore()
+				if teardown, err := w.engine().Down(t.Context(), plan.Run, 0); err != nil || !teardown.Already {
+					t.Errorf("down: %v; want that the run is down", err)
+				}
+			})
+		})
+	}
+}
+
+// Whether a creation was cut off cannot be asked by repeating it where that is refused for a
+// day. It is read then, for as long as a new account may not be shown.
+func TestCutOffCreationThatCannotBeRepeated(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for _, made := range []bool{false, true} {
+			m := newMachine(t, nil)
+			m.server.SetLag(emulator.Lag{AccountRead: emulator.Delay{Min: time.Minute}})
+			f := emulator.Fault{Do: emulator.FaultReset, After: made, Method: "iam.projects.serviceAccounts.create", Count: 1}
+			if _, err := m.server.AddFault(f); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := m.server.AddFault(emulator.Fault{
+				Do: emulator.FaultAnswer, Code: 429, RetryAfter: emulator.Delay{Min: 24 * time.Hour},
+				Method: "iam.projects.serviceAccounts.create",
+			}); err != nil {
+				t.Fatal(err)
+			}
+			e := m.engine()
+			plan := m.plan(e, byKey)
+			begun := time.Now()
+			if _, err := e.Up(t.Context(), plan, m.options(plan)); err == nil || fault.Is(err, fault.Incomplete) {
+				t.Errorf("made %v: up: %v; want that it failed and was undone", made, err)
+			}
+			if took := time.Since(begun); took > 4*time.Minute {
+				t.Errorf("made %v: that took %s", made, took)
+			}
+			if left := m.changed(); left != nil {
+				t.Errorf("made %v: left:\n%s", made, strings.Join(left, "\n"))
+			}
+		}
+	})
+}
+
+// An account that was seen and is not there any more is gone. A teardown in the first
+// minutes of a run does not wait for it.
+func TestAccountThatIsGoneAlready(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		_, plan := w.up(byKey)
+		w.remove(plan.Email)
+		begun := time.Now()
+		if _, err := w.engine().Renew(t.Context(), plan.Run, lifecycle.RenewOptions{TTL: time.Hour}); !fault.Is(err, fault.NotFound) {
+			t.Errorf("renew: %v", err)
+		}
+		if _, err := w.engine().Down(t.Context(), plan.Run, 0); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begun); took > 5*time.Second {
+			t.Errorf("renew and down waited %s for an account that is gone", took)
+		}
+	})
+}
