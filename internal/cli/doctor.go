@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/urfave/cli/v2"
@@ -84,10 +85,7 @@ func runDoctor(ctx context.Context, e *Env, o doctorOptions) error {
 	for _, p := range subjects {
 		tasks = append(tasks, p.Task.Name)
 	}
-	x, cloud, endpoint, err := e.examine(ctx, o, subjects)
-	if err != nil {
-		return err
-	}
+	x, cloud, endpoint, broken := e.examine(ctx, o, subjects)
 	doc := view.NewDoctor(tasks, x.Findings)
 	doc.Cloud, doc.Endpoint, doc.Operator = cloud, endpoint, x.Operator.Member
 	kind := fault.Precondition
@@ -96,7 +94,10 @@ func runDoctor(ctx context.Context, e *Env, o doctorOptions) error {
 	}) {
 		kind = fault.Denied
 	}
-	err = e.print(doc, o.json)
+	err := e.print(doc, o.json)
+	if broken != nil { // what was found before that is worth its lines
+		return errors.Join(err, broken)
+	}
 	if n := doc.Problems(); err == nil && n > 0 {
 		err = fault.New(kind, "problems found: %d", n)
 	}
@@ -112,7 +113,7 @@ func (e *Env) examine(ctx context.Context, o doctorOptions, subjects []lifecycle
 	engine, err := e.app().Engine(ctx, app.Options{Member: o.member, Progress: e.newProgress(o.quiet)})
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, "", "", err
+			return &lifecycle.Examination{Findings: here}, "", "", err
 		}
 		if journals, err := e.app().Journals(); err != nil {
 			here = append(here, lifecycle.Trouble(lifecycle.ThisMachine, "state", err))
@@ -123,10 +124,8 @@ func (e *Env) examine(ctx context.Context, o doctorOptions, subjects []lifecycle
 	}
 	cloud, endpoint = engine.Cloud.Cloud()
 	x, err = engine.Examine(ctx, subjects)
-	if err != nil {
-		return nil, "", "", err
-	}
 	// The state, and then the rest of this machine.
-	x.Findings = slices.Concat(x.Findings[:1], here, x.Findings[1:])
-	return x, cloud, endpoint, nil
+	n := min(1, len(x.Findings))
+	x.Findings = slices.Concat(x.Findings[:n], here, x.Findings[n:])
+	return x, cloud, endpoint, err
 }

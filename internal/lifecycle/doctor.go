@@ -60,9 +60,10 @@ const ThisMachine = "this machine"
 
 // Examine finds out whether the operator can do what the tasks need. It writes nothing,
 // but for what [journal.Store] needs to be probed. What an up would refuse is found by the
-// same questions as an up asks, and said in the same words.
+// same questions as an up asks, and said in the same words. With an error the examination has
+// what was found until ctx ended.
 func (e *Engine) Examine(ctx context.Context, subjects []Subject) (*Examination, error) {
-	x := &examination{Engine: e}
+	x := &examination{Engine: e, over: func() bool { return ctx.Err() != nil }}
 	x.add(ExamineState(e.Journals))
 	cloud, endpoint := e.Cloud.Cloud()
 	about := "the cloud: " + cloud + " (" + endpoint + ")"
@@ -74,7 +75,7 @@ func (e *Engine) Examine(ctx context.Context, subjects []Subject) (*Examination,
 		_, err = e.Roles.Role(ctx, grants.MinterRole)
 	}
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return x.done(id), context.Cause(ctx)
 	}
 	if err != nil {
 		f := Trouble(about, "login", err)
@@ -93,7 +94,7 @@ func (e *Engine) Examine(ctx context.Context, subjects []Subject) (*Examination,
 	wg.Wait()
 	x.examineProjects(ctx, subjects, surveys)
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return x.done(id), context.Cause(ctx)
 	}
 	clock := Examined{About: about, What: "clock", Health: Healthy, Says: "the same as this machine's, to the minute"}
 	if ahead := e.clockAhead(); ahead != 0 {
@@ -122,6 +123,9 @@ func Trouble(about, what string, err error) Examined {
 type examination struct {
 	*Engine
 	operator grants.Identity
+	// over reports whether the examination was broken off: what comes after that is an error
+	// of the interruption and no finding.
+	over func() bool
 
 	mu       sync.Mutex
 	findings []Examined
@@ -130,6 +134,9 @@ type examination struct {
 func (x *examination) add(fs ...Examined) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.over() {
+		return
+	}
 	for _, f := range fs {
 		if f.Health != Irrelevant {
 			x.findings = append(x.findings, f)

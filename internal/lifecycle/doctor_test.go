@@ -1,8 +1,11 @@
 package lifecycle_test
 
 import (
+	"context"
 	"crypto/rsa"
+	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +17,7 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/manifest"
 	"github.com/taskiam/taskiam/internal/resource"
 	"github.com/taskiam/taskiam/internal/review"
 )
@@ -202,6 +206,39 @@ func TestExamineNeighbours(t *testing.T) {
 }
 
 // TestExamineClock: a clock that is wrong is said to be, as by up.
+// An examination that is broken off has what it has found, and no finding about being broken off.
+func TestExamineInterrupted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	task, err := manifest.Parse("task.toml", fmt.Appendf(nil, looksKey, `"key"`), manifest.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	interrupted := errors.New("interrupted")
+	w.wire.step(func(n int, _ *http.Request) (*http.Response, error) {
+		if n == 6 { // beyond the login
+			cancel(interrupted)
+			return nil, ctx.Err()
+		}
+		return nil, nil
+	}, nil)
+	x, err := w.engine().Examine(ctx, []lifecycle.Subject{{Task: task, File: "task.toml"}})
+	if !errors.Is(err, interrupted) || x == nil {
+		t.Fatalf("examination %v, error %v", x, err)
+	}
+	var whats []string
+	for _, f := range x.Findings {
+		whats = append(whats, f.What)
+		if f.Health == lifecycle.Broken || strings.Contains(f.Says, "interrupted") || strings.Contains(f.Says, "canceled") {
+			t.Errorf("a finding of the interruption: %+v", f)
+		}
+	}
+	if !slices.Contains(whats, "state") || !slices.Contains(whats, "login") {
+		t.Errorf("found only %q", whats)
+	}
+}
+
 func TestExamineClock(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
