@@ -117,6 +117,12 @@ func TestAllowedMemberDomains(t *testing.T) {
 	}
 	l := newRuled(t)
 	l.want(l.setOf("https://pubsub.googleapis.com/v1/projects/strict/topics/news", grant("roles/pubsub.publisher", iam.AllUsers)), 400, "FAILED_PRECONDITION")
+	// Cloud Storage refuses with the code of a stale etag (412).
+	const bucket = "https://storage.googleapis.com/storage/v1/b/ruled-bucket/iam"
+	r := l.do(l.operator, "PUT", bucket, `{"bindings":[{"role":"roles/storage.objectViewer","members":["user:x@gmail.com"]}]}`)
+	if r.code != 412 || !strings.Contains(r.raw, "conditionNotMet") || !strings.Contains(r.raw, "permitted customer") {
+		t.Errorf("a bucket: %d %s", r.code, r.raw)
+	}
 	// Where the organization does not reach, neither does its policy.
 	if r := l.setOf(crm+"v1/projects/abroad", grant("roles/browser", "user:x@gmail.com")); r.code != 200 {
 		t.Errorf("outside of the organization: %s", r.raw)

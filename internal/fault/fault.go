@@ -74,6 +74,8 @@ type Error struct {
 	// Constraint is the organisation policy that refused, such as
 	// "constraints/iam.disableServiceAccountKeyUpload".
 	Constraint string
+	// Member is the member of a policy for which a write of it was refused, if a detail says so.
+	Member string
 	// Message is Google's own sentence, or ours where Google was not asked.
 	Message string
 	// RetryAfter is how long the server asked us to wait; 0 if it did not say.

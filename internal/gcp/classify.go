@@ -167,15 +167,19 @@ type detail struct {
 	Reason     string            `json:"reason"`     // ErrorInfo
 	Metadata   map[string]string `json:"metadata"`   // ErrorInfo
 	RetryDelay string            `json:"retryDelay"` // RetryInfo: "3.5s"
+	Member     string            `json:"member"`     // ProjectIamPolicyError
 	Violations []struct {        // PreconditionFailure
-		Type string `json:"type"`
+		Type        string `json:"type"`
+		Subject     string `json:"subject"` // "orgpolicy:projects/p?configvalue=MEMBER"
+		Description string `json:"description"`
 	} `json:"violations"`
 }
 
 // refused is Google's answer, before hints.
 type refused struct {
 	*fault.Error
-	info map[string]string // ErrorInfo's metadata
+	info  map[string]string // ErrorInfo's metadata
+	under string            // where the organisation policy that refused is in force: "projects/p"
 }
 
 // answer classifies a response that is not a success.
@@ -200,9 +204,15 @@ func answer(code int, header http.Header, data []byte) refused {
 		if d.Reason != "" {
 			r.Reason, r.info = d.Reason, d.Metadata
 		}
+		r.Member = cmp.Or(r.Member, d.Member)
 		for _, v := range d.Violations {
 			if strings.HasPrefix(v.Type, "constraints/") {
 				r.Constraint = v.Type
+				under, _, _ := strings.Cut(strings.TrimPrefix(v.Subject, "orgpolicy:"), "?")
+				r.under = under
+				if v.Description != "" && !strings.Contains(r.Message, v.Description) {
+					r.Message += " " + v.Description
+				}
 			}
 		}
 		if delay, err := time.ParseDuration(d.RetryDelay); err == nil {
@@ -290,6 +300,9 @@ func (c *Client) hint(r refused) error {
 			return err
 		}
 		return fault.WithHint(err, gcloud.EnableServices(project, service))
+	case r.Constraint != "" && strings.HasPrefix(r.under, "projects/"):
+		return fault.WithHint(err, gcloud.DescribeConstraint(strings.TrimPrefix(r.under, "projects/"),
+			strings.TrimPrefix(r.Constraint, "constraints/")))
 	case r.Reason == "USER_PROJECT_DENIED":
 		return fault.WithHint(err, "gcloud auth application-default set-quota-project PROJECT")
 	case r.Kind == fault.Denied && r.info["permission"] != "":

@@ -132,7 +132,7 @@ func TestClassify(t *testing.T) {
 			name: "token endpoint out of reach",
 			err: &url.Error{Op: "Post", URL: "https://iam.googleapis.com/v1/x", Err: loginError{
 				&url.Error{Op: "Post", URL: "https://oauth2.googleapis.com/token", Err: &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ENETUNREACH}}}},
-			want: fault.Error{Kind: fault.Unavailable, Lasting: true, Unsent: true, Message: "reaching oauth2.googleapis.com: dial tcp: network is unreachable"},
+			want:  fault.Error{Kind: fault.Unavailable, Lasting: true, Unsent: true, Message: "reaching oauth2.googleapis.com: dial tcp: network is unreachable"},
 			hints: []string{"check that this machine can reach https://oauth2.googleapis.com; where only a proxy can, set HTTPS_PROXY"},
 		},
 		{

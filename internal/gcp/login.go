@@ -94,8 +94,8 @@ func (d *defaultLogin) Token(ctx context.Context) (secret.String, error) {
 	}
 }
 
-func (d *defaultLogin) loginHint() string                                { return loginCommand }
-func (d *defaultLogin) quotaProject() string                             { return d.payer }
+func (d *defaultLogin) loginHint() string    { return loginCommand }
+func (d *defaultLogin) quotaProject() string { return d.payer }
 
 // token fetches a token, or returns the one that is still good.
 func token(ctx context.Context, creds *auth.Credentials) (secret.String, error) {

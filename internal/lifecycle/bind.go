@@ -62,6 +62,12 @@ func perBinding(edit grants.Edit, record func(resource string, b journal.Binding
 // the service knows it: a plain 400, or a 404.
 var invisible = []fault.Kind{fault.Invalid, fault.NotFound}
 
+// visibleWithin is how long this up waits for a service to know its account: no longer than it
+// may wait for all access, but half a minute in any case, since new accounts often take that.
+func (u *upRun) visibleWithin() time.Duration {
+	return min(visibleWithin, max(u.options.ReadyTimeout, 30*time.Second))
+}
+
 // write adds the bindings of one edit, once the account is there and as soon as it is
 // visible to the service that is to name it.
 func (u *upRun) write(ctx context.Context, edit grants.Edit, also ...fault.Kind) error {
@@ -83,6 +89,8 @@ func (u *upRun) writeWith(ctx context.Context, edit grants.Edit, custom *customr
 		check:    func(stored policy.Document) error { return survived(stored, edit) },
 		dropping: journalDrops(u.journal, edit.Resource),
 		passing:  slices.Concat(invisible, also),
+		within:   u.visibleWithin(),
+		account:  u.plan.Email,
 	})
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"strings"
 	"time"
 
 	"github.com/taskiam/taskiam/internal/fault"
@@ -53,8 +55,12 @@ type policyEdit struct {
 	// it. It may be nil where no document drops any.
 	dropping func(drops []policy.Binding, done bool) error
 	// passing are the kinds of error that end without our doing, such as those about an
-	// account that is not visible everywhere yet. They are retried for up to visibleWithin.
+	// account that is not visible everywhere yet. They are retried for as long as within says.
 	passing []fault.Kind
+	within  time.Duration
+	// account is the email of the account that may not be visible yet. An error that names
+	// another member of the policy is not about it, and does not pass.
+	account string
 	// beforeRetry is called before such an error is waited for, and may remove its cause. An
 	// error that it returns is final. It may be nil.
 	beforeRetry func(ctx context.Context) error
@@ -69,6 +75,7 @@ type policyEdit struct {
 func (e *Engine) edit(ctx context.Context, p policyEdit) error {
 	begun := e.Now()
 	var contest, outage, hidden streak
+	var steady steadiness
 	for {
 		t := attempt{Engine: e, policyEdit: p}
 		err := t.run(ctx)
@@ -80,6 +87,9 @@ func (e *Engine) edit(ctx context.Context, p policyEdit) error {
 		}
 		delay, again := t.rest, false
 		switch {
+		case ambiguous(err) && steady.refuses(e.Now(), t.etag):
+			return fmt.Errorf("the policy of %s is refused as if somebody had changed it, but nobody has: %w", p.name,
+				lastingConflict(err))
 		case fault.Is(err, fault.Conflict, fault.Throttled):
 			again = contest.lasted(e.Now(), t.moved) < contestWithin && retryAfter(err) <= gcp.LongestWait
 			contest.n++
@@ -88,8 +98,11 @@ func (e *Engine) edit(ctx context.Context, p policyEdit) error {
 			delay, again = wait.Jitter(firstWait, outage.n-1, longestWait)+retryAfter(err), outage.n < maxOutages &&
 				!fault.Lasts(err) && retryAfter(err) <= gcp.LongestWait
 		case fault.Is(err, p.passing...):
+			if other := t.refusedFor(err); other != "" {
+				return blamed(p.name, other, err)
+			}
 			delay, again = wait.Jitter(firstLook, hidden.n, longestLook),
-				hidden.lasted(e.Now(), time.Time{}) < visibleWithin
+				hidden.lasted(e.Now(), time.Time{}) < p.within
 			hidden.n++
 			if p.beforeRetry != nil {
 				if lasting := p.beforeRetry(ctx); lasting != nil {
@@ -127,6 +140,77 @@ func (s *streak) lasted(now, moved time.Time) time.Duration {
 	return now.Sub(s.since)
 }
 
+// A policy that is read several times in a row as it was before each of its writes was refused,
+// and for that long, was changed by nobody.
+const (
+	steadyTimes  = 4
+	steadyWithin = 20 * time.Second
+)
+
+// steadiness counts the writes in a row that were refused as stale while the policy stayed as it
+// was. Cloud Storage answers 412 to them, and also where an organisation policy forbids a member.
+type steadiness struct {
+	etag  string
+	n     int
+	since time.Time
+}
+
+// ambiguous reports whether a refusal is that of a stale write or another one.
+func ambiguous(err error) bool {
+	e, ok := errors.AsType[*fault.Error](err)
+	return ok && e.Kind == fault.Conflict && e.Code == http.StatusPreconditionFailed
+}
+
+// refuses takes down that a write over the etag was refused as stale, and reports whether that is
+// certain to be for another reason.
+func (s *steadiness) refuses(now time.Time, etag string) bool {
+	if etag == "" || etag != s.etag {
+		*s = steadiness{etag: etag, since: now}
+	}
+	s.n++
+	return etag != "" && s.n >= steadyTimes && now.Sub(s.since) >= steadyWithin
+}
+
+// lastingConflict returns the refusal as what it is: one that lasts.
+func lastingConflict(err error) error {
+	e, ok := errors.AsType[*fault.Error](err)
+	if !ok {
+		return err
+	}
+	lasting := *e
+	lasting.Kind = fault.Precondition
+	return fault.WithHint(&lasting, "an organisation policy may forbid a member of it: "+
+		"gcloud org-policies describe iam.allowedPolicyMemberDomains --effective --project=PROJECT")
+}
+
+// refusedFor returns the member of the policy for which a write of it was refused, if that is
+// neither the run's account nor unknown. Google names the member in a detail, or in its message.
+func (t *attempt) refusedFor(err error) string {
+	e, ok := errors.AsType[*fault.Error](err)
+	if !ok || t.written == nil || t.account == "" || !fault.Is(err, fault.Invalid) {
+		return ""
+	}
+	if strings.Contains(e.Member+" "+e.Message, t.account) {
+		return ""
+	}
+	for _, b := range t.written.Bindings() {
+		_, id, _ := strings.Cut(b.Member, ":")
+		switch {
+		case b.Member == e.Member, strings.Contains(e.Message, b.Member),
+			strings.Contains(id, "@") && strings.Contains(e.Message, id):
+			return b.Member
+		}
+	}
+	return e.Member
+}
+
+// blamed returns the error of a policy that is refused for a member which others have bound.
+func blamed(on resource.Name, member string, err error) error {
+	return fault.WithHint(
+		fmt.Errorf("the policy of %s is refused for %s, which is none of this run's: %w", on, member, err),
+		"whoever bound "+member+" there has to mend or remove it; until then nobody can change that policy")
+}
+
 // retryAfter is how long Google said to wait.
 func retryAfter(err error) time.Duration {
 	if e, ok := errors.AsType[*fault.Error](err); ok {
@@ -139,10 +223,12 @@ func retryAfter(err error) time.Duration {
 type attempt struct {
 	*Engine
 	policyEdit
-	read      time.Time     // when the last read was over
-	roundTrip time.Duration // and how long it took
-	rest      time.Duration // how long to rest after it was lost or throttled
-	moved     time.Time     // when somebody on this machine last got through
+	written   policy.Document // what was sent to be stored; nil before that
+	etag      string          // of the version that it was to replace
+	read      time.Time       // when the last read was over
+	roundTrip time.Duration   // and how long it took
+	rest      time.Duration   // how long to rest after it was lost or throttled
+	moved     time.Time       // when somebody on this machine last got through
 }
 
 func (t *attempt) run(ctx context.Context) error {
@@ -213,6 +299,7 @@ func (t *attempt) writeIn(ctx context.Context, turn *journal.Turn, doc policy.Do
 		turn.End()
 		return err
 	}
+	t.written, t.etag = doc, doc.Etag()
 	stored, err := t.Cloud.TryWritePolicy(ctx, t.name, doc)
 	turn.Wrote()
 	if err == nil {

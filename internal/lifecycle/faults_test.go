@@ -58,6 +58,7 @@ var troubles = []trouble{
 	{name: "power lost after", short: "PA", late: true, power: true},
 	{name: "answer lost", short: "L", fault: emulator.Fault{Do: emulator.FaultReset, After: true, Count: 1}},
 	{name: "conflict", short: "C", conflict: true, fault: emulator.Fault{Do: emulator.FaultAnswer, Count: 1}},
+	{name: "conflict for good", short: "C*", conflict: true, fault: emulator.Fault{Do: emulator.FaultAnswer}},
 	{name: "429 once", short: "429", fault: emulator.Fault{Do: emulator.FaultAnswer, Code: 429, Count: 1}},
 	{name: "500 once", short: "500", fault: emulator.Fault{Do: emulator.FaultAnswer, Code: 500, Count: 1}},
 	{name: "503 once", short: "503", fault: emulator.Fault{Do: emulator.FaultAnswer, Code: 503, Count: 1}},

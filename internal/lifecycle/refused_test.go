@@ -1,6 +1,11 @@
 package lifecycle_test
 
 import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -107,4 +112,92 @@ func TestAccountThatIsGoneAlready(t *testing.T) {
 			t.Errorf("renew and down waited %s for an account that is gone", took)
 		}
 	})
+}
+
+// A policy write that is refused for a reason that lasts ends at once, and the error names the
+// constraint or the member. One that may be about the new account is waited for, but no longer
+// than the readiness may take.
+func TestRefusedPolicyWrite(t *testing.T) {
+	t.Parallel()
+	const (
+		invalid = `{"error":{"code":400,"status":"INVALID_ARGUMENT","message":%q%s}}`
+		owner   = `,"details":[{"@type":"type.googleapis.com/google.cloudresourcemanager.v1.ProjectIamPolicyError",` +
+			`"member":"user:guest@acme.example","type":"ORG_MUST_INVITE_OWNERS"}]`
+		domain = `{"error":{"code":400,"status":"FAILED_PRECONDITION","message":"One or more users named in the policy do ` +
+			`not belong to a permitted customer.","details":[{"@type":"type.googleapis.com/google.rpc.PreconditionFailure",` +
+			`"violations":[{"type":"constraints/iam.allowedPolicyMemberDomains",` +
+			`"subject":"orgpolicy:projects/acme-agents?configvalue=x","description":"User x is not in permitted organization."}]}]}}`
+		stale = `{"error":{"code":412,"errors":[{"reason":"conditionNotMet"}],"message":"One or more users named in the ` +
+			`policy do not belong to a permitted customer."}}`
+	)
+	for _, tt := range []struct {
+		name   string
+		code   int
+		answer func(account, other string) string
+		says   string
+		takes  time.Duration // at most
+		waits  time.Duration // at least
+	}{
+		{"domain restriction", 400, func(string, string) string { return domain },
+			"User x is not in permitted organization. (400 FAILED_PRECONDITION constraints/iam.allowedPolicyMemberDomains)",
+			5 * time.Second, 0},
+		{"domain restriction of a bucket", 412, func(string, string) string { return stale },
+			"as if somebody had changed it, but nobody has", time.Minute, 0},
+		{"member of somebody else's", 400, func(_, other string) string {
+			return fmt.Sprintf(invalid, "Service account "+other+" does not exist.", "")
+		}, "which is none of this run's", 5 * time.Second, 0},
+		{"member in a detail", 400, func(string, string) string { return fmt.Sprintf(invalid, "Not valid.", owner) },
+			"user:guest@acme.example, which is none of this run's", 5 * time.Second, 0},
+		{"the new account", 400, func(account, _ string) string {
+			return fmt.Sprintf(invalid, "Service account "+account+" does not exist.", "")
+		}, "giving up after", 90 * time.Second, time.Minute},
+		{"nobody", 400, func(string, string) string { return fmt.Sprintf(invalid, "Not valid.", "") },
+			"giving up after", 90 * time.Second, time.Minute},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				e := w.engine()
+				plan := w.plan(e, byKey)
+				options := w.options(plan)
+				options.ReadyTimeout = time.Minute
+				refuse := func(r *http.Request, other string) *http.Response {
+					return &http.Response{
+						StatusCode: tt.code, Request: r, Header: http.Header{},
+						Body: io.NopCloser(strings.NewReader(tt.answer(plan.Email, other))),
+					}
+				}
+				w.wire.step(func(_ int, r *http.Request) (*http.Response, error) {
+					if r.Method != http.MethodPut || !strings.HasSuffix(r.URL.Path, "/iam") {
+						return nil, nil
+					}
+					body, err := io.ReadAll(r.Body)
+					if err != nil {
+						return nil, err
+					}
+					r.Body = io.NopCloser(bytes.NewReader(body))
+					if !bytes.Contains(body, []byte(plan.Email)) {
+						return nil, nil // the undoing
+					}
+					others := regexp.MustCompile(`serviceAccount:([^"]*)`).FindAllSubmatch(body, -1)
+					for _, m := range others {
+						if string(m[1]) != plan.Email {
+							return refuse(r, string(m[1])), nil
+						}
+					}
+					return refuse(r, ""), nil
+				}, nil)
+				begun := time.Now()
+				_, err := e.Up(t.Context(), plan, options)
+				took := time.Since(begun)
+				if err == nil || fault.Is(err, fault.Incomplete, fault.Conflict) || !strings.Contains(err.Error(), tt.says) {
+					t.Errorf("up: %v; want %q", err, tt.says)
+				}
+				if took > tt.takes || took < tt.waits {
+					t.Errorf("that took %s, want %s to %s", took, tt.waits, tt.takes)
+				}
+				w.asBefore()
+			})
+		})
+	}
 }

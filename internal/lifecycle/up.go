@@ -402,7 +402,7 @@ func (u *upRun) deliverKey(ctx context.Context, kind delivery.Kind) error {
 	var file secret.String
 	err = u.step("upload key", u.plan.Email, func() error {
 		var key grants.Key
-		err := u.repeat(ctx, "upload key", u.plan.Email, visibleWithin, func() (err error) {
+		err := u.repeat(ctx, "upload key", u.plan.Email, u.visibleWithin(), func() (err error) {
 			key, err = u.Cloud.UploadKey(ctx, u.plan.Task.Project, u.plan.Email, certificate)
 			if fault.Is(err, fault.Exists) {
 				key, err = u.onlyKey(ctx, err)

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -65,6 +66,10 @@ func setBucketPolicy(c *wire.Call) (any, error) {
 		Within: n.Holders,
 	}
 	if err := b.Policy.Write(c.Company(), c.Now, w, o); err != nil {
+		if r, ok := errors.AsType[*iam.Refusal](err); ok && r.Status == "FAILED_PRECONDITION" {
+			// Cloud Storage says so with the code of a stale etag, and without details.
+			return nil, wire.Fail(http.StatusPreconditionFailed, r.Status, "conditionNotMet", "%s", r.Message)
+		}
 		return nil, err
 	}
 	b.Metageneration++
