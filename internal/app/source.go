@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
@@ -23,9 +22,8 @@ type Source struct {
 	SHA256 string // of its bytes, in hexadecimal
 }
 
-// Load reads and checks a manifest. maxTTL is the longest ttl that it may have; 0 is the
-// default limit.
-func Load(file string, maxTTL time.Duration) (Source, error) {
+// Load reads and checks a manifest within the operator's limits.
+func Load(file string, limits manifest.Limits) (Source, error) {
 	path, err := filepath.Abs(file)
 	if err != nil {
 		return Source{}, fmt.Errorf("finding %s: %w", file, err)
@@ -38,7 +36,7 @@ func Load(file string, maxTTL time.Duration) (Source, error) {
 		}
 		return Source{}, err
 	}
-	task, err := manifest.Parse(file, b, manifest.Limits{MaxTTL: maxTTL})
+	task, err := manifest.Parse(file, b, limits)
 	if err != nil {
 		return Source{}, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/taskiam/taskiam/internal/app"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/manifest"
 	"github.com/taskiam/taskiam/internal/shell"
 	"github.com/taskiam/taskiam/internal/view"
 )
@@ -72,7 +73,7 @@ func runDoctor(ctx context.Context, e *Env, o doctorOptions) error {
 	var subjects []lifecycle.Subject
 	for _, file := range o.files {
 		o.file = file
-		src, err := app.Load(o.file, o.maxTTL)
+		src, err := app.Load(o.file, manifest.Limits{MaxTTL: o.maxTTL, Now: e.Now()})
 		if err != nil {
 			return err
 		}

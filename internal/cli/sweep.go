@@ -13,6 +13,7 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/manifest"
 	"github.com/taskiam/taskiam/internal/resource"
 	"github.com/taskiam/taskiam/internal/view"
 )
@@ -155,7 +156,7 @@ const sweepWithin = 30 * time.Minute
 // then, those of the runs that are known here.
 func (e *Env) fillSweep(o *sweepOptions) error {
 	for _, file := range o.files {
-		src, err := app.Load(file, 0)
+		src, err := app.Load(file, manifest.Limits{})
 		if err != nil {
 			return err
 		}

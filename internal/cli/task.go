@@ -9,6 +9,7 @@ import (
 	"github.com/taskiam/taskiam/internal/app"
 	"github.com/taskiam/taskiam/internal/ci"
 	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/manifest"
 )
 
 // taskOptions are the options of every command that reads a manifest.
@@ -69,7 +70,7 @@ func parseMaxTTL(c *cli.Context, getenv func(string) string) (time.Duration, err
 
 // prepare reads the manifest, and returns it with what carries out its plan.
 func (e *Env) prepare(ctx context.Context, o taskOptions, p app.Progress) (app.Source, *lifecycle.Engine, error) {
-	src, err := app.Load(o.file, o.maxTTL)
+	src, err := app.Load(o.file, manifest.Limits{MaxTTL: o.maxTTL, Now: e.Now()})
 	if err != nil {
 		return app.Source{}, nil, err
 	}

@@ -49,7 +49,7 @@ func quoteList(list []string) string {
 }
 
 // quote returns a TOML string. If s has double quotes in it, as conditions usually do, it is
-// a literal string where possible.
+// a literal string where possible. What is not UTF-8 stays as it is, and is refused when it is read.
 func quote(s string) string {
 	notLiteral := func(c rune) bool { return c == '\'' || c < ' ' || c == 0x7f }
 	if strings.Contains(s, `"`) && !strings.ContainsFunc(s, notLiteral) {
@@ -57,14 +57,14 @@ func quote(s string) string {
 	}
 	var b strings.Builder
 	b.WriteByte('"')
-	for _, c := range s {
-		switch {
+	for i := range len(s) { // byte by byte: all that is escaped is one
+		switch c := s[i]; {
 		case c == '"' || c == '\\':
 			b.WriteString(`\` + string(c))
 		case c < ' ' || c == 0x7f:
 			fmt.Fprintf(&b, `\u%04x`, c)
 		default:
-			b.WriteRune(c)
+			b.WriteByte(c)
 		}
 	}
 	b.WriteByte('"')

@@ -115,6 +115,8 @@ func FuzzBlock(f *testing.F) {
 	f.Add("2026/", `request.host == "x"`)
 	f.Add("it's \"q\" \\ é", "'a' == \"b\" && true")
 	f.Add("\x7f", "a\n\t\\b\"\"\"")
+	f.Add("", "'\xff' != \"\"")
+	f.Add("", "\xff")
 	f.Fuzz(func(t *testing.T, prefix, condition string) {
 		name, prefix, err := resource.Parse("gs://acme-reports/" + prefix)
 		if err != nil {

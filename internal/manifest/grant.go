@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 
@@ -215,6 +216,10 @@ func (r *reader) resource(t *table, g *grants.Grant) bool {
 		return false
 	}
 	name, prefix, err := resource.Parse(text)
+	if wild := (*resource.WildcardError)(nil); errors.As(err, &wild) {
+		r.add(t.place.child("resource").value, withoutWildcard(*wild), "%s", err)
+		return false
+	}
 	if err != nil {
 		fix := ""
 		if meant := resource.Suggest(text); meant != "" {
@@ -229,6 +234,25 @@ func (r *reader) resource(t *table, g *grants.Grant) bool {
 		return false
 	}
 	return true
+}
+
+// withoutWildcard returns the lines for a prefix and a condition that together say what a prefix with
+// one star says; where there are more, those for what stands before the first.
+func withoutWildcard(w resource.WildcardError) string {
+	on := "gs://" + w.Bucket
+	if w.Before != "" {
+		on += "/" + w.Before
+	}
+	fix := "resource = " + quote(on)
+	switch {
+	case w.After == "":
+	case strings.HasSuffix(w.After, "/"):
+		fix += "\ncondition = " + quote("resource.name.extract("+strconv.Quote("/objects/"+w.Before+"{any}"+w.After)+
+			`) != ""`)
+	default:
+		fix += "\ncondition = " + quote("resource.name.endsWith("+strconv.Quote(w.After)+")")
+	}
+	return fix
 }
 
 // withoutPolicy refuses a grant on a resource that has no policy, and says which resource to
@@ -291,7 +315,11 @@ func (r *reader) condition(t *table, g grants.Grant) {
 		r.add(p.value, "", "the condition is empty; remove the line")
 		return
 	}
-	for _, e := range review.CheckCondition(g) {
-		r.add(r.inside(p, e.Offset), "", "%s", e.Message)
+	for _, e := range review.CheckCondition(g, r.limits.window()) {
+		fix := ""
+		if e.Fix != "" {
+			fix = "condition = " + quote(e.Fix)
+		}
+		r.add(r.inside(p, e.Offset), fix, "%s", e.Message)
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/review"
 	"github.com/taskiam/taskiam/internal/visible"
 )
 
@@ -44,6 +45,21 @@ const maxSize = 256 << 10
 type Limits struct {
 	// MaxTTL is the longest ttl; 0 means [DefaultMaxTTL].
 	MaxTTL time.Duration
+	// Now is the time by this machine's clock. The zero time means that no condition is held
+	// against it.
+	Now time.Time
+}
+
+// clockError is by how much the clock of a machine may be wrong, and a run be prolonged,
+// before a condition counts as one that is never true.
+const clockError = 25 * time.Hour
+
+// window returns the time in which a run of the manifest may be at work.
+func (l Limits) window() review.Window {
+	if l.Now.IsZero() {
+		return review.Window{}
+	}
+	return review.Window{From: l.Now.Add(-clockError), To: l.Now.Add(l.maxTTL() + clockError)}
 }
 
 func (l Limits) maxTTL() time.Duration {

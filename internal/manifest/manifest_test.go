@@ -284,8 +284,28 @@ func refusals() []refusal {
 
 		{"an empty condition", grant(secretRole, secret, `condition = " "`), []string{"f:8:13: the condition is empty; remove the line"}, []string{""}},
 		{"a condition that does not compile", grant(secretRole, secret, `condition = 'request.time < 20'`), []string{
-			"f:8:27: found no matching overload for '_<_' applied to '(timestamp, int)'",
+			`f:8:27: < does not work between timestamp and int; write a time as timestamp("2026-12-31T23:00:00Z")`,
 		}, []string{""}},
+		{"= for ==", grant(secretRole, secret, `condition = 'request.time.getHours() = 3'`), []string{
+			"f:8:38: = is not an operator of conditions; write ==",
+		}, []string{"condition = \"request.time.getHours() == 3\""}},
+		{"a condition that is never true", grant(bucketRole, bucket, `condition = 'resource.name.startsWith("//storage.googleapis.com/projects/_/buckets/acme-reports")'`), []string{
+			`f:8:39: no resource.name on gs://acme-reports fits "//storage.googleapis.com/projects/_/buckets/acme-reports": there it is ` +
+				`projects/_/buckets/acme-reports or projects/_/buckets/acme-reports/managedFolders/... or projects/_/buckets/acme-reports/objects/... or ..., ` +
+				`so the condition is never true and would grant nothing`,
+		}, []string{`condition = 'resource.name.startsWith("projects/_/buckets/acme-reports")'`}},
+		{"a star for a name", grant(bucketRole, `resource = "gs://acme-reports/2026/*.csv"`), []string{
+			`f:7:12: "gs://acme-reports/2026/*.csv": a prefix has no wildcard, it covers every name that begins with it; write "gs://acme-reports/2026/"`,
+		}, []string{"resource = \"gs://acme-reports/2026/\"\ncondition = 'resource.name.endsWith(\".csv\")'"}},
+		{"a star for a folder", grant(bucketRole, `resource = "gs://acme-reports/*/2026/"`), []string{
+			`f:7:12: "gs://acme-reports/*/2026/": a prefix has no wildcard, it covers every name that begins with it; write "gs://acme-reports/"`,
+		}, []string{"resource = \"gs://acme-reports\"\ncondition = 'resource.name.extract(\"/objects/{any}/2026/\") != \"\"'"}},
+		{"two stars", grant(bucketRole, `resource = "gs://acme-reports/a/*/b/*"`), []string{
+			`f:7:12: "gs://acme-reports/a/*/b/*": a prefix has no wildcard, it covers every name that begins with it; write "gs://acme-reports/a/"`,
+		}, []string{`resource = "gs://acme-reports/a/"`}},
+		{"a class", grant(bucketRole, `resource = "gs://acme-reports/202[0-9]/"`), []string{
+			`f:7:12: "gs://acme-reports/202[0-9]/": a prefix has no wildcard, it covers every name that begins with it; write "gs://acme-reports/202"`,
+		}, []string{`resource = "gs://acme-reports/202"`}},
 		{"behind escapes", grant(secretRole, secret, `condition = "\u0022é\" == \"\t\" && request.tim < 20"`), []string{"f:8:37: IAM does not know request.tim; did you mean request.time?"}, []string{""}},
 		{"in a string of several lines", grant(secretRole, secret, `condition = """`, `true && \`, ``, `   true &&`, `  request.tim < 20"""`), []string{"f:12:3: IAM does not know request.tim; did you mean request.time?"}, []string{""}},
 		{"in a literal of several lines", grant(secretRole, secret, `condition = '''`, `true &&`, `  request.tim < 20 && tru`, `'''`), []string{
@@ -456,6 +476,38 @@ func TestWhatCannotBeSeen(t *testing.T) {
 		_, err := Parse("f", []byte(tt.src), Limits{})
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%q:\ngot  %v\nwant %s", tt.src, err, tt.want)
+		}
+	}
+}
+
+// What a wildcard is refused with says the same, and is read.
+func TestLinesForAWildcardAreRead(t *testing.T) {
+	t.Parallel()
+	for _, on := range []string{"2026/*.csv", "*/2026/", "202[0-9]/", "a/*/b/*", "*", "**/x.csv", "it's/*\"/"} {
+		_, _, err := resource.Parse("gs://acme-reports/" + on)
+		var wild *resource.WildcardError
+		if !errors.As(err, &wild) {
+			t.Errorf("%s: %v", on, err)
+			continue
+		}
+		lines := withoutWildcard(*wild)
+		if _, err := Parse("f", []byte(header+"[[grant]]\nrole = \"roles/storage.objectViewer\"\n"+lines+"\n"), Limits{}); err != nil {
+			t.Errorf("%s: %v\n%s", on, err, lines)
+		}
+	}
+}
+
+// A condition that has ended is refused; a machine's clock may be wrong by a day.
+func TestConditionsThatHaveEnded(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 28, 17, 0, 0, 0, time.UTC)
+	for until, refused := range map[string]bool{"2020-01-01T00:00:00Z": true, "2026-11-28T00:00:00Z": false, "2026-11-29T00:00:00Z": false} {
+		src := header + "[[grant]]\nrole = \"roles/storage.objectViewer\"\nresource = \"gs://acme-reports\"\ncondition = 'request.time < timestamp(\"" + until + "\")'\n"
+		if _, err := Parse("f", []byte(src), Limits{Now: now}); (err != nil) != refused {
+			t.Errorf("until %s: %v", until, err)
+		}
+		if _, err := Parse("f", []byte(src), Limits{}); err != nil {
+			t.Errorf("without a clock, until %s: %v", until, err)
 		}
 	}
 }

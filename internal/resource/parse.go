@@ -268,12 +268,39 @@ func (t *Type) path(values []value) string {
 	return strings.Join(parts, "/")
 }
 
+// WildcardError is a prefix with a character that stands for others in commands and globs.
+type WildcardError struct {
+	Bucket string
+	// Before is what stands before the first wildcard, and After what stands behind it if it is
+	// a star and the only one.
+	Before, After string
+}
+
+// Error says what a prefix is.
+func (w *WildcardError) Error() string {
+	return fmt.Sprintf("a prefix has no wildcard, it covers every name that begins with it; write \"gs://%s/%s\"",
+		w.Bucket, w.Before)
+}
+
+// firstWildcard returns where in a prefix the first wildcard is, -1 if it has none: a star, a class
+// such as [0-9], or a question mark at the end. Elsewhere, names that come from addresses have one.
+func firstWildcard(prefix string) int {
+	if i := wildcard.FindStringIndex(prefix); i != nil {
+		return i[0]
+	}
+	return -1
+}
+
+var wildcard = regexp.MustCompile(`\*|\[[^\]]+\]|[?\[\]]+/?$`)
+
 // checkPrefix returns an error if a short name cannot narrow to prefix.
 func checkPrefix(t *Type, text, prefix string) error {
-	short, _, _ := strings.Cut(t.Short[0], "://")
-	if i := strings.IndexAny(prefix, "*?["); i >= 0 && strings.Trim(prefix[i:], "*?[]/") == "" {
-		return fmt.Errorf("a prefix has no wildcard, it covers every name that begins with it; write \"%s://%s/%s\"",
-			short, text, prefix[:i])
+	if i := firstWildcard(prefix); i >= 0 {
+		w := WildcardError{Bucket: text, Before: prefix[:i]}
+		if after := strings.TrimLeft(prefix[i:], "*"); prefix[i] == '*' && !strings.ContainsAny(after, "*?[{}") {
+			w.After = after
+		}
+		return &w
 	}
 	if len(prefix) > maxPrefix {
 		return fmt.Errorf("a prefix has at most %d bytes, as object names do", maxPrefix)

@@ -55,8 +55,11 @@ func guess(s string) string {
 		return "//" + service + "/" + strings.TrimPrefix(meant, "//"+service+"/")
 	}
 	if strings.Contains(s, "://") {
-		// A wildcard behind a prefix says what the prefix says alone.
-		return strings.TrimRight(s, "*?[]")
+		// A prefix says what it covers up to the first wildcard.
+		if i := firstWildcard(s); i >= 0 {
+			return s[:i]
+		}
+		return s
 	}
 	return nearest(s, table())
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"unicode"
@@ -32,6 +33,8 @@ type ConditionError struct {
 	// Column count from 1; a column is a character.
 	Offset, Line, Column int
 	Message              string
+	// Fix is the condition as it was probably meant; "" if that cannot be told.
+	Fix string
 }
 
 // Error returns the message; the place is for whoever knows where the expression stands.
@@ -40,9 +43,16 @@ func (e ConditionError) Error() string { return e.Message }
 // CheckCondition compiles the condition of a grant in IAM's dialect of CEL, and returns
 // everything for which Google would refuse it, or for which it would never be true: an
 // attribute that the resource does not supply "is never interpreted as granting
-// access" (iam/docs/conditions-attribute-reference). A grant without a condition
-// passes; one without a resource is checked for what holds on every resource.
-func CheckCondition(g grants.Grant) []ConditionError {
+// access" (iam/docs/conditions-attribute-reference). It is evaluated, as far as that goes
+// without a request, for the resource, for what is in it, and for the window. A grant
+// without a condition passes; one without a resource is checked for what holds on every
+// resource.
+func CheckCondition(g grants.Grant, window Window) []ConditionError {
+	return checkCondition(g, window, true)
+}
+
+// checkCondition is CheckCondition; it looks for what was meant only if mend is true.
+func checkCondition(g grants.Grant, window Window, mend bool) []ConditionError {
 	if g.Condition == "" {
 		return nil
 	}
@@ -55,7 +65,7 @@ func CheckCondition(g grants.Grant) []ConditionError {
 	case t != nil && !g.Bounded():
 		return refuse("%s is a legacy bucket role, and those take no conditions", g.Role)
 	}
-	c := checker{grant: g, runes: []rune(g.Condition)}
+	c := checker{grant: g, window: window, runes: []rune(g.Condition), mend: mend}
 	if c.unseen(); len(c.errs) > 0 {
 		return c.sorted()
 	}
@@ -72,8 +82,8 @@ func CheckCondition(g grants.Grant) []ConditionError {
 		c.add(utf8.RuneCountInString(g.Condition[:at]),
 			"a condition holds no comments: what is behind // looks like a part of it, and is none")
 	}
-	c.info = parsed.NativeRep().SourceInfo()
-	c.visit(parsed.NativeRep().Expr(), "")
+	c.info, c.whole = parsed.NativeRep().SourceInfo(), parsed.NativeRep().Expr()
+	c.visit(c.whole, "")
 	if !c.unknown {
 		checked, issues := celEnv.Check(parsed)
 		if issues.Err() != nil {
@@ -90,6 +100,9 @@ func CheckCondition(g grants.Grant) []ConditionError {
 		c.add(0, "the condition has %d logical operators; with the %d that a run adds it would have %d, and Google "+
 			"allows %d",
 			c.operators, added, c.operators+added, maxOperators)
+	}
+	if len(c.errs) == 0 {
+		c.never()
 	}
 	return c.sorted()
 }
@@ -225,9 +238,12 @@ var dialect = sync.OnceValues(func() (*cel.Env, error) {
 // checker walks one parsed condition.
 type checker struct {
 	grant     grants.Grant
+	window    Window
 	runes     []rune
 	info      *ast.SourceInfo
+	whole     ast.Expr
 	operators int
+	mend      bool // whether to look for what was meant
 	unknown   bool // a name that IAM does not know was found: types cannot be checked
 	errs      []ConditionError
 }
@@ -281,6 +297,89 @@ func (c *checker) call(e ast.Expr) {
 		c.visit(arg, name)
 	}
 	c.numbers(call)
+	c.wildcard(call)
+	if boundaryOnly(e) {
+		c.add(c.start(call.Target()), "api.getAttribute(%q) has no effect in an allow policy: only credential access "+
+			"boundaries know it, and this is always its default; listing is decided on the bucket", listPrefix)
+		c.mendWith(func() string {
+			return withoutOperands(c.whole, c.info, mentionsBoundary, operators.LogicalOr)
+		})
+	}
+}
+
+// listPrefix is the attribute that only conditions of credential access boundaries have
+// (iam/docs/downscoping-short-lived-credentials).
+const listPrefix = "storage.googleapis.com/objectListPrefix"
+
+// boundaryOnly reports whether an expression asks for an attribute that no allow policy has.
+func boundaryOnly(e ast.Expr) bool {
+	if e.Kind() != ast.CallKind || !e.AsCall().IsMemberFunction() || e.AsCall().FunctionName() != "getAttribute" {
+		return false
+	}
+	args := e.AsCall().Args()
+	return len(args) > 0 && args[0].Kind() == ast.LiteralKind && args[0].AsLiteral().Value() == listPrefix
+}
+
+func mentionsBoundary(e ast.Expr) bool {
+	found := false
+	ast.PreOrderVisit(e, ast.NewExprVisitor(func(part ast.Expr) { found = found || boundaryOnly(part) }))
+	return found
+}
+
+// wildcard refuses a star in what a name begins or ends with: names are compared as they are.
+func (c *checker) wildcard(call ast.CallExpr) {
+	name := call.FunctionName()
+	if !call.IsMemberFunction() || name != "startsWith" && name != "endsWith" || len(call.Args()) != 1 ||
+		call.Args()[0].Kind() != ast.LiteralKind {
+		return
+	}
+	if attribute, _, ok := dotted(call.Target()); !ok || attribute != "resource.name" {
+		return
+	}
+	literal := call.Args()[0]
+	text, _ := literal.AsLiteral().Value().(string)
+	at := strings.IndexByte(text, '*')
+	if at < 0 {
+		return
+	}
+	kept := text[:at]
+	if name == "endsWith" {
+		kept = text[strings.LastIndexByte(text, '*')+1:]
+	}
+	c.add(c.start(literal), "a condition has no wildcards: %s(%q) is about names with a * in them", name, text)
+	c.mendWith(func() string { return c.replaced(literal, kept) })
+}
+
+// mendWith gives the last error its fix, if what it comes to is a condition that is in order.
+func (c *checker) mendWith(how func() string) {
+	if !c.mend || len(c.errs) == 0 {
+		return
+	}
+	mended := c.grant
+	if mended.Condition = how(); mended.Condition == "" || len(checkCondition(mended, c.window, false)) > 0 {
+		return
+	}
+	c.errs[len(c.errs)-1].Fix = mended.Condition
+}
+
+// replaced returns the condition with another text in the place of a literal, "" if the literal is
+// not where it should be.
+func (c *checker) replaced(literal ast.Expr, text string) string {
+	runes, ok := replaceLiteral(c.runes, c.start(literal), text)
+	if !ok {
+		return ""
+	}
+	return string(runes)
+}
+
+// replaceLiteral replaces the string literal that begins at a place.
+func replaceLiteral(runes []rune, start int, text string) ([]rune, bool) {
+	if start >= len(runes) || runes[start] != '"' && runes[start] != '\'' {
+		return nil, false
+	}
+	old := string(runes[start:])
+	length := utf8.RuneCountInString(old[:stringLength(old, false)])
+	return slices.Replace(slices.Clone(runes), start, start+length, []rune(strconv.Quote(text))...), true
 }
 
 // attribute checks a dotted name that stands as an operand of within.
@@ -379,12 +478,6 @@ func (c *checker) add(offset int, format string, args ...any) {
 		}
 	}
 	c.errs = append(c.errs, e)
-}
-
-func (c *checker) addIssues(issues *cel.Issues) {
-	for _, i := range issues.Errors() {
-		c.add(c.offset(i.Location), "%s", lowerFirst(i.Message))
-	}
 }
 
 // offset turns CEL's place, a line from 1 and a column from 0, into an offset.

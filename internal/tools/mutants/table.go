@@ -278,8 +278,18 @@ var mutants = []mutant{
 		pkg:   "internal/view", tests: []string{"TestForPrograms"},
 	},
 	{
+		name:  "a condition that can never be true is accepted",
+		edits: []edit{{"internal/review", "evaluation.holds", `return can&canHold != 0 ||`, `return can != 0 ||`}},
+		pkg:   "internal/review", tests: []string{"TestConditionsThatNeverHold"},
+	},
+	{
+		name:  "a condition that is true of something is refused",
+		edits: []edit{{"internal/review", "thingsOf", `if o.SuppliesName && inside(o, t) {`, `if false {`}},
+		pkg:   "internal/review", tests: []string{"TestConditionsThatMayHold", "TestConditionsThatNeverHold"},
+	},
+	{
 		name:  "a condition may have a comment",
-		edits: []edit{{"internal/review", "CheckCondition", `at >= 0`, `at < -1`}},
+		edits: []edit{{"internal/review", "checkCondition", `at >= 0`, `at < -1`}},
 		pkg:   "internal/review", tests: []string{"TestCheckConditionRefuses"},
 	},
 	{
