@@ -22,8 +22,15 @@ func DescribeConstraint(project, constraint string) string {
 // CreateProject returns the command that makes a project.
 func CreateProject(project string) string { return "gcloud projects create " + shell.Quote(project) }
 
-// FindRole returns the command that lists the predefined roles whose names contain a word.
-func FindRole(word string) string { return "gcloud iam roles list --filter=name:" + shell.Quote(word) }
+// FindRole returns the command that lists the roles among which one is, or should be: those of its
+// project or organization, the deleted ones too, or the predefined ones with a similar name.
+func FindRole(role string) string {
+	parent, id, custom := strings.Cut(role, "/roles/")
+	if custom {
+		return "gcloud iam roles list " + in(parent) + " --show-deleted"
+	}
+	return "gcloud iam roles list --filter=name:" + shell.Quote(strings.TrimPrefix(role, "roles/")+id)
+}
 
 // GrantableRoles returns the command that lists the roles that can be granted on a resource.
 func GrantableRoles(n resource.Name) string {

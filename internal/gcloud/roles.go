@@ -32,6 +32,12 @@ func UpdateRole(r grants.Role) string {
 	}, " ")
 }
 
+// EnableRole returns the command that makes a disabled custom role grant again what it holds.
+func EnableRole(r grants.Role) string {
+	parent, id := split(r)
+	return "gcloud iam roles update " + id + " " + in(parent) + " --stage=GA"
+}
+
 // CreateOperatorRole returns the command that makes a custom role for operators. Where its
 // parent is not known, a person has to put the project in the place of PROJECT.
 func CreateOperatorRole(parent, id, title, description string, permissions []string) string {

@@ -19,6 +19,7 @@ func newSurvey(plan grants.Plan) *survey {
 		roles:    map[string]grants.Role{},
 		policies: map[resource.Name]policy.Document{},
 		unread:   map[resource.Name]error{},
+		absent:   map[string]bool{},
 		seen: review.Seen{
 			Unreadable: map[string]bool{}, Uniform: map[resource.Name]bool{}, Ungrantable: map[int]bool{},
 			Candidates: map[resource.Name][]grants.Role{}, Ambient: map[resource.Name]map[string]bool{},

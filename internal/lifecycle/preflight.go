@@ -49,11 +49,22 @@ type survey struct {
 	// unread maps each resource to the reason why its policy could not be read. The reasons
 	// are among the refusals.
 	unread map[resource.Name]error
+	// absent are the roles that do not exist, and unbindable the refusals of roles that cannot be
+	// bound where the plan does: of an absent one only that is said.
+	absent     map[string]bool
+	unbindable []unbindable
 	// refusals is every lasting reason why the plan cannot be carried out.
 	refusals []error
 	// seen is what its grants are judged by, and findings what came of that.
 	seen     review.Seen
 	findings []review.Finding
+}
+
+// unbindable is a refusal of one grant's role on its resource.
+type unbindable struct {
+	grant int
+	role  string
+	err   error
 }
 
 // survey reads, side by side, all that a plan depends on. The error is one that
@@ -82,6 +93,12 @@ func (e *Engine) survey(ctx context.Context, plan grants.Plan) (*survey, error) 
 	}
 	q.wg.Wait()
 	s := q.found
+	for _, u := range s.unbindable {
+		if !s.absent[u.role] {
+			s.seen.Ungrantable[u.grant] = true
+			s.refusals = append(s.refusals, u.err)
+		}
+	}
 	s.addRoles()
 	s.judge()
 	s.ahead = e.clockAhead()
@@ -188,20 +205,51 @@ func (q *surveyor) hostPermissions(ctx context.Context) error {
 // role reads a role that the manifest names. One that the operator may not read may exist.
 func (q *surveyor) role(ctx context.Context, name string, on resource.Name) error {
 	r, err := q.Roles.Role(ctx, name)
+	r.Name = cmp.Or(r.Name, name)
 	switch {
 	case err == nil && r.Deleted:
-		return fault.New(fault.Precondition, "role %s is deleted and grants nothing", name)
+		return fault.WithHint(fault.New(fault.Precondition, "granting %s on %s: the role is deleted and grants nothing",
+			name, on), gcloud.UndeleteRole(r), "or name another role: "+gcloud.FindRole(name))
+	case err == nil && r.Stage == disabled:
+		return fault.WithHint(fault.New(fault.Precondition, "granting %s on %s: the role is disabled and grants nothing",
+			name, on), gcloud.EnableRole(r))
 	case err == nil:
 		q.note(func(s *survey) { s.roles[name] = r })
 		return nil
 	case fault.Is(err, fault.NotFound):
+		q.note(func(s *survey) { s.absent[name] = true })
 		return fault.WithHint(fmt.Errorf("granting %s on %s: there is no such role: %w", name, on, err),
-			gcloud.FindRole(lastPart(name)))
+			q.otherRole(ctx, name, on)...)
 	case fault.Is(err, fault.Denied):
 		q.note(func(s *survey) { s.seen.Unreadable[name] = true })
 		return nil
 	}
 	return err
+}
+
+// disabled is the stage of a custom role whose bindings give nothing.
+const disabled = "DISABLED"
+
+// otherRole says which role was probably meant by one that does not exist, and how to find others.
+func (q *surveyor) otherRole(ctx context.Context, name string, on resource.Name) []string {
+	find := gcloud.FindRole(name)
+	word, predefined := strings.CutPrefix(name, "roles/")
+	if !predefined {
+		return []string{find}
+	}
+	roles, err := q.Roles.GrantableRoles(ctx, on)
+	if err != nil {
+		return []string{find}
+	}
+	var words []string
+	for role := range roles {
+		words = append(words, strings.TrimPrefix(role, "roles/"))
+	}
+	slices.Sort(words)
+	if near := resource.Nearest(word, words); near != "" {
+		return []string{fmt.Sprintf("did you mean role = %q?", "roles/"+near), find}
+	}
+	return []string{find}
 }
 
 // listedPermissions finds the custom roles that lists of permissions come to.
@@ -233,8 +281,6 @@ func predefined(b policy.Binding) bool { return strings.HasPrefix(b.Role, "roles
 func namesPredefined(edit grants.Edit) bool { return slices.ContainsFunc(edit.Bindings, predefined) }
 
 func conditional(b policy.Binding) bool { return !b.Condition.IsZero() }
-
-func lastPart(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
 
 // rolesOf returns the roles of a plan, each with the first resource it is for.
 func rolesOf(plan grants.Plan) map[string]resource.Name {
@@ -299,20 +345,19 @@ func (q *surveyor) grantable(ctx context.Context, edits []grants.Edit) error {
 		}
 		return nil
 	}
-	var refused []error
 	for _, edit := range edits {
 		for i, b := range edit.Bindings {
 			if !predefined(b) || roles[b.Role] {
 				continue
 			}
-			q.note(func(s *survey) { s.seen.Ungrantable[edit.Grants[i]] = true })
-			refused = append(refused, fault.WithHint(
+			refused := unbindable{edit.Grants[i], b.Role, fault.WithHint(
 				fault.New(fault.Invalid, "granting %s on %s: the role cannot be bound on %s",
 					b.Role, edit.Resource, edit.Resource.Type().A()),
-				gcloud.GrantableRoles(edit.Resource)))
+				gcloud.GrantableRoles(edit.Resource))}
+			q.note(func(s *survey) { s.unbindable = append(s.unbindable, refused) })
 		}
 	}
-	return errors.Join(refused...)
+	return nil
 }
 
 // uniform refuses conditions on a bucket that still has object ACLs. An operator who may

@@ -220,6 +220,14 @@ func (r *reader) resource(t *table, g *grants.Grant) bool {
 		r.add(t.place.child("resource").value, withoutWildcard(*wild), "%s", err)
 		return false
 	}
+	if several := (*resource.AmbiguousError)(nil); errors.As(err, &several) {
+		fix := ""
+		if meant, ok := review.NamedByRole(*g, several.Names); ok {
+			fix = "resource = " + strconv.Quote(meant.String())
+		}
+		r.add(t.place.child("resource").value, fix, "%s", err)
+		return false
+	}
 	if err != nil {
 		fix := ""
 		if meant := resource.Suggest(text); meant != "" {

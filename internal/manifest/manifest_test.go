@@ -286,6 +286,18 @@ func refusals() []refusal {
 		{"a condition that does not compile", grant(secretRole, secret, `condition = 'request.time < 20'`), []string{
 			`f:8:27: < does not work between timestamp and int; write a time as timestamp("2026-12-31T23:00:00Z")`,
 		}, []string{""}},
+		{"a name that the role decides", grant(`role = "roles/run.invoker"`, `resource = "projects/acme-agents/locations/europe-west3/services/web"`), []string{
+			`f:7:12: "projects/acme-agents/locations/europe-west3/services/web": the name fits more than one type; write one of ` +
+				`//metastore.googleapis.com/projects/acme-agents/locations/europe-west3/services/web, //run.googleapis.com/projects/acme-agents/locations/europe-west3/services/web`,
+		}, []string{`resource = "//run.googleapis.com/projects/acme-agents/locations/europe-west3/services/web"`}},
+		{"a name that the permissions decide", grant(`permissions = ["cloudsql.instances.get"]`, `resource = "projects/acme-agents/instances/main"`), []string{
+			`f:7:12: "projects/acme-agents/instances/main": the name fits more than one type; write one of ` +
+				`//bigtableadmin.googleapis.com/projects/acme-agents/instances/main, //spanner.googleapis.com/projects/acme-agents/instances/main, //sqladmin.googleapis.com/projects/acme-agents/instances/main`,
+		}, []string{`resource = "//sqladmin.googleapis.com/projects/acme-agents/instances/main"`}},
+		{"a name that nothing decides", grant(`role = "roles/browser"`, `resource = "projects/acme-agents/locations/europe-west3/services/web"`), []string{
+			`f:7:12: "projects/acme-agents/locations/europe-west3/services/web": the name fits more than one type; write one of ` +
+				`//metastore.googleapis.com/projects/acme-agents/locations/europe-west3/services/web, //run.googleapis.com/projects/acme-agents/locations/europe-west3/services/web`,
+		}, []string{""}},
 		{"= for ==", grant(secretRole, secret, `condition = 'request.time.getHours() = 3'`), []string{
 			"f:8:38: = is not an operator of conditions; write ==",
 		}, []string{"condition = \"request.time.getHours() == 3\""}},

@@ -84,6 +84,18 @@ func ParseFull(s string) (Name, error) {
 // dockerHost ends the host of a name that is Docker's of a repository.
 const dockerHost = "-docker.pkg.dev/"
 
+// dockerDomain writes the project of a name that is Docker's as Google does: where a project lives in a
+// domain, Docker allows no colon, and has HOST/example.com/project/repository
+// (artifact-registry/docs/docker/names).
+func dockerDomain(s string) string {
+	parts := strings.Split(s, "/")
+	if len(parts) < 4 || !strings.Contains(parts[1], ".") || strings.Contains(parts[1], ":") {
+		return s
+	}
+	parts[1] += ":" + parts[2]
+	return strings.Join(slices.Delete(parts, 2, 3), "/")
+}
+
 func ofService(service string) []*Type {
 	var types []*Type
 	for _, t := range table() {
@@ -114,15 +126,23 @@ func match(path string, types []*Type) (Name, error) {
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) > 1:
-		var full []string
-		for _, n := range found {
-			full = append(full, n.Full())
-		}
-		return Name{}, fmt.Errorf("the name fits more than one type; write one of %s", strings.Join(full, ", "))
+		return Name{}, &AmbiguousError{found}
 	case invalid != nil:
 		return Name{}, invalid
 	}
 	return Name{}, errForm
+}
+
+// AmbiguousError is a relative name that resources of several services have.
+type AmbiguousError struct{ Names []Name }
+
+// Error names all that may be meant.
+func (a *AmbiguousError) Error() string {
+	var full []string
+	for _, n := range a.Names {
+		full = append(full, n.Full())
+	}
+	return "the name fits more than one type; write one of " + strings.Join(full, ", ")
 }
 
 // value is what a name has in the place of a variable.
@@ -209,6 +229,9 @@ func cutScheme(s string) (scheme, rest string) {
 
 func parseShort(s string) (Name, string, error) {
 	scheme, rest := cutScheme(s)
+	if scheme == "" {
+		rest = dockerDomain(rest)
+	}
 	var forms []string
 	var invalid, also error
 	for _, sh := range shorts() {

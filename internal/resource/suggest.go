@@ -61,6 +61,10 @@ func guess(s string) string {
 		}
 		return s
 	}
+	if strings.Contains(s, dockerHost) { // an image is in its repository
+		parts := strings.Split(dockerDomain(s), "/")
+		return strings.Join(parts[:min(len(parts), 3)], "/")
+	}
 	return nearest(s, table())
 }
 
@@ -93,7 +97,11 @@ func byForm(s string) string {
 	switch {
 	case valid("iam/serviceAccount", s) && strings.Contains(s, "@"):
 		_, host, _ := strings.Cut(s, "@")
-		if project, ok := strings.CutSuffix(host, ".iam.gserviceaccount.com"); ok && CheckProject(project) == nil {
+		project, ok := strings.CutSuffix(host, ".iam.gserviceaccount.com")
+		if id, domain, dotted := strings.Cut(project, "."); dotted { // a project that lives in a domain
+			project = domain + ":" + id
+		}
+		if ok && CheckProject(project) == nil {
 			return "projects/" + project + "/serviceAccounts/" + s
 		}
 	case valid("storage/bucket", s):

@@ -110,7 +110,7 @@ var services = map[string]string{
 	"cloudresourcemanager.googleapis.com": "resourcemanager", "bigtableadmin.googleapis.com": "bigtable",
 	"bigqueryconnection.googleapis.com": "bigquery", "bigquerydatapolicy.googleapis.com": "bigquery",
 	"bigqueryreservation.googleapis.com": "bigquery", "cloudbilling.googleapis.com": "billing",
-	"sourcerepo.googleapis.com": "source",
+	"sourcerepo.googleapis.com": "source", "sqladmin.googleapis.com": "cloudsql",
 }
 
 // collections are those whose permissions call them otherwise than their names do
@@ -144,6 +144,28 @@ func permissionPrefix(typ *resource.Type) string {
 	}
 	prefix := service + "." + collection
 	return cmp.Or(collections[prefix], prefix)
+}
+
+// NamedByRole returns the one of some resources of different services that what the grant gives is
+// about: roles/run.invoker is about Cloud Run's. It reports false if that is none, or several.
+func NamedByRole(g grants.Grant, among []resource.Name) (meant resource.Name, ok bool) {
+	gives := strings.TrimPrefix(g.Role, "roles/")
+	if len(g.Permissions) > 0 {
+		gives = g.Permissions[0]
+	}
+	of, _, _ := strings.Cut(gives, ".")
+	for _, name := range among {
+		service, _, _ := strings.Cut(permissionPrefix(name.Type()), ".")
+		api, _, _ := strings.Cut(name.Type().Service, ".")
+		if of != service && of != api {
+			continue
+		}
+		if ok {
+			return resource.Name{}, false
+		}
+		meant, ok = name, true
+	}
+	return meant, ok
 }
 
 // policyPermissions returns what it takes to read and write the policy of a resource; if
