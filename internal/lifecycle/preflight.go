@@ -211,7 +211,8 @@ func (q *surveyor) role(ctx context.Context, name string, on resource.Name) erro
 		return fault.WithHint(fault.New(fault.Precondition, "granting %s on %s: the role is deleted and grants nothing",
 			name, on), gcloud.UndeleteRole(r), "or name another role: "+gcloud.FindRole(name))
 	case err == nil && r.Stage == disabled:
-		return fault.WithHint(fault.New(fault.Precondition, "granting %s on %s: the role is disabled and grants nothing",
+		return fault.WithHint(fault.New(fault.Precondition,
+			"granting %s on %s: the role is disabled and grants nothing",
 			name, on), gcloud.EnableRole(r))
 	case err == nil:
 		q.note(func(s *survey) { s.roles[name] = r })

@@ -308,13 +308,13 @@ func (w *WildcardError) Error() string {
 // firstWildcard returns where in a prefix the first wildcard is, -1 if it has none: a star, a class
 // such as [0-9], or a question mark at the end. Elsewhere, names that come from addresses have one.
 func firstWildcard(prefix string) int {
-	if i := wildcard.FindStringIndex(prefix); i != nil {
+	if i := wildcard().FindStringIndex(prefix); i != nil {
 		return i[0]
 	}
 	return -1
 }
 
-var wildcard = regexp.MustCompile(`\*|\[[^\]]+\]|[?\[\]]+/?$`)
+var wildcard = lazy(`\*|\[[^\]]+\]|[?\[\]]+/?$`)
 
 // checkPrefix returns an error if a short name cannot narrow to prefix.
 func checkPrefix(t *Type, text, prefix string) error {

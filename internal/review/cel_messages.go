@@ -3,6 +3,7 @@ package review
 import (
 	"regexp"
 	"strings"
+	"sync"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/operators"
@@ -11,52 +12,60 @@ import (
 // instead are what people write who are used to other languages, and CEL's words for it.
 var instead = map[string]string{"=": "==", "===": "==", "&": "&&", "|": "||", "and": "&&", "or": "||", "not": "!"}
 
-// said turns a message of CEL's compiler, which is about its grammar, into one about the condition.
-var said = []struct {
+// saying turns a message of CEL's compiler, which is about its grammar, into one about the condition.
+type saying struct {
 	raw  *regexp.Regexp
 	text func(m []string) string
-}{
-	{regexp.MustCompile(`^Syntax error: token recognition error at: '([\s\S]*)'$`), unreadable},
-	{regexp.MustCompile(`^Syntax error: missing '(.*)' at '(.*)'$`), func(m []string) string {
-		if m[2] == "<EOF>" {
-			return m[1] + " is missing at the end"
-		}
-		return m[1] + " is missing before " + m[2]
-	}},
-	{regexp.MustCompile(`^Syntax error: mismatched input '<EOF>' expecting '(.*)'$`), func(m []string) string {
-		return "the condition is not finished: " + m[1] + " and what belongs behind it are missing"
-	}},
-	{regexp.MustCompile(`^Syntax error: (?:mismatched|extraneous|no viable alternative at) input '<EOF>'`),
-		func([]string) string {
-			return "the condition is not finished: something is missing at its end"
-		}},
-	{regexp.MustCompile(`^Syntax error: (?:mismatched input|extraneous input|no viable alternative at input) '([\s\S]*?)'(?: expecting|$)`),
-		unexpected},
-	{regexp.MustCompile(`^reserved identifier: (.*)$`), func(m []string) string {
-		return m[1] + " is a word that CEL keeps for itself, and cannot be used here"
-	}},
-	{regexp.MustCompile(`^found no matching overload for '([^']*)' applied to '(?:([^'.(]+)\.)?\((.*)\)'$`), noOverload},
-	{regexp.MustCompile(`^undeclared reference to '([^']*)'(?: \(in container.*?\))?(?: \(did you mean '(.*)'\?\))?$`), func(m []string) string {
-		if m[2] != "" {
-			return "IAM does not know " + m[1] + "; did you mean " + m[2] + "?"
-		}
-		return "IAM does not know " + m[1] + "()"
-	}},
-	{regexp.MustCompile(`^expected type '(.*)' but found '(.*)'$`), func(m []string) string {
-		return "here stands something of type " + m[2] + " where one of type " + m[1] + " belongs"
-	}},
-	{regexp.MustCompile(`^invalid (timestamp|duration) argument$`), func(m []string) string {
-		if m[1] == "duration" {
-			return `this is not a duration such as duration("3600s")`
-		}
-		return `this is not a timestamp such as timestamp("2026-12-31T23:00:00Z")`
-	}},
-	{regexp.MustCompile(`^invalid int literal$`), func([]string) string { return "this number is too large" }},
 }
+
+// sayings are compiled when a condition is wrong, and not at every start.
+var sayings = sync.OnceValue(func() []saying {
+	return []saying{
+		{regexp.MustCompile(`^Syntax error: token recognition error at: '([\s\S]*)'$`), unreadable},
+		{regexp.MustCompile(`^Syntax error: missing '(.*)' at '(.*)'$`), func(m []string) string {
+			if m[2] == "<EOF>" {
+				return m[1] + " is missing at the end"
+			}
+			return m[1] + " is missing before " + m[2]
+		}},
+		{regexp.MustCompile(`^Syntax error: mismatched input '<EOF>' expecting '(.*)'$`), func(m []string) string {
+			return "the condition is not finished: " + m[1] + " and what belongs behind it are missing"
+		}},
+		{regexp.MustCompile(`^Syntax error: (?:mismatched|extraneous|no viable alternative at) input '<EOF>'`),
+			func([]string) string {
+				return "the condition is not finished: something is missing at its end"
+			}},
+		{regexp.MustCompile(`^Syntax error: (?:mismatched|extraneous|no viable alternative at) input ` +
+			`'([\s\S]*?)'(?: expecting|$)`),
+			unexpected},
+		{regexp.MustCompile(`^reserved identifier: (.*)$`), func(m []string) string {
+			return m[1] + " is a word that CEL keeps for itself, and cannot be used here"
+		}},
+		{regexp.MustCompile(`^found no matching overload for '([^']*)' applied to '(?:([^'.(]+)\.)?\((.*)\)'$`),
+			noOverload},
+		{regexp.MustCompile(`^undeclared reference to '([^']*)'(?: \(in container.*?\))?` +
+			`(?: \(did you mean '(.*)'\?\))?$`), func(m []string) string {
+			if m[2] != "" {
+				return "IAM does not know " + m[1] + "; did you mean " + m[2] + "?"
+			}
+			return "IAM does not know " + m[1] + "()"
+		}},
+		{regexp.MustCompile(`^expected type '(.*)' but found '(.*)'$`), func(m []string) string {
+			return "here stands something of type " + m[2] + " where one of type " + m[1] + " belongs"
+		}},
+		{regexp.MustCompile(`^invalid (timestamp|duration) argument$`), func(m []string) string {
+			if m[1] == "duration" {
+				return `this is not a duration such as duration("3600s")`
+			}
+			return `this is not a timestamp such as timestamp("2026-12-31T23:00:00Z")`
+		}},
+		{regexp.MustCompile(`^invalid int literal$`), func([]string) string { return "this number is too large" }},
+	}
+})
 
 // inWords says what is wrong with a condition for which CEL's compiler has a message.
 func inWords(message string) string {
-	for _, s := range said {
+	for _, s := range sayings() {
 		if m := s.raw.FindStringSubmatch(message); m != nil {
 			return s.text(m)
 		}
