@@ -62,7 +62,7 @@ func runValidate(_ context.Context, e *Env, o validateOptions) error {
 	doc := view.Validation{Schema: "taskiam.validation/v1", Files: o.files, Problems: []view.Problem{}}
 	var errs []error
 	for _, file := range o.files {
-		_, err := app.Load(file, o.maxTTL)
+		_, err := app.Load(file, manifest.Limits{MaxTTL: o.maxTTL, Now: e.Now()})
 		if err == nil {
 			continue
 		}
