@@ -57,6 +57,7 @@ login. --isolate=nonet closes both.
 
 Signals go to CMD. When CMD ends, for whatever reason, the run is taken down; a
 second signal during the teardown stops it, and "taskiam down" does the rest.
+Signals within a second count as one: timeout, npm and make send several.
 The exit code is that of CMD, or 125 if taskiam failed.`,
 		Flags: slices.Concat([]cli.Flag{
 			&cli.StringFlag{

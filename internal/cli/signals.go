@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/taskiam/taskiam/internal/fault"
 )
@@ -12,8 +13,14 @@ import (
 // errInterrupted is why a command's context ends on a signal.
 var errInterrupted = errors.New("interrupted")
 
+// oneEvent is how long signals count as one. Several come of one event: timeout signals the process
+// and then its group, npm passes on what the terminal has sent to both, and when a terminal
+// closes, the system and the shell send one each.
+const oneEvent = time.Second
+
 // interrupts decides what a signal does. By default the first signal cancels the command,
-// which then undoes what it has begun, and the second one ends the process at once.
+// which then undoes what it has begun, and the second one, if it is no part of the same event,
+// ends the process at once.
 // A command that needs the signals for something else takes them with [interrupts.handle].
 type interrupts struct {
 	env    *Env
@@ -23,7 +30,9 @@ type interrupts struct {
 
 	mu      sync.Mutex
 	handler func(os.Signal)
-	count   int
+	count   int                // of events
+	event   time.Time          // when the last one began
+	passed  map[os.Signal]bool // what the handler had of it
 	// first says what the first signal leads to. code is what the process ends with at the
 	// second one, and hints are the commands that then finish the work.
 	first string
@@ -61,22 +70,29 @@ func (i *interrupts) watch() (stop func()) {
 func (i *interrupts) take(s os.Signal) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.count++
-	if i.handler != nil {
-		i.handler(s)
-		return
+	now := i.env.Now()
+	again := i.count > 0 && now.Sub(i.event) < oneEvent
+	if !again {
+		i.count++
+		i.event, i.passed = now, map[os.Signal]bool{}
 	}
-	switch i.count {
-	case 1:
+	switch {
+	case i.handler != nil:
+		if !i.passed[s] {
+			i.passed[s] = true
+			i.handler(s)
+		}
+	case again:
+	case i.count == 1:
 		i.env.say("%s: %s; send the signal again to stop at once", s, i.first)
 		i.cancel(errInterrupted)
-	case 2:
+	case i.count == 2:
 		close(i.abandoned)
 	}
 }
 
-// handle gives signals to h, which must not block, until release is called. All that h
-// took count as one: the next signal after release ends the process.
+// handle gives signals to h, which must not block, until release is called. Of one event it gets each
+// signal once. All that h took count as one event: the next one after release ends the process.
 func (i *interrupts) handle(h func(os.Signal)) (release func()) {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -431,4 +431,12 @@ var mutants = []mutant{
 		edits: []edit{{"internal/journal", "sealing.verify", `&& len(r.seals.open) == 0`, ``}},
 		pkg:   "internal/journal", tests: []string{"TestSealed"},
 	},
+	{
+		name: "each signal of an event counts",
+		edits: []edit{{
+			"internal/cli", "interrupts.take",
+			`$again := $i.count > 0 && $now.Sub($i.event) < oneEvent`, `$again := $i.count > 0 && $now.Before($i.event)`,
+		}},
+		pkg: "internal/cli", tests: []string{"TestSignalsOfOneEventCountOnce", "TestSignalsOfOneEventReachTheChildOnce"},
+	},
 }
