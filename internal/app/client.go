@@ -14,6 +14,7 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/secret"
 	"github.com/taskiam/taskiam/internal/supervise"
@@ -72,6 +73,12 @@ func (a *App) Client(ctx context.Context, o Options) (*gcp.Client, error) {
 		cfg.Progress = func(ev gcp.Event) { o.Progress.Retry(ev.Op, ev.Object, ev.Wait, ev.Err) }
 	}
 	return gcp.New(cfg)
+}
+
+// RefuseElsewhere returns why nothing can be done here about a run of another cloud than the one that the
+// environment names; nil for a run of that one.
+func (a *App) RefuseElsewhere(o journal.Opened) error {
+	return o.CheckCloud(gcp.CloudAt(a.Getenv(EnvEmulatorHost)))
 }
 
 // login returns the operator's login.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/app"
 	"github.com/taskiam/taskiam/internal/ci"
+	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/resource"
@@ -42,8 +43,10 @@ func newDownCmd(e *Env) *cli.Command {
 taskiam down nightly-report
 taskiam down --account EMAIL --project acme-agents    # from any machine`,
 		ArgsUsage: "[RUN|TASK|FILE ...]",
-		Description: `Without arguments, it takes down the only run that is up. The manifest is not needed;
-it may have been changed or deleted. The command can be repeated.
+		Description: `Without arguments, it takes down the only run that is up. A task or a file is taken
+down only if one run of it is up; of several it lists the runs: name them, or say
+--all. The manifest is not needed; it may have been changed or deleted. The command
+can be repeated.
 
 With --account it needs no journal: it uses the mark in the description of the
 account, and searches for its bindings as sweep does. This works on any machine.
@@ -142,13 +145,19 @@ func runDown(ctx context.Context, e *Env, o downOptions) error {
 	case o.all:
 		runs = perhapsLive(runs, e.Now())
 	case len(o.words) > 0:
-		if runs, err = choose(runs, o.words); err != nil {
+		if runs, err = eachOne(runs, o.words, "taskiam down", e.onThisCloud); err != nil {
 			return errors.Join(err, unreadable)
 		}
 		unreadable = nil // somebody else's
 	default:
-		if runs = live(runs); len(runs) > 1 {
-			return ambiguous(runs, "taskiam down")
+		run, err := theRun(runs, "", "taskiam down", e.onThisCloud)
+		switch {
+		case err == nil:
+			runs = []*journal.Run{run}
+		case fault.Is(err, fault.NotFound):
+			runs = nil
+		default:
+			return errors.Join(err, unreadable)
 		}
 	}
 	errs := []error{unreadable}

@@ -90,7 +90,7 @@ func runEnv(_ context.Context, e *Env, o envOptions) error {
 	if o.unset {
 		return e.printUnset(o.word)
 	}
-	run, err := e.deliveredRun(o.word, "taskiam env")
+	run, err := e.deliveredRun(o.word, "taskiam env", willing)
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func runEnv(_ context.Context, e *Env, o envOptions) error {
 // printUnset prints a command that removes the variables of a run from a shell, whether the run
 // is up or down.
 func (e *Env) printUnset(word string) error {
-	run, err := e.anyRun(word, "taskiam env --unset")
+	run, err := e.anyRun(word, "taskiam env --unset", willing)
 	if err != nil {
 		return err
 	}
@@ -135,34 +135,40 @@ func (e *Env) printUnset(word string) error {
 }
 
 // anyRun returns the run that the word names, or the only one that is up.
-func (e *Env) anyRun(word, command string) (*journal.Run, error) {
+func (e *Env) anyRun(word, command string, refuse refusal) (*journal.Run, error) {
 	journals, err := e.app().Journals()
 	if err != nil {
 		return nil, err
 	}
 	runs, unreadable := app.Runs(journals)
-	run, err := theRun(runs, word, command)
+	run, err := theRun(runs, word, command, refuse)
 	if err != nil {
 		return nil, errors.Join(err, unreadable)
 	}
 	return run, nil
 }
 
-// deliveredRun returns the run that the word names, or the only one that is up. It refuses a
-// run that is not up, and one whose delivery is gone.
-func (e *Env) deliveredRun(word, command string) (*journal.Run, error) {
-	run, err := e.anyRun(word, command)
-	if err != nil {
-		return nil, err
-	}
+// deliveredRun returns the run that the word names, or the only one that the command could take. It refuses a
+// run that is not up, one whose delivery is gone, and what the command refuses beside that.
+func (e *Env) deliveredRun(word, command string, refuse refusal) (*journal.Run, error) {
+	return e.anyRun(word, command, func(run *journal.Run) error {
+		if err := e.undelivered(run); err != nil {
+			return err
+		}
+		return refuse(run)
+	})
+}
+
+// undelivered returns why a run has no delivery that could be used.
+func (e *Env) undelivered(run *journal.Run) error {
 	id := string(run.ID())
 	switch state := run.State(); {
 	case state != journal.Running && state != journal.RunningNotReady:
-		return nil, fault.WithHint(
+		return fault.WithHint(
 			fault.New(fault.NotFound, "run %s of %s is not up, it is: %s", id, run.Opened.Task, state),
 			"taskiam status "+id)
 	case run.Expired(e.Now()):
-		return nil, fault.WithHint(
+		return fault.WithHint(
 			fault.New(fault.NotFound, "run %s of %s has expired, at %s", id, run.Opened.Task,
 				view.Moment(run.Expires())),
 			"taskiam down "+id)
@@ -171,7 +177,7 @@ func (e *Env) deliveredRun(word, command string) (*journal.Run, error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			err = fault.New(fault.NotFound, "the delivery of run %s is gone from %s", id, run.Opened.DeliveryDir)
 		}
-		return nil, fault.WithHint(err, "taskiam down "+id)
+		return fault.WithHint(err, "taskiam down "+id)
 	}
-	return run, nil
+	return nil
 }

@@ -50,7 +50,7 @@ func runReceipt(_ context.Context, e *Env, o receiptOptions) error {
 		return err
 	}
 	runs, unreadable := app.Runs(journals)
-	run, err := theRun(runs, o.word, "taskiam receipt")
+	run, err := theRun(runs, o.word, "taskiam receipt", willing)
 	if err != nil {
 		if unreadable != nil {
 			return unreadable // it may be that one

@@ -84,7 +84,7 @@ func runRenew(ctx context.Context, e *Env, o renewOptions) error {
 	if err := supervise.Protect(); err != nil {
 		return err
 	}
-	run, err := e.deliveredRun(o.word, "taskiam renew --ttl "+o.ttl.String())
+	run, err := e.deliveredRun(o.word, "taskiam renew --ttl "+o.ttl.String(), e.onThisCloud)
 	if err != nil {
 		return err
 	}

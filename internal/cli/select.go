@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -68,25 +69,57 @@ func named(runs []*journal.Run, word string) ([]*journal.Run, error) {
 	return out, nil
 }
 
-// theRun returns the run that the word names, or the only one that is up if there
-// is no word.
-func theRun(runs []*journal.Run, word, command string) (*journal.Run, error) {
-	var matches []*journal.Run
-	if word == "" {
-		matches = live(runs)
-		if len(matches) == 0 {
-			return nil, fault.WithHint(fault.New(fault.NotFound, "no run is up"), "taskiam up "+defaultManifest)
-		}
-	} else {
+// refusal returns why a command would not take a run that it could choose; nil if it would.
+type refusal func(*journal.Run) error
+
+// willing takes any run.
+func willing(*journal.Run) error { return nil }
+
+// theRun returns the run that the word names, or the only one that is up if there is no word. Runs that the command
+// would refuse are not counted, unless there are no others.
+func theRun(runs []*journal.Run, word, command string, refuse refusal) (*journal.Run, error) {
+	matches := live(runs)
+	if word != "" {
 		var err error
 		if matches, err = choose(runs, []string{word}); err != nil {
 			return nil, err
 		}
 	}
-	if len(matches) > 1 {
-		return nil, ambiguous(matches, command)
+	var refused []error
+	fit := slices.DeleteFunc(slices.Clone(matches), func(r *journal.Run) bool {
+		err := refuse(r)
+		if err != nil {
+			refused = append(refused, err)
+		}
+		return err != nil
+	})
+	switch {
+	case len(matches) == 0:
+		return nil, fault.WithHint(fault.New(fault.NotFound, "no run is up"), "taskiam up "+defaultManifest)
+	case len(refused) == 1 && len(fit) == 0:
+		return nil, refused[0]
+	case len(fit) == 0:
+		return nil, errors.Join(refused...)
+	case len(fit) > 1:
+		return nil, ambiguous(fit, command)
 	}
-	return matches[0], nil
+	return fit[0], nil
+}
+
+// eachOne returns the runs that the words name. A word that names several is an error: what cannot be
+// taken back is done to runs that were named one by one.
+func eachOne(runs []*journal.Run, words []string, command string, refuse refusal) ([]*journal.Run, error) {
+	var out []*journal.Run
+	for _, word := range words {
+		run, err := theRun(runs, word, command, refuse)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(out, run) {
+			out = append(out, run)
+		}
+	}
+	return out, nil
 }
 
 // ambiguous is the error that lists the runs to choose from.
@@ -98,6 +131,11 @@ func ambiguous(runs []*journal.Run, command string) error {
 	}
 	return fault.WithHint(fault.New(fault.Usage, "%d runs are up, name one of them: %s", len(runs),
 		strings.Join(lines, ", ")), hints...)
+}
+
+// onThisCloud refuses runs of another cloud than the one that this shell is pointed at.
+func (e *Env) onThisCloud(r *journal.Run) error {
+	return e.app().RefuseElsewhere(r.Opened)
 }
 
 // completionRuns returns the ids of the live runs; none if the journals cannot be

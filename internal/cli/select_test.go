@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -77,18 +78,18 @@ func TestChoose(t *testing.T) {
 func TestTheRun(t *testing.T) {
 	t.Parallel()
 	up, other, down := testRun(1, "a", "/a", false), testRun(2, "b", "/b", false), testRun(3, "c", "/c", true)
-	if got, err := theRun([]*journal.Run{up, down}, "", "x"); got != up || err != nil {
+	if got, err := theRun([]*journal.Run{up, down}, "", "x", willing); got != up || err != nil {
 		t.Errorf("the only run that is up: %v, %v", got, err)
 	}
-	if got, err := theRun([]*journal.Run{up, other, down}, "c", "x"); got != down || err != nil {
+	if got, err := theRun([]*journal.Run{up, other, down}, "c", "x", willing); got != down || err != nil {
 		t.Errorf("the run named: %v, %v", got, err)
 	}
-	_, err := theRun([]*journal.Run{up, other, down}, "", "taskiam x")
+	_, err := theRun([]*journal.Run{up, other, down}, "", "taskiam x", willing)
 	want := []string{"taskiam x " + string(up.ID()), "taskiam x " + string(other.ID())}
 	if d := cmp.Diff(want, fault.Hints(err)); d != "" || !fault.Is(err, fault.Usage) {
 		t.Errorf("of two: %v, hints (-want +got):\n%s", err, d)
 	}
-	if _, err := theRun([]*journal.Run{down}, "", "x"); !fault.Is(err, fault.NotFound) {
+	if _, err := theRun([]*journal.Run{down}, "", "x", willing); !fault.Is(err, fault.NotFound) {
 		t.Errorf("of none: %v", err)
 	}
 }
@@ -101,5 +102,45 @@ func TestAPendingRunIsNeverTakenForOneThatIsDown(t *testing.T) {
 	incomplete.Receipt.Checks = []journal.Check{{What: "account is gone", Found: "it is there"}}
 	if got := live([]*journal.Run{starting, incomplete, testRun(3, "a", "/a", true)}); len(got) != 2 {
 		t.Errorf("%d runs are live, want 2", len(got))
+	}
+}
+
+func TestWhatWouldBeRefusedIsNotCounted(t *testing.T) {
+	t.Parallel()
+	here, there, other := testRun(1, "a", "/a", false), testRun(2, "a", "/a", false), testRun(3, "b", "/b", false)
+	elsewhere := func(r *journal.Run) error {
+		if r != here {
+			return fault.New(fault.Usage, "run %s is elsewhere", r.ID())
+		}
+		return nil
+	}
+	for _, word := range []string{"", "a"} {
+		if got, err := theRun([]*journal.Run{here, there, other}, word, "x", elsewhere); got != here || err != nil {
+			t.Errorf("%q is %v, %v", word, got, err)
+		}
+	}
+	// If there is no other, it is said why.
+	for word, want := range map[string]int{"": 2, "a": 1, string(there.ID()): 1} {
+		_, err := theRun([]*journal.Run{there, other}, word, "x", elsewhere)
+		if n := strings.Count(fmt.Sprint(err), "is elsewhere"); !fault.Is(err, fault.Usage) || n != want {
+			t.Errorf("%q: %v", word, err)
+		}
+	}
+}
+
+func TestWhatIsTakenDownIsNamedOneByOne(t *testing.T) {
+	t.Parallel()
+	a, again, b := testRun(1, "a", "/a", false), testRun(2, "a", "/a", false), testRun(3, "b", "/b", false)
+	runs := []*journal.Run{a, again, b}
+	for _, words := range []string{"a", "/a", "b a"} {
+		_, err := eachOne(runs, strings.Fields(words), "taskiam down", willing)
+		want := []string{"taskiam down " + string(a.ID()), "taskiam down " + string(again.ID())}
+		if !fault.Is(err, fault.Usage) || cmp.Diff(want, fault.Hints(err)) != "" {
+			t.Errorf("%s: %v, hints %q", words, err, fault.Hints(err))
+		}
+	}
+	got, err := eachOne(runs, []string{string(again.ID()), "b", "/b", string(a.ID())}, "taskiam down", willing)
+	if err != nil || len(got) != 3 || got[0] != again || got[1] != b || got[2] != a {
+		t.Errorf("named one by one: %v, %v", got, err)
 	}
 }

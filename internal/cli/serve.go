@@ -58,11 +58,13 @@ func runServe(ctx context.Context, e *Env, o serveOptions) error {
 	if o.spawned {
 		return e.serveSpawned(ctx, grants.RunID(o.word))
 	}
-	run, err := e.deliveredRun(o.word, "taskiam serve")
+	run, err := e.deliveredRun(o.word, "taskiam serve", func(r *journal.Run) error {
+		if err := e.onThisCloud(r); err != nil {
+			return err
+		}
+		return mayServe(r, o.refresh)
+	})
 	if err != nil {
-		return err
-	}
-	if err := mayServe(run, o.refresh); err != nil {
 		return err
 	}
 	logs, err := e.app().TokenLogs()

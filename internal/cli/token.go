@@ -49,7 +49,7 @@ func runToken(ctx context.Context, e *Env, o tokenOptions) error {
 		return fault.WithHint(fault.New(fault.Usage,
 			"standard output is a terminal, and a token should not be shown there"), "taskiam token --show")
 	}
-	run, err := e.deliveredRun(o.word, "taskiam token")
+	run, err := e.deliveredRun(o.word, "taskiam token", e.onThisCloud)
 	if err != nil {
 		return err
 	}

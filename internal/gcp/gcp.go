@@ -155,9 +155,12 @@ func (c *Client) As(src TokenSource) *Client {
 
 // Cloud returns the name and the endpoint of what this client speaks to:
 // "google" and "googleapis.com", or "emulator" and its host:port.
-func (c *Client) Cloud() (name, endpoint string) {
-	if c.cfg.EmulatorHost != "" {
-		return "emulator", c.cfg.EmulatorHost
+func (c *Client) Cloud() (name, endpoint string) { return CloudAt(c.cfg.EmulatorHost) }
+
+// CloudAt returns what [Client.Cloud] does for a client with this [Config.EmulatorHost].
+func CloudAt(emulatorHost string) (name, endpoint string) {
+	if emulatorHost != "" {
+		return "emulator", emulatorHost
 	}
 	return "google", "googleapis.com"
 }
