@@ -39,7 +39,7 @@ func TestKilledByOneEvent(t *testing.T) {
 			if _, err := exec.LookPath(tt.args[0]); err != nil {
 				t.Skipf("there is no %s", tt.args[0])
 			}
-			s := newStage(t, "--rtt", "200ms")
+			s := newStage(t, "--rtt", "100ms", "--lag", "grant=1h") // up waits for its access
 			s.write("package.json", `{"private": true, "scripts": {"up": "`+up+`npm.said"}}`)
 			s.write("Makefile", "up:\n\t@"+up+"make.said\n")
 			before := s.ok("emulator", "snapshot")

@@ -93,7 +93,7 @@ func parseCI(c *cli.Context, getenv func(string) string) (*ci.Job, error) {
 func (e *Env) showUpCI(job *ci.Job, run *journal.Run, elapsed time.Duration, dotenv string, quiet bool) error {
 	if err := e.job(job).Export(run, dotenv); err != nil {
 		// Later steps do not know of the run now. Only its label leads down --ci to it.
-		return fault.WithHint(err, "taskiam down "+string(run.ID()))
+		return unreported(run, err)
 	}
 	if !job.System.CanMask() && delivery.Of(run.Kind).Secret() {
 		e.say("the credential is not masked in the log of this job: do not print what is in %s", run.Opened.DeliveryDir)
@@ -109,7 +109,7 @@ func (e *Env) showUpCI(job *ci.Job, run *journal.Run, elapsed time.Duration, dot
 		r.Say(e.Stderr)
 		return nil
 	}
-	return r.Print(e.Stdout)
+	return unreported(run, r.Print(e.Stdout))
 }
 
 // failShell makes the shell fail that evals what up prints: a shell ignores the exit code of

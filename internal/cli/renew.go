@@ -100,5 +100,6 @@ func runRenew(ctx context.Context, e *Env, o renewOptions) error {
 	if renewal == nil {
 		return err
 	}
-	return errors.Join(err, e.print(view.NewRenewal(e.viewRun(renewal.Run), renewal.Was, renewal.Elapsed), o.json))
+	doc := view.NewRenewal(e.viewRun(renewal.Run), renewal.Was, renewal.Elapsed)
+	return errors.Join(err, unreported(renewal.Run, e.print(doc, o.json)))
 }

@@ -245,5 +245,17 @@ func (e *Env) up(
 
 // showUp reports a run that is up.
 func (e *Env) showUp(run *journal.Run, elapsed time.Duration, reused, asJSON bool) error {
-	return e.print(view.NewUp(e.viewRun(run), elapsed, reused), asJSON)
+	return unreported(run, e.print(view.NewUp(e.viewRun(run), elapsed, reused), asJSON))
+}
+
+// unreported returns the error of a run that is up, of which whoever started it was not told. It names the run: it
+// has to be taken down, and nothing else says so.
+func unreported(run *journal.Run, err error) error {
+	if err == nil {
+		return nil
+	}
+	id := string(run.ID())
+	return fault.WithHint(
+		fault.New(fault.NotReady, "run %s of %s is up, but this was not reported: %w", id, run.Opened.Task, err),
+		"taskiam down "+id)
 }

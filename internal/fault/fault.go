@@ -46,7 +46,7 @@ const (
 	Locked
 	// Incomplete means that a teardown left something behind.
 	Incomplete
-	// NotReady means that a run is up but not all of its access is usable yet.
+	// NotReady means that a run is up but not all of its access is usable yet, or that it was not reported.
 	NotReady
 )
 
