@@ -44,12 +44,33 @@ func TestIsolatedAllows(t *testing.T) {
 	}
 }
 
+// TestIsolatedNamesTheFlag: a person whose command failed for want of a user namespace is told which flag allows them.
+func TestIsolatedNamesTheFlag(t *testing.T) {
+	t.Parallel()
+	manyProcesses(t)
+	s := isolation(t)
+	for _, tt := range []struct {
+		script string
+		named  bool
+	}{
+		{"bwrap --unshare-user --unshare-pid --ro-bind / / true", true},
+		{"unshare --user true", true},
+		{"unshare --user true; exit 0", false},
+		{"exit 3", false},
+	} {
+		o := s.run(s.isolated("tree", "--isolate", s.manifest("demo.toml", "key"), "sh", "-c", tt.script))
+		if got := strings.Contains(o.stderr, "--allow-userns"); got != tt.named || (o.code != 0) == strings.Contains(tt.script, "exit 0") {
+			t.Errorf("%s: %d, names the flag: %t, want %t\n%s", tt.script, o.code, got, tt.named, o.stderr)
+		}
+	}
+}
+
 // TestIsolatedAllowsAsAUser is the same for an operator who is not root.
 func TestIsolatedAllowsAsAUser(t *testing.T) {
 	t.Parallel()
 	manyProcesses(t)
 	isolation(t)
-	asAUser(t, "TestIsolatedAllows")
+	asAUser(t, "TestIsolatedAllows", "TestIsolatedNamesTheFlag")
 }
 
 // TestIsolatedTools lets what tasks are made of work behind the filter of system calls; what

@@ -184,6 +184,15 @@ func (c *Child) Wait(signals <-chan os.Signal) int {
 // WithoutSandbox reports, after the end, whether bubblewrap ended before there was a sandbox.
 func (c *Child) WithoutSandbox() bool { return c.box != nil && !c.box.Started() }
 
+// WantedUserns returns what the command has printed, after its end, that programs print which could
+// not make a user namespace; "" if it has not, or if it is in no sandbox that refuses them.
+func (c *Child) WantedUserns() string {
+	if c.terminal == nil {
+		return ""
+	}
+	return c.terminal.ear.has()
+}
+
 // signal sends a signal to the command, or to all of its group. If the command has just ended,
 // there is nothing to do.
 func (c *Child) signal(s os.Signal, group bool) {

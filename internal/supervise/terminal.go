@@ -30,6 +30,7 @@ type streams struct {
 	// the output of that goes.
 	keys   *os.File
 	screen io.Writer
+	ear    ear
 }
 
 // newStreams decides on the streams. What is typed goes to the sandbox's terminal only if the
@@ -70,13 +71,13 @@ type piped struct{ io.Writer }
 // connect gives bubblewrap pipes, and returns what feeds its standard input until ctx is
 // done. What bubblewrap itself says goes to our standard error in any case.
 func (s *streams) connect(cmd *exec.Cmd) (feed func(ctx context.Context), err error) {
-	cmd.Stderr = piped{s.Stderr}
+	cmd.Stderr = piped{s.ear.on(s.Stderr)}
 	switch {
 	case terminalOf(s.Stdout) != nil:
 	case same(s.Stdout, s.Stderr): // one pipe, so that what is written stays in order
 		cmd.Stdout = cmd.Stderr
 	default:
-		cmd.Stdout = piped{s.Stdout}
+		cmd.Stdout = piped{s.ear.on(s.Stdout)}
 	}
 	if s.keys != nil || s.Stdin == nil || isNull(s.Stdin) {
 		return func(context.Context) {}, nil
@@ -132,7 +133,8 @@ func typed(ctx context.Context, keys *os.File, mine func(), to io.Writer) {
 			continue
 		}
 		mine()
-		if n, _ := unix.Poll(ready, int(glance.Milliseconds())); n < 1 || !foreground(keys) {
+		// What is typed after the command's end is for the shell.
+		if n, _ := unix.Poll(ready, int(glance.Milliseconds())); n < 1 || ctx.Err() != nil || !foreground(keys) {
 			continue
 		}
 		n, err := keys.Read(b)
@@ -196,7 +198,7 @@ func (s *streams) attach(box *isolate.Box, feed func(context.Context)) *terminal
 		go t.follow()
 		go func() {
 			defer close(t.copied)
-			_, _ = io.Copy(t.screen, t.master) // until nobody has the other end any more
+			_, _ = io.Copy(t.ear.on(t.screen), t.master) // until nobody has the other end any more
 		}()
 	}()
 	return t
