@@ -178,13 +178,13 @@ func (c *commandRun) sayBefore() {
 }
 
 // sayAfter warns of what the command has left in the work tree, and says which flag it may have failed for.
-func (c *commandRun) sayAfter(child *supervise.Child, code int) {
+func (c *commandRun) sayAfter(wantedUserns string, code int) {
 	for _, left := range c.sandbox.LeftBehind() {
 		c.say("warning: %s", left)
 	}
-	if said := child.WantedUserns(); code != 0 && said != "" && !c.isolate.userns {
+	if code != 0 && wantedUserns != "" && !c.isolate.userns {
 		c.say("the command printed %q: the sandbox refuses user namespaces. If a sandbox inside this one needs them: "+
-			"--%s, which also opens more of the kernel to the command", said, flagAllowUserns)
+			"--%s, which also opens more of the kernel to the command", wantedUserns, flagAllowUserns)
 	}
 }
 

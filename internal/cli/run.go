@@ -306,7 +306,7 @@ func (c *commandRun) runChild(ctx context.Context) (exitCode, error) {
 		return 0, err
 	}
 	code := child.Wait(signals)
-	c.sayAfter(child, code)
+	c.sayAfter(child.WantedUserns(), code)
 	if code == supervise.Unknown {
 		code = int(exitRunFailed)
 	}

@@ -50,17 +50,18 @@ func (c *Client) CreateAccount(
 // Account reads a service account by its email or its unique id. One that was deleted,
 // or created a moment ago, is a [fault.NotFound] or a [fault.Denied].
 func (c *Client) Account(ctx context.Context, project, emailOrUID string) (grants.Account, error) {
-	return call(ctx, c, task{doing: "reading service account", on: emailOrUID}, func(ctx context.Context) (grants.Account, error) {
-		svc, err := c.iam()
-		if err != nil {
-			return grants.Account{}, err
-		}
-		a, err := svc.Projects.ServiceAccounts.Get(accountName(project, emailOrUID)).Context(ctx).Do()
-		if err != nil {
-			return grants.Account{}, err
-		}
-		return account(a), nil
-	})
+	return call(ctx, c, task{doing: "reading service account", on: emailOrUID},
+		func(ctx context.Context) (grants.Account, error) {
+			svc, err := c.iam()
+			if err != nil {
+				return grants.Account{}, err
+			}
+			a, err := svc.Projects.ServiceAccounts.Get(accountName(project, emailOrUID)).Context(ctx).Do()
+			if err != nil {
+				return grants.Account{}, err
+			}
+			return account(a), nil
+		})
 }
 
 // accountPage is how many accounts one page of a list may have at most

@@ -77,17 +77,18 @@ func (c *Client) CreateRole(ctx context.Context, r grants.Role) (grants.Role, er
 // role as it was read: if it was changed since, this is a [fault.Conflict]. Repeated after
 // a lost answer it is that or a [fault.Precondition], and the role is there.
 func (c *Client) UndeleteRole(ctx context.Context, name, etag string) (grants.Role, error) {
-	return call(ctx, c, task{doing: "undeleting custom role", on: name}, func(ctx context.Context) (grants.Role, error) {
-		svc, err := c.iam()
-		if err != nil {
-			return grants.Role{}, err
-		}
-		r, err := svc.Projects.Roles.Undelete(name, &iam.UndeleteRoleRequest{Etag: etag}).Context(ctx).Do()
-		if err != nil {
-			return grants.Role{}, err
-		}
-		return role(r), nil
-	})
+	return call(ctx, c, task{doing: "undeleting custom role", on: name},
+		func(ctx context.Context) (grants.Role, error) {
+			svc, err := c.iam()
+			if err != nil {
+				return grants.Role{}, err
+			}
+			r, err := svc.Projects.Roles.Undelete(name, &iam.UndeleteRoleRequest{Etag: etag}).Context(ctx).Do()
+			if err != nil {
+				return grants.Role{}, err
+			}
+			return role(r), nil
+		})
 }
 
 // DeleteRole marks a custom role of a project as deleted: what binds it stays and grants

@@ -190,7 +190,7 @@ func (c *Child) WantedUserns() string {
 	if c.terminal == nil {
 		return ""
 	}
-	return c.terminal.ear.has()
+	return c.terminal.overheard.has()
 }
 
 // signal sends a signal to the command, or to all of its group. If the command has just ended,

@@ -17,16 +17,16 @@ var saidWithoutUserns = []string{
 	"Failed to move to new namespace",
 }
 
-// ear listens to what a command prints.
-type ear struct {
+// overheard is what was heard of what a command prints.
+type overheard struct {
 	mu    sync.Mutex
 	heard string // the first of saidWithoutUserns that was printed; "" is none
 }
 
 // on returns a writer to the given one that is listened to.
-func (e *ear) on(to io.Writer) io.Writer { return &listened{Writer: to, ear: e} }
+func (e *overheard) on(to io.Writer) io.Writer { return &listened{Writer: to, overheard: e} }
 
-func (e *ear) has() string {
+func (e *overheard) has() string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.heard
@@ -34,23 +34,23 @@ func (e *ear) has() string {
 
 type listened struct {
 	io.Writer
-	ear  *ear
-	last []byte // the end of what was written, in which a text may have begun
+	overheard *overheard
+	last      []byte // the end of what was written, in which a text may have begun
 }
 
 func (l *listened) Write(b []byte) (int, error) {
-	l.ear.mu.Lock()
-	if l.ear.heard == "" {
+	l.overheard.mu.Lock()
+	if l.overheard.heard == "" {
 		all := append(l.last, b...)
 		longest := 0
 		for _, text := range saidWithoutUserns {
 			longest = max(longest, len(text))
-			if l.ear.heard == "" && bytes.Contains(all, []byte(text)) {
-				l.ear.heard = text
+			if l.overheard.heard == "" && bytes.Contains(all, []byte(text)) {
+				l.overheard.heard = text
 			}
 		}
 		l.last = bytes.Clone(all[max(0, len(all)-longest+1):])
 	}
-	l.ear.mu.Unlock()
+	l.overheard.mu.Unlock()
 	return l.Writer.Write(b)
 }

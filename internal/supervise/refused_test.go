@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestEar(t *testing.T) {
+func TestOverheard(t *testing.T) {
 	t.Parallel()
 	for said, want := range map[string]string{
 		"bwrap: No permissions to create new namespace, likely because the kernel does not allow\n": saidWithoutUserns[0],
@@ -16,7 +16,7 @@ func TestEar(t *testing.T) {
 		"Operation not permitted": "",
 	} {
 		for _, size := range []int{1, 7, len(said)} { // however it is cut into writes
-			var e ear
+			var e overheard
 			var out bytes.Buffer
 			to := e.on(&out)
 			for rest := []byte(said); len(rest) > 0; rest = rest[min(size, len(rest)):] {

@@ -28,9 +28,9 @@ type streams struct {
 	own string
 	// keys is our terminal, if what is typed there is for the sandbox's; and screen is where
 	// the output of that goes.
-	keys   *os.File
-	screen io.Writer
-	ear    ear
+	keys      *os.File
+	screen    io.Writer
+	overheard overheard
 }
 
 // newStreams decides on the streams. What is typed goes to the sandbox's terminal only if the
@@ -71,13 +71,13 @@ type piped struct{ io.Writer }
 // connect gives bubblewrap pipes, and returns what feeds its standard input until ctx is
 // done. What bubblewrap itself says goes to our standard error in any case.
 func (s *streams) connect(cmd *exec.Cmd) (feed func(ctx context.Context), err error) {
-	cmd.Stderr = piped{s.ear.on(s.Stderr)}
+	cmd.Stderr = piped{s.overheard.on(s.Stderr)}
 	switch {
 	case terminalOf(s.Stdout) != nil:
 	case same(s.Stdout, s.Stderr): // one pipe, so that what is written stays in order
 		cmd.Stdout = cmd.Stderr
 	default:
-		cmd.Stdout = piped{s.ear.on(s.Stdout)}
+		cmd.Stdout = piped{s.overheard.on(s.Stdout)}
 	}
 	if s.keys != nil || s.Stdin == nil || isNull(s.Stdin) {
 		return func(context.Context) {}, nil
@@ -198,7 +198,7 @@ func (s *streams) attach(box *isolate.Box, feed func(context.Context)) *terminal
 		go t.follow()
 		go func() {
 			defer close(t.copied)
-			_, _ = io.Copy(t.ear.on(t.screen), t.master) // until nobody has the other end any more
+			_, _ = io.Copy(t.overheard.on(t.screen), t.master) // until nobody has the other end any more
 		}()
 	}()
 	return t

@@ -167,7 +167,7 @@ var mutants = []mutant{
 	},
 	{
 		name:  "an isolated command gets the operator's files as its streams",
-		edits: []edit{{"internal/supervise", "streams.connect", `cmd.Stdout = piped{$s.ear.on($s.Stdout)}`, `cmd.Stdout = $s.Stdout`}},
+		edits: []edit{{"internal/supervise", "streams.connect", `cmd.Stdout = piped{$s.overheard.on($s.Stdout)}`, `cmd.Stdout = $s.Stdout`}},
 		pkg:   "cmd/taskiam", tests: []string{"TestIsolatedStreams"},
 	},
 	{
