@@ -203,7 +203,7 @@ func TestTamperedJournalReachesNobodyElse(t *testing.T) {
 		code int
 		says string
 	}{
-		{name: "another unique id", code: 5, says: "does not carry the mark", how: func(a attack) {
+		{name: "another unique id", code: 5, says: "as its journal says", how: func(a attack) {
 			a.edit(func(kind string, record map[string]any) {
 				if kind == "account created" {
 					record["unique_id"] = a.uniqueID(farm)

@@ -18,7 +18,7 @@ const accountWait = 30 * time.Second
 // Without one, what binds the account is looked for in the project, in more, and
 // wherever the operator may search; if that cannot have been everything, the account
 // stays, disabled, and the error is [fault.Incomplete]. An account that does not carry
-// exactly the mark of its email is not touched.
+// exactly the mark of its email is not touched; what a deleted one of the run left beside it is removed.
 func (e *Engine) DownAccount(ctx context.Context, project, email string, more []resource.Name) (*Teardown, error) {
 	if _, err := projectName(project); err != nil {
 		return nil, err
@@ -46,9 +46,13 @@ func (e *Engine) DownAccount(ctx context.Context, project, email string, more []
 		return nil, err
 	}
 	mark, ok := markOf(account, project)
-	if !ok {
-		return nil, fault.New(fault.Conflict, "the account %s does not carry the mark of run %s: nothing was changed",
-			email, run)
+	if !ok { // it is a stranger's; what the run's left goes all the same
+		t, err := e.downTombstones(ctx, project, email, more)
+		if t == nil && fault.Is(err, fault.NotFound) {
+			err = fault.New(fault.Conflict, "the account %s does not carry the mark of run %s: nothing was changed",
+				email, run)
+		}
+		return t, err
 	}
 	s, err := e.newSearcher(ctx, project, more)
 	if err != nil {

@@ -63,9 +63,11 @@ func (e *Engine) takeDown(ctx context.Context, j journal.Journal) (*Teardown, er
 // write the journal could have written that.
 func (e *Engine) stillThere(ctx context.Context, run *journal.Run) (bool, error) {
 	o := run.Opened
-	_, err := e.Cloud.Account(ctx, o.Project, o.Email)
+	live, err := e.Cloud.Account(ctx, o.Project, o.Email)
 	switch {
 	case fault.Is(err, fault.NotFound):
+		return false, nil
+	case err == nil && targetOf(run).isStranger(live):
 		return false, nil
 	case err != nil:
 		return false, fmt.Errorf("run %s is down by its journal, but the cloud could not be asked: %w", o.Run, err)
@@ -96,6 +98,7 @@ func (e *Engine) DownFrom(ctx context.Context, known *journal.Run, wait time.Dur
 	}
 	d := e.newDownRun(t, j)
 	d.run, d.unrecorded = known, err
+	d.target.sure = true
 	return d.carryOut(ctx)
 }
 
@@ -357,9 +360,7 @@ const (
 	unknown // it could not be looked at
 )
 
-// lookUp finds the live account and makes sure that it is the run's: by its unique
-// id, where that is known, and by the mark. A journal that was tampered with must not
-// reach anybody else's account.
+// lookUp finds the live account and makes sure that it is the run's: see [target.judge].
 func (d *downRun) lookUp(ctx context.Context) (grants.Account, presence) {
 	t := d.target
 	found := grants.Account{Email: t.email, UniqueID: t.uid}
@@ -376,16 +377,18 @@ func (d *downRun) lookUp(ctx context.Context) (grants.Account, presence) {
 		if err != nil {
 			return err
 		}
-		mark, marked := grants.ParseMark(live.Description)
-		switch {
-		case live.Email != t.email,
-			t.uid != "" && live.UniqueID != t.uid,
-			!marked || mark.Run != t.run:
+		switch whose, why := t.judge(live); whose {
+		case ours:
+			found, state = live, present
+		case strangers:
+			// Ours is gone. Its policies can name it as deleted alone: the live member is the stranger.
+			state, d.target.tombstone = absent, true
+			d.report("the account "+live.Email+" is another one now (unique id "+live.UniqueID+") and was not changed",
+				"", Warned, nil)
+		case doubtful:
 			state = foreign
-			return fault.New(fault.Conflict, "the account %s (unique id %s) does not carry the mark of run %s",
-				live.Email, live.UniqueID, t.run)
+			return why
 		}
-		found, state = live, present
 		return nil
 	})
 	if state == unknown {

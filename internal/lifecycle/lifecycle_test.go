@@ -538,31 +538,96 @@ func TestTamperedMemberIsLeftAlone(t *testing.T) {
 	w.asBefore()
 }
 
-// The unique id in the journal must be the live account's: one that was deleted and
-// made again under the same name is somebody else's.
+// An account that was deleted and made again under the same name is somebody else's: it is never touched, with or
+// without a copy of the mark, and what the run's own left goes all the same.
 func TestAccountOfTheSameNameIsNotTouched(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		_, plan := w.up(byKey)
-		e := w.engine()
-		ctx := t.Context()
-		if err := e.Cloud.DeleteAccount(ctx, "acme-agents", plan.Email); err != nil {
-			t.Fatal(err)
-		}
-		other, err := e.Cloud.CreateAccount(ctx, "acme-agents", plan.AccountID, "somebody else's", "made by hand")
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = e.Down(ctx, plan.Run, 0)
-		if !fault.Is(err, fault.Incomplete) {
-			t.Errorf("down: %v", err)
-		}
-		live, err := e.Cloud.Account(ctx, "acme-agents", plan.Email)
-		if err != nil || live.UniqueID != other.UniqueID || live.Disabled {
-			t.Errorf("the other account is %+v, %v", live, err)
-		}
-	})
+	const project = "acme-agents"
+	byJournal := func(w *world, run *journal.Run) error {
+		_, err := w.engine().Down(w.t.Context(), run.ID(), 0)
+		return err
+	}
+	sweep := func(w *world, run *journal.Run) error {
+		time.Sleep(3 * time.Hour) // it is over
+		_, err := w.engine().Sweep(w.t.Context(), lifecycle.SweepOptions{Projects: []string{project}})
+		return err
+	}
+	for name, c := range map[string]struct {
+		copied bool // the mark
+		end    func(w *world, run *journal.Run) error
+		kind   fault.Kind // of the error; 0 for none
+	}{
+		"down":                  {end: byJournal},
+		"down, and it is down":  {end: func(w *world, run *journal.Run) error { return errors.Join(byJournal(w, run), byJournal(w, run)) }},
+		"sweep":                 {end: sweep},
+		"down, with the mark":   {copied: true, end: byJournal, kind: fault.Incomplete}, // the journal proves nothing
+		"sweep, with the mark":  {copied: true, end: sweep, kind: fault.Incomplete},
+		"by memory":             {end: fromMemory},
+		"by memory, and a mark": {copied: true, end: fromMemory},
+		"by account, no journal": {end: func(w *world, run *journal.Run) error {
+			if err := os.Remove(w.journalFile(run.ID())); err != nil {
+				return err
+			}
+			time.Sleep(time.Hour) // until a search is believed
+			_, err := w.engine().DownAccount(w.t.Context(), project, run.Opened.Email, nil)
+			w.safe = &safe{}
+			return err
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				result, plan := w.up(byKey)
+				e := w.engine()
+				ctx := t.Context()
+				was, err := e.Cloud.Account(ctx, project, plan.Email)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := e.Cloud.DeleteAccount(ctx, project, plan.Email); err != nil {
+					t.Fatal(err)
+				}
+				description := "made by hand"
+				if c.copied {
+					description = was.Description
+				}
+				other, err := e.Cloud.CreateAccount(ctx, project, plan.AccountID, "somebody else's", description)
+				if err != nil {
+					t.Fatal(err)
+				}
+				secretName := plan.Edits[0].Resource
+				theirs := policy.Binding{Role: "roles/viewer", Member: other.Member()}
+				doc, err := e.Cloud.ReadPolicy(ctx, secretName)
+				if err != nil {
+					t.Fatal(err)
+				}
+				doc.Add(theirs)
+				if _, err := e.Cloud.WritePolicy(ctx, secretName, doc); err != nil {
+					t.Fatal(err)
+				}
+				err = c.end(w, result.Run)
+				if (err == nil) != (c.kind == 0) || err != nil && !fault.Is(err, c.kind) {
+					t.Errorf("the end of the run: %v", err)
+				}
+				live, err := e.Cloud.Account(ctx, project, plan.Email)
+				if err != nil || live.UniqueID != other.UniqueID || live.Disabled {
+					t.Errorf("the other account is %+v, %v", live, err)
+				}
+				if doc, err := e.Cloud.ReadPolicy(ctx, secretName); err != nil || !doc.Has(theirs) {
+					t.Errorf("the other account's binding is gone: %v", err)
+				}
+				if c.kind == 0 && bytes.Contains(w.snapshot(), []byte("deleted:serviceAccount:"+plan.Email)) {
+					t.Error("what the run's account left is there")
+				}
+			})
+		})
+	}
+}
+
+func fromMemory(w *world, run *journal.Run) error {
+	_, err := w.engine().DownFrom(w.t.Context(), run, 0)
+	return err
 }
 
 // An account that somebody deleted by hand leaves deleted: members; down clears them.

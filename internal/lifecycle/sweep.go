@@ -279,11 +279,6 @@ func (s *sweeper) begin(ctx context.Context, o *endedRun) {
 	case err != nil:
 		o.State, o.Err = SweptLeft, err
 		return
-	case j != nil && o.Kind == SweptAccount && !sameAccount(j.Run(), o.target.uid):
-		// Its journal is of another account of that name: the mark is all there is.
-		if err := j.Close(); err != nil {
-			s.fail(err)
-		}
 	case j != nil:
 		o.journal, o.target = j, targetOf(j.Run())
 	default:
@@ -292,11 +287,6 @@ func (s *sweeper) begin(ctx context.Context, o *endedRun) {
 	o.down = s.newDownRun(o.target, o.journal)
 	o.on = o.down.begin(ctx)
 	<-o.down.disabled
-}
-
-// sameAccount reports whether a journal may be of the account with this unique id.
-func sameAccount(run *journal.Run, uid string) bool {
-	return run.Account.UniqueID == "" || run.Account.UniqueID == uid
 }
 
 // clear takes away what is over, and then what deleted accounts left.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/policy"
@@ -17,6 +18,7 @@ type target struct {
 	task           string
 	project, email string
 	uid            string // of the account; "" if Google's answer was never seen
+	sure           bool   // whether the run's command cannot have written what is said of the account
 	// opened is when the run was begun, by the clock of the cloud, if its account may be
 	// too new to be seen; else zero. mark is what the account carries.
 	opened time.Time
@@ -58,7 +60,8 @@ type findings struct {
 func targetOf(run *journal.Run) target {
 	o := run.Opened
 	t := target{
-		run: o.Run, task: o.Task, project: o.Project, email: o.Email, uid: run.Account.UniqueID,
+		sure: run.Verified && o.Apart,
+		run:  o.Run, task: o.Task, project: o.Project, email: o.Email, uid: run.Account.UniqueID,
 		user: o.OwnUser, dir: o.DeliveryDir, folder: run.Folder, bindings: run.Bindings, resources: run.Resources(),
 		mark: grants.Mark{Version: grants.MarkVersion, Task: o.Task, Run: o.Run, Expires: run.Expires(), Began: o.Began,
 			Job: o.Job},
@@ -141,4 +144,41 @@ func (t target) removeFrom(doc policy.Document, uid string) bool {
 		changed = doc.Remove(b) || changed
 	}
 	return changed
+}
+
+// ownership is whose a live account is that has the email of a run's.
+type ownership int
+
+const (
+	ours ownership = iota
+	strangers
+	doubtful
+)
+
+// judge says whose a live account is: the run's by its unique id, where that is known, and by its mark. A stranger's
+// has no mark, or a copy of it under another unique id. A journal that the run's command could write proves no
+// copy: it may have changed the id, to keep its account. Then it is doubtful, and why says so.
+func (t target) judge(live grants.Account) (whose ownership, why error) {
+	mark, marked := grants.ParseMark(live.Description)
+	marked = marked && mark.Run == t.run && live.Email == t.email
+	other := t.uid != "" && live.UniqueID != t.uid
+	switch {
+	case marked && !other:
+		return ours, nil
+	case live.Email == t.email && (!marked && (other || t.uid == "") || marked && other && t.sure):
+		return strangers, nil
+	case other:
+		return doubtful, fault.New(fault.Conflict, "the account %s carries the mark of run %s, but its unique id is %s, "+
+			"and not %s as its journal says: either somebody has changed the journal or has copied the mark to an "+
+			"account that is not the run's", live.Email, t.run, live.UniqueID, t.uid)
+	default:
+		return doubtful, fault.New(fault.Conflict, "the account %s (unique id %s) does not carry the mark of run %s",
+			live.Email, live.UniqueID, t.run)
+	}
+}
+
+// isStranger reports whether a live account is surely not the run's.
+func (t target) isStranger(live grants.Account) bool {
+	whose, _ := t.judge(live)
+	return whose == strangers
 }

@@ -66,9 +66,7 @@ var mutants = []mutant{
 	{
 		name: "the journal's account is believed without its unique id and mark",
 		edits: []edit{{
-			lifecycle, "downRun.lookUp",
-			`case live.Email != t.email, t.uid != "" && live.UniqueID != t.uid, !marked || mark.Run != t.run:`,
-			`case false && marked && mark.Run == "":`,
+			lifecycle, "target.judge", `case $m && !$o:`, `case $m || $o || !$o:`,
 		}},
 		pkg: lifecycle, tests: []string{"TestAccountOfTheSameNameIsNotTouched"},
 	},
@@ -197,6 +195,11 @@ var mutants = []mutant{
 			`fault.Is($err, fault.Locked) || $ctx.Err() != nil`,
 		}},
 		pkg: "internal/journal", tests: []string{"TestOpenGivenUpWithTheLock"},
+	},
+	{
+		name:  "an account with a copied mark is taken for the run's",
+		edits: []edit{{lifecycle, "target.judge", `$m && !$o`, `$m && ($o || !$o)`}},
+		pkg:   lifecycle, tests: []string{"TestAccountOfTheSameNameIsNotTouched"},
 	},
 	{
 		name:  "a renewal takes another form of a binding for none",
