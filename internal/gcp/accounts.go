@@ -30,7 +30,7 @@ func account(a *iam.ServiceAccount) grants.Account {
 func (c *Client) CreateAccount(
 	ctx context.Context, project, id, displayName, description string,
 ) (grants.Account, error) {
-	doing := task{doing: "creating service account", on: id + " in project " + project}
+	doing := task{"creating service account", id + " in project " + project}
 	return call(ctx, c, doing, unversioned(c, func(ctx context.Context) (grants.Account, error) {
 		svc, err := c.iam()
 		if err != nil {
@@ -50,18 +50,17 @@ func (c *Client) CreateAccount(
 // Account reads a service account by its email or its unique id. One that was deleted,
 // or created a moment ago, is a [fault.NotFound] or a [fault.Denied].
 func (c *Client) Account(ctx context.Context, project, emailOrUID string) (grants.Account, error) {
-	return call(ctx, c, task{doing: "reading service account", on: emailOrUID},
-		func(ctx context.Context) (grants.Account, error) {
-			svc, err := c.iam()
-			if err != nil {
-				return grants.Account{}, err
-			}
-			a, err := svc.Projects.ServiceAccounts.Get(accountName(project, emailOrUID)).Context(ctx).Do()
-			if err != nil {
-				return grants.Account{}, err
-			}
-			return account(a), nil
-		})
+	return call(ctx, c, task{"reading service account", emailOrUID}, func(ctx context.Context) (grants.Account, error) {
+		svc, err := c.iam()
+		if err != nil {
+			return grants.Account{}, err
+		}
+		a, err := svc.Projects.ServiceAccounts.Get(accountName(project, emailOrUID)).Context(ctx).Do()
+		if err != nil {
+			return grants.Account{}, err
+		}
+		return account(a), nil
+	})
 }
 
 // accountPage is how many accounts one page of a list may have at most
@@ -73,7 +72,7 @@ const accountPage = 100
 func (c *Client) Accounts(ctx context.Context, project string) ([]grants.Account, error) {
 	var all []grants.Account
 	for token := ""; ; {
-		doing := task{doing: "listing the service accounts of project", on: project}
+		doing := task{"listing the service accounts of project", project}
 		page, err := call(ctx, c, doing, func(ctx context.Context) (*iam.ListServiceAccountsResponse, error) {
 			svc, err := c.iam()
 			if err != nil {
@@ -98,7 +97,7 @@ func (c *Client) Accounts(ctx context.Context, project string) ([]grants.Account
 // unique id, and nothing else of it. There is no etag to send: that of an account is
 // deprecated (google/iam/admin/v1/iam.proto). Repeating it changes nothing.
 func (c *Client) SetDescription(ctx context.Context, project, uid, description string) error {
-	doing := task{doing: "describing service account", on: uid}
+	doing := task{"describing service account", uid}
 	_, err := call(ctx, c, doing, unversioned(c, func(ctx context.Context) (*iam.ServiceAccount, error) {
 		svc, err := c.iam()
 		if err != nil {
@@ -116,7 +115,7 @@ func (c *Client) SetDescription(ctx context.Context, project, uid, description s
 // rejects its tokens from then on, those already out included. Repeating it changes
 // nothing.
 func (c *Client) DisableAccount(ctx context.Context, project, uid string) error {
-	doing := task{doing: "disabling service account", on: uid}
+	doing := task{"disabling service account", uid}
 	_, err := call(ctx, c, doing, unversioned(c, func(ctx context.Context) (*iam.Empty, error) {
 		svc, err := c.iam()
 		if err != nil {
@@ -131,7 +130,7 @@ func (c *Client) DisableAccount(ctx context.Context, project, uid string) error 
 // DeleteAccount deletes a service account, by its email or its unique id. Repeated it
 // is a [fault.NotFound].
 func (c *Client) DeleteAccount(ctx context.Context, project, uid string) error {
-	doing := task{doing: "deleting service account", on: uid}
+	doing := task{"deleting service account", uid}
 	_, err := call(ctx, c, doing, unversioned(c, func(ctx context.Context) (*iam.Empty, error) {
 		svc, err := c.iam()
 		if err != nil {

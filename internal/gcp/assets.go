@@ -25,7 +25,7 @@ func (c *Client) SearchPolicies(ctx context.Context, scope resource.Name, text s
 	query := url.Values{"query": {"policy:" + strconv.Quote(text)}, "pageSize": {searchPage}}
 	var names []string
 	for {
-		doing := task{doing: "searching the policies of", on: scope.String()}
+		doing := task{"searching the policies of", scope.String()}
 		next, err := call(ctx, c, doing, func(ctx context.Context) (string, error) {
 			data, err := rest(ctx, c.as, http.MethodGet,
 				"https://cloudasset.googleapis.com/v1/"+scope.Relative()+":searchAllIamPolicies?"+query.Encode(),

@@ -30,7 +30,7 @@ func role(r *iam.Role) grants.Role {
 func (c *Client) CustomRoles(ctx context.Context, project string) ([]grants.Role, error) {
 	var all []grants.Role
 	for token := ""; ; {
-		doing := task{doing: "listing the custom roles of project", on: project}
+		doing := task{"listing the custom roles of project", project}
 		page, err := call(ctx, c, doing, func(ctx context.Context) (*iam.ListRolesResponse, error) {
 			svc, err := c.iam()
 			if err != nil {
@@ -57,7 +57,7 @@ func (c *Client) CustomRoles(ctx context.Context, project string) ([]grants.Role
 // undeleted if it can still be read.
 func (c *Client) CreateRole(ctx context.Context, r grants.Role) (grants.Role, error) {
 	parent, id, _ := strings.Cut(r.Name, "/roles/")
-	doing := task{doing: "creating custom role", on: r.Name}
+	doing := task{"creating custom role", r.Name}
 	return call(ctx, c, doing, unversioned(c, func(ctx context.Context) (grants.Role, error) {
 		svc, err := c.iam()
 		if err != nil {
@@ -77,25 +77,24 @@ func (c *Client) CreateRole(ctx context.Context, r grants.Role) (grants.Role, er
 // role as it was read: if it was changed since, this is a [fault.Conflict]. Repeated after
 // a lost answer it is that or a [fault.Precondition], and the role is there.
 func (c *Client) UndeleteRole(ctx context.Context, name, etag string) (grants.Role, error) {
-	return call(ctx, c, task{doing: "undeleting custom role", on: name},
-		func(ctx context.Context) (grants.Role, error) {
-			svc, err := c.iam()
-			if err != nil {
-				return grants.Role{}, err
-			}
-			r, err := svc.Projects.Roles.Undelete(name, &iam.UndeleteRoleRequest{Etag: etag}).Context(ctx).Do()
-			if err != nil {
-				return grants.Role{}, err
-			}
-			return role(r), nil
-		})
+	return call(ctx, c, task{"undeleting custom role", name}, func(ctx context.Context) (grants.Role, error) {
+		svc, err := c.iam()
+		if err != nil {
+			return grants.Role{}, err
+		}
+		r, err := svc.Projects.Roles.Undelete(name, &iam.UndeleteRoleRequest{Etag: etag}).Context(ctx).Do()
+		if err != nil {
+			return grants.Role{}, err
+		}
+		return role(r), nil
+	})
 }
 
 // DeleteRole marks a custom role of a project as deleted: what binds it stays and grants
 // nothing, and for some days it can be undeleted. The etag is that of the role as it was
 // read, as for [Client.UndeleteRole].
 func (c *Client) DeleteRole(ctx context.Context, name, etag string) error {
-	_, err := call(ctx, c, task{doing: "deleting custom role", on: name}, func(ctx context.Context) (*iam.Role, error) {
+	_, err := call(ctx, c, task{"deleting custom role", name}, func(ctx context.Context) (*iam.Role, error) {
 		svc, err := c.iam()
 		if err != nil {
 			return nil, err
@@ -110,7 +109,7 @@ func (c *Client) DeleteRole(ctx context.Context, name, etag string) error {
 func (c *Client) TestablePermissions(ctx context.Context, name resource.Name) (map[string]grants.Support, error) {
 	all := map[string]grants.Support{}
 	for token := ""; ; {
-		doing := task{doing: "asking which permissions there are on", on: name.Full()}
+		doing := task{"asking which permissions there are on", name.Full()}
 		page, err := call(ctx, c, doing, func(ctx context.Context) (*iam.QueryTestablePermissionsResponse, error) {
 			svc, err := c.iam()
 			if err != nil {

@@ -24,7 +24,7 @@ func (c *Client) Whoami(ctx context.Context) (grants.Identity, error) {
 	if m := c.cfg.OperatorMember; m != "" {
 		return identity(m)
 	}
-	doing := task{doing: "asking Google whose", on: "the login is"}
+	doing := task{"asking Google whose", "the login is"}
 	info, err := call(ctx, c, doing, func(ctx context.Context) (tokenInfo, error) {
 		token, err := login(ctx, c.cfg.Credential)
 		if err != nil {

@@ -24,7 +24,7 @@ func key(k *iam.ServiceAccountKey) (grants.Key, error) {
 // ends when the certificate does (iam/docs/keys-upload). Repeated after a lost answer
 // it may be refused, or add the same public key under another id; [Client.Keys] tells.
 func (c *Client) UploadKey(ctx context.Context, project, email string, certPEM []byte) (grants.Key, error) {
-	doing := task{doing: "uploading a key of", on: email}
+	doing := task{"uploading a key of", email}
 	return call(ctx, c, doing, unversioned(c, func(ctx context.Context) (grants.Key, error) {
 		svc, err := c.iam()
 		if err != nil {
@@ -42,7 +42,7 @@ func (c *Client) UploadKey(ctx context.Context, project, email string, certPEM [
 // Keys lists the keys of a service account that were made or uploaded by its users.
 // Google's own, which every account has and which rotate by themselves, are left out.
 func (c *Client) Keys(ctx context.Context, project, email string) ([]grants.Key, error) {
-	return call(ctx, c, task{doing: "listing the keys of", on: email}, func(ctx context.Context) ([]grants.Key, error) {
+	return call(ctx, c, task{"listing the keys of", email}, func(ctx context.Context) ([]grants.Key, error) {
 		svc, err := c.iam()
 		if err != nil {
 			return nil, err
@@ -66,7 +66,7 @@ func (c *Client) Keys(ctx context.Context, project, email string) ([]grants.Key,
 // DeleteKey deletes one key. Tokens that were made with it live on. Repeated it is a
 // [fault.NotFound] or a [fault.Denied].
 func (c *Client) DeleteKey(ctx context.Context, project, email, keyID string) error {
-	doing := task{doing: "deleting a key of", on: email}
+	doing := task{"deleting a key of", email}
 	_, err := call(ctx, c, doing, unversioned(c, func(ctx context.Context) (*iam.Empty, error) {
 		svc, err := c.iam()
 		if err != nil {

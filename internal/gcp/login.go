@@ -189,8 +189,8 @@ func (c *Client) KeyToken(ctx context.Context, keyJSON secret.String) (grants.To
 	if err != nil {
 		return grants.Token{}, keyFault(err)
 	}
-	doing := task{doing: "exchanging the key of", on: keyEmail(keyJSON), login: true}
-	return call(ctx, c, doing, func(ctx context.Context) (grants.Token, error) {
+	doing := task{"exchanging the key of", keyEmail(keyJSON)}
+	fetched, err := call(ctx, c, doing, func(ctx context.Context) (grants.Token, error) {
 		t, err := creds.Token(ctx)
 		if err != nil {
 			return grants.Token{}, loginError{err}
@@ -200,6 +200,10 @@ func (c *Client) KeyToken(ctx context.Context, keyJSON secret.String) (grants.To
 		}
 		return grants.Token{Value: secret.New(t.Value), Expires: t.Expiry.Truncate(time.Second)}, nil
 	})
+	if fault.Local(err) { // to the operator it is not the login
+		err = fmt.Errorf("%s %s: %w", doing.doing, doing.on, err)
+	}
+	return fetched, err
 }
 
 func keyFault(err error) error {

@@ -25,7 +25,7 @@ const testBatch = 100
 
 // ReadPolicy reads who has access to a resource, conditions included.
 func (c *Client) ReadPolicy(ctx context.Context, name resource.Name) (policy.Document, error) {
-	doing := task{doing: "reading the policy of", on: name.String()}
+	doing := task{"reading the policy of", name.String()}
 	return call(ctx, c, doing, func(ctx context.Context) (policy.Document, error) {
 		data, err := c.readPolicy(ctx, name)
 		if err != nil {
@@ -67,7 +67,7 @@ func (c *Client) readPolicy(ctx context.Context, name resource.Name) ([]byte, er
 // take it and drop whatever was written meanwhile. Repeated after a lost answer a write
 // is a conflict too, and the caller then finds its own change when it reads again.
 func (c *Client) WritePolicy(ctx context.Context, name resource.Name, doc policy.Document) (policy.Document, error) {
-	doing := task{doing: "writing the policy of", on: name.String()}
+	doing := task{"writing the policy of", name.String()}
 	return call(ctx, c, doing, func(ctx context.Context) (policy.Document, error) {
 		data, err := c.writePolicy(ctx, name, doc)
 		if err != nil {
@@ -122,7 +122,7 @@ func (c *Client) TestPermissions(ctx context.Context, name resource.Name, permis
 	}
 	var held []string
 	for batch := range slices.Chunk(permissions, testBatch) {
-		doing := task{doing: "testing permissions on", on: name.String()}
+		doing := task{"testing permissions on", name.String()}
 		some, err := call(ctx, c, doing, func(ctx context.Context) ([]string, error) {
 			return c.testPermissions(ctx, name, batch)
 		})

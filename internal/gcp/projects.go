@@ -14,7 +14,7 @@ import (
 // Ancestors returns a project and what is above it, the nearest first: what its
 // resources inherit access from.
 func (c *Client) Ancestors(ctx context.Context, project string) ([]resource.Name, error) {
-	doing := task{doing: "reading the parents of project", on: project}
+	doing := task{"reading the parents of project", project}
 	return call(ctx, c, doing, func(ctx context.Context) ([]resource.Name, error) {
 		data, err := rest(ctx, c.as, http.MethodPost,
 			"https://cloudresourcemanager.googleapis.com/v1/projects/"+url.PathEscape(project)+":getAncestry",
@@ -45,7 +45,7 @@ func (c *Client) Ancestors(ctx context.Context, project string) ([]resource.Name
 // ProjectNumber returns the number of a project, by which principal sets and some resources
 // name it.
 func (c *Client) ProjectNumber(ctx context.Context, project string) (string, error) {
-	return call(ctx, c, task{doing: "reading project", on: project}, func(ctx context.Context) (string, error) {
+	return call(ctx, c, task{"reading project", project}, func(ctx context.Context) (string, error) {
 		data, err := rest(ctx, c.as, http.MethodGet,
 			"https://cloudresourcemanager.googleapis.com/v3/projects/"+url.PathEscape(project), nil, nil)
 		if err != nil {

@@ -43,10 +43,7 @@ func (c *Client) impatient() *Client {
 }
 
 // task names a call, for errors and progress: doing "reading policy of" on "//…".
-type task struct {
-	doing, on string
-	login     bool // whether the call is itself about a login
-}
+type task struct{ doing, on string }
 
 // call makes one call of Google's, again and again while its errors pass by
 // themselves, and classifies what it ends with. The function f makes one attempt.
@@ -77,7 +74,7 @@ func call[T any](ctx context.Context, c *Client, t task, f func(ctx context.Cont
 			again = false // better to say now what is wrong than to sleep into the deadline
 		}
 		if !again {
-			if fault.Local(err) && !t.login {
+			if fault.Local(err) {
 				if fault.Is(err, fault.Unavailable) && !c.base.reached() {
 					err = c.base.lose(err)
 				}

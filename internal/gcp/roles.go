@@ -13,7 +13,7 @@ import (
 // Role reads a role and its permissions: a predefined one (roles/…), or one of a
 // project's or an organization's own.
 func (c *Client) Role(ctx context.Context, name string) (grants.Role, error) {
-	return call(ctx, c, task{doing: "reading role", on: name}, func(ctx context.Context) (grants.Role, error) {
+	return call(ctx, c, task{"reading role", name}, func(ctx context.Context) (grants.Role, error) {
 		svc, err := c.iam()
 		if err != nil {
 			return grants.Role{}, err
@@ -56,7 +56,7 @@ func (c *Client) RolesOn(ctx context.Context, name resource.Name) ([]grants.Role
 func (c *Client) grantable(ctx context.Context, name resource.Name, view string) ([]grants.Role, error) {
 	var all []grants.Role
 	for page := ""; ; {
-		doing := task{doing: "asking which roles can be granted on", on: name.Full()}
+		doing := task{"asking which roles can be granted on", name.Full()}
 		answer, err := call(ctx, c, doing, func(ctx context.Context) (*iam.QueryGrantableRolesResponse, error) {
 			svc, err := c.iam()
 			if err != nil {

@@ -25,7 +25,7 @@ func (c *Client) EnabledServices(ctx context.Context, project string, services [
 		for _, s := range batch {
 			query.Add("names", parent+"/services/"+s)
 		}
-		doing := task{doing: "asking which APIs are enabled in project", on: project}
+		doing := task{"asking which APIs are enabled in project", project}
 		some, err := call(ctx, c, doing, func(ctx context.Context) ([]string, error) {
 			data, err := rest(ctx, c.as, http.MethodGet,
 				"https://serviceusage.googleapis.com/v1/"+parent+"/services:batchGet?"+query.Encode(), nil, nil)
@@ -61,7 +61,7 @@ func (c *Client) EnabledServices(ctx context.Context, project string, services [
 // "iam.disableServiceAccountKeyUpload", comes to in a project, wherever above it that is
 // said. It takes the permission orgpolicy.policy.get there.
 func (c *Client) Constraint(ctx context.Context, project, name string) (grants.Constraint, error) {
-	doing := task{doing: "reading the organisation policy " + name + " of project", on: project}
+	doing := task{"reading the organisation policy " + name + " of project", project}
 	return call(ctx, c, doing, func(ctx context.Context) (grants.Constraint, error) {
 		data, err := rest(ctx, c.as, http.MethodGet,
 			"https://orgpolicy.googleapis.com/v2/projects/"+url.PathEscape(project)+"/policies/"+

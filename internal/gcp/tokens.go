@@ -31,23 +31,22 @@ func (c *Client) AccessToken(ctx context.Context, email string, lifetime time.Du
 func (c *Client) ScopedAccessToken(
 	ctx context.Context, email string, lifetime time.Duration, scopes []string,
 ) (grants.Token, error) {
-	return call(ctx, c, task{doing: "making an access token of", on: email},
-		func(ctx context.Context) (grants.Token, error) {
-			minter, err := c.minter()
-			if err != nil {
-				return grants.Token{}, err
-			}
-			t, err := minter.GenerateAccessToken(ctx, &credentialspb.GenerateAccessTokenRequest{
-				// Here the project must be the wildcard (iam/docs/reference/credentials/rest).
-				Name:     accountName("-", email),
-				Scope:    scopes,
-				Lifetime: durationpb.New(lifetime.Truncate(time.Second)),
-			})
-			if err != nil {
-				return grants.Token{}, err
-			}
-			return grants.Token{Value: secret.New(t.GetAccessToken()), Expires: t.GetExpireTime().AsTime()}, nil
+	return call(ctx, c, task{"making an access token of", email}, func(ctx context.Context) (grants.Token, error) {
+		minter, err := c.minter()
+		if err != nil {
+			return grants.Token{}, err
+		}
+		t, err := minter.GenerateAccessToken(ctx, &credentialspb.GenerateAccessTokenRequest{
+			// Here the project must be the wildcard (iam/docs/reference/credentials/rest).
+			Name:     accountName("-", email),
+			Scope:    scopes,
+			Lifetime: durationpb.New(lifetime.Truncate(time.Second)),
 		})
+		if err != nil {
+			return grants.Token{}, err
+		}
+		return grants.Token{Value: secret.New(t.GetAccessToken()), Expires: t.GetExpireTime().AsTime()}, nil
+	})
 }
 
 // IDToken makes an OpenID Connect token that says to the audience who the service
@@ -55,26 +54,25 @@ func (c *Client) ScopedAccessToken(
 // neither disabling nor deleting the account cuts short: whoever checks such a token
 // does not ask Google. Repeating it makes another token.
 func (c *Client) IDToken(ctx context.Context, email, audience string) (grants.Token, error) {
-	return call(ctx, c, task{doing: "making an identity token of", on: email},
-		func(ctx context.Context) (grants.Token, error) {
-			minter, err := c.minter()
-			if err != nil {
-				return grants.Token{}, err
-			}
-			t, err := minter.GenerateIdToken(ctx, &credentialspb.GenerateIdTokenRequest{
-				Name:         accountName("-", email),
-				Audience:     audience,
-				IncludeEmail: true,
-			})
-			if err != nil {
-				return grants.Token{}, err
-			}
-			expires, err := jwtExpiry(t.GetToken())
-			if err != nil {
-				return grants.Token{}, fmt.Errorf("reading the identity token: %w", err)
-			}
-			return grants.Token{Value: secret.New(t.GetToken()), Expires: expires}, nil
+	return call(ctx, c, task{"making an identity token of", email}, func(ctx context.Context) (grants.Token, error) {
+		minter, err := c.minter()
+		if err != nil {
+			return grants.Token{}, err
+		}
+		t, err := minter.GenerateIdToken(ctx, &credentialspb.GenerateIdTokenRequest{
+			Name:         accountName("-", email),
+			Audience:     audience,
+			IncludeEmail: true,
 		})
+		if err != nil {
+			return grants.Token{}, err
+		}
+		expires, err := jwtExpiry(t.GetToken())
+		if err != nil {
+			return grants.Token{}, fmt.Errorf("reading the identity token: %w", err)
+		}
+		return grants.Token{Value: secret.New(t.GetToken()), Expires: expires}, nil
+	})
 }
 
 // jwtExpiry reads when a JWT ends, without checking its signature: it came from whoever
