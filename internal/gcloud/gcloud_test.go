@@ -93,6 +93,9 @@ func TestHints(t *testing.T) {
 		"gcloud iam list-testable-permissions //storage.googleapis.com/projects/_/buckets/b-1":                           TestablePermissions(bucket),
 		"gcloud storage buckets update gs://b-1 --uniform-bucket-level-access":                                           UniformAccess("gs://b-1"),
 		"gcloud projects add-iam-policy-binding 'x;rm -rf /' --member='x;rm -rf /' --role='x;rm -rf /' --condition=None": BindOnProject(evil, evil, evil),
+		`gcloud storage buckets get-iam-policy gs://b-1 --format=json | jq '.bindings |= (map(.members |= ` +
+			`map(select(startswith("deleted:") | not))) | map(select(.members != [])))' > policy.json && ` +
+			"gcloud storage buckets set-iam-policy gs://b-1 policy.json": DropDeleted(bucket),
 		"gcloud organizations add-iam-policy-binding ORGANIZATION --member='x;rm -rf /' --role=roles/r --condition=None": BindOnOrganization(evil, "roles/r"),
 	} {
 		if got != want {

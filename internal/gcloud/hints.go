@@ -48,3 +48,17 @@ func TestablePermissions(n resource.Name) string {
 func UniformAccess(bucket string) string {
 	return "gcloud storage buckets update " + shell.Quote(bucket) + " --uniform-bucket-level-access"
 }
+
+// DropDeleted returns the command that takes deleted principals out of the policy of a resource:
+// they give nobody anything and take room. It is empty for a resource whose policy no command
+// edits.
+func DropDeleted(n resource.Name) string {
+	group, names, ok := target(n)
+	if !ok || group == "bq" {
+		return ""
+	}
+	on := strings.Join(names, " ")
+	return group + " get-iam-policy " + on + " --format=json | jq '.bindings |= (map(.members |= " +
+		`map(select(startswith("deleted:") | not))) | map(select(.members != [])))' > policy.json && ` +
+		group + " set-iam-policy " + on + " policy.json"
+}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/taskiam/taskiam/internal/gcloud"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
@@ -268,10 +269,19 @@ type Forecast struct {
 	// Members has how many more principals each policy can name once the plan is carried
 	// out. Policies that cannot be read, and access lists, are not in it.
 	Members map[resource.Name]int
+	// Deleted has what deleted members take of the room in each policy.
+	Deleted map[resource.Name]Deleted
+}
+
+// Deleted is how many members of a policy are deleted, and the command that takes them out; ""
+// if there is none.
+type Deleted struct {
+	Members int
+	Drop    string
 }
 
 func (e *Engine) forecast(ctx context.Context, plan grants.Plan, s *survey) Forecast {
-	f := Forecast{Accounts: -1, CustomRoles: -1, Members: map[resource.Name]int{}}
+	f := Forecast{Accounts: -1, CustomRoles: -1, Members: map[resource.Name]int{}, Deleted: map[resource.Name]Deleted{}}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		if accounts, err := e.Cloud.Accounts(ctx, plan.Task.Project); err == nil {
@@ -288,6 +298,7 @@ func (e *Engine) forecast(ctx context.Context, plan grants.Plan, s *survey) Fore
 		if doc := s.policies[edit.Resource]; doc != nil {
 			if left, ok := policy.MembersLeft(doc, edit.Bindings); ok {
 				f.Members[edit.Resource] = left
+				f.Deleted[edit.Resource] = Deleted{policy.Dead(doc), gcloud.DropDeleted(edit.Resource)}
 			}
 		}
 	}

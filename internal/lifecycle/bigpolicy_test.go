@@ -3,12 +3,16 @@ package lifecycle_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -68,5 +72,56 @@ func TestPolicyThatIsNearlyFull(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.asBefore()
+	})
+}
+
+// Another run takes the last place in a policy between the look at it and the write. The loser is
+// told at once, with what takes the room, and nothing of it is left.
+func TestLastPlaceIsTaken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		name, _, err := resource.Parse("projects/acme-agents/secrets/api-key")
+		if err != nil {
+			t.Fatal(err)
+		}
+		fill := func(from, to int) {
+			p := w.policy(name)
+			bindings, _ := p["bindings"].([]any)
+			var members []any
+			for n := range to - from {
+				members = append(members, fmt.Sprintf("deleted:user:gone%d@acme.example?uid=%021d", from+n, from+n))
+			}
+			p["bindings"] = append(bindings, object{"role": "roles/secretmanager.viewer", "members": members})
+			w.setPolicy(name, p)
+		}
+		fill(0, 1498) // beside the one that is there
+		var once sync.Once
+		w.wire.step(func(_ int, r *http.Request) (*http.Response, error) {
+			if strings.HasSuffix(r.URL.Path, "/secrets/api-key:setIamPolicy") {
+				once.Do(func() {
+					w.wire.step(nil, nil)
+					fill(1498, 1499)
+				})
+			}
+			return nil, nil
+		}, nil)
+		e := w.engine()
+		plan := w.plan(e, byShort)
+		begun := time.Now()
+		_, err = e.Up(t.Context(), plan, w.options(plan))
+		took := time.Since(begun)
+		if err == nil || !fault.Is(err, fault.Precondition) || !strings.Contains(err.Error(), "1499 of its members are deleted") {
+			t.Errorf("up: %v", err)
+		}
+		if hints := strings.Join(fault.Hints(err), "\n"); !strings.Contains(hints, "gcloud secrets set-iam-policy api-key") {
+			t.Errorf("hints:\n%s", hints)
+		}
+		if took > 10*time.Second {
+			t.Errorf("that took %s", took)
+		}
+		if strings.Contains(string(w.snapshot()), plan.Email) {
+			t.Error("something of the run is left")
+		}
 	})
 }

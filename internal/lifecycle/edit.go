@@ -46,6 +46,9 @@ type policyEdit struct {
 	name  resource.Name
 	// ready is closed when the policy may be written. It may be read before.
 	ready <-chan struct{}
+	// room returns why the policy has no room for the change, if it has not; it may be nil. It is
+	// asked of each read: others fill the policy too.
+	room func(policy.Document) error
 	// change changes the policy, and reports whether it did.
 	change func(policy.Document) bool
 	// check sees what Google says it stored; it may be nil.
@@ -290,6 +293,12 @@ func (t *attempt) readIn(ctx context.Context, turn *journal.Turn) (policy.Docume
 // writeIn changes the policy and writes it, if there is something to change. The turn is
 // over then.
 func (t *attempt) writeIn(ctx context.Context, turn *journal.Turn, doc policy.Document) error {
+	if t.room != nil {
+		if err := t.room(doc); err != nil {
+			turn.End()
+			return err
+		}
+	}
 	if !t.change(doc) {
 		turn.End()
 		return nil

@@ -271,10 +271,25 @@ func (q *surveyor) policy(ctx context.Context, edit grants.Edit) error {
 		return err
 	}
 	q.note(func(s *survey) { s.policies[edit.Resource] = doc })
-	if err := doc.Room(edit.Bindings); err != nil {
-		return fmt.Errorf("binding on %s: %w", edit.Resource, err)
+	return room(doc, edit)
+}
+
+// room returns an error if a policy has no room for the bindings of an edit.
+func room(doc policy.Document, edit grants.Edit) error {
+	err := doc.Room(edit.Bindings)
+	if err == nil {
+		return nil
 	}
-	return nil
+	err = fmt.Errorf("binding on %s: %w", edit.Resource, err)
+	dead := policy.Dead(doc)
+	if left, ok := policy.MembersLeft(doc, edit.Bindings); !ok || left > 0 || dead == 0 {
+		return err
+	}
+	err = fmt.Errorf("%w; %d of its members are deleted, and give nobody anything", err, dead)
+	if drop := gcloud.DropDeleted(edit.Resource); drop != "" {
+		err = fault.WithHint(err, drop)
+	}
+	return err
 }
 
 func predefined(b policy.Binding) bool { return strings.HasPrefix(b.Role, "roles/") }

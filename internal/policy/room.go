@@ -1,6 +1,10 @@
 package policy
 
-import "github.com/taskiam/taskiam/internal/fault"
+import (
+	"strings"
+
+	"github.com/taskiam/taskiam/internal/fault"
+)
 
 // Limits of an allow policy (iam/quotas).
 const (
@@ -44,7 +48,20 @@ func conditionRoom(have, fresh []Binding) error {
 	return nil
 }
 
-// MembersLeft returns how many more principals a policy can name once the additions are in.
+// Dead returns how many of a policy's members are deleted principals: they take room and give
+// nobody anything.
+func Dead(doc Document) int {
+	n := 0
+	for _, b := range doc.Bindings() {
+		if strings.HasPrefix(b.Member, "deleted:") {
+			n++
+		}
+	}
+	return n
+}
+
+// MembersLeft returns how many more principals a policy can name once the additions are in; 0
+// if there is no room for them.
 // It reports false for an access list, for which Google states no number.
 func MembersLeft(doc Document, add []Binding) (int, bool) {
 	p, ok := doc.(*Policy)
@@ -52,5 +69,5 @@ func MembersLeft(doc Document, add []Binding) (int, bool) {
 		return 0, false
 	}
 	all := p.Bindings()
-	return maxMembers - len(all) - p.exempted - len(missing(all, add)), true
+	return max(0, maxMembers-len(all)-p.exempted-len(missing(all, add))), true
 }

@@ -84,7 +84,7 @@ func TestDocumentsHaveExactlyTheseFields(t *testing.T) {
 			effective.sources.role effective.sources.member effective.sources.condition effective.sources.condition.title
 			effective.sources.condition.expression effective.sources.holds
 			forecast forecast.accounts forecast.accounts_of forecast.accounts_left forecast.custom_roles forecast.custom_roles_of
-			forecast.custom_roles_left forecast.members forecast.members.resource forecast.members.left`},
+			forecast.custom_roles_left forecast.members forecast.members.resource forecast.members.left forecast.members.deleted`},
 	} {
 		b, err := json.Marshal(c.document)
 		if err != nil {

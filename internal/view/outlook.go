@@ -87,7 +87,13 @@ type Forecast struct {
 type Room struct {
 	Resource string `json:"resource"`
 	Left     int    `json:"left"`
+	Deleted  int    `json:"deleted"` // how many of its members are deleted, and give nobody anything
+	// drop is the command that takes those out; "" if there is none.
+	drop string
 }
+
+// fewLeft is from how few on the room in a policy is short.
+const fewLeft = 100
 
 func newOutlook(p *lifecycle.Preview) Outlook {
 	v := Outlook{
@@ -136,7 +142,10 @@ func newForecast(p *lifecycle.Preview) Forecast {
 	f.Accounts, f.AccountsLeft = count(p.Forecast.Accounts, f.AccountsOf)
 	f.CustomRoles, f.CustomLeft = count(p.Forecast.CustomRoles, f.CustomOf)
 	for name, left := range p.Forecast.Members {
-		f.Members = append(f.Members, Room{name.String(), left})
+		f.Members = append(f.Members, Room{
+			Resource: name.String(), Left: left, Deleted: p.Forecast.Deleted[name].Members,
+			drop: p.Forecast.Deleted[name].Drop,
+		})
 	}
 	slices.SortFunc(f.Members, func(a, b Room) int { return strings.Compare(a.Resource, b.Resource) })
 	return f
@@ -254,6 +263,13 @@ func (v Outlook) showForecast(r *Report, verbose bool) {
 			fullest = " (the fullest)"
 		}
 		r.Line("  in the policy of %s%s: %d more principals", m.Resource, fullest, m.Left)
+		if m.Left >= fewLeft || m.Deleted == 0 {
+			continue
+		}
+		r.Line("    %d of its members are deleted, and give nobody anything", m.Deleted)
+		if m.drop != "" {
+			r.Line("    to take them out: %s", m.drop)
+		}
 	}
 	r.Line("\nGoogle says: %s", v.Propagation)
 }
