@@ -21,7 +21,8 @@ func newSurvey(plan grants.Plan) *survey {
 		unread:   map[resource.Name]error{},
 		absent:   map[string]bool{},
 		seen: review.Seen{
-			Unreadable: map[string]bool{}, Uniform: map[resource.Name]bool{}, Ungrantable: map[int]bool{},
+			Unreadable: map[string]bool{}, Uniform: map[resource.Name]bool{},
+			Homes: map[resource.Name]string{}, Numbers: map[string]string{}, Ungrantable: map[int]bool{},
 			Candidates: map[resource.Name][]grants.Role{}, Ambient: map[resource.Name]map[string]bool{},
 		},
 	}

@@ -83,6 +83,9 @@ func (e *Engine) survey(ctx context.Context, plan grants.Plan) (*survey, error) 
 		if _, ok := edit.Resource.Bucket(); ok {
 			q.ask(ctx, func() error { return q.uniform(ctx, edit) })
 		}
+		if edit.Resource.Type().Kind == "project" && slices.ContainsFunc(plan.Edits, inBucket) {
+			q.ask(ctx, func() error { return q.number(ctx, edit.Resource.Project()) })
+		}
 	}
 	types := byType(plan.Edits)
 	for _, t := range slices.SortedFunc(maps.Keys(types), byID) {
@@ -267,6 +270,12 @@ func (q *surveyor) listedPermissions(ctx context.Context) error {
 func (q *surveyor) policy(ctx context.Context, edit grants.Edit) error {
 	doc, err := q.Cloud.ReadPolicy(ctx, edit.Resource)
 	if err != nil {
+		for _, i := range edit.Grants {
+			if instead, why, ok := review.Elsewhere(q.plan.Task.Grants[i], nil); ok {
+				err = fault.WithHint(err, fmt.Sprintf("%s: role = %q, resource = %q", why, instead.Role,
+					instead.Resource.String()))
+			}
+		}
 		q.note(func(s *survey) { s.unread[edit.Resource] = err })
 		return err
 	}
@@ -376,6 +385,24 @@ func (q *surveyor) grantable(ctx context.Context, edits []grants.Edit) error {
 	return nil
 }
 
+// number finds the number of a project: a bucket names its project by that. Without it, nothing is
+// found of what a bucket inherits.
+func (q *surveyor) number(ctx context.Context, project string) error {
+	number, err := q.Cloud.ProjectNumber(ctx, project)
+	switch {
+	case err == nil:
+		q.note(func(s *survey) { s.seen.Numbers[project] = number })
+	case fault.Is(err, fault.Unauthenticated, fault.Unavailable, fault.Throttled):
+		return err
+	}
+	return nil
+}
+
+func inBucket(edit grants.Edit) bool {
+	_, ok := edit.Resource.Bucket()
+	return ok
+}
+
 // uniform refuses conditions on a bucket that still has object ACLs. An operator who may
 // bind on a bucket need not be allowed to look at it.
 func (q *surveyor) uniform(ctx context.Context, edit grants.Edit) error {
@@ -387,7 +414,10 @@ func (q *surveyor) uniform(ctx context.Context, edit grants.Edit) error {
 		}
 		return err
 	}
-	q.note(func(s *survey) { s.seen.Uniform[edit.Resource] = b.Uniform })
+	q.note(func(s *survey) {
+		s.seen.Uniform[edit.Resource] = b.Uniform
+		s.seen.Homes[bucket] = b.Project
+	})
 	if !b.Uniform && slices.ContainsFunc(edit.Bindings, conditional) {
 		return fault.WithHint(
 			fault.New(fault.Precondition, "binding on %s: a bucket without uniform bucket-level access takes "+

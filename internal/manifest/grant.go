@@ -232,6 +232,12 @@ func (r *reader) resource(t *table, g *grants.Grant) bool {
 		fix := ""
 		if meant := resource.Suggest(text); meant != "" {
 			fix = "resource = " + strconv.Quote(meant)
+		} else if in, ok := review.BoundAbove(*g, text); ok {
+			r.add(t.place.child("resource").value, "resource = "+strconv.Quote(in.String()),
+				"%q: resources of this service have no allow policies, and conditions do not see their names: bind the "+
+					"role on %s instead; it then applies to everything there that the role covers, until the run ends",
+				text, in)
+			return false
 		}
 		r.add(t.place.child("resource").value, fix, "%s%s", err, foreign(text))
 		return false

@@ -286,6 +286,21 @@ func refusals() []refusal {
 		{"a condition that does not compile", grant(secretRole, secret, `condition = 'request.time < 20'`), []string{
 			`f:8:27: < does not work between timestamp and int; write a time as timestamp("2026-12-31T23:00:00Z")`,
 		}, []string{""}},
+		{"a service without policies", grant(`role = "roles/documentai.viewer"`, `resource = "https://eu-documentai.googleapis.com/v1/projects/acme-data/locations/eu/processors/abc"`), []string{
+			`f:7:12: "https://eu-documentai.googleapis.com/v1/projects/acme-data/locations/eu/processors/abc": resources of this service have no allow policies, and conditions do not see their names: ` +
+				`bind the role on projects/acme-data instead; it then applies to everything there that the role covers, until the run ends`,
+		}, []string{`resource = "projects/acme-data"`}},
+		{"its full name", grant(`permissions = ["documentai.processors.get"]`, `resource = "//documentai.googleapis.com/projects/acme-data/locations/eu/processors/abc"`), []string{
+			`f:7:12: "//documentai.googleapis.com/projects/acme-data/locations/eu/processors/abc": resources of this service have no allow policies, and conditions do not see their names: ` +
+				`bind the role on projects/acme-data instead; it then applies to everything there that the role covers, until the run ends`,
+		}, []string{`resource = "projects/acme-data"`}},
+		{"its relative name", grant(`role = "roles/documentai.viewer"`, `resource = "projects/acme-data/locations/eu/processors/abc"`), []string{
+			`f:7:12: "projects/acme-data/locations/eu/processors/abc": resources of this service have no allow policies, and conditions do not see their names: ` +
+				`bind the role on projects/acme-data instead; it then applies to everything there that the role covers, until the run ends`,
+		}, []string{`resource = "projects/acme-data"`}},
+		{"a relative name for a role of another service", grant(bucketRole, `resource = "projects/acme-data/locations/eu/processors/abc"`), []string{
+			`f:7:12: "projects/acme-data/locations/eu/processors/abc": no resource has this form; accepted are projects/{project}, gs://{bucket}, bq://{project}.{dataset}, projects/{project}/secrets/{secret}, full names //service/... and others: see taskiam resources`,
+		}, []string{""}},
 		{"a name that the role decides", grant(`role = "roles/run.invoker"`, `resource = "projects/acme-agents/locations/europe-west3/services/web"`), []string{
 			`f:7:12: "projects/acme-agents/locations/europe-west3/services/web": the name fits more than one type; write one of ` +
 				`//metastore.googleapis.com/projects/acme-agents/locations/europe-west3/services/web, //run.googleapis.com/projects/acme-agents/locations/europe-west3/services/web`,
@@ -368,7 +383,7 @@ func refusals() []refusal {
 			`f:8:12: there is no finding "escalate"; did you mean escalates?`,
 		}, []string{""}},
 		{"a finding like none", grant(bucketRole, bucket, `accept = { "no such thing" = "x" }`), []string{
-			`f:8:12: there is no finding "no such thing"; you can accept escalates, runs-code-as, hands-out-credentials, access-elsewhere, destroys, role-unread, outlives, runs-code, unreviewed, object-acls, reaches-beyond, not-uniform, ambient-already, narrower-role`,
+			`f:8:12: there is no finding "no such thing"; you can accept escalates, runs-code-as, hands-out-credentials, access-elsewhere, destroys, role-unread, outlives, runs-code, unreviewed, object-acls, reaches-beyond, not-uniform, ambient-already, adds-nothing, asked-elsewhere, deprecated-role, too-small, narrower-role`,
 		}, []string{""}},
 		{"accepted without a reason", grant(bucketRole, bucket, `accept = { escalates = " " }`), []string{
 			"f:8:24: escalates is accepted without a reason; say why: the receipt shows it",

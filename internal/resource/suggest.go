@@ -35,6 +35,34 @@ func collectionIn(s string) string {
 	return ""
 }
 
+// Within returns the project, folder or organization that a name says it is in, if it is one of a
+// service whose resources have no allow policies: its roles are bound there. service is as the name
+// has it, "" for a relative name, which does not say its service.
+func Within(s string) (in Name, service string, ok bool) {
+	path := s
+	switch full, isFull := strings.CutPrefix(s, "//"); {
+	case isFull:
+		service, path, _ = strings.Cut(full, "/")
+	case strings.HasPrefix(s, "https://"), strings.HasPrefix(s, "http://"):
+		_, full, _ = strings.Cut(s, "://")
+		service, path, _ = strings.Cut(full, "/")
+		version, rest, _ := strings.Cut(path, "/")
+		if linkVersion.MatchString(version) {
+			path = rest
+		}
+	}
+	if service != "" && (!strings.HasSuffix(service, ".googleapis.com") ||
+		slices.ContainsFunc(table(), func(t *Type) bool { return t.servedAt(service) })) {
+		return Name{}, "", false
+	}
+	segments := strings.Split(path, "/")
+	if len(segments) < 3 || !containers[strings.TrimSuffix(segments[0], "s")] {
+		return Name{}, "", false
+	}
+	in, err := ParseFull("//cloudresourcemanager.googleapis.com/" + segments[0] + "/" + segments[1])
+	return in, service, err == nil
+}
+
 // Suggest returns the name that was probably meant by one that [Parse] refuses, or "".
 // Parse accepts it.
 func Suggest(s string) string {

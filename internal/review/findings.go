@@ -55,6 +55,10 @@ const (
 	AmbientAlready      FindingName = "ambient-already"
 	Unreviewed          FindingName = "unreviewed"
 	UnusedAcceptance    FindingName = "unused-acceptance"
+	AddsNothing         FindingName = "adds-nothing"
+	AskedElsewhere      FindingName = "asked-elsewhere"
+	DeprecatedRole      FindingName = "deprecated-role"
+	TooSmall            FindingName = "too-small"
 )
 
 // Names that findings had before. Manifests may still accept them so.
@@ -105,6 +109,10 @@ var Rules = []Rule{
 	{Name: ReachesBeyond, Grade: Warn, Why: "the grant covers every resource of this kind below the one it is on, now and later; a warning on folders and organizations, a note on a project", Instead: "a grant on the one resource, or a condition on resource.name"},
 	{Name: NotUniform, Grade: Warn, Why: "the bucket has no uniform access: ACLs of objects give access that no policy shows and no condition ends", Instead: gcloud.UniformAccess("gs://BUCKET")},
 	{Name: AmbientAlready, Grade: Warn, Why: "everybody already has all of this access there, so the grant adds nothing and down removes nothing", Instead: "remove the grant, or remove the access from everybody", planned: true},
+	{Name: AddsNothing, Grade: Warn, Why: "another grant of the manifest gives all of this on something that the resource is in, so this one has no effect", Instead: "this grant alone, or the wider one alone"},
+	{Name: AskedElsewhere, Grade: Warn, Why: "what the role gives is asked for on another resource: functions of the 2nd generation are called through their Cloud Run service", Instead: "a grant on that resource"},
+	{Name: DeprecatedRole, Grade: Warn, Why: "the role is deprecated: who looks after it may take its permissions away", Instead: "a role that is not"},
+	{Name: TooSmall, Grade: Inform, Why: "the usual tool for what the role is about needs more: gcloud storage cp reads the object that it is about to write, and a query of BigQuery is a job", Instead: "a wider role, a further grant, or a client that needs no more"},
 	{Name: NarrowerRole, Grade: Inform, Why: "a predefined role covers the same kinds of actions with fewer permissions", Instead: "that role", planned: true},
 	{Name: UnusedAcceptance, Grade: Inform, Why: "the manifest accepts a finding that the grant does not have", Instead: "leave the acceptance out, so that it keeps its meaning elsewhere", Accept: "-"},
 }
@@ -140,8 +148,11 @@ func (f Finding) Stops() bool { return f.Grade == Stop && f.Accepted == "" }
 type Seen struct {
 	Roles map[string]grants.Role
 	// Unreadable are roles that may be there, and that the operator may not read.
-	Unreadable  map[string]bool
-	Uniform     map[resource.Name]bool
+	Unreadable map[string]bool
+	Uniform    map[resource.Name]bool
+	// Homes are the projects of buckets, by number, and Numbers the numbers of projects by their ids.
+	Homes       map[resource.Name]string
+	Numbers     map[string]string
 	Ungrantable map[int]bool // by index in the task
 	// Candidates are the roles that can be bound on a resource, with their permissions.
 	Candidates map[resource.Name][]grants.Role
@@ -212,6 +223,10 @@ func (j *grantReview) add(name string, grade Grade, why, instead string) {
 // addAs records a finding that can be accepted by some names.
 func (j *grantReview) addAs(names []string, f Finding) {
 	f.Grant, f.names = j.grant, names
+	// Custom roles and new versions of predefined ones can hold what they are the remedy for elsewhere.
+	if j.g.Role != "" && strings.Contains(f.Instead, j.g.Role) {
+		f.Instead = "a role without what is named here, or a list of the permissions that are needed"
+	}
 	for _, a := range j.task.Accept {
 		if a.Grant == j.grant && slices.Contains(names, a.Finding) {
 			f.Accepted, f.AcceptedAs = a.Reason, a.Finding
@@ -249,6 +264,7 @@ func (j *grantReview) all(runs bool) {
 	if uniform, known := j.seen.Uniform[g.Resource]; known && !uniform {
 		j.add(NotUniform, "", "", gcloud.UniformAccess(g.Resource.String()))
 	}
+	j.little(role)
 	j.narrower(role)
 	if held, known := j.seen.Ambient[g.Resource]; known && len(role.Permissions) > 0 &&
 		!slices.ContainsFunc(role.Permissions, func(p string) bool { return !held[p] }) {

@@ -49,10 +49,15 @@ func TestFindings(t *testing.T) {
 		"roles/odd.tags":               "storage.buckets.createTagBinding",
 		"roles/odd.new":                "made.up.frobnicate",
 		"roles/owner":                  "resourcemanager.projects.setIamPolicy",
+		"roles/storage.objectCreator":  "resourcemanager.projects.get storage.objects.create",
+		"roles/bigquery.dataViewer":    "bigquery.tables.get bigquery.tables.getData",
+		"roles/bigquery.jobUser":       "bigquery.jobs.create",
+		"roles/cloudfunctions.invoker": "cloudfunctions.functions.invoke",
 		"roles/storage.wide":           "resourcemanager.projects.get resourcemanager.projects.list storage.objects.get storage.objects.list storage.buckets.list",
 	} {
 		roles[role] = grants.Role{Name: role, Stage: "GA", Permissions: strings.Fields(permissions)}
 	}
+	roles["roles/odd.old"] = grants.Role{Name: "roles/odd.old", Stage: "DEPRECATED", Permissions: []string{"storage.objects.get"}}
 	on := func(role, name string) grants.Grant {
 		r, prefix, err := resource.Parse(name)
 		if err != nil {
@@ -113,6 +118,21 @@ func TestFindings(t *testing.T) {
 		{"a role that cannot be read", []grants.Grant{on("organizations/1/roles/x.yz", "gs://acme-reports")}, nil, Seen{Unreadable: map[string]bool{"organizations/1/roles/x.yz": true}}, []string{"0 stop role-unread"}},
 		{"not grantable", []grants.Grant{on("roles/storage.objectViewer", "gs://acme-reports")}, nil, Seen{Ungrantable: map[int]bool{0: true}}, []string{"0 stop not-grantable"}},
 		{"narrower", []grants.Grant{on("roles/storage.wide", "gs://acme-reports")}, nil, Seen{Candidates: map[resource.Name][]grants.Role{bucket: {roles["roles/storage.objectViewer"]}}}, []string{"0 note narrower-role"}},
+		{"the same under the project", []grants.Grant{on("roles/storage.objectViewer", "projects/acme-agents"), on("roles/storage.objectViewer", "gs://acme-reports/2026/")}, nil,
+			Seen{Homes: map[resource.Name]string{bucket: "42"}, Numbers: map[string]string{"acme-agents": "42"}}, []string{"0 note reaches-beyond", "1 warn adds-nothing"}},
+		{"the same under another project", []grants.Grant{on("roles/storage.objectViewer", "projects/acme-agents"), on("roles/storage.objectViewer", "gs://acme-reports")}, nil,
+			Seen{Homes: map[resource.Name]string{bucket: "43"}, Numbers: map[string]string{"acme-agents": "42"}}, []string{"0 note reaches-beyond"}},
+		{"the same under a project that is not known", []grants.Grant{on("roles/storage.objectViewer", "projects/acme-agents"), on("roles/storage.objectViewer", "gs://acme-reports")}, nil, Seen{}, []string{"0 note reaches-beyond"}},
+		{"the same under a condition", []grants.Grant{withCondition(on("roles/storage.objectViewer", "projects/acme-agents"), `resource.name == "x"`), on("roles/storage.objectViewer", "gs://acme-reports")}, nil,
+			Seen{Homes: map[resource.Name]string{bucket: "42"}, Numbers: map[string]string{"acme-agents": "42"}}, nil},
+		{"less on the same", []grants.Grant{on("roles/storage.objectViewer", "gs://acme-reports"), on("roles/storage.wide", "gs://acme-reports")}, nil, Seen{}, []string{"0 warn adds-nothing"}},
+		{"under the dataset", []grants.Grant{on("roles/bigquery.dataViewer", "bq://acme-agents.sales"), on("roles/bigquery.jobUser", "projects/acme-agents"), on("roles/bigquery.dataViewer", "projects/acme-agents/datasets/sales/tables/orders")}, nil, Seen{},
+			[]string{"1 note reaches-beyond", "2 stop does-not-end", "2 warn adds-nothing"}},
+		{"too small to copy with", []grants.Grant{on("roles/storage.objectCreator", "gs://acme-reports")}, nil, Seen{}, []string{"0 note too-small"}},
+		{"large enough together", []grants.Grant{on("roles/storage.objectCreator", "gs://acme-reports"), on("roles/storage.objectViewer", "gs://acme-reports")}, nil, Seen{}, nil},
+		{"too small to query with", []grants.Grant{on("roles/bigquery.dataViewer", "bq://acme-agents.sales")}, nil, Seen{}, []string{"0 note too-small"}},
+		{"a function's invoker", []grants.Grant{on("roles/cloudfunctions.invoker", "projects/acme-data/locations/europe-west3/functions/f")}, nil, Seen{}, []string{"0 stop does-not-end", "0 warn asked-elsewhere"}},
+		{"a deprecated role", []grants.Grant{on("roles/odd.old", "gs://acme-reports")}, nil, Seen{}, []string{"0 warn deprecated-role"}},
 		{"everybody has it", []grants.Grant{accepted}, nil, Seen{Ambient: map[resource.Name]map[string]bool{accepted.Resource: {"pubsub.topics.publish": true}}},
 			[]string{"0 stop does-not-end accepted", "0 warn ambient-already"}},
 	} {
@@ -234,4 +254,38 @@ func TestGroups(t *testing.T) {
 		}
 	}
 	t.Log(counts)
+}
+
+// What the grant is told to be instead is not what it is.
+func TestNoFindingNamesTheRoleItWarnsOf(t *testing.T) {
+	t.Parallel()
+	on, _, err := resource.Parse("gs://acme-reports")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"roles/storage.objectUser", "roles/run.invoker", "roles/bigquery.jobUser"} {
+		role := grants.Role{Name: name, Permissions: []string{"storage.objects.create", "storage.objects.setIamPolicy"}}
+		for _, f := range Findings(grants.Task{Grants: []grants.Grant{{Role: name, Resource: on}}}, Seen{Roles: map[string]grants.Role{name: role}}) {
+			if strings.Contains(f.Instead, name) {
+				t.Errorf("%s: %s: instead of it: %s", name, f.Name, f.Instead)
+			}
+		}
+	}
+}
+
+func TestElsewhere(t *testing.T) {
+	t.Parallel()
+	on, _, err := resource.Parse("projects/acme-data/locations/europe-west3/functions/My_func")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range []grants.Grant{{Role: "roles/cloudfunctions.invoker", Resource: on}, {Permissions: []string{"cloudfunctions.functions.invoke"}, Resource: on}} {
+		got, _, ok := Elsewhere(g, nil)
+		if want := "//run.googleapis.com/projects/acme-data/locations/europe-west3/services/my-func"; !ok || got.Resource.String() != want || got.Role != "roles/run.invoker" {
+			t.Errorf("%+v: %v %t", g, got, ok)
+		}
+	}
+	if _, _, ok := Elsewhere(grants.Grant{Role: "roles/cloudfunctions.developer", Resource: on}, []string{"cloudfunctions.functions.get"}); ok {
+		t.Error("what is not asked elsewhere is")
+	}
 }

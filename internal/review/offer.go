@@ -2,6 +2,7 @@ package review
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -44,6 +45,59 @@ func OfferFor(g grants.Grant) (Offer, bool) {
 		"permissions on %s itself, such as listing, are not covered",
 		in, t.Kind, in)
 	return o, true
+}
+
+// BoundAbove returns what a role is bound on for a resource of a service whose resources have no allow
+// policies, such as Document AI: the project that its name says it is in. A relative name is taken for
+// one of the service that the role is about.
+func BoundAbove(g grants.Grant, name string) (resource.Name, bool) {
+	in, service, ok := resource.Within(name)
+	if !ok || service != "" {
+		return in, ok
+	}
+	gives := strings.TrimPrefix(g.Role, "roles/")
+	if len(g.Permissions) > 0 {
+		gives = g.Permissions[0]
+	}
+	of, _, about := strings.Cut(gives, ".")
+	return in, about && of != "" && !slices.ContainsFunc(resource.Types(), func(t *resource.Type) bool {
+		permissions, _, _ := strings.Cut(permissionPrefix(t), ".")
+		return permissions == of || t.Service == of+".googleapis.com"
+	})
+}
+
+// askedElsewhere are permissions that are asked for on another resource than the one that they are about.
+var askedElsewhere = []struct {
+	permission, kind string
+	why              string
+	role, on         string // what to bind instead; {} is the last part of the resource's name
+}{
+	// functions/docs/securing/authenticating
+	{"cloudfunctions.functions.invoke", "Cloud Functions function",
+		"a function of the 2nd generation is called through its Cloud Run service, which asks for run.routes.invoke; " +
+			"only functions of the 1st generation ask for this",
+		"roles/run.invoker", "//run.googleapis.com/projects/{project}/locations/{location}/services/{}"},
+}
+
+// Elsewhere returns the grant on the resource that is really asked, where what a grant gives is asked
+// for on another one, and why; it reports false where that is not known. The role's permissions may
+// be unknown.
+func Elsewhere(g grants.Grant, permissions []string) (instead grants.Grant, why string, ok bool) {
+	for _, e := range askedElsewhere {
+		service, _, _ := strings.Cut(e.permission, ".")
+		named := g.Role == "roles/"+service+".invoker" || slices.Contains(g.Permissions, e.permission)
+		if g.Resource.Type().Kind != e.kind || !named && !slices.Contains(permissions, e.permission) {
+			continue
+		}
+		path := g.Resource.Relative()
+		last := strings.ToLower(strings.ReplaceAll(path[strings.LastIndexByte(path, '/')+1:], "_", "-"))
+		on, err := resource.ParseFull(g.Resource.Expand(strings.Replace(e.on, "{}", last, 1)))
+		if err != nil {
+			continue
+		}
+		return grants.Grant{Role: e.role, Resource: on}, e.why, true
+	}
+	return grants.Grant{}, "", false
 }
 
 // unnamed says why no condition can single out a resource by its name, or returns "".

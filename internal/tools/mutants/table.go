@@ -281,6 +281,11 @@ var mutants = []mutant{
 		pkg:   "internal/view", tests: []string{"TestForPrograms"},
 	},
 	{
+		name:  "a disabled role is taken for one that grants",
+		edits: []edit{{"internal/lifecycle", "surveyor.role", `r.Stage == disabled`, `r.Stage == disabled && false`}},
+		pkg:   "internal/lifecycle", tests: []string{"TestNamedRolesThatGrantNothing"},
+	},
+	{
 		name:  "a condition that can never be true is accepted",
 		edits: []edit{{"internal/review", "evaluation.holds", `return can&canHold != 0 ||`, `return can != 0 ||`}},
 		pkg:   "internal/review", tests: []string{"TestConditionsThatNeverHold"},
