@@ -35,6 +35,8 @@ type App struct {
 	World
 	// Warn tells the operator of something that they may not have wanted.
 	Warn func(format string, args ...any)
+	// Debug is told of every call to the cloud; nil is nobody. It may be called from several goroutines.
+	Debug func(format string, args ...any)
 }
 
 // StateDir returns the folder for what must survive a reboot.

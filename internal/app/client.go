@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -60,6 +61,9 @@ func (a *App) Client(ctx context.Context, o Options) (*gcp.Client, error) {
 		OperatorMember: o.Member,
 		QuotaProject:   a.Getenv(envQuotaProject),
 	}
+	if a.Debug != nil {
+		cfg.Trace = a.trace
+	}
 	if !o.NoOperator {
 		var err error
 		if cfg.Credential, err = a.login(ctx, cfg); err != nil {
@@ -79,6 +83,22 @@ func (a *App) Client(ctx context.Context, o Options) (*gcp.Client, error) {
 // environment names; nil for a run of that one.
 func (a *App) RefuseElsewhere(o journal.Opened) error {
 	return o.CheckCloud(gcp.CloudAt(a.Getenv(EnvEmulatorHost)))
+}
+
+// trace says what came of one call.
+func (a *App) trace(c gcp.Call) {
+	line := fmt.Sprintf("%s %s: ", c.Method, c.Resource)
+	switch {
+	case c.Status != 0:
+		line += fmt.Sprintf("%d %s", c.Status, http.StatusText(c.Status))
+	default:
+		line += "no answer: " + c.Err.Error()
+	}
+	line += fmt.Sprintf(", after %s", c.Took.Round(time.Millisecond))
+	if c.Attempt > 1 {
+		line += fmt.Sprintf(", try %d", c.Attempt)
+	}
+	a.Debug("debug: %s", line)
 }
 
 // login returns the operator's login.

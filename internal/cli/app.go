@@ -58,6 +58,7 @@ its access are removed.`,
 		},
 	}
 	harden(app)
+	addDebug(app.Commands, e)
 	return app
 }
 
@@ -94,6 +95,20 @@ func harden(app *cli.App) {
 		}
 	}
 	walk(app.Commands)
+}
+
+// addDebug gives every command that people call the flag with which it tells of its calls.
+func addDebug(commands []*cli.Command, e *Env) {
+	for _, cmd := range visible(commands) {
+		if !cmd.SkipFlagParsing {
+			cmd.Flags = append(cmd.Flags, &cli.BoolFlag{
+				Name:   flagDebug,
+				Usage:  "print every call to Google: method, resource, status, time, and which try; never a secret",
+				Action: func(*cli.Context, bool) error { e.debug = true; return nil },
+			})
+		}
+		addDebug(cmd.Subcommands, e)
+	}
 }
 
 // usageError turns the library's complaint about a flag into one of ours.

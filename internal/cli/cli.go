@@ -11,6 +11,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"slices"
 	"syscall"
 
 	"github.com/taskiam/taskiam/internal/fault"
@@ -28,7 +29,9 @@ func Main(ctx context.Context, args []string, e *Env) int {
 
 	app := newApp(e)
 	done := make(chan error, 1)
-	go func() { done <- app.RunContext(ctx, arrange(app, args)) }()
+	args = arrange(app, args)
+	e.json = wantsJSON(args)
+	go func() { done <- app.RunContext(ctx, args) }()
 	select {
 	case err := <-done:
 		return int(e.finish(err))
@@ -49,6 +52,21 @@ func (e *Env) finish(err error) exitCode {
 		// The reader of our output is gone and cannot read a message about it either.
 	default:
 		view.Error(e.Stderr, err)
+		if e.json && !e.Stdout.HasDocument() {
+			// A stream that takes no document has been told of above.
+			_ = view.JSON(e.Stdout, view.NewFailure(err, int(code)))
+		}
 	}
 	return code
+}
+
+// wantsJSON reports whether the flags, which [arrange] has put first, ask for a document.
+func wantsJSON(args []string) bool {
+	flags := args
+	if at := slices.Index(args, "--"); at >= 0 {
+		flags = args[:at]
+	}
+	return slices.ContainsFunc([]string{"--json", "-json", "--json=true"}, func(form string) bool {
+		return slices.Contains(flags, form)
+	})
 }

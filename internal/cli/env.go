@@ -23,6 +23,8 @@ type Env struct {
 	Signals func() (<-chan os.Signal, func())
 
 	interrupts *interrupts
+	json       bool // the document of an error is wanted
+	debug      bool // every call to the cloud is told of
 }
 
 // OS returns the process's own environment.
@@ -35,7 +37,13 @@ func OS() *Env {
 }
 
 // app returns the other packages, connected for this environment.
-func (e *Env) app() *app.App { return &app.App{World: e.World, Warn: e.say} }
+func (e *Env) app() *app.App {
+	a := &app.App{World: e.World, Warn: e.say}
+	if e.debug {
+		a.Debug = e.say
+	}
+	return a
+}
 
 func setenv(name, value string) error {
 	if value == "" {

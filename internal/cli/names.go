@@ -27,6 +27,7 @@ var environment = [][2]string{
 
 // Flags that more than one command has.
 const (
+	flagDebug          = "debug"
 	flagJSON           = "json"
 	flagQuiet          = "quiet"
 	flagFormat         = "format"

@@ -48,6 +48,8 @@ type Config struct {
 	UserAgent string
 	// Progress is told about waits, if it is set. It is called from several goroutines.
 	Progress func(Event)
+	// Trace is told about every request, if it is set. It is called from several goroutines.
+	Trace func(Call)
 	// OperatorMember is who the operator is, as policies say it. It stands in for
 	// asking Google, which cannot name a federated identity.
 	OperatorMember string

@@ -58,7 +58,7 @@ func call[T any](ctx context.Context, c *Client, t task, f func(ctx context.Cont
 	begun := time.Now()
 	unsure := false // whether an attempt may have taken effect
 	for attempt := 1; ; attempt++ {
-		v, err := once(ctx, c.retry.timeout, f)
+		v, err := once(context.WithValue(ctx, attemptKey{}, attempt), c.retry.timeout, f)
 		if err == nil {
 			return v, nil
 		}

@@ -52,8 +52,47 @@ func newTransport(cfg Config) http.RoundTripper {
 	if cfg.EmulatorHost != "" {
 		base = emulated{host: cfg.EmulatorHost, base: base}
 	}
+	if cfg.Trace != nil {
+		base = traced{base: base, tell: cfg.Trace}
+	}
 	return base
 }
+
+// Call is one request and what came of it. It holds no secret: tokens and keys are sent in headers and bodies, and
+// what stands after the path may name what a person searches for.
+type Call struct {
+	Method   string
+	Resource string // host and path, as Google knows them
+	Status   int    // 0 if there was no answer
+	Took     time.Duration
+	Attempt  int   // from 1; 0 for a request that is not tried again
+	Err      error // why there was no answer
+}
+
+// traced tells of every request. It sees none of what signs them.
+type traced struct {
+	base http.RoundTripper
+	tell func(Call)
+}
+
+// RoundTrip carries the request out.
+func (t traced) RoundTrip(req *http.Request) (*http.Response, error) {
+	begun := time.Now()
+	resp, err := t.base.RoundTrip(req)
+	attempt, _ := req.Context().Value(attemptKey{}).(int)
+	c := Call{
+		Method: req.Method, Resource: req.URL.Host + req.URL.EscapedPath(), Took: time.Since(begun),
+		Attempt: attempt, Err: err,
+	}
+	if resp != nil {
+		c.Status = resp.StatusCode
+	}
+	t.tell(c)
+	return resp, err
+}
+
+// attemptKey is the key of a context's value: which attempt a request belongs to.
+type attemptKey struct{}
 
 func httpClient(cfg Config, base http.RoundTripper, login TokenSource) *http.Client {
 	return &http.Client{

@@ -9,10 +9,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestDocumentsHaveExactlyTheseFields restates every field of every --json document:
-// scripts rely on them, so they are only ever added, and never by accident.
-func TestDocumentsHaveExactlyTheseFields(t *testing.T) {
-	t.Parallel()
+// printed is a document with every list in it filled, and its fields.
+type printed struct {
+	document any
+	want     string
+}
+
+// printedDocuments are all that `--json` prints.
+func printedDocuments() []printed {
 	const run = `run task state cloud endpoint operator project account started expires renewals renewing_to seconds_left clock_ahead_seconds manifest job deliver delivery server server.pid server.running
 		grants grants.role grants.permissions grants.resource grants.prefix grants.condition grants.ends_by_itself grants.works_until grants.readiness grants.why grants.accepted endless endless.role endless.resource endless.condition left verified`
 	runs := func(fields string) string {
@@ -22,13 +26,12 @@ func TestDocumentsHaveExactlyTheseFields(t *testing.T) {
 	binding := Binding{Condition: &Condition{}}
 	dropped := []Dropped{{Binding: binding}}
 	const drops = ` dropped dropped.resource dropped.role dropped.member dropped.condition dropped.condition.title dropped.condition.expression dropped.state`
-	for _, c := range []struct {
-		document any
-		want     string
-	}{
+	return []printed{
 		{Version{Schema: "taskiam.version/v1"}, "schema version revision modified go platform"},
 		{Resources{Schema: "taskiam.resources/v1", Types: []ResourceType{{}}}, `schema types types.id types.kind types.api types.full_name types.example
 			types.bindable types.conditions types.resource_name types.by_number types.resource_type types.provable types.policy_version_in`},
+		{Failure{Schema: "taskiam.error/v1", Problems: []Problem{{}}}, `schema exit_code kind errors hints
+			problems problems.file problems.line problems.column problems.message problems.fix problems.or`},
 		{Validation{Schema: "taskiam.validation/v1", Problems: []Problem{{}}}, `schema ok files
 			problems problems.file problems.line problems.column problems.message problems.fix problems.or`},
 		{Status{Schema: "taskiam.status/v1", Runs: []Run{aRun}}, "schema " + runs(run)},
@@ -85,7 +88,14 @@ func TestDocumentsHaveExactlyTheseFields(t *testing.T) {
 			effective.sources.condition.expression effective.sources.holds
 			forecast forecast.accounts forecast.accounts_of forecast.accounts_left forecast.custom_roles forecast.custom_roles_of
 			forecast.custom_roles_left forecast.members forecast.members.resource forecast.members.left forecast.members.deleted`},
-	} {
+	}
+}
+
+// TestDocumentsHaveExactlyTheseFields restates every field of every --json document:
+// scripts rely on them, so they are only ever added, and never by accident.
+func TestDocumentsHaveExactlyTheseFields(t *testing.T) {
+	t.Parallel()
+	for _, c := range printedDocuments() {
 		b, err := json.Marshal(c.document)
 		if err != nil {
 			t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/taskiam/taskiam/internal/visible"
@@ -13,8 +14,9 @@ import (
 // accident: reports, messages and documents go through the functions of this package, which make everything safe
 // that others may have written, and the rest is one of its three writers.
 type Stream struct {
-	raw    io.Writer
-	people *Writer
+	raw      io.Writer
+	people   *Writer
+	document atomic.Bool // whether a JSON document was written
 }
 
 // NewStream returns the stream that writes to w.
@@ -30,6 +32,9 @@ func (s *Stream) Programs() io.Writer { return programs{s.raw} }
 
 // Child returns what is behind the stream, for a process that writes there itself: the command of a run.
 func (s *Stream) Child() io.Writer { return s.raw }
+
+// HasDocument reports whether a JSON document was written to the stream.
+func (s *Stream) HasDocument() bool { return s.document.Load() }
 
 // Flush writes the unfinished line that was held back.
 func (s *Stream) Flush() error { return s.people.Flush() }

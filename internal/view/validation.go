@@ -3,6 +3,7 @@ package view
 import (
 	"errors"
 
+	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/manifest"
 )
 
@@ -35,6 +36,33 @@ func NewProblems(err error) []Problem {
 		}
 	}
 	return out
+}
+
+// Failure is what a command with --json prints if it fails before it has printed its own document.
+type Failure struct {
+	Schema   string `json:"schema"`    // taskiam.error/v1
+	ExitCode int    `json:"exit_code"` // as docs/exit-codes.md has it
+	Kind     string `json:"kind"`      // what sort of error it is: "usage", "denied", "not found" ...
+	// Errors are the messages that standard error has, and Hints the next steps.
+	Errors []string `json:"errors"`
+	Hints  []string `json:"hints"`
+	// Problems are what is wrong with the manifest, with its places; empty if the error is another.
+	Problems []Problem `json:"problems"`
+}
+
+// NewFailure returns the document of an error, without the secrets that others may have put into it.
+func NewFailure(err error, exitCode int) Failure {
+	f := Failure{
+		Schema: "taskiam.error/v1", ExitCode: exitCode, Kind: fault.KindOf(err).String(),
+		Errors: []string{}, Hints: []string{}, Problems: NewProblems(err),
+	}
+	for _, m := range messages(err) {
+		f.Errors = append(f.Errors, redact(m))
+	}
+	for _, h := range fault.Hints(err) {
+		f.Hints = append(f.Hints, redact(h))
+	}
+	return f
 }
 
 // Show adds the names of the valid files to a report. What is wrong with the others is told as an error.
