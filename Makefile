@@ -15,6 +15,13 @@ help: ## list what there is
 build: ## build bin/taskiam
 	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -o $(BIN) ./cmd/taskiam
 
+# Where install puts the program. PREFIX=$HOME/.local is for one user alone.
+PREFIX  ?= /usr/local
+
+install: build ## put taskiam into PREFIX/bin (/usr/local)
+	install -d '$(DESTDIR)$(PREFIX)/bin'
+	install -m 0755 $(BIN) '$(DESTDIR)$(PREFIX)/bin/taskiam'
+
 demo: build ## watch a task get its access, be refused the rest, and lose it all
 	@$(BIN) demo
 
@@ -82,4 +89,4 @@ fuzz: ## let every fuzzer look for FUZZTIME, a minute if nothing else is said
 fuzzers: ## list the fuzzers that there are
 	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sed 's,/[^/]*:func , ,' | sort
 
-.PHONY: help build demo test check fidelity clients ci-hooks bench faults model soak mutants fuzz fuzzers
+.PHONY: help build install demo test check fidelity clients ci-hooks bench faults model soak mutants fuzz fuzzers

@@ -236,9 +236,9 @@ func TestParseOthers(t *testing.T) {
 		{line: "env r -f json", want: envOptions{word: "r", format: "json"}},
 		{line: "env --unset", vars: map[string]string{app.EnvRun: "r"}, want: envOptions{word: "r", format: "shell", unset: true}},
 		{line: "env --unset", err: "not inside a run"},
-		{line: "env --unset r -f json", err: "no --format"},
+		{line: "env --unset r -f json", err: "shell, fish or powershell"},
 		{line: "env a b", err: "one run, not 2"},
-		{line: "env -f yaml", err: "shell, dotenv or json"},
+		{line: "env -f yaml", err: "dotenv or json"},
 	})
 	testParse(t, simply(parseEmulator), []parseCase[emulatorOptions]{
 		{line: "emulator", want: emulatorOptions{addr: "127.0.0.1:8790"}},
@@ -433,7 +433,7 @@ func TestCandidates(t *testing.T) {
 		"status --al":         {"--all"},
 		"down r":              {"r1", "r2", fileCandidates},
 		"down --all r":        {"r1", "r2", fileCandidates},
-		"env --format d":      {"dotenv"},
+		"env --format d":      {"direnv", "dotenv"},
 		"up --out d":          {fileCandidates},
 		"plan x":              {fileCandidates},
 		"run f -- x":          {fileCandidates},

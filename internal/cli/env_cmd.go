@@ -7,7 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"strings"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -18,7 +18,10 @@ import (
 	"github.com/taskiam/taskiam/internal/view"
 )
 
-var envFormats = credentials.Formats
+var (
+	envFormats   = credentials.Formats
+	unsetFormats = []string{"shell", "fish", "powershell"}
+)
 
 type envOptions struct {
 	word   string // "" is the only run that is up
@@ -31,10 +34,15 @@ func newEnvCmd(e *Env) *cli.Command {
 		Name:  "env",
 		Usage: "print the environment with which clients act as the account of a run",
 		UsageText: `eval "$(taskiam env)"
+taskiam env --format fish | source
+taskiam env --format powershell | Out-String | Invoke-Expression
+taskiam env --format github >> "$GITHUB_ENV"
 docker run --env-file <(taskiam env --format dotenv) ...`,
 		ArgsUsage: "[RUN|TASK|FILE]",
-		Description: `Without arguments, it is the only run that is up. The shell format also unsets the
-variables that would make a client act as somebody else.
+		Description: `Without arguments, it is the only run that is up. The formats for shells and
+direnv also unset the variables that would make a client act as somebody else; github
+sets them to the empty string. github, dotenv and json have no secret: those stay in
+their files.
 
 To take a run down on Google Cloud, taskiam must act as you and not as the account:
 use --unset first.`,
@@ -64,8 +72,8 @@ func parseEnv(c *cli.Context, getenv func(string) string) (envOptions, error) {
 		return o, err
 	}
 	switch {
-	case c.IsSet(flagFormat):
-		return o, usage(c, "--unset is for shells: it takes no --format")
+	case !slices.Contains(unsetFormats, o.format):
+		return o, usage(c, "--unset is for shells: --%s is %s", flagFormat, view.OneOf(unsetFormats))
 	case o.word == "" && getenv(app.EnvRun) == "":
 		return o, usage(c, "this shell is not inside a run: $%s is not set", app.EnvRun)
 	case o.word == "":
@@ -88,7 +96,7 @@ func oneRun(c *cli.Context) (string, error) {
 
 func runEnv(_ context.Context, e *Env, o envOptions) error {
 	if o.unset {
-		return e.printUnset(o.word)
+		return e.printUnset(o)
 	}
 	run, err := e.deliveredRun(o.word, "taskiam env", willing)
 	if err != nil {
@@ -119,16 +127,16 @@ func runEnv(_ context.Context, e *Env, o envOptions) error {
 
 // printUnset prints a command that removes the variables of a run from a shell, whether the run
 // is up or down.
-func (e *Env) printUnset(word string) error {
-	run, err := e.anyRun(word, "taskiam env --unset", willing)
+func (e *Env) printUnset(o envOptions) error {
+	run, err := e.anyRun(o.word, "taskiam env --unset", willing)
 	if err != nil {
 		return err
 	}
-	names := []string{"unset"}
-	for _, v := range e.app().Delivery(run).Environment() {
-		names = append(names, v.Name)
+	text, err := credentials.FormatUnset(e.app().Delivery(run).Environment(), o.format)
+	if err != nil {
+		return err
 	}
-	if _, err := io.WriteString(e.Stdout.Programs(), strings.Join(names, " ")+"\n"); err != nil {
+	if _, err := io.WriteString(e.Stdout.Programs(), text); err != nil {
 		return fmt.Errorf("writing the environment: %w", err)
 	}
 	return nil

@@ -184,21 +184,31 @@ func TestShellFormatIsTakenByShells(t *testing.T) {
 	must(t, os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, "token"), []byte("ya29.x"), 0o600))
 	vars := append(slices.Clone(hard),
 		delivery.Var{Name: "QUOTE", Value: `it's '\''`},
-		delivery.Var{Name: "LINES", Value: "a\nb"},
+		delivery.Var{Name: "TWO_LINES", Value: "a\nb"},
 		delivery.Var{Name: "SECRET", File: filepath.Join(dir, "token")})
-	text, err := credentials.Format(vars, "shell")
-	must(t, err)
-	if strings.Contains(text, "ya29") {
-		t.Error("the secret is in the text")
-	}
-	for _, shell := range []string{"sh", "bash", "dash", "zsh"} {
+	// eval and source are how it is used; -eu makes every small mistake an error.
+	posix := []string{"-euc", `eval "$1"; env -0`, "x"}
+	for _, c := range []struct {
+		shell, format string
+		args          []string
+	}{
+		{"sh", "shell", posix}, {"bash", "shell", posix}, {"dash", "shell", posix}, {"zsh", "shell", posix},
+		{"fish", "fish", []string{"--no-config", "-c", `printf %s $argv[1] | source; env -0`}},
+		{"bash", "direnv", []string{"-euc", `watch_file() { :; }; eval "$1"; env -0`, "x"}},
+		{"pwsh", "powershell", []string{"-NoProfile", "-Command", `& { param($t) Invoke-Expression $t; env -0 }`}},
+	} {
+		shell := c.shell
+		text, err := credentials.Format(vars, c.format)
+		must(t, err)
+		if strings.Contains(text, "ya29") {
+			t.Errorf("%s: the secret is in the text", c.format)
+		}
 		path, err := exec.LookPath(shell)
 		if err != nil {
-			t.Logf("%s is not installed", shell)
+			t.Logf("%s is not installed: the format %s was not tried with it", shell, c.format)
 			continue
 		}
-		// eval is how it is used; -eu makes every small mistake an error.
-		cmd := exec.CommandContext(t.Context(), path, "-euc", `eval "$1"; env -0`, "x", text)
+		cmd := exec.CommandContext(t.Context(), path, append(c.args, text)...)
 		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "GOOGLE_CREDENTIALS=person", "CLOUDSDK_AUTH_ACCESS_TOKEN=person"}
 		out, err := cmd.CombinedOutput()
 		if err != nil {
@@ -224,6 +234,50 @@ func TestShellFormatIsTakenByShells(t *testing.T) {
 				t.Errorf("%s: %s still competes", shell, name)
 			}
 		}
+	}
+}
+
+func TestPowerShellQuotes(t *testing.T) {
+	t.Parallel()
+	got, err := credentials.Format([]delivery.Var{
+		{Name: "A", Value: "it's \u2019q\u2018 $HOME `x`"}, {Name: "B", File: "/d/it's/token"},
+	}, "powershell")
+	must(t, err)
+	for _, want := range []string{
+		"\n$env:A = 'it''s \u2019\u2019q\u2018\u2018 $HOME `x`'\n",
+		"\n$env:B = (Get-Content -Raw -LiteralPath '/d/it''s/token').TrimEnd()\n",
+		"Remove-Item -ErrorAction Ignore Env:GOOGLE_CREDENTIALS\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in\n%s", want, got)
+		}
+	}
+}
+
+func TestGitHubFormat(t *testing.T) {
+	t.Parallel()
+	got, err := credentials.Format([]delivery.Var{
+		{Name: "A", Value: `a "b" <<EOF`}, {Name: "SECRET", File: "/d/token"},
+	}, "github")
+	must(t, err)
+	if !strings.HasSuffix(got, "\nA=a \"b\" <<EOF\n") || !strings.Contains(got, "GOOGLE_CREDENTIALS=\n") ||
+		strings.Contains(got, "SECRET=") {
+		t.Error(got)
+	}
+}
+
+func TestFormatUnset(t *testing.T) {
+	t.Parallel()
+	vars := []delivery.Var{{Name: "A"}, {Name: "B"}}
+	for format, want := range map[string]string{
+		"shell": "unset A B\n", "fish": "set -e A B\n", "powershell": "Remove-Item -ErrorAction Ignore Env:A,Env:B\n",
+	} {
+		if got, err := credentials.FormatUnset(vars, format); got != want || err != nil {
+			t.Errorf("%s: %q, %v", format, got, err)
+		}
+	}
+	if text, err := credentials.FormatUnset(vars, "github"); !fault.Is(err, fault.Usage) {
+		t.Errorf("github: %q, %v", text, err)
 	}
 }
 
@@ -262,6 +316,7 @@ UNICODE='größe'
 	}{
 		{"dotenv", delivery.Var{Name: "A", Value: "it's"}},
 		{"dotenv", delivery.Var{Name: "A", Value: "a\nB=c"}},
+		{"github", delivery.Var{Name: "A", Value: "a\nB=c"}},
 		{"shell", delivery.Var{Name: "A", Value: "a\x00"}},
 		{"yaml", delivery.Var{Name: "A"}},
 	} {

@@ -13,12 +13,16 @@ import (
 )
 
 // Formats are the forms that [Format] writes.
-var Formats = []string{"shell", "dotenv", "json"}
+var Formats = []string{"shell", "fish", "powershell", "direnv", "github", "dotenv", "json"}
 
 // Format writes the variables in one of [Formats]:
 //
 //   - shell, for eval in sh, bash, dash and zsh. It unsets [Competing] variables, and
 //     reads a variable that is a secret from its file.
+//   - fish and powershell, the same for these shells: see [formatFish] and [formatPowerShell].
+//   - direnv, for an .envrc: the shell's, and direnv reads it anew when the delivery changes.
+//   - github, for the file that $GITHUB_ENV names: NAME=value lines. It can unset nothing, only
+//     set it to the empty string. Variables that are secrets are left out.
 //   - dotenv, one NAME=value a line, for docker run --env-file and the like. Variables
 //     that are secrets are left out, because CI systems store such files.
 //   - json, one object of names and values, without secrets as well.
@@ -36,6 +40,14 @@ func Format(vars []delivery.Var, format string) (string, error) {
 	switch format {
 	case "shell":
 		return formatShell(vars), nil
+	case "fish":
+		return formatFish(vars), nil
+	case "powershell":
+		return formatPowerShell(vars), nil
+	case "direnv":
+		return formatDirenv(vars), nil
+	case "github":
+		return formatGitHub(vars)
 	case "dotenv":
 		return formatDotenv(vars)
 	case "json":
@@ -49,13 +61,7 @@ var namePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 func formatShell(vars []delivery.Var) string {
 	var b strings.Builder
-	var unset []string
-	for _, name := range Competing() {
-		if !slices.ContainsFunc(vars, func(v delivery.Var) bool { return v.Name == name }) {
-			unset = append(unset, name)
-		}
-	}
-	b.WriteString("unset " + strings.Join(unset, " ") + "\n")
+	b.WriteString("unset " + strings.Join(competingWith(vars), " ") + "\n")
 	for _, v := range vars {
 		if v.File != "" {
 			fmt.Fprintf(&b, "export %s=\"$(cat %s)\"\n", v.Name, shell.Quote(v.File))
@@ -64,6 +70,97 @@ func formatShell(vars []delivery.Var) string {
 		}
 	}
 	return b.String()
+}
+
+// competingWith returns the names of [Competing] that are none of the variables.
+func competingWith(vars []delivery.Var) []string {
+	return slices.DeleteFunc(Competing(), func(name string) bool {
+		return slices.ContainsFunc(vars, func(v delivery.Var) bool { return v.Name == name })
+	})
+}
+
+// formatFish writes for fish, whose single quotes know two escapes: of a quote and of a backslash.
+func formatFish(vars []delivery.Var) string {
+	quote := func(s string) string { return "'" + strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(s) + "'" }
+	var b strings.Builder
+	b.WriteString("set -e " + strings.Join(competingWith(vars), " ") + "\n")
+	for _, v := range vars {
+		if v.File != "" {
+			fmt.Fprintf(&b, "set -gx %s (cat %s)\n", v.Name, quote(v.File))
+		} else {
+			fmt.Fprintf(&b, "set -gx %s %s\n", v.Name, quote(v.Value))
+		}
+	}
+	return b.String()
+}
+
+// formatPowerShell writes for PowerShell, whose single quotes know one escape: a quote twice. It takes typographic
+// quotes for the plain one.
+func formatPowerShell(vars []delivery.Var) string {
+	quote := func(s string) string {
+		return "'" + quotesOfPowerShell.ReplaceAllString(s, "$0$0") + "'"
+	}
+	var b strings.Builder
+	for _, name := range competingWith(vars) {
+		fmt.Fprintf(&b, "Remove-Item -ErrorAction Ignore Env:%s\n", name)
+	}
+	for _, v := range vars {
+		if v.File != "" {
+			fmt.Fprintf(&b, "$env:%s = (Get-Content -Raw -LiteralPath %s).TrimEnd()\n", v.Name, quote(v.File))
+		} else {
+			fmt.Fprintf(&b, "$env:%s = %s\n", v.Name, quote(v.Value))
+		}
+	}
+	return b.String()
+}
+
+var quotesOfPowerShell = regexp.MustCompile("['\u2018\u2019\u201a\u201b]")
+
+// formatDirenv writes for an .envrc, which bash reads. direnv itself takes the variables back when the folder is left.
+func formatDirenv(vars []delivery.Var) string {
+	var watch string
+	for _, v := range vars {
+		if v.File != "" {
+			watch += "watch_file " + shell.Quote(v.File) + "\n"
+		}
+	}
+	return watch + formatShell(vars)
+}
+
+// formatGitHub writes for $GITHUB_ENV.
+func formatGitHub(vars []delivery.Var) (string, error) {
+	var b strings.Builder
+	for _, name := range competingWith(vars) {
+		b.WriteString(name + "=\n")
+	}
+	for _, v := range vars {
+		switch {
+		case v.File != "":
+		case strings.ContainsAny(v.Value, "\r\n"):
+			// It could be read as further variables.
+			return "", fault.New(fault.Usage, "the value of %s has more than one line: %q", v.Name, v.Value)
+		default:
+			b.WriteString(v.Name + "=" + v.Value + "\n")
+		}
+	}
+	return b.String(), nil
+}
+
+// FormatUnset writes what takes variables away, for the shells among [Formats].
+func FormatUnset(vars []delivery.Var, format string) (string, error) {
+	var names []string
+	for _, v := range vars {
+		names = append(names, v.Name)
+	}
+	switch format {
+	case "shell":
+		return "unset " + strings.Join(names, " ") + "\n", nil
+	case "fish":
+		return "set -e " + strings.Join(names, " ") + "\n", nil
+	case "powershell":
+		return "Remove-Item -ErrorAction Ignore Env:" + strings.Join(names, ",Env:") + "\n", nil
+	}
+	return "", fault.New(fault.Usage, "nothing is unset in the format %s: it is for shell, fish and powershell", format)
 }
 
 // plain matches values that every reader of dotenv files understands without quotes.
