@@ -79,7 +79,7 @@ func (u *upRun) writeWith(ctx context.Context, edit grants.Edit, custom *customr
 	return u.edit(ctx, policyEdit{
 		doing: "bind", name: edit.Resource, ready: u.created,
 		beforeRetry: func(ctx context.Context) error { return u.customRoles().Watch(ctx, custom, u.journal.Append) },
-		room: func(doc policy.Document) error { return room(doc, edit) },
+		room:        func(doc policy.Document) error { return room(doc, edit) },
 		change: func(doc policy.Document) bool {
 			changed := false
 			for _, b := range edit.Bindings {

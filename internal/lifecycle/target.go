@@ -168,9 +168,10 @@ func (t target) judge(live grants.Account) (whose ownership, why error) {
 	case live.Email == t.email && (!marked && (other || t.uid == "") || marked && other && t.sure):
 		return strangers, nil
 	case other:
-		return doubtful, fault.New(fault.Conflict, "the account %s carries the mark of run %s, but its unique id is %s, "+
-			"and not %s as its journal says: either somebody has changed the journal or has copied the mark to an "+
-			"account that is not the run's", live.Email, t.run, live.UniqueID, t.uid)
+		return doubtful, fault.New(fault.Conflict,
+			"the account %s carries the mark of run %s, but its unique id is %s, "+
+				"and not %s as its journal says: either somebody has changed the journal or has copied the mark to an "+
+				"account that is not the run's", live.Email, t.run, live.UniqueID, t.uid)
 	default:
 		return doubtful, fault.New(fault.Conflict, "the account %s (unique id %s) does not carry the mark of run %s",
 			live.Email, live.UniqueID, t.run)

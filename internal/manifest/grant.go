@@ -234,7 +234,8 @@ func (r *reader) resource(t *table, g *grants.Grant) bool {
 			fix = "resource = " + strconv.Quote(meant)
 		} else if in, ok := review.BoundAbove(*g, text); ok {
 			r.add(t.place.child("resource").value, "resource = "+strconv.Quote(in.String()),
-				"%q: resources of this service have no allow policies, and conditions do not see their names: bind the "+
+				"%q: resources of this service have no allow policies, and conditions do not see their names: bind "+
+					"the "+
 					"role on %s instead; it then applies to everything there that the role covers, until the run ends",
 				text, in)
 			return false

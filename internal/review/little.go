@@ -43,7 +43,8 @@ func (j *grantReview) addsNothing(role grants.Role) {
 			continue
 		}
 		// Of two that give the same on the same, the first counts.
-		same := wide.Resource == j.g.Resource && j.g.Condition == "" && j.g.Prefix == "" && !lacks(theirs, role.Permissions)
+		same := wide.Resource == j.g.Resource && j.g.Condition == "" && j.g.Prefix == "" &&
+			!lacks(theirs, role.Permissions)
 		if same && i > j.grant {
 			continue
 		}
