@@ -383,7 +383,7 @@ func TestKilledRun(t *testing.T) {
 			if got := dialled("tcp", l.Metadata); got != noConnection {
 				t.Errorf("the metadata server after the end of taskiam: %s", got)
 			}
-			s.ok("emulator", "advance", "15m")
+			s.past(15 * time.Minute)
 			for _, r := range entrusted {
 				if a := s.call(l.Token, r); a.code != 401 {
 					t.Errorf("%s after the token's life: %d %s", r.url, a.code, a.reason)

@@ -89,7 +89,7 @@ func TestEndsByItself(t *testing.T) {
 	last := s.exchanged(copied)
 	s.allow(last, readSecret)
 	s.allow(last, publish)
-	s.ok("emulator", "advance", "1m")
+	s.past(time.Minute)
 	s.refuses(
 		refusal{"what is time-boxed, past the end", last, readSecret, 403, "IAM_PERMISSION_DENIED"},
 		refusal{"the key, past the end", "", copied.exchange(s.now()), 400, "invalid_grant"},

@@ -179,6 +179,13 @@ func (s *stage) now() time.Time {
 	return now
 }
 
+// past moves the emulator's clock past a moment that is so far away. Times are cut to the second or rounded to it,
+// by the run as by the headers that tell the clock, so that just at the moment nothing can be said.
+func (s *stage) past(away time.Duration) {
+	s.t.Helper()
+	s.ok("emulator", "advance", (away + 10*time.Second).String())
+}
+
 // signer signs as a key file lets anybody sign who has it.
 type signer struct {
 	ID      string `json:"private_key_id"`
