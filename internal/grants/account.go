@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"io"
 	"regexp"
 	"strings"
 	"time"
@@ -117,6 +118,9 @@ func ParseMark(description string) (Mark, bool) {
 	dec := json.NewDecoder(strings.NewReader(description))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&m); err != nil || m.Version != MarkVersion || !runPattern.MatchString(string(m.Run)) {
+		return Mark{}, false
+	}
+	if _, err := dec.Token(); err != io.EOF { // more than a mark is none
 		return Mark{}, false
 	}
 	return m, true

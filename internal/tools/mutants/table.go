@@ -202,6 +202,31 @@ var mutants = []mutant{
 		pkg:   lifecycle, tests: []string{"TestAccountOfTheSameNameIsNotTouched"},
 	},
 	{
+		name:  "what begins with a mark is one",
+		edits: []edit{{"internal/grants", "ParseMark", `$err != io.EOF`, `$err != io.EOF && false`}},
+		pkg:   lifecycle, tests: []string{"TestAccountThatExistsIsNotAdopted"},
+	},
+	{
+		name:  "an account that exists is adopted without a mark",
+		edits: []edit{{lifecycle, "upRun.createAccount", `$got.Description == $mark`, `$got.Description != "" || $mark == ""`}},
+		pkg:   lifecycle, tests: []string{"TestAccountThatExistsIsNotAdopted"},
+	},
+	{
+		name:  "nothing is looked at again at the end",
+		edits: []edit{{lifecycle, "downRun.verify", `$err == nil && $left != ""`, `$err == nil && $left != "" && false`}},
+		pkg:   lifecycle, tests: []string{"TestDownLooksAgain"},
+	},
+	{
+		name:  "a policy is not read back",
+		edits: []edit{{lifecycle, "Engine.readBack", `survived($doc, $edit)`, `survived(nil, grants.Edit{Resource: $edit.Resource, Bindings: $doc.Bindings()[:0]})`}},
+		pkg:   lifecycle, tests: []string{"TestUpReadsBack"},
+	},
+	{
+		name:  "a renewal moves one binding of each resource",
+		edits: []edit{{lifecycle, "move.apply", `range $m.bindings`, `range $m.bindings[:1]`}},
+		pkg:   lifecycle, tests: []string{"TestRenewMovesAllAfterTheMark"},
+	},
+	{
 		name:  "a renewal takes another form of a binding for none",
 		edits: []edit{{lifecycle, "renewRun.moveBack", `$m.restore($doc, $to)`, `$m.apply($doc, $to)`}},
 		pkg:   lifecycle, tests: []string{"TestRenewThatLosesConditions"},
