@@ -33,6 +33,9 @@ type Shown struct {
 // not reach, are filled in here. Fixed has the manifest of the run, if there is one.
 func (a *App) Sandbox(c supervise.SandboxConfig, shown Shown) (*supervise.Sandbox, error) {
 	c.Home, c.Environ = a.Getenv(envHome), shown.Environ.Of(a.Environ(), !c.Isolated && c.UID == 0)
+	for _, why := range credentials.Breaks(c.Environ) {
+		a.Warn("warning: %s", why)
+	}
 	if c.Isolated {
 		l, err := a.limits(c.Fixed)
 		if err != nil {

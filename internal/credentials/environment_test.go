@@ -406,3 +406,21 @@ func TestEveryRuleWorksAndSaysWhy(t *testing.T) {
 		}
 	}
 }
+
+// Settings with which gcloud does not start are named.
+func TestBreaks(t *testing.T) {
+	t.Parallel()
+	for environ, want := range map[string]string{
+		"": "",
+		"CLOUDSDK_PROXY_TYPE=http CLOUDSDK_PROXY_ADDRESS=p CLOUDSDK_PROXY_PORT=3128":  "",
+		"CLOUDSDK_PROXY_TYPE=https CLOUDSDK_PROXY_ADDRESS=p CLOUDSDK_PROXY_PORT=3128": `CLOUDSDK_PROXY_TYPE is "https"`,
+		"CLOUDSDK_PROXY_TYPE=http":                               "CLOUDSDK_PROXY_TYPE is set and CLOUDSDK_PROXY_ADDRESS and CLOUDSDK_PROXY_PORT is not",
+		"CLOUDSDK_PROXY_ADDRESS=p CLOUDSDK_PROXY_TYPE=http":      "CLOUDSDK_PROXY_PORT is not",
+		"CLOUDSDK_PROXY_TYPE= CLOUDSDK_PROXY_ADDRESS= PROXY_X=1": "",
+	} {
+		got := strings.Join(credentials.Breaks(strings.Fields(environ)), "\n")
+		if !strings.Contains(got, want) || (want == "") != (got == "") {
+			t.Errorf("%s: %q, want %q", environ, got, want)
+		}
+	}
+}

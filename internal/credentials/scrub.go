@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -125,6 +126,38 @@ func Scrub(environ []string) []string {
 		}
 		return !kept.matches(name) && slices.ContainsFunc(rules, func(r Rule) bool { return r.matches(name) })
 	})
+}
+
+// proxyTypes are the values of CLOUDSDK_PROXY_TYPE with which gcloud starts.
+var proxyTypes = []string{"http", "http_no_tunnel", "socks4", "socks5"}
+
+// Breaks returns, in words, the settings in an environment that CMD inherits and with which gcloud
+// does not start.
+func Breaks(environ []string) []string {
+	const kind, address, port = "CLOUDSDK_PROXY_TYPE", "CLOUDSDK_PROXY_ADDRESS", "CLOUDSDK_PROXY_PORT"
+	set := map[string]string{}
+	for _, v := range environ {
+		name, value, _ := strings.Cut(v, "=")
+		set[name] = value
+	}
+	var out []string
+	if t := set[kind]; t != "" && !slices.Contains(proxyTypes, t) {
+		out = append(out, fmt.Sprintf("%s is %q, with which gcloud does not start: it takes %s", kind, t,
+			strings.Join(proxyTypes, ", ")))
+	}
+	var have, lack []string
+	for _, name := range []string{kind, address, port} {
+		if set[name] != "" {
+			have = append(have, name)
+		} else {
+			lack = append(lack, name)
+		}
+	}
+	if len(have) > 0 && len(lack) > 0 {
+		out = append(out, fmt.Sprintf("%s is set and %s is not: gcloud starts only with all three or none",
+			strings.Join(have, " and "), strings.Join(lack, " and ")))
+	}
+	return out
 }
 
 // Competing returns the names of the variables that make a client of Google's act as
