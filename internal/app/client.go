@@ -113,7 +113,11 @@ func (a *App) login(ctx context.Context, cfg gcp.Config) (gcp.TokenSource, error
 			fault.New(fault.Unauthenticated, "this shell acts as the account of run %s and not as you", run),
 			`to act as you again: eval "$(taskiam env --unset)"`)
 	}
-	return gcp.DefaultLogin(ctx, cfg)
+	login, err := gcp.DefaultLogin(ctx, cfg)
+	if path := a.Getenv(EnvCredentials); err != nil && path != "" {
+		err = fault.WithHint(err, EnvCredentials+" names "+path+": replace that file, or unset the variable")
+	}
+	return login, err
 }
 
 // emulatorLogin reads the token that the emulator made for its operator.
