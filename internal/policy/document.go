@@ -47,6 +47,7 @@ type field struct {
 func decodeObject(data []byte) (object, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	var o object
+	seen := map[string]bool{} // looking through the fields would make many of them slow
 	if t, err := dec.Token(); err != nil {
 		return o, err
 	} else if t != json.Delim('{') {
@@ -62,9 +63,10 @@ func decodeObject(data []byte) (object, error) {
 		if err := dec.Decode(&f.value); err != nil {
 			return o, err
 		}
-		if _, ok := o.get(f.name); ok {
+		if seen[f.name] {
 			return o, fmt.Errorf("the field %q stands there twice", f.name)
 		}
+		seen[f.name] = true
 		o.fields = append(o.fields, f)
 	}
 	if _, err := dec.Token(); err != nil {
