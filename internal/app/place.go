@@ -33,7 +33,32 @@ func (a *App) PlaceOf(run grants.RunID, to Place) (string, error) {
 	if dir, err = withoutLinks(dir); err != nil {
 		return "", err
 	}
-	return placeFor(to, dir, string(run))
+	if dir, err = placeFor(to, dir, string(run)); err != nil {
+		return "", err
+	}
+	return dir, tryWriting(dir)
+}
+
+// tryWriting writes a file where a delivery is to be made, and removes it. If that does not work, it has to be known
+// before there is an account.
+func tryWriting(dir string) error {
+	at := dir
+	for {
+		if _, err := os.Stat(at); err == nil || at == filepath.Dir(at) {
+			break
+		}
+		at = filepath.Dir(at)
+	}
+	f, err := os.CreateTemp(at, ".taskiam-*")
+	if err == nil {
+		_, err = f.Write(make([]byte, 4096)) // a disk that is full takes empty files
+		err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+	}
+	if err != nil {
+		return fault.WithHint(fault.New(fault.Usage, "the delivery cannot be written to %s: %w", dir, err),
+			"give a folder in which you can write: --out DIR")
+	}
+	return nil
 }
 
 // withoutLinks returns the path of a folder, which need not exist, without links in what is above it: the journal

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -18,7 +19,7 @@ import (
 // Source is a manifest as it was read.
 type Source struct {
 	Task   grants.Task
-	Path   string // absolute
+	Path   string // absolute, or [StandardInput]
 	SHA256 string // of its bytes, in hexadecimal
 }
 
@@ -36,7 +37,23 @@ func Load(file string, limits manifest.Limits) (Source, error) {
 		}
 		return Source{}, err
 	}
-	task, err := manifest.Parse(file, b, limits)
+	return parse(file, path, b, limits)
+}
+
+// StandardInput is the manifest that is read from standard input.
+const StandardInput = "-"
+
+// Read is [Load] for standard input.
+func Read(stdin io.Reader, limits manifest.Limits) (Source, error) {
+	b, err := io.ReadAll(stdin)
+	if err != nil {
+		return Source{}, fault.New(fault.Usage, "reading the manifest from standard input: %w", err)
+	}
+	return parse("standard input", StandardInput, b, limits)
+}
+
+func parse(name, path string, b []byte, limits manifest.Limits) (Source, error) {
+	task, err := manifest.Parse(name, b, limits)
 	if err != nil {
 		return Source{}, err
 	}

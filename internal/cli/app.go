@@ -57,7 +57,7 @@ its access are removed.`,
 			newHelpCmd(e),
 		},
 	}
-	harden(app)
+	harden(e, app)
 	addDebug(app.Commands, e)
 	return app
 }
@@ -73,12 +73,17 @@ its access are removed.`,
 //     that two apps in one process race for. So help is a command of ours, and
 //     [arrange] makes that of the flag.
 //   - List values split at commas, which conditions contain.
-func harden(app *cli.App) {
+func harden(e *Env, app *cli.App) {
 	app.ExitErrHandler = func(*cli.Context, error) {}
 	app.DisableSliceFlagSeparator = true
 	app.HideHelp, app.HideHelpCommand, app.HideVersion = true, true, true
 	app.OnUsageError = usageError
-	app.Action = unknownCommand
+	app.Action = func(c *cli.Context) error {
+		if c.Args().First() == "" {
+			return e.showAppHelp(app)
+		}
+		return unknownCommand(c)
+	}
 	app.Setup() // names the commands
 
 	var walk func(commands []*cli.Command)
@@ -109,18 +114,6 @@ func addDebug(commands []*cli.Command, e *Env) {
 		}
 		addDebug(cmd.Subcommands, e)
 	}
-}
-
-// usageError turns the library's complaint about a flag into one of ours.
-func usageError(c *cli.Context, err error, _ bool) error {
-	text := err.Error()
-	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
-		if len(name) > 1 {
-			name = "-" + name // the library drops one of two dashes
-		}
-		text = "there is no flag -" + name
-	}
-	return usage(c, "%s", text)
 }
 
 // usage returns an error about the command line; its hint is how to show the help of the command.

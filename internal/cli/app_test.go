@@ -142,7 +142,7 @@ func TestParseUp(t *testing.T) {
 		{line: "up t.toml -z", err: "there is no flag -z"},
 		{line: "up --ready-timeout -1s t.toml", err: "negative"},
 		{line: "up --max-ttl 0s t.toml", err: "must be positive"},
-		{line: "up --out", err: "flag needs an argument"},
+		{line: "up --out", err: "--out needs a value: --out DIR"},
 	})
 }
 

@@ -31,10 +31,7 @@ func arrange(app *cli.App, args []string) []string {
 		at++
 	}
 	if cmd == nil {
-		if at < len(args) && isHelp(args[at]) {
-			return []string{args[0], "help"}
-		}
-		return args
+		return withoutCommand(args)
 	}
 	if cmd.SkipFlagParsing {
 		return args
@@ -59,8 +56,11 @@ func arrange(app *cli.App, args []string) []string {
 			a += "=" + args[i]
 		}
 		flags = append(flags, a)
-		if takesValue(cmd, a) && i+1 < len(args) {
-			i++
+		if takesValue(cmd, a) {
+			if i++; i == len(args) || args[i] == "--" {
+				// Its value is missing. What comes after the flags must not be taken for it.
+				return slices.Concat(args[:at], flags)
+			}
 			flags = append(flags, args[i])
 		}
 	}
@@ -68,6 +68,17 @@ func arrange(app *cli.App, args []string) []string {
 		return append(slices.Clone(args[:at]), flags...)
 	}
 	return slices.Concat(args[:at], flags, []string{"--"}, rest)
+}
+
+// withoutCommand makes of the flags that taskiam itself has the commands that they stand for.
+func withoutCommand(args []string) []string {
+	switch {
+	case len(args) > 1 && isHelp(args[1]):
+		return []string{args[0], "help"}
+	case len(args) > 1 && args[1] == "--version":
+		return slices.Concat([]string{args[0], "version"}, args[2:])
+	}
+	return args
 }
 
 func isHelp(word string) bool { return word == "--help" || word == "-help" || word == "-h" }

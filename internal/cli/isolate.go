@@ -151,10 +151,14 @@ func parsePassed(c *cli.Context, getenv func(string) string) (credentials.Passed
 // sandbox describes the sandbox of a command. out is where the delivery will be; "" if that is
 // not known yet.
 func (o isolateOptions) sandbox(out, manifest string, command []string) supervise.SandboxConfig {
+	fixed := []string{manifest}
+	if manifest == app.StandardInput {
+		fixed = nil
+	}
 	return supervise.SandboxConfig{
 		Isolated: o.how != isolateNot, NoNetwork: o.how == isolateNoNet,
 		UID: o.user.uid, Command: command, ReadOnly: o.ro, Writable: o.rw, Delivery: out,
-		Fixed:       []string{manifest},
+		Fixed:       fixed,
 		AllowUserns: o.userns, AllowPtrace: o.ptrace,
 	}
 }

@@ -156,7 +156,7 @@ const sweepWithin = 30 * time.Minute
 // then, those of the runs that are known here.
 func (e *Env) fillSweep(o *sweepOptions) error {
 	for _, file := range o.files {
-		src, err := app.Load(file, manifest.Limits{})
+		src, err := e.load(file, manifest.Limits{})
 		if err != nil {
 			return err
 		}

@@ -68,9 +68,17 @@ func parseMaxTTL(c *cli.Context, getenv func(string) string) (time.Duration, err
 	return most, nil
 }
 
+// load reads a manifest, from standard input if that is its name.
+func (e *Env) load(file string, limits manifest.Limits) (app.Source, error) {
+	if file == app.StandardInput {
+		return app.Read(e.Stdin, limits)
+	}
+	return app.Load(file, limits)
+}
+
 // prepare reads the manifest, and returns it with what carries out its plan.
 func (e *Env) prepare(ctx context.Context, o taskOptions, p app.Progress) (app.Source, *lifecycle.Engine, error) {
-	src, err := app.Load(o.file, manifest.Limits{MaxTTL: o.maxTTL, Now: e.Now()})
+	src, err := e.load(o.file, manifest.Limits{MaxTTL: o.maxTTL, Now: e.Now()})
 	if err != nil {
 		return app.Source{}, nil, err
 	}

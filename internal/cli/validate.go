@@ -6,7 +6,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/taskiam/taskiam/internal/app"
 	"github.com/taskiam/taskiam/internal/manifest"
 	"github.com/taskiam/taskiam/internal/view"
 )
@@ -62,7 +61,7 @@ func runValidate(_ context.Context, e *Env, o validateOptions) error {
 	doc := view.Validation{Schema: "taskiam.validation/v1", Files: o.files, Problems: []view.Problem{}}
 	var errs []error
 	for _, file := range o.files {
-		_, err := app.Load(file, manifest.Limits{MaxTTL: o.maxTTL, Now: e.Now()})
+		_, err := e.load(file, manifest.Limits{MaxTTL: o.maxTTL, Now: e.Now()})
 		if err == nil {
 			continue
 		}

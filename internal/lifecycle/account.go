@@ -25,7 +25,7 @@ func (e *Engine) DownAccount(ctx context.Context, project, email string, more []
 	}
 	run, ours := grants.RunOf(email, project)
 	if !ours {
-		return nil, fault.New(fault.Conflict,
+		return nil, fault.New(fault.NotFound,
 			"%s is not the email of a run's account in project %s: nothing was changed", email, project)
 	}
 	j, known, err := e.openFor(ctx, run, project, email, accountWait)
