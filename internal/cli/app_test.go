@@ -426,22 +426,27 @@ func TestCandidates(t *testing.T) {
 	t.Parallel()
 	e, _, _ := testEnv(nil)
 	app := newApp(e)
-	runs := func() []string { return []string{"r1", "r2"} }
+	runs := func() [][2]string { return [][2]string{{"r1", "run of t"}, {"r2", "run of t"}, {"t", "task"}} }
 	for line, want := range map[string][]string{
-		"em":                  {"emulator"},
-		"emulator s":          {"snapshot"},
-		"status --al":         {"--all"},
-		"down r":              {"r1", "r2", fileCandidates},
-		"down --all r":        {"r1", "r2", fileCandidates},
-		"env --format d":      {"direnv", "dotenv"},
-		"up --out d":          {fileCandidates},
-		"plan x":              {fileCandidates},
-		"run f -- x":          {fileCandidates},
-		"completion f":        {"fish"},
-		"help comp":           {"completion"},
-		"version x":           nil,
-		"version x y":         nil,
-		"token --show --json": {"--json"},
+		"em":                   {"emulator"},
+		"emulator s":           {"snapshot"},
+		"status --al":          {"--all"},
+		"down r":               {"r1", "r2", fileCandidates},
+		"down --all r":         {"r1", "r2", fileCandidates},
+		"env --format d":       {"direnv", "dotenv"},
+		"env -f po":            {"powershell"},
+		"emulator env --for g": {"gcloud"},
+		"run --isolate":        {"--isolate", "--isolate=nonet"},
+		"up --ci=git":          {"--ci=github", "--ci=gitlab"},
+		"down t":               {"t", fileCandidates},
+		"up --out d":           {fileCandidates},
+		"plan x":               {fileCandidates},
+		"run f -- x":           {fileCandidates},
+		"completion f":         {"fish"},
+		"help comp":            {"completion"},
+		"version x":            nil,
+		"version x y":          nil,
+		"token --show --json":  {"--json"},
 	} {
 		var got []string
 		for _, c := range candidates(app, runs, strings.Fields(line)) {

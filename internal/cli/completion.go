@@ -81,7 +81,7 @@ func newCompleteCmd(e *Env) *cli.Command {
 const fileCandidates = ":files"
 
 // candidates returns what the last of the words can become.
-func candidates(app *cli.App, runs func() []string, words []string) []string {
+func candidates(app *cli.App, runs func() [][2]string, words []string) []string {
 	if len(words) == 0 {
 		words = []string{""}
 	}
@@ -94,12 +94,13 @@ func candidates(app *cli.App, runs func() []string, words []string) []string {
 			return []string{fileCandidates}
 		}
 		if strings.HasPrefix(w, "-") {
-			if cmd != nil && takesValue(cmd, w) {
-				if i == len(done)-1 {
-					return values(w, last)
-				}
-				i++
+			if cmd == nil || !takesValue(cmd, w) {
+				continue
 			}
+			if i == len(done)-1 {
+				return values(cmd, w, last)
+			}
+			i++
 			continue
 		}
 		at := slices.IndexFunc(commands, func(c *cli.Command) bool { return c.HasName(w) })
@@ -134,18 +135,26 @@ func candidates(app *cli.App, runs func() []string, words []string) []string {
 	return out
 }
 
-// values returns what the value of a flag can be.
-func values(flag, last string) []string {
-	if strings.TrimLeft(flag, "-") != flagFormat {
-		return []string{fileCandidates}
+// enumerated are the flags whose value is one of a few words.
+var enumerated = map[string][]string{
+	flagFormat:  envFormats,
+	flagFor:     forClients,
+	flagIsolate: {string(isolateNoNet)},
+	flagCI:      ciNames(),
+}
+
+// values returns what the value of a flag of cmd can be. A flag that is no name of a file has none.
+func values(cmd *cli.Command, flag, last string) []string {
+	name := strings.TrimLeft(flag, "-")
+	if words, ok := enumerated[cmd.Flags[flagAt(cmd, name)].Names()[0]]; ok {
+		return slices.DeleteFunc(slices.Clone(words), func(w string) bool { return !strings.HasPrefix(w, last) })
 	}
-	var out []string
-	for _, f := range envFormats {
-		if strings.HasPrefix(f, last) {
-			out = append(out, f)
-		}
-	}
-	return out
+	return []string{fileCandidates}
+}
+
+// flagAt returns which flag of cmd has the name; it has one.
+func flagAt(cmd *cli.Command, name string) int {
+	return slices.IndexFunc(cmd.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
 }
 
 // flagNames adds the names of flags, with what each is for.
@@ -159,15 +168,20 @@ func flagNames(flags []cli.Flag, add func(word, about string)) {
 			if len(n) > 1 {
 				add("--"+n, about)
 			}
+			if _, optional := f.(*cli.GenericFlag); optional {
+				for _, value := range enumerated[n] {
+					add("--"+n+"="+value, about)
+				}
+			}
 		}
 	}
 }
 
 // argumentWords adds the words that a command takes as an argument.
-func argumentWords(app *cli.App, cmd *cli.Command, runs func() []string, add func(word, about string)) {
+func argumentWords(app *cli.App, cmd *cli.Command, runs func() [][2]string, add func(word, about string)) {
 	if strings.Contains(cmd.ArgsUsage, "RUN") {
 		for _, run := range runs() {
-			add(run, "run")
+			add(run[0], run[1])
 		}
 	}
 	if cmd.Name == "completion" {

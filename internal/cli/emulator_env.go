@@ -16,6 +16,9 @@ type emulatorEnvOptions struct {
 	wait   time.Duration
 }
 
+// forClients are the clients that the emulator's environment is for.
+var forClients = []string{app.ForTaskiam, app.ForGcloud, app.ForSDK, app.ForProxy}
+
 func newEmulatorEnvCmd(e *Env) *cli.Command {
 	return &cli.Command{
 		Name:  "env",
@@ -36,8 +39,8 @@ With sdk and proxy, no program in that shell can reach other hosts by HTTPS: use
 another shell for that.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{
-				Name: "for", Usage: "`CLIENT`: taskiam, gcloud, sdk or proxy", Value: app.ForTaskiam,
-				Action: oneOf("for", app.ForTaskiam, app.ForGcloud, app.ForSDK, app.ForProxy),
+				Name: flagFor, Usage: "`CLIENT`: taskiam, gcloud, sdk or proxy", Value: app.ForTaskiam,
+				Action: oneOf(flagFor, forClients...),
 			},
 			newWaitFlag(),
 		},

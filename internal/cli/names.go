@@ -31,6 +31,7 @@ const (
 	flagJSON           = "json"
 	flagQuiet          = "quiet"
 	flagFormat         = "format"
+	flagFor            = "for"
 	flagOut            = "out"
 	flagReadyTimeout   = "ready-timeout"
 	flagMaxTTL         = "max-ttl"

@@ -138,17 +138,20 @@ func (e *Env) onThisCloud(r *journal.Run) error {
 	return e.app().RefuseElsewhere(r.Opened)
 }
 
-// completionRuns returns the ids of the live runs; none if the journals cannot be
-// read, as completion has nobody to tell.
-func (e *Env) completionRuns() []string {
+// completionRuns returns the ids of the live runs and the names of their tasks, each with what it is; none if the
+// journals cannot be read, as completion has nobody to tell.
+func (e *Env) completionRuns() [][2]string {
 	journals, err := e.app().Journals()
 	if err != nil {
 		return nil
 	}
 	runs, _ := app.Runs(journals)
-	var out []string
+	var out [][2]string
 	for _, r := range live(runs) {
-		out = append(out, string(r.ID()))
+		out = append(out, [2]string{string(r.ID()), "run of " + r.Opened.Task})
+		if task := [2]string{r.Opened.Task, "task"}; !slices.Contains(out, task) {
+			out = append(out, task)
+		}
 	}
 	return out
 }

@@ -3,6 +3,14 @@
 _taskiam() {
     local line
     local -a found
+    # After -- it is the command's own turn.
+    local at=${words[(i)--]}
+    if (( at < CURRENT )); then
+        words=("${(@)words[at+1,-1]}")
+        (( CURRENT -= at ))
+        _normal
+        return
+    fi
     while IFS= read -r line; do
         if [[ $line == :files ]]; then
             _files
