@@ -73,8 +73,8 @@ model: ## check the model with HISTORIES random histories
 soak: ## check the model with 100,000 random histories
 	$(MAKE) model HISTORIES=100000
 
-mutants: ## build defects in, one at a time, and expect the tests to notice
-	@$(GO) run ./internal/tools/mutants
+mutants: ## build defects in, one at a time, and expect the tests to notice; MUTANTS=PATTERN plays those with such names
+	@$(GO) run ./internal/tools/mutants '$(MUTANTS)'
 
 # How long each fuzzer looks.
 FUZZTIME ?= 60s

@@ -99,6 +99,7 @@ f=$TASKIAM_DELIVERY/key.json; [ -e "$f" ] || f=$TASKIAM_DELIVERY/token; [ -e "$f
 [ -s "$f" ] && cat "$f" >/dev/null && echo "reads its own"
 touch "$CLOUDSDK_CONFIG/x" && echo "has a folder for gcloud"
 touch "$TASKIAM_DELIVERY/x" && echo "writes to the delivery"
+(: >>"$TASKIAM_DELIVERY/env") && echo "can change its files"
 mv "$f" "$f.old" && echo "replaces its credential"
 rm -rf "$TASKIAM_DELIVERY" ; [ -s "$f" ] || echo "removes its credential"
 ls -d /run/taskiam/*/ | grep -v "^$TASKIAM_DELIVERY/$" && echo "sees other deliveries"
@@ -132,6 +133,8 @@ echo "$TASKIAM_DELIVERY $GCE_METADATA_HOST $$" >up.new; mv up.new up; read line`
 			want := fmt.Sprintf("is %d %d \nreads its own\nhas a folder for gcloud\n", theirs, theirs)
 			if strings.HasPrefix(tt.flag, "--isolate") { // there, of deliveries, it has its own alone
 				want += "lists /run/taskiam\n"
+			} else { // they are the user's own files
+				want = strings.Replace(want, "for gcloud\n", "for gcloud\ncan change its files\n", 1)
 			}
 			if got := s.read(filepath.Join(tree, "said")); got != want {
 				t.Errorf("the command says\n%s, want\n%s\n%s", got, want, stderr.Bytes())

@@ -6,6 +6,8 @@
 // it, and the tests that are to notice, by name. The command fails if an edit does not
 // fit, if a mutant does not compile, if a test is missing or fails without the mutant, and
 // if the tests end by anything but the failure of one that was named.
+//
+// An argument is a pattern: only mutants whose names it finds are played.
 package main
 
 import (
@@ -19,6 +21,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -33,13 +36,26 @@ const atOnce = 2
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, os.Stdout); err != nil {
+	wanted := ""
+	if len(os.Args) > 1 {
+		wanted = os.Args[1]
+	}
+	if err := run(ctx, wanted, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, out io.Writer) error {
+// run plays the mutants whose names a pattern finds.
+func run(ctx context.Context, wanted string, out io.Writer) error {
+	pattern, err := regexp.Compile(wanted)
+	if err != nil {
+		return err
+	}
+	mutants := slices.DeleteFunc(slices.Clone(mutants), func(m mutant) bool { return !pattern.MatchString(m.name) })
+	if len(mutants) == 0 {
+		return fmt.Errorf("no mutant has a name with %q in it", wanted)
+	}
 	dir, err := os.MkdirTemp("", "taskiam-mutants-")
 	if err != nil {
 		return err
@@ -47,7 +63,7 @@ func run(ctx context.Context, out io.Writer) error {
 	defer os.RemoveAll(dir)
 
 	// A red test says something only if it is green without the mutant.
-	if err := sound(ctx, dir); err != nil {
+	if err := sound(ctx, mutants, dir); err != nil {
 		return fmt.Errorf("testing the source as it is: %w", err)
 	}
 	caught := make([]string, len(mutants)) // by which test
@@ -100,7 +116,7 @@ func run(ctx context.Context, out io.Writer) error {
 
 // sound returns an error unless every test that is to notice a mutant is there, and
 // passes without one.
-func sound(ctx context.Context, dir string) error {
+func sound(ctx context.Context, mutants []mutant, dir string) error {
 	wanted := map[string][]string{}
 	for _, m := range mutants {
 		wanted[m.pkg] = append(wanted[m.pkg], m.tests...)

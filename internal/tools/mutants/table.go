@@ -456,7 +456,7 @@ var mutants = []mutant{
 	},
 	{
 		name:  "any seal of a journal is good",
-		edits: []edit{{"internal/journal", "sealing.verify", `hmac.Equal([]byte(g.mac), `, `hmac.Equal([]byte(mac(key, r.ID(), g.digests)), `}},
+		edits: []edit{{"internal/journal", "sealing.verify", `hmac.Equal([]byte(g.mac), `, `hmac.Equal([]byte(mac(key, r.ID(), g.n, g.digests)), `}},
 		pkg:   "internal/journal", tests: []string{"TestSealed"},
 	},
 	{
@@ -471,5 +471,113 @@ var mutants = []mutant{
 			`$again := $i.count > 0 && $now.Sub($i.event) < oneEvent`, `$again := $i.count > 0 && $now.Before($i.event)`,
 		}},
 		pkg: "internal/cli", tests: []string{"TestSignalsOfOneEventCountOnce", "TestSignalsOfOneEventReachTheChildOnce"},
+	},
+	{
+		name:  "the filter lets other families of sockets through",
+		edits: []edit{{"internal/isolate", "families", `unix.AF_NETLINK`, `unix.AF_NETLINK, unix.AF_VSOCK`}},
+		pkg:   "internal/isolate", tests: []string{"TestFilter"},
+	},
+	{
+		name:  "the filter lets set-uid modes through",
+		edits: []edit{{"internal/isolate", "always", `"chmod", "fchmod",`, ``}},
+		pkg:   "internal/isolate", tests: []string{"TestFilter"},
+	},
+	{
+		name: "the filter lets set-uid modes of new files through",
+		edits: []edit{{
+			"internal/isolate", "always", `{argument: 2, anyBit: makesFile}, {argument: 3, anyBit: setUID}`,
+			`{argument: 2, anyBit: makesFile}, {argument: 4, anyBit: setUID}`,
+		}},
+		pkg: "internal/isolate", tests: []string{"TestFilter"},
+	},
+	{
+		name:  "the filter lets io_uring through",
+		edits: []edit{{"internal/isolate", "always", `"io_uring_setup",`, ``}},
+		pkg:   "internal/isolate", tests: []string{"TestFilter"},
+	},
+	{
+		name:  "the filter lets openat2 through",
+		edits: []edit{{"internal/isolate", "always", `"openat2",`, ``}},
+		pkg:   "internal/isolate", tests: []string{"TestFilter"},
+	},
+	{
+		name:  "debugging needs no flag",
+		edits: []edit{{"internal/isolate", "Spec.refusals", `!$s.AllowPtrace`, `false`}},
+		pkg:   "internal/isolate", tests: []string{"TestFilter"},
+	},
+	{
+		name:  "what only root can read of /proc is shown to root",
+		edits: []edit{{"internal/isolate", "secrets", `info.Mode().Perm()&0o004 == 0 ||`, ``}},
+		pkg:   "internal/isolate", tests: []string{"TestSystemIsWhatIsThere"},
+	},
+	{
+		name:  "the first process in a sandbox can be debugged by the command",
+		edits: []edit{{"internal/isolate", "Inside", `$err := hideFromCommand();`, `$err := error(nil);`}},
+		pkg:   "cmd/taskiam", tests: []string{"TestIsolatedAllows"},
+	},
+	{
+		name:  "a command that has left with Ctrl-C in its hands cannot be ended",
+		edits: []edit{{"internal/supervise", "endKeys.Write", `$k.count == 3`, `$k.count == 1000`}},
+		pkg:   "cmd/taskiam", tests: []string{"TestIsolatedTerminal"},
+	},
+	{
+		name:  "places where PATH looks for programs may be writable",
+		edits: []edit{{"internal/app", "App.relyOnPrograms", `range programs`, `range programs[:0]`}},
+		pkg:   "cmd/taskiam", tests: []string{"TestAdversary"},
+	},
+	{
+		name:  "run --isolate does not say that the network is open",
+		edits: []edit{{"internal/cli", "commandRun.sayWhere", `$c.isolate.how == isolateNet`, `false`}},
+		pkg:   "cmd/taskiam", tests: []string{"TestIsolatedNamesTheFlag"},
+	},
+	{
+		name:  "seals of a journal have no order",
+		edits: []edit{{"internal/journal", "sealing.verify", `&& !seen[$g.n]`, ``}},
+		pkg:   "internal/journal", tests: []string{"TestSealed"},
+	},
+	{
+		name: "letters of another alphabet pose as ASCII",
+		edits: []edit{{
+			"internal/visible", "Line", `Rune(r) && !(inName && poses(r))`, `Rune(r)`,
+		}},
+		pkg: "internal/visible", tests: []string{"TestText"},
+	},
+	{
+		name: "run does not hold the folder of its delivery open",
+		edits: []edit{{
+			"internal/app", "deliverer.Deliver", `$c.held[$d.Run] = folder`, `_ = folder`,
+		}},
+		pkg: "cmd/taskiam", tests: []string{"TestAdversary"},
+	},
+	{
+		name: "down --ci takes every run with the job's label",
+		edits: []edit{{
+			"internal/cli", "Env.choose", `if len(up) > 1 {`, `if len(up) > 1000 {`,
+		}},
+		pkg: "cmd/taskiam", tests: []string{"TestCIGitHub", "TestCIBuildkite", "TestCIShell"},
+	},
+	{
+		name: "down --ci takes whatever run a step has named",
+		edits: []edit{{
+			"internal/app", "Job.Own", `$r.Opened.Job != $j.Label`, `$r.Opened.Job == ""`,
+		}},
+		pkg: "cmd/taskiam", tests: []string{"TestCIGitHub", "TestCIBuildkite", "TestCIShell"},
+	},
+	{
+		name: "git may use the user's and the machine's configuration for a manifest",
+		edits: []edit{{
+			"internal/app", "App.gitEnviron", `config = os.DevNull`, `config = filepath.Join(a.Getenv("HOME"), ".gitconfig")`,
+		}},
+		pkg: "internal/app", tests: []string{"TestFetch", "TestFetchLogin"},
+	},
+	{
+		name:  "the thread that ends a user's processes may signal others",
+		edits: []edit{{"internal/supervise", "onlyMaySignal", `uint32($real) != stranger || `, `false && uint32($real) != stranger || `}},
+		pkg:   "internal/supervise", tests: []string{"TestOnlyMaySignal"},
+	},
+	{
+		name:  "nobody is told which flag allows namespaces",
+		edits: []edit{{"internal/supervise", "Child.WantedUserns", `return $c.terminal.overheard.has()`, `return ""`}},
+		pkg:   "cmd/taskiam", tests: []string{"TestIsolatedNamesTheFlag"},
 	},
 }
