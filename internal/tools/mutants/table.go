@@ -473,6 +473,11 @@ var mutants = []mutant{
 		pkg: "internal/cli", tests: []string{"TestSignalsOfOneEventCountOnce", "TestSignalsOfOneEventReachTheChildOnce"},
 	},
 	{
+		name:  "a filter is made for machines whose calls it does not know",
+		edits: []edit{{"internal/isolate", "assemble", `$goarch != "arm64" {`, `$goarch == "" {`}},
+		pkg:   "internal/isolate", tests: []string{"TestFilter"},
+	},
+	{
 		name:  "the filter lets other families of sockets through",
 		edits: []edit{{"internal/isolate", "families", `unix.AF_NETLINK`, `unix.AF_NETLINK, unix.AF_VSOCK`}},
 		pkg:   "internal/isolate", tests: []string{"TestFilter"},
