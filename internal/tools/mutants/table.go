@@ -512,7 +512,7 @@ var mutants = []mutant{
 	},
 	{
 		name:  "what only root can read of /proc is shown to root",
-		edits: []edit{{"internal/isolate", "secrets", `info.Mode().Perm()&0o004 == 0 ||`, ``}},
+		edits: []edit{{"internal/isolate", "secrets", `info.Mode().Perm()&0o004 == 0 ||`, `info == nil ||`}},
 		pkg:   "internal/isolate", tests: []string{"TestSystemIsWhatIsThere"},
 	},
 	{
