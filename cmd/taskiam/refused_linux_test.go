@@ -2,7 +2,9 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -90,6 +92,8 @@ var relied = []attackRow{
 		{what: "in a folder that a link leads to", prepare: before("OUTSIDE/bin", "TREE", "OUTSIDE/bin"), want: "run that as bwrap"},
 		{what: "by a link to a program", prepare: before("OUTSIDE", "TREE/bwrap", "OUTSIDE/bwrap"), want: "run that as bwrap"},
 		{what: "by a link in it", prepare: before("TREE/link", "/usr/bin", "TREE/link"), want: "run that as bwrap"},
+		{what: "as a library", prepare: variable("LD_LIBRARY_PATH", "/lib"), want: "$LD_LIBRARY_PATH, by which taskiam and what it runs load code"},
+		{what: "as a preloaded one", prepare: variable("LD_PRELOAD", "/evil.so"), want: "$LD_PRELOAD, by which taskiam"},
 		{what: "in its place", want: "taskiam itself", as: "./taskiam", prepare: func(s *stage, tree string) ([]string, map[string]string) {
 			programs(s.t, tree, "taskiam")
 			return nil, nil
@@ -99,7 +103,7 @@ var relied = []attackRow{
 			must(s.t, os.WriteFile(dir+"/gcloud", []byte("#!/bin/sh\n"), 0o700))
 			return []string{"--rw", dir}, map[string]string{"PATH": dir + ":" + s.vars["PATH"]}
 		}},
-	}},
+	}, played: []play{{"by a variable of the linker's that is the command's", linkerOutside}}},
 	{name: "make a role look harmless", refused: []unmade{
 		{what: "in the work tree", prepare: variable("XDG_CACHE_HOME", "/cache"), want: "what taskiam keeps of roles"},
 		{what: "by writing there", want: "what taskiam keeps of roles", prepare: func(s *stage, _ string) ([]string, map[string]string) {
@@ -151,6 +155,31 @@ var relied = []attackRow{
 			return []string{tree + "/task.toml", "--", "true", "--"}, nil
 		}},
 	}},
+}
+
+// linkerOutside passes variables of the dynamic linker's to a command, by which a library of the work tree's could be
+// named. Those used here make the linker write into a folder that is in no sandbox: whoever writes there is outside.
+func linkerOutside(t *testing.T) {
+	s := isolation(t)
+	outside := s.folder("linker")
+	vars := []string{"LD_DEBUG=files", "LD_DEBUG_OUTPUT=" + outside + "/said"}
+	cmd := exec.Command("bwrap", "--version")
+	cmd.Env = append(os.Environ(), vars...)
+	must(t, cmd.Run())
+	if len(tree(t, outside)) < 2 {
+		t.Skip("the linker of this machine does not say what it does")
+	}
+	must(t, os.RemoveAll(outside))
+	s.folder("linker")
+	c := s.isolated("work", "--isolate", s.manifest("demo.toml", "key"), "sh", "-c", "env")
+	c.args = slices.Insert(c.args, 3, "--env", vars[0], "--env", vars[1])
+	o := s.run(c)
+	if o.code != 0 || !strings.Contains(o.stdout, vars[1]+"\n") {
+		t.Errorf("the command does not get what it was to have: %d\n%s%s", o.code, o.stdout, o.stderr)
+	}
+	if left := tree(t, outside); len(left) > 1 {
+		t.Errorf("what runs outside of the sandbox has the command's variables: %q", left)
+	}
 }
 
 // bareAttacks are those on what is there without a sandbox: the journal, the folder of the delivery, the operator's

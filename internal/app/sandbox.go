@@ -149,6 +149,12 @@ func (a *App) limits(manifests []string) (*limits, error) {
 			l.rely(path, "$"+name+", which taskiam reads", "")
 		}
 	}
+	for _, name := range linkerVariables {
+		for _, path := range strings.FieldsFunc(a.Getenv(name), func(r rune) bool { return r == ':' || r == ' ' }) {
+			l.rely(path, "$"+name+", by which taskiam and what it runs load code",
+				name+`= taskiam run --env `+name+`="$`+name+`" ...   # CMD keeps yours`)
+		}
+	}
 	for _, dir := range systemFolders {
 		l.rely(dir, "settings and libraries of this machine", "")
 	}
@@ -189,6 +195,9 @@ var systemFolders = []string{
 	"/bin", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/sbin",
 	"/usr/bin", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libx32", "/usr/local/lib", "/usr/sbin",
 }
+
+// linkerVariables name libraries that every program loads, this one too.
+var linkerVariables = []string{"LD_LIBRARY_PATH", "LD_PRELOAD", "LD_AUDIT", "GCONV_PATH"}
 
 // programs are what taskiam runs by name, and what an operator runs by what it prints.
 var programs = []string{"bwrap", "taskiam", "gcloud", "bq", "git", "buildkite-agent"}

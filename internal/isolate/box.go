@@ -19,13 +19,13 @@ import (
 // What bubblewrap inherits beside the standard streams.
 const (
 	filterFd  = 3 // the filter of system calls, which it closes
-	controlFd = 4 // the first process's end of the socket to the outside
+	environFd = 4 // the command's environment, for the first process
+	controlFd = 5 // the first process's end of the socket to the outside
 )
 
 // Box is a sandbox that can be started once.
 type Box struct {
-	// Cmd is bubblewrap, not started yet: its streams, environment and credential are
-	// the command's.
+	// Cmd is bubblewrap, not started yet: its streams and credential are the command's.
 	Cmd *exec.Cmd
 
 	control *net.UnixConn
@@ -58,18 +58,17 @@ func Find() (string, error) {
 // error wraps [exec.ErrNotFound] or [os.ErrPermission].
 func (s Spec) Try(bwrap string, prepare func(*exec.Cmd)) error {
 	s.Delivery, s.Forwards = "", nil
-	filter, err := s.filter()
+	cmd, err := s.bubblewrap(bwrap, "--look")
 	if err != nil {
 		return err
 	}
-	defer filter.Close()
 	var said bytes.Buffer
-	cmd := exec.Command(bwrap, s.Args("--look")...)
-	cmd.Stderr, cmd.ExtraFiles = &said, []*os.File{filter}
+	cmd.Stderr = &said
 	prepare(cmd)
 	ended := make(chan struct{})
 	defer close(ended)
-	if err = apart(cmd.Start, ended); err == nil {
+	err = errors.Join(apart(cmd.Start, ended), closeAll(cmd.ExtraFiles))
+	if err == nil {
 		err = cmd.Wait()
 	}
 	exit, ran := errors.AsType[*exec.ExitError](err)
@@ -86,6 +85,33 @@ func (s Spec) Try(bwrap string, prepare func(*exec.Cmd)) error {
 		err = errors.New(text)
 	}
 	return fault.WithHint(fmt.Errorf("making a sandbox: %w", err), kernelHints(os.ReadFile)...)
+}
+
+// bubblewrap returns the command that makes the sandbox, in which the first process does what.
+// It has no environment of its own. In the command's, a variable of the linker's such as
+// LD_PRELOAD could name a library in the work tree, which bubblewrap, still outside of the
+// sandbox, and the first process, which is believed, would run.
+func (s Spec) bubblewrap(path string, what ...string) (*exec.Cmd, error) {
+	filter, err := s.filter()
+	if err != nil {
+		return nil, err
+	}
+	environ, err := inMemory("the command's environment", []byte(strings.Join(s.Environ, "\x00")))
+	if err != nil {
+		return nil, errors.Join(err, filter.Close())
+	}
+	cmd := exec.Command(path, s.Args(what...)...)
+	cmd.Env = []string{} // not nil, which is ours
+	cmd.ExtraFiles = []*os.File{filterFd - 3: filter, environFd - 3: environ}
+	return cmd, nil
+}
+
+func closeAll(files []*os.File) error {
+	var err error
+	for _, f := range files {
+		err = errors.Join(err, f.Close())
+	}
+	return err
 }
 
 // kernelHints says what to do if the kernel does not let users make sandboxes.
@@ -108,13 +134,17 @@ func kernelHints(read func(string) ([]byte, error)) []string {
 // New returns the sandbox, ready to be started. streams has the numbers of the standard streams
 // that are to be a terminal of the sandbox's own; the others are those of [Box.Cmd].
 func (s Spec) New(bwrap, streams string) (*Box, error) {
-	filter, err := s.filter()
+	what := []string{"--control"}
+	if streams != "" {
+		what = append(what, "--terminal", streams)
+	}
+	cmd, err := s.bubblewrap(bwrap, what...)
 	if err != nil {
 		return nil, err
 	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("connecting with the sandbox: %w", err), filter.Close())
+		return nil, errors.Join(fmt.Errorf("connecting with the sandbox: %w", err), closeAll(cmd.ExtraFiles))
 	}
 	for _, fd := range pair {
 		unix.CloseOnExec(fd)
@@ -122,27 +152,18 @@ func (s Spec) New(bwrap, streams string) (*Box, error) {
 	ours, theirs := os.NewFile(uintptr(pair[0]), "control"), os.NewFile(uintptr(pair[1]), "control")
 	conn, err := net.FileConn(ours)
 	if err = errors.Join(err, ours.Close()); err != nil {
-		return nil, errors.Join(fmt.Errorf("connecting with the sandbox: %w", err), theirs.Close(), filter.Close())
+		return nil, errors.Join(fmt.Errorf("connecting with the sandbox: %w", err), theirs.Close(), closeAll(cmd.ExtraFiles))
 	}
-	what := []string{"--control"}
-	if streams != "" {
-		what = append(what, "--terminal", streams)
-	}
-	b := &Box{
-		Cmd: exec.Command(bwrap, s.Args(what...)...), control: conn.(*net.UnixConn),
-		theirs: []*os.File{filterFd - 3: filter, controlFd - 3: theirs},
-		known:  make(chan struct{}), stopped: make(chan struct{}, 1), ended: make(chan struct{}),
-	}
-	b.Cmd.ExtraFiles = b.theirs
-	return b, nil
+	cmd.ExtraFiles = append(cmd.ExtraFiles, theirs) // controlFd
+	return &Box{
+		Cmd: cmd, control: conn.(*net.UnixConn), theirs: cmd.ExtraFiles,
+		known: make(chan struct{}), stopped: make(chan struct{}, 1), ended: make(chan struct{}),
+	}, nil
 }
 
 // Start starts the sandbox, whose command waits for [Box.Begin].
 func (b *Box) Start() error {
-	err := apart(b.Cmd.Start, b.ended)
-	for _, f := range b.theirs {
-		err = errors.Join(err, f.Close())
-	}
+	err := errors.Join(apart(b.Cmd.Start, b.ended), closeAll(b.theirs))
 	if err != nil {
 		b.Close()
 		return err

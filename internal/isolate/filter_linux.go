@@ -114,17 +114,22 @@ func (s Spec) filter() (*os.File, error) {
 		b = append(b, i.Jt, i.Jf)
 		b = binary.NativeEndian.AppendUint32(b, i.K)
 	}
-	fd, err := unix.MemfdCreate("filter", unix.MFD_CLOEXEC)
+	return inMemory("the filter of system calls", b)
+}
+
+// inMemory returns a file that is in no folder, to be read from its beginning.
+func inMemory(what string, b []byte) (*os.File, error) {
+	fd, err := unix.MemfdCreate("", unix.MFD_CLOEXEC)
 	if err != nil {
-		return nil, fmt.Errorf("making the filter of system calls: %w", err)
+		return nil, fmt.Errorf("making a file for %s: %w", what, err)
 	}
-	f := os.NewFile(uintptr(fd), "filter")
+	f := os.NewFile(uintptr(fd), what)
 	_, err = f.Write(b)
 	if err == nil {
 		_, err = f.Seek(0, 0)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("writing the filter of system calls: %w", err), f.Close())
+		return nil, errors.Join(fmt.Errorf("writing %s: %w", what, err), f.Close())
 	}
 	return f, nil
 }

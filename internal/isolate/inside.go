@@ -7,9 +7,12 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"os"
 	"os/exec"
 	"runtime"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // The exit codes that shells have for a command that cannot be run, and for one that does
@@ -73,6 +76,10 @@ func ParseInside(args []string) (Order, error) {
 // Inside is the first process in a sandbox, and returns its exit code. Bubblewrap is the
 // sandbox's init: it reaps, and when this process ends, the kernel ends all others in it.
 func Inside(ctx context.Context, o Order, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
+	environ, err := commandsEnviron()
+	if err != nil {
+		return codeNoExec, err
+	}
 	path, err := exec.LookPath(o.Command[0])
 	if o.Look || err != nil {
 		return codeOf(err), err
@@ -91,7 +98,7 @@ func Inside(ctx context.Context, o Order, stdin io.Reader, stdout, stderr io.Wri
 		}()
 	}
 	cmd := exec.Command(path, o.Command[1:]...)
-	cmd.Args[0] = o.Command[0]
+	cmd.Args[0], cmd.Env = o.Command[0], environ
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
 	w := &warden{command: cmd}
 	if err := hideFromCommand(); err != nil {
@@ -109,6 +116,32 @@ func Inside(ctx context.Context, o Order, stdin io.Reader, stdout, stderr io.Wri
 		go w.obey()
 	}
 	return w.wait()
+}
+
+// commandsEnviron reads the command's variables, which are not this process's own. Of them it
+// takes PATH alone, to look the command up.
+func commandsEnviron() ([]string, error) {
+	unix.CloseOnExec(environFd)
+	f := os.NewFile(environFd, "environment")
+	b, err := io.ReadAll(f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, fmt.Errorf("reading the command's environment: %w", err)
+	}
+	var environ []string
+	if len(b) > 0 {
+		environ = strings.Split(string(b), "\x00")
+	}
+	path := ""
+	for _, v := range environ {
+		if name, value, _ := strings.Cut(v, "="); name == "PATH" {
+			path = value
+		}
+	}
+	here, err := os.Getwd()
+	if err = errors.Join(err, os.Setenv("PATH", path)); err != nil {
+		return nil, fmt.Errorf("reading the command's environment: %w", err)
+	}
+	return append(environ, "PWD="+here), nil
 }
 
 func codeOf(err error) int {

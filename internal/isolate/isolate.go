@@ -54,8 +54,9 @@ type Spec struct {
 	// Program is this program, which is the first process in the sandbox. It
 	// understands "isolated" and what [ParseInside] reads.
 	Program string
-	// Command is what runs in it, looked up there.
-	Command []string
+	// Command is what runs in it, looked up there, and Environ are its variables. No other
+	// process gets these.
+	Command, Environ []string
 	// System is the machine's own software, as [System] finds it.
 	System []Mount
 	// Home is a folder that is empty at first and removed at the end.
@@ -189,7 +190,7 @@ func depth(path string) int { return strings.Count(path, "/") }
 //   - There is always a user namespace, so that root in the sandbox has none of root's
 //     rights outside.
 //   - The filter of system calls is a file of its own, [filterFd].
-//   - The environment is passed through bubblewrap's own: --setenv would show it to
+//   - The command's environment is a file too, [environFd]: --setenv would show it to
 //     everybody who lists processes.
 func (s Spec) Args(what ...string) []string {
 	args := []string{

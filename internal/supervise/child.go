@@ -68,6 +68,7 @@ func (s *Sandbox) Start(c Command) (*Child, error) {
 // startIsolated starts the command in its bubblewrap sandbox.
 func (s *Sandbox) startIsolated(c Command) (*Child, error) {
 	streams := newStreams(c)
+	s.spec.Environ = c.Environ
 	box, err := s.spec.New(s.bwrap, streams.own)
 	if err != nil {
 		return nil, err
@@ -75,7 +76,6 @@ func (s *Sandbox) startIsolated(c Command) (*Child, error) {
 	s.box = box
 	close(s.started)
 	cmd := box.Cmd
-	cmd.Env = c.Environ
 	cmd.WaitDelay = c.KillAfter // for copying the output
 	s.user.become(cmd)
 	feed, err := streams.connect(cmd)

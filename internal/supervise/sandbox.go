@@ -82,10 +82,8 @@ func NewSandbox(c SandboxConfig) (*Sandbox, error) {
 // try makes the bubblewrap sandbox once, without the delivery.
 func (s *Sandbox) try() error {
 	name := s.Command[0]
-	err := s.spec.Try(s.bwrap, func(cmd *exec.Cmd) {
-		cmd.Env = s.Environment()
-		s.user.become(cmd)
-	})
+	s.spec.Environ = s.Environment()
+	err := s.spec.Try(s.bwrap, s.user.become)
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
 		return fault.WithHint(NotStarted(name, err), s.whereIs(name)...)

@@ -264,6 +264,11 @@ var mutants = []mutant{
 		pkg: "internal/isolate", tests: []string{"TestCheck"},
 	},
 	{
+		name:  "bubblewrap has the command's environment, outside of the sandbox",
+		edits: []edit{{"internal/isolate", "Spec.bubblewrap", `$c.Env = []string{}`, `$c.Env = $s.Environ`}},
+		pkg:   "internal/isolate", tests: []string{"TestBubblewrapHasNoVariables"},
+	},
+	{
 		name: "a manifest in the work tree may be written to",
 		edits: []edit{{
 			"internal/isolate", "Spec.mounts", `if $s.writable($p) != "" {`, `if $p == "" {`,
