@@ -60,7 +60,7 @@ func encode(at time.Time, r Record) ([]byte, entry, error) {
 var secretPattern = regexp.MustCompile(
 	`\bya29\.[A-Za-z0-9_.-]{16,}` +
 		`|\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*` +
-		`|-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[^"\\]|\\.)*`)
+		`|-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----(?:[^"\\]|\\.)*`)
 
 // redact puts a placeholder in the place of every secret.
 func redact(line []byte) []byte {

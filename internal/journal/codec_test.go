@@ -221,6 +221,7 @@ func TestSecretsInFreeTextAreStruckOut(t *testing.T) {
 		"ya29.c.b0Aaekm1Kxxxxxxxxxxxxxxxx-_.xx",
 		jwt,
 		"-----BEGIN PRIVATE KEY-----\nMIIEvgIBADANBg \"quoted\"\n-----END PRIVATE KEY-----\n",
+		"-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nMIIEvgIBADANBg\n-----END PGP PRIVATE KEY BLOCK-----\n",
 	} {
 		line, e, err := encode(time.Unix(0, 0), Failed{Step: "mint", Message: "Google said: " + hidden})
 		if err != nil {

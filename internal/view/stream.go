@@ -39,16 +39,14 @@ func (s *Stream) HasDocument() bool { return s.document.Load() }
 // Flush writes the unfinished line that was held back.
 func (s *Stream) Flush() error { return s.people.Flush() }
 
-// say writes lines for people. Each is cleaned by itself: what others wrote in one cannot hide the next.
+// say writes lines for people. They are cleaned by themselves: what came before cannot hide them.
 func (s *Stream) say(text string) error {
-	var b strings.Builder
-	for line := range strings.Lines(text) {
-		b.Write(new(Writer).clean([]byte(strings.TrimSuffix(line, "\n"))))
-		b.WriteByte('\n')
+	if text == "" {
+		return nil
 	}
 	s.people.mu.Lock()
 	defer s.people.mu.Unlock()
-	_, err := io.WriteString(s.raw, visible.Text(b.String()))
+	_, err := io.WriteString(s.raw, visible.Text(strings.TrimSuffix(redact(text), "\n")+"\n"))
 	return err
 }
 

@@ -3,7 +3,10 @@ package view
 import (
 	"bytes"
 	"io"
+	"regexp"
+	"strings"
 	"sync"
+	"unicode"
 
 	"github.com/taskiam/taskiam/internal/visible"
 )
@@ -19,8 +22,7 @@ type Writer struct {
 	mu   sync.Mutex
 	to   io.Writer
 	held []byte
-	// inKey is true between the BEGIN and the END line of a private key.
-	inKey bool
+	key  keyState
 }
 
 // NewWriter returns a Writer before w.
@@ -29,10 +31,14 @@ func NewWriter(w io.Writer) *Writer { return &Writer{to: w} }
 const redactedText = "[redacted]"
 
 var (
-	tokenStart = []byte("ya29.")
-	keyBegin   = []byte("-----BEGIN ")
-	keyEnd     = []byte("-----END ")
-	keyName    = []byte("PRIVATE KEY-----")
+	token    = regexp.MustCompile(`ya29\.[\w.=/+-]*`)
+	keyBegin = regexp.MustCompile(`-----BEGIN ([A-Z0-9 ]+ )?PRIVATE KEY( BLOCK)?-----`)
+	keyEdge  = regexp.MustCompile(`-----(BEGIN|END) ([A-Z0-9 ]+ )?PRIVATE KEY( BLOCK)?-----`)
+	// keyHeader is what may stand in front of a key's text.
+	keyHeader = regexp.MustCompile(`^[\s>"']*(Proc-Type|DEK-Info): `)
+	// keyText are the characters of a key, and of the line breaks in it where it stands in JSON.
+	keyText  = regexp.MustCompile(`^[A-Za-z0-9+/=\\]+$`)
+	keyPiece = regexp.MustCompile(`[A-Za-z0-9+/=\\]{16,}`)
 )
 
 // Write writes p without its secrets and with its control characters escaped. It always takes all of p
@@ -69,23 +75,10 @@ func (w *Writer) Flush() error {
 // redact returns a text of its own without its secrets.
 func redact(text string) string { return string(new(Writer).clean([]byte(text))) }
 
-// clean returns text, which begins at the beginning of a line, without its secrets. Only what can be part of a key
-// is taken for one: a BEGIN line alone hides nothing that comes after it.
+// clean returns text, which goes on where the last one ended, without its secrets.
 func (w *Writer) clean(text []byte) []byte {
 	var out []byte
 	for line := range bytes.Lines(text) {
-		if w.inKey {
-			rest, part := afterKey(line)
-			switch part {
-			case keyGoesOn:
-				continue
-			case keyEnded:
-				line = rest
-			case noKey:
-				out = append(out, '\n')
-			}
-			w.inKey = false
-		}
 		out = w.cleanLine(out, line)
 	}
 	return out
@@ -94,69 +87,79 @@ func (w *Writer) clean(text []byte) []byte {
 // cleanLine appends a line without its secrets. A key may begin in it and not end.
 func (w *Writer) cleanLine(out, line []byte) []byte {
 	for {
-		token, key := bytes.Index(line, tokenStart), keyStart(line)
-		switch {
-		case token < 0 && key < 0:
-			return append(out, line...)
-		case key < 0 || token >= 0 && token < key:
-			out = append(append(out, line[:token]...), redactedText...)
-			line = bytes.TrimLeftFunc(line[token+len(tokenStart):], inToken)
-		default:
-			out = append(append(out, line[:key]...), redactedText...)
-			line = line[key:]
-			rest, part := afterKey(line[bytes.Index(line, keyName)+len(keyName):])
-			if part == keyGoesOn {
-				w.inKey = true
-				return out
+		if w.key == (keyState{}) {
+			begin := keyBegin.FindIndex(line)
+			if begin == nil {
+				return append(out, withoutTokens(line)...)
 			}
-			line = rest
+			out = append(append(out, withoutTokens(line[:begin[0]])...), redactedText...)
+			line = line[begin[1]:]
+			w.key = keyState{alone: true, lines: maxKeyLines, patience: keyPatience}
+		}
+		if out, line = w.cleanKey(out, line); line == nil {
+			return out
 		}
 	}
 }
 
-// keyPart is what a line, or the rest of one, is to a private key.
-type keyPart int
+// keyState is what is known after the BEGIN line of a private key; the zero value is outside of one.
+type keyState struct {
+	// alone is true as long as nothing but the key has come.
+	alone bool
+	// newline is true if a line break was left out with the last line.
+	newline bool
+	// A key without an END line is over after so many lines with other text in them, and after so many with no
+	// piece of a key.
+	lines, patience int
+}
 
 const (
-	noKey     keyPart = iota // the key is over, and has no END line
-	keyEnded                 // the END line is in it
-	keyGoesOn                // all of it is part of the key
+	maxKeyLines = 100
+	keyPatience = 3
 )
 
-// keyBody are the characters of a key, and of the line breaks in it where it stands in JSON.
-const keyBody = `ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\`
-
-// afterKey returns what follows the rest of a key in a line.
-func afterKey(line []byte) (rest []byte, part keyPart) {
-	rest = bytes.TrimLeft(line, keyBody)
-	if header := bytes.HasPrefix(line, []byte("Proc-Type:")) || bytes.HasPrefix(line, []byte("DEK-Info:")); header ||
-		len(bytes.TrimRight(rest, "\r\n")) == 0 {
-		return nil, keyGoesOn
-	}
-	if at := bytes.Index(rest, keyName); at >= 0 && bytes.HasPrefix(rest, keyEnd) {
-		return rest[at+len(keyName):], keyEnded
-	}
-	return rest, noKey
-}
-
-// keyStart returns where the first BEGIN line of a private key is, else -1.
-func keyStart(text []byte) int {
-	for from := 0; ; {
-		at := bytes.Index(text[from:], keyBegin)
-		if at < 0 {
-			return -1
-		}
-		at += from
-		from = at + len(keyBegin)
-		label := text[from:]
-		if end := bytes.Index(label, []byte("-----")); end >= 0 && bytes.HasSuffix(label[:end+5], keyName) {
-			return at
+// cleanKey appends a line, or the rest of one, that comes after the BEGIN line of a key, without the key. Lines of a
+// key may be indented, quoted or joined. Only what can be part of a key is taken for one: a BEGIN line alone
+// hides none of the words that come after it. It returns what follows the END line; nil if that has not come.
+func (w *Writer) cleanKey(out, line []byte) (_, rest []byte) {
+	body := line
+	edge := keyEdge.FindSubmatchIndex(line)
+	if edge != nil {
+		body, rest = line[:edge[0]], line[edge[1]:]
+		if string(line[edge[2]:edge[3]]) == "BEGIN" {
+			rest = line[edge[0]:]
 		}
 	}
+	words := bytes.FieldsFunc(body, func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune(`>|"',;#*-`, r) })
+	switch {
+	case w.key.alone && (keyHeader.Match(body) || isKey(words)):
+		w.key.newline = w.key.newline || bytes.HasSuffix(body, []byte("\n"))
+	default:
+		if w.key.newline {
+			out = append(out, '\n')
+		}
+		w.key.alone, w.key.newline = false, false
+		w.key.lines--
+		w.key.patience--
+		if keyPiece.Match(body) {
+			w.key.patience = keyPatience
+		}
+		out = append(out, keyPiece.ReplaceAllLiteral(withoutTokens(body), []byte(redactedText))...)
+	}
+	if edge != nil || w.key.lines == 0 || w.key.patience == 0 {
+		w.key = keyState{}
+	}
+	return out, rest
 }
 
-// inToken reports whether r can be part of an access token.
-func inToken(r rune) bool {
-	return r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' ||
-		r == '-' || r == '_' || r == '.' || r == '=' || r == '/' || r == '+'
+// isKey reports whether words are lines of a key, of which the last one may be short.
+func isKey(words [][]byte) bool {
+	for i, word := range words {
+		if !keyText.Match(word) || i < len(words)-1 && !keyPiece.Match(word) {
+			return false
+		}
+	}
+	return true
 }
+
+func withoutTokens(text []byte) []byte { return token.ReplaceAllLiteral(text, []byte(redactedText)) }

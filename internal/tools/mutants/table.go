@@ -301,6 +301,14 @@ var mutants = []mutant{
 		pkg: "internal/view", tests: []string{"TestOthersTextInEveryField", "TestOthersTextInMessages"},
 	},
 	{
+		name: "a key that stands among other text is printed",
+		edits: []edit{{
+			"internal/view", "Writer.cleanKey",
+			`keyPiece.ReplaceAllLiteral(withoutTokens(body), []byte(redactedText))`, `withoutTokens(body)`,
+		}},
+		pkg: "internal/view", tests: []string{"TestWriterRedacts"},
+	},
+	{
 		name:  "a column of a table can hold anything",
 		edits: []edit{{"internal/view", "Report.Row", `visible.Line(redact($c))`, `$c`}},
 		pkg:   "internal/view", tests: []string{"TestOthersTextInEveryField"},
