@@ -38,6 +38,9 @@ func stamp(t time.Time) time.Time { return t.UTC().Round(0) }
 // encode returns the record's line, its newline included, and the entry that will be
 // read from it.
 func encode(at time.Time, r Record) ([]byte, entry, error) {
+	if u, ok := r.(unsealed); ok {
+		r = u.at(at)
+	}
 	record, err := json.Marshal(r)
 	if err != nil {
 		return nil, entry{}, err

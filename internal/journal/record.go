@@ -338,7 +338,7 @@ type Check struct {
 type sealed struct {
 	// N is the number of the seal in its journal, from 0 on.
 	N int `json:"n"`
-	// MAC is an HMAC-SHA256 over the run's id, N and these records, in hexadecimal.
+	// MAC is an HMAC-SHA256 over the run's id, N, its own time, and these records and their times, in hexadecimal.
 	MAC string `json:"mac"`
 }
 

@@ -328,7 +328,7 @@ func (r *Run) DownTook() time.Duration {
 // NewRun returns a run of which only the opening is known.
 func NewRun(o Opened, at time.Time) *Run {
 	r := &Run{Opened: o, At: at, Last: at, Grants: make([]GrantState, len(o.Grants))}
-	r.seals.addRecord(o)
+	r.seals.addRecord(at, o)
 	return r
 }
 
@@ -369,7 +369,7 @@ func (r *Run) accepts(rec Record) error {
 // begun at any point, and begun again after its end.
 func (r *Run) add(e entry) {
 	r.Last = e.at
-	r.seals.addRecord(e.record)
+	r.seals.addRecord(e.at, e.record)
 	for _, fold := range []func(entry) bool{r.addAccount, r.addAccess, r.addCredential, r.addLife} {
 		if fold(e) {
 			return

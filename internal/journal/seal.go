@@ -15,9 +15,9 @@ import (
 )
 
 // Seal returns a store that adds a seal to all records that are appended through it, and checks those of the
-// journals that it reads: see [Run.Verified]. The seals of a journal are
-// numbered, so that nothing can be added, changed, repeated or taken out without the key. What is cut off at the
-// end goes unnoticed; a teardown does more then, not less.
+// journals that it reads: see [Run.Verified]. A seal is about the records and their times, and the seals of a
+// journal are numbered, so that nothing can be added, changed, repeated or taken out without the key. What is cut
+// off at the end goes unnoticed: whoever can do that can also remove the journal.
 //
 // key returns the key, and makes it the first time.
 func Seal(store Store, key func() ([]byte, error)) Store { return sealing{store, key} }
@@ -58,16 +58,32 @@ func (s sealing) seal(run grants.RunID, n int, records []Record, before ...Recor
 	if err != nil || len(key) == 0 {
 		return records
 	}
-	all := slices.Concat(before, records)
-	var digests [][]byte
-	for _, r := range all {
+	var about []Record
+	for _, r := range slices.Concat(before, records) {
 		_, e, err := encode(time.Time{}, r) // as it will be read, without secrets
 		if err != nil {
 			return records // the store refuses it, too
 		}
-		digests = append(digests, digestOf(e.record))
+		about = append(about, e.record)
 	}
-	return append(slices.Clip(records), sealed{N: n, MAC: mac(key, run, n, digests)})
+	return append(slices.Clip(records), unsealed{about: about, key: key, run: run, n: n})
+}
+
+// unsealed is a seal whose time is not known yet: that is when the store writes it, with what it is about.
+type unsealed struct {
+	sealed
+	about []Record
+	key   []byte
+	run   grants.RunID
+	n     int
+}
+
+func (u unsealed) at(at time.Time) sealed {
+	var digests [][]byte
+	for _, r := range u.about {
+		digests = append(digests, digestOf(at, r))
+	}
+	return sealed{N: u.n, MAC: mac(u.key, u.run, u.n, at, digests)}
 }
 
 // verify checks all seals of a run.
@@ -78,7 +94,7 @@ func (s sealing) verify(r *Run) {
 	seen := make([]bool, len(r.seals.groups))
 	for _, g := range r.seals.groups {
 		numbered := g.n >= 0 && g.n < len(seen) && !seen[g.n]
-		r.Verified = r.Verified && numbered && hmac.Equal([]byte(g.mac), []byte(mac(key, r.ID(), g.n, g.digests)))
+		r.Verified = r.Verified && numbered && hmac.Equal([]byte(g.mac), []byte(mac(key, r.ID(), g.n, g.at, g.digests)))
 		if numbered {
 			seen[g.n] = true
 		}
@@ -87,14 +103,15 @@ func (s sealing) verify(r *Run) {
 
 type sealedJournal struct {
 	Journal
-	run  grants.RunID
-	by   sealing
-	next atomic.Int64 // the number of the next seal
+	run    grants.RunID
+	by     sealing
+	opened *Run         // as it was when the journal was opened
+	next   atomic.Int64 // the number of the next seal
 }
 
 func (s sealing) journal(j Journal, run grants.RunID) *sealedJournal {
-	out := &sealedJournal{Journal: j, run: run, by: s}
-	for _, g := range j.Run().seals.groups {
+	out := &sealedJournal{Journal: j, run: run, by: s, opened: j.Run()}
+	for _, g := range out.opened.seals.groups {
 		out.next.Store(max(out.next.Load(), int64(g.n)+1))
 	}
 	return out
@@ -103,6 +120,11 @@ func (s sealing) journal(j Journal, run grants.RunID) *sealedJournal {
 func (j *sealedJournal) Append(records ...Record) error {
 	if len(records) == 0 {
 		return nil
+	}
+	for _, r := range records { // what is refused must not use up a number
+		if err := j.opened.accepts(r); err != nil {
+			return fmt.Errorf("appending to the journal of run %s: %w", j.run, err)
+		}
 	}
 	return j.Journal.Append(j.by.seal(j.run, int(j.next.Add(1)-1), records)...)
 }
@@ -113,19 +135,19 @@ func (j *sealedJournal) Run() *Run {
 	return r
 }
 
-// digestOf returns what stands for a record in a seal.
-func digestOf(r Record) []byte {
+// digestOf returns what stands for a record and its time in a seal.
+func digestOf(at time.Time, r Record) []byte {
 	b, err := json.Marshal(r)
 	if err != nil {
 		return nil // it was read from JSON, so this does not happen; nothing has this digest
 	}
-	sum := sha256.Sum256(append([]byte(r.kind()+"\n"), b...))
+	sum := sha256.Sum256(append([]byte(at.Format(time.RFC3339Nano)+"\n"+r.kind()+"\n"), b...))
 	return sum[:]
 }
 
-func mac(key []byte, run grants.RunID, n int, digests [][]byte) string {
+func mac(key []byte, run grants.RunID, n int, at time.Time, digests [][]byte) string {
 	h := hmac.New(sha256.New, key)
-	fmt.Fprintf(h, "%s\n%d\n", run, n)
+	fmt.Fprintf(h, "%s\n%d\n%s\n", run, n, at.Format(time.RFC3339Nano))
 	for _, d := range digests {
 		h.Write(d)
 	}
@@ -142,16 +164,17 @@ type seals struct {
 type group struct {
 	digests [][]byte
 	n       int
+	at      time.Time
 	mac     string
 }
 
 // addRecord notes a record, and what a seal is about.
-func (s *seals) addRecord(r Record) {
+func (s *seals) addRecord(at time.Time, r Record) {
 	seal, ok := r.(sealed)
 	if !ok {
-		s.open = append(s.open, digestOf(r))
+		s.open = append(s.open, digestOf(at, r))
 		return
 	}
-	s.groups = append(s.groups, group{s.open, seal.N, seal.MAC})
+	s.groups = append(s.groups, group{s.open, seal.N, at, seal.MAC})
 	s.open = nil
 }

@@ -3,6 +3,7 @@ package journal_test
 import (
 	"errors"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -36,6 +37,9 @@ func TestSealed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if j.Append(journal.GrantReady{Grant: 7, State: journal.Proved}) == nil {
+		t.Error("a grant that there is not was recorded")
+	}
 	path := dir.Where(o.Run)
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -59,6 +63,8 @@ func TestSealed(t *testing.T) {
 	}
 	other := strings.Replace(text, `"unique_id":"1"`, `"unique_id":"2"`, 1)
 	lines := strings.SplitAfter(text, "\n")
+	at := regexp.MustCompile(`"at":"[^"]*"`)
+	seal := len(strings.TrimSuffix(text, lines[len(lines)-2])) // the last line
 	closed := `{"v":1,"at":"2030-01-01T00:00:00Z","kind":"closed","record":{"checks":[]}}` + "\n"
 	for _, tt := range []struct {
 		name, text string
@@ -71,6 +77,9 @@ func TestSealed(t *testing.T) {
 		{"without a seal and its records in the middle", strings.Join(append(slices.Clone(lines[:5]), lines[8:]...), ""), keyed(key), false},
 		{"with records and their seal twice", text + lines[8] + lines[9], keyed(key), false},
 		{"changed", other, keyed(key), false},
+		{"with another time", at.ReplaceAllString(text, `"at":"2001-01-01T00:00:00Z"`), keyed(key), false},
+		{"with another time of the first record", strings.Replace(text, at.FindString(text), `"at":"2001-01-01T00:00:00Z"`, 1), keyed(key), false},
+		{"with another time of a seal", text[:seal] + at.ReplaceAllString(text[seal:], `"at":"2001-01-01T00:00:00Z"`), keyed(key), false},
 		{"a record more", text + closed, keyed(key), false},
 		{"a record more, and a seal of somebody's", text + closed +
 			`{"v":1,"at":"2030-01-01T00:00:00Z","kind":"sealed","record":{"mac":"00"}}` + "\n", keyed(key), false},

@@ -35,7 +35,7 @@ type Store interface {
 
 // Journal is the journal of one run, open. Its methods may be called from several goroutines.
 type Journal interface {
-	// Append adds records, in order and with no others between them. When it returns without
+	// Append adds records, in order, with one time and with no others between them. When it returns without
 	// an error they are there for good, whatever happens to this machine. An error means that they may or may not be
 	// there; what they were to announce must not be done.
 	Append(records ...Record) error

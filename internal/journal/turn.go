@@ -5,11 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/taskiam/taskiam/internal/wait"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/taskiam/taskiam/internal/wait"
 )
 
 const (

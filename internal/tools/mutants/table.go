@@ -470,7 +470,18 @@ var mutants = []mutant{
 	{
 		name:  "any seal of a journal is good",
 		edits: []edit{{"internal/journal", "sealing.verify", `hmac.Equal([]byte(g.mac), `, `hmac.Equal([]byte(mac(key, r.ID(), g.n, g.digests)), `}},
+	},
+	{
+		edits: []edit{{"internal/journal", "sealing.verify", `hmac.Equal([]byte(g.mac), `, `hmac.Equal([]byte(mac(key, r.ID(), g.n, g.at, g.digests)), `}},
 		pkg:   "internal/journal", tests: []string{"TestSealed"},
+	},
+	{
+		name: "the times of a journal are not sealed",
+		edits: []edit{
+			{"internal/journal", "digestOf", `at.Format(time.RFC3339Nano)+"\n"+`, `"\n"+`},
+			{"internal/journal", "mac", `n, at.Format(time.RFC3339Nano)`, `n, ""`},
+		},
+		pkg: "internal/journal", tests: []string{"TestSealed"},
 	},
 	{
 		name:  "records without a seal are verified",
