@@ -1,7 +1,9 @@
 package lifecycle_test
 
 import (
+	"errors"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/taskiam/taskiam/internal/journal"
@@ -48,6 +50,37 @@ func TestDownFromWhatIsKnown(t *testing.T) {
 		"forged": func(_ *testing.T, w *world, o journal.Opened) { w.forge(o) },
 		"gone": func(t *testing.T, w *world, o journal.Opened) {
 			if err := os.Remove(w.engine().Journals.Where(o.Run)); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"empty": func(t *testing.T, w *world, o journal.Opened) {
+			if err := os.Truncate(w.journalFile(o.Run), 0); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"in a folder that was moved": func(t *testing.T, w *world, _ journal.Opened) {
+			if err := os.Rename(filepath.Join(w.state, "runs"), filepath.Join(w.state, "elsewhere")); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"in a folder that is a file now": func(t *testing.T, w *world, _ journal.Opened) {
+			runs := filepath.Join(w.state, "runs")
+			if err := errors.Join(os.RemoveAll(runs), os.WriteFile(runs, nil, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"read-only": func(t *testing.T, w *world, o journal.Opened) {
+			if os.Geteuid() == 0 {
+				t.Skip("root writes to what is read-only")
+			}
+			if err := errors.Join(os.Chmod(w.journalFile(o.Run), 0o400), os.Chmod(filepath.Join(w.state, "runs"), 0o500)); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = os.Chmod(filepath.Join(w.state, "runs"), 0o700) })
+		},
+		"without its locks": func(t *testing.T, w *world, _ journal.Opened) {
+			locks := filepath.Join(w.state, "locks")
+			if err := errors.Join(os.RemoveAll(locks), os.WriteFile(locks, nil, 0o600)); err != nil {
 				t.Fatal(err)
 			}
 		},
