@@ -62,13 +62,14 @@ func (u *upRun) prove(ctx context.Context, edit grants.Edit, b policy.Binding, g
 		return nil
 	}
 	permissions, why := u.provable(edit, b)
-	if listed := u.plan.Task.Grants[grant].Permissions; why == "" && len(listed) == 0 {
+	listed := len(u.plan.Task.Grants[grant].Permissions) > 0
+	if why == "" && !listed {
 		permissions = permissions[:min(len(permissions), maxTested)] // of a list, all are asked about
 	}
 	if why != "" {
 		state.State, state.Why = journal.NotProvable, why
 	} else {
-		state.State, state.Why = u.ask(ctx, edit, permissions)
+		state.State, state.Why = u.ask(ctx, edit, permissions, listed)
 	}
 	state.At = u.Now()
 	u.grants[grant] = state
@@ -99,17 +100,31 @@ func (u *upRun) provable(edit grants.Edit, b policy.Binding) (permissions []stri
 	return permissions, ""
 }
 
-// ask repeats the question until every answer is yes.
-func (u *upRun) ask(ctx context.Context, edit grants.Edit, permissions []string) (journal.Readiness, string) {
+// ask repeats the question until every answer is yes. Permissions that Google refuses to be asked
+// about are left out; where all have to be proved, that leaves the grant unproved.
+func (u *upRun) ask(
+	ctx context.Context, edit grants.Edit, permissions []string, all bool,
+) (journal.Readiness, string) {
 	on := edit.Resource.String()
+	var refused []string
 	u.report("prove", on, Started, nil)
 	for looks := 0; ; looks++ {
 		missing, err := u.askOnce(ctx, edit, permissions)
 		switch {
 		case err == nil && len(missing) == 0:
 			u.report("prove", on, Done, nil)
+			if all && len(refused) > 0 {
+				return journal.NotProvable, "Google does not answer about " + strings.Join(refused, ", ") +
+					"; the other permissions are proved"
+			}
 			return journal.Proved, ""
 		case fault.Is(err, fault.Invalid):
+			if rest := u.answered(ctx, edit, permissions); len(rest) > 0 && len(rest) < len(permissions) {
+				refused = append(refused, slices.DeleteFunc(permissions,
+					func(p string) bool { return slices.Contains(rest, p) })...)
+				permissions = rest
+				continue
+			}
 			u.report("prove", on, Done, err)
 			return journal.NotProvable, "Google does not answer the check: " + err.Error()
 		case err == nil:
@@ -121,6 +136,20 @@ func (u *upRun) ask(ctx context.Context, edit grants.Edit, permissions []string)
 			return journal.NotReady, err.Error()
 		}
 	}
+}
+
+// answered returns those of the permissions about which Google answers on a resource: on a project
+// it refuses resourcemanager.projects.list and others, and the whole question with them.
+func (u *upRun) answered(ctx context.Context, edit grants.Edit, permissions []string) []string {
+	_, err := u.tester.TestPermissions(ctx, edit.Resource, permissions)
+	switch {
+	case !fault.Is(err, fault.Invalid): // also if it cannot be told now
+		return permissions
+	case len(permissions) == 1:
+		return nil
+	}
+	half := len(permissions) / 2
+	return slices.Concat(u.answered(ctx, edit, permissions[:half]), u.answered(ctx, edit, permissions[half:]))
 }
 
 // askOnce returns the permissions that some answer did not contain.

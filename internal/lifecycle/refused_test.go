@@ -13,6 +13,7 @@ import (
 
 	"github.com/taskiam/taskiam/emulator"
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 )
 
@@ -198,6 +199,26 @@ func TestRefusedPolicyWrite(t *testing.T) {
 				}
 				w.asBefore()
 			})
+		})
+	}
+}
+
+// A permission that Google refuses to be asked about does not keep the others of the role from
+// being proved. Of permissions that are listed one by one, it is said which was not.
+func TestPermissionsThatCannotBeAskedAbout(t *testing.T) {
+	t.Parallel()
+	for grant, want := range map[string]journal.Readiness{
+		`role = "roles/browser"`: journal.Proved,
+		`permissions = ["resourcemanager.projects.get", "resourcemanager.projects.list"]`: journal.NotProvable,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			result, _ := w.up("version = 1\n[task]\nname = \"looks\"\nproject = \"acme-agents\"\nttl = \"1h\"\n[[grant]]\n" +
+				grant + "\nresource = \"projects/acme-agents\"\n[credentials]\ndeliver = \"key\"\n")
+			got := result.Grants[0]
+			if got.State != want || want == journal.NotProvable && !strings.Contains(got.Why, "resourcemanager.projects.list") {
+				t.Errorf("%s: %s %q, want %s", grant, got.State, got.Why, want)
+			}
 		})
 	}
 }
