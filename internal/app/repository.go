@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/taskiam/taskiam/internal/fault"
 )
@@ -19,7 +20,7 @@ import (
 // Version is a commit in a repository that others serve.
 type Version struct {
 	// Repository is an address that git fetches from: https, ssh, or a folder. It has no
-	// password in it, since command lines are everybody's.
+	// login in it, since command lines are everybody's.
 	Repository string
 	// Commit is a commit's id, or a branch as refs/heads/NAME.
 	Commit string
@@ -43,16 +44,23 @@ var (
 	branch = regexp.MustCompile(`^refs/heads/[^:\s\x00-\x1f]+$`)
 )
 
+var sshSchemes = []string{"ssh", "git+ssh", "ssh+git"}
+
+// machineConfig stands in the place of the machine's configuration, so a file that is named can say otherwise. Ssh
+// goes by the home in the list of users, not by HOME.
+const machineConfig = "[core]\n\tsshCommand = ssh -F none\n"
+
 // check returns why nothing can be fetched.
 func (v Version) check(file string) error {
-	_, after, login := strings.Cut(v.Repository, "://")
-	userinfo, _, hasUser := strings.Cut(strings.SplitN(after, "/", 2)[0], "@")
+	scheme, after, _ := strings.Cut(v.Repository, "://")
+	userinfo, _, hasUser := strings.Cut(after[:strings.IndexAny(after+"/", "/?#")], "@")
 	switch {
 	case v.Repository == "" || strings.HasPrefix(v.Repository, "-"):
 		return fault.New(fault.Usage, "%q is not the address of a repository", v.Repository)
-	case login && hasUser && strings.Contains(userinfo, ":"):
-		return fault.New(fault.Usage, "the address of the repository has a password in it, which every process "+
-			"could read: give the login by itself")
+	// A token may stand where a user's name does: only ssh needs a name there.
+	case hasUser && (strings.Contains(userinfo, ":") || !slices.Contains(sshSchemes, strings.ToLower(scheme))):
+		return fault.New(fault.Usage, "the address of the repository has a login in it, which every process "+
+			"could read: give the login by itself, in "+EnvGitLogin)
 	case !commitID.MatchString(v.Commit) && !branch.MatchString(v.Commit):
 		return fault.New(fault.Usage, "%q is neither the id of a commit nor refs/heads/BRANCH", v.Commit)
 	case path.IsAbs(file) || path.Clean(file) != file || file == "." || file == ".." || strings.HasPrefix(file, "../"):
@@ -66,7 +74,8 @@ func (v Version) check(file string) error {
 // Fetch returns a file as the version has it, and the id of its commit. It fetches into a new
 // repository of its own, where git checks every object by its hash: a checkout that is on this
 // machine may hold other objects under the same names, and its configuration, as well as that of
-// the user, may run programs. Git gets none of the job's variables.
+// the user, may run programs. So ssh reads none, either; its keys and the hosts that it knows are the user's.
+// Git gets none of the job's variables.
 func (a *App) Fetch(ctx context.Context, v Version, file string) (text []byte, commit string, err error) {
 	if err := v.check(file); err != nil {
 		return nil, "", err
@@ -76,7 +85,10 @@ func (a *App) Fetch(ctx context.Context, v Version, file string) (text []byte, c
 		return nil, "", fmt.Errorf("making a folder for a repository: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	g := git{dir: dir, environ: a.gitEnviron(dir, v.Config)}
+	if err := os.WriteFile(filepath.Join(dir, "machine"), []byte(machineConfig), 0o600); err != nil {
+		return nil, "", fmt.Errorf("configuring git: %w", err)
+	}
+	g := git{dir: dir, environ: a.gitEnviron(dir, v.Config), grace: gitGrace}
 	if _, err := g.run(ctx, "init", "--quiet", "--bare", "--template=", g.repository()); err != nil {
 		return nil, "", fmt.Errorf("making a repository: %w", err)
 	}
@@ -116,7 +128,7 @@ func (a *App) gitEnviron(home, config string) []string {
 	}
 	environ := []string{
 		"HOME=" + home, "XDG_CONFIG_HOME=" + home, "TMPDIR=" + home, "LC_ALL=C",
-		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + config, "GIT_ATTR_NOSYSTEM=1",
+		"GIT_CONFIG_SYSTEM=" + filepath.Join(home, "machine"), "GIT_CONFIG_GLOBAL=" + config, "GIT_ATTR_NOSYSTEM=1",
 		"GIT_NO_REPLACE_OBJECTS=1", "GIT_TERMINAL_PROMPT=0", "GIT_ALLOW_PROTOCOL=https:ssh:file",
 	}
 	for _, name := range gitPassed {
@@ -137,10 +149,14 @@ func (v Version) settings() string {
 	return text
 }
 
+// gitGrace is how long what git has started may go on after git has ended.
+const gitGrace = 5 * time.Second
+
 // git runs git in a folder of its own.
 type git struct {
 	dir     string
 	environ []string
+	grace   time.Duration
 }
 
 func (g git) repository() string { return filepath.Join(g.dir, "git") }
@@ -148,6 +164,7 @@ func (g git) repository() string { return filepath.Join(g.dir, "git") }
 func (g git) run(ctx context.Context, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "git", args...)
 	cmd.Dir, cmd.Env = g.dir, slices.Clone(g.environ)
+	cmd.WaitDelay = g.grace // a process that git started may hold its pipes
 	out, err := cmd.Output()
 	var failed *exec.ExitError
 	if errors.As(err, &failed) {

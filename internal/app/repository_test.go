@@ -1,11 +1,13 @@
 package app
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/taskiam/taskiam/internal/fault"
 )
@@ -57,7 +59,11 @@ func TestFetch(t *testing.T) {
 		{"another protocol", Version{Repository: "ext::sh -c touch% " + ran, Commit: commit}, "a.toml", fault.Other, "not allowed"},
 		{"an object that no git would make", Version{Repository: dir, Commit: "refs/heads/bad"}, "a", fault.Other, "hasDotgit"},
 		{"an option", Version{Repository: "--upload-pack=touch " + ran, Commit: commit}, "a.toml", fault.Usage, "not the address"},
-		{"a password", Version{Repository: "https://a:secret@b.c/d", Commit: commit}, "a.toml", fault.Usage, "has a password in it"},
+		{"a password", Version{Repository: "https://a:secret@b.c/d", Commit: commit}, "a.toml", fault.Usage, "has a login in it"},
+		{"a token", Version{Repository: "https://secret@b.c/d", Commit: commit}, "a.toml", fault.Usage, "has a login in it"},
+		{"a token and no path", Version{Repository: "HTTPS://secret@b.c?d", Commit: commit}, "a.toml", fault.Usage, "has a login in it"},
+		{"a password for ssh", Version{Repository: "ssh://a:secret@b.c/d", Commit: commit}, "a.toml", fault.Usage, "has a login in it"},
+		{"a folder with an at sign", Version{Repository: "file:///none/a@b", Commit: commit}, "a.toml", fault.Other, "fetching"},
 		{"a refspec", Version{Repository: dir, Commit: "refs/heads/a:refs/heads/b"}, "a.toml", fault.Usage, "neither the id"},
 		{"a tag", Version{Repository: dir, Commit: "refs/tags/v1"}, "a.toml", fault.Usage, "neither the id"},
 		{"outside", Version{Repository: dir, Commit: commit}, "../a.toml", fault.Usage, "not a path inside"},
@@ -95,5 +101,40 @@ func TestFetchLogin(t *testing.T) {
 	v := Version{Login: "user:word"}
 	if got := v.settings(); !strings.Contains(got, "extraHeader = Authorization: Basic dXNlcjp3b3Jk\n") || !strings.Contains(got, "followRedirects = false") {
 		t.Errorf("got %s", got)
+	}
+}
+
+// Ssh reads no configuration but what a named file says.
+func TestFetchBySSH(t *testing.T) {
+	_, commit := repository(t)
+	bin := t.TempDir()
+	script := "#!/bin/sh\necho \"ssh gets $*\" >&2\nexit 1\n"
+	if err := os.WriteFile(filepath.Join(bin, "ssh"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	named := filepath.Join(bin, "config")
+	if err := os.WriteFile(named, []byte("[core]\n\tsshCommand = ssh -F mine\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path := bin + ":" + os.Getenv("PATH")
+	a := &App{World: World{Getenv: func(name string) string { return map[string]string{"PATH": path}[name] }}}
+	for config, want := range map[string]string{"": "ssh gets -F none ", named: "ssh gets -F mine "} {
+		_, _, err := a.Fetch(t.Context(), Version{Repository: "ssh://git@b.c/d", Commit: commit, Config: config}, "a")
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("with the configuration %q: %v", config, err)
+		}
+	}
+}
+
+// What git has started cannot keep taskiam waiting.
+func TestGitEnds(t *testing.T) {
+	bin := t.TempDir()
+	if err := os.WriteFile(filepath.Join(bin, "git"), []byte("#!/bin/sh\nsleep 5 &\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	g := git{dir: bin, environ: os.Environ(), grace: time.Millisecond}
+	if _, err := g.run(t.Context(), "fetch"); !errors.Is(err, exec.ErrWaitDelay) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -22,8 +22,8 @@ TASKIAM_GIT_LOGIN=gitlab-ci-token:$CI_JOB_TOKEN taskiam manifest ...`,
 		ArgsUsage: "PATH",
 		Description: `For CI, where the checkout may be a pull request's, or was changed by a job's step. It
 fetches the commit into a new repository, in which git checks every object, and uses
-no configuration of the machine, the user or the checkout. Git gets none of the
-job's variables.`,
+no configuration of the machine, the user or the checkout, of git or of ssh. Git gets
+none of the job's variables.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "repository", Usage: "`URL`: where to fetch from: https, ssh, or a folder"},
 			&cli.StringFlag{Name: "commit", Usage: "`COMMIT`: id of a commit, or refs/heads/BRANCH"},

@@ -51,10 +51,10 @@ func parseUser(c *cli.Context) (userOptions, error) {
 	}
 	uid, err := strconv.Atoi(word)
 	switch {
-	case err == nil && uid == os.Geteuid():
-		return userOptions{}, nil
-	case err != nil || uid <= 0 || uid >= 1<<31:
+	case err != nil || uid <= 0 || uid >= 1<<31: // before what follows: root may be who runs this
 		return o, usage(c, "--%s is the number of a user, and not root's, or %q", flagUID, userNew)
+	case uid == os.Geteuid():
+		return userOptions{}, nil
 	}
 	o.uid = uid
 	return o, nil

@@ -309,6 +309,21 @@ var mutants = []mutant{
 		pkg: "internal/view", tests: []string{"TestWriterRedacts"},
 	},
 	{
+		name: "git may get a token on its command line",
+		edits: []edit{{
+			"internal/app", "Version.check", `|| !slices.Contains(sshSchemes, strings.ToLower(scheme))`, ``,
+		}},
+		pkg: "internal/app", tests: []string{"TestFetch"},
+	},
+	{
+		name: "root's number is taken for no user",
+		edits: []edit{{
+			"internal/cli", "parseUser",
+			`err != nil || uid <= 0 || uid >= 1<<31`, `err != nil || uid < 0 || uid >= 1<<31`,
+		}},
+		pkg: "internal/cli", tests: []string{"TestParseRun"},
+	},
+	{
 		name:  "a column of a table can hold anything",
 		edits: []edit{{"internal/view", "Report.Row", `visible.Line(redact($c))`, `$c`}},
 		pkg:   "internal/view", tests: []string{"TestOthersTextInEveryField"},
