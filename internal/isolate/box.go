@@ -152,7 +152,8 @@ func (s Spec) New(bwrap, streams string) (*Box, error) {
 	ours, theirs := os.NewFile(uintptr(pair[0]), "control"), os.NewFile(uintptr(pair[1]), "control")
 	conn, err := net.FileConn(ours)
 	if err = errors.Join(err, ours.Close()); err != nil {
-		return nil, errors.Join(fmt.Errorf("connecting with the sandbox: %w", err), theirs.Close(), closeAll(cmd.ExtraFiles))
+		return nil, errors.Join(fmt.Errorf("connecting with the sandbox: %w", err), theirs.Close(),
+			closeAll(cmd.ExtraFiles))
 	}
 	cmd.ExtraFiles = append(cmd.ExtraFiles, theirs) // controlFd
 	return &Box{

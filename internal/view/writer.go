@@ -130,7 +130,9 @@ func (w *Writer) cleanKey(out, line []byte) (_, rest []byte) {
 			rest = line[edge[0]:]
 		}
 	}
-	words := bytes.FieldsFunc(body, func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune(`>|"',;#*-`, r) })
+	words := bytes.FieldsFunc(body, func(r rune) bool {
+		return unicode.IsSpace(r) || strings.ContainsRune(`>|"',;#*-`, r)
+	})
 	switch {
 	case w.key.alone && (keyHeader.Match(body) || isKey(words)):
 		w.key.newline = w.key.newline || bytes.HasSuffix(body, []byte("\n"))

@@ -265,7 +265,7 @@ var mutants = []mutant{
 	},
 	{
 		name:  "bubblewrap has the command's environment, outside of the sandbox",
-		edits: []edit{{"internal/isolate", "Spec.bubblewrap", `$c.Env = []string{}`, `$c.Env = $s.Environ`}},
+		edits: []edit{{"internal/isolate", "Spec.bubblewrap", `$c.Env = []string{}`, `$c.Env = s.Environ`}},
 		pkg:   "internal/isolate", tests: []string{"TestBubblewrapHasNoVariables"},
 	},
 	{
