@@ -305,7 +305,9 @@ func (c *commandRun) runChild(ctx context.Context) (exitCode, error) {
 	if err != nil {
 		return 0, err
 	}
+	watched := c.watchEnd(ctx)
 	code := child.Wait(signals)
+	watched()
 	c.sayAfter(child.WantedUserns(), code)
 	if code == supervise.Unknown {
 		code = int(exitRunFailed)
