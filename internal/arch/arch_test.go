@@ -37,7 +37,7 @@ var allowed = map[string][]string{
 		"emulator", "internal/app", "internal/ci", "internal/credentials", "internal/delivery", "internal/demo",
 		"internal/fault", "internal/gcloud", "internal/grants", "internal/isolate", "internal/journal",
 		"internal/lifecycle", "internal/manifest", "internal/resource", "internal/review", "internal/shell",
-		"internal/supervise", "internal/view",
+		"internal/supervise", "internal/view", "tasks",
 	},
 	"internal/credentials": {
 		"internal/delivery", "internal/fault", "internal/grants", "internal/secret", "internal/shell",

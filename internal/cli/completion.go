@@ -138,6 +138,7 @@ func candidates(app *cli.App, runs func() [][2]string, words []string) []string 
 // enumerated are the flags whose value is one of a few words.
 var enumerated = map[string][]string{
 	flagFormat:  envFormats,
+	flagExample: examples(),
 	flagFor:     forClients,
 	flagIsolate: {string(isolateNoNet)},
 	flagCI:      ciNames(),

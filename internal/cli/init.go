@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -14,30 +15,52 @@ import (
 	"github.com/taskiam/taskiam/internal/manifest"
 	"github.com/taskiam/taskiam/internal/resource"
 	"github.com/taskiam/taskiam/internal/shell"
+	"github.com/taskiam/taskiam/internal/view"
+	"github.com/taskiam/taskiam/tasks"
 )
 
 type initOptions struct {
 	file    string
 	name    string
 	project string
+	example string // the sample to write; "" is the manifest to start from
+}
+
+// examples returns the names of the samples.
+func examples() []string {
+	entries, err := tasks.Files.ReadDir(".")
+	if err != nil {
+		return nil // they are part of the program
+	}
+	var names []string
+	for _, entry := range entries {
+		names = append(names, strings.TrimSuffix(entry.Name(), ".toml"))
+	}
+	return names
 }
 
 const defaultManifest = "task.toml"
 
 func newInitCmd(e *Env) *cli.Command {
 	return &cli.Command{
-		Name:      "init",
-		Usage:     "write a commented manifest to start from",
-		UsageText: "taskiam init --name nightly-report --project acme-agents",
+		Name:  "init",
+		Usage: "write a commented manifest to start from",
+		UsageText: `taskiam init --name nightly-report --project acme-agents
+taskiam init --example read-reports    # runs on the emulator as it is`,
 		ArgsUsage: "[FILE]",
 		Description: `Writes FILE (` + defaultManifest + ` if it is not given). A file that is already there is left
-as it is.`,
+as it is. An example is about the company that the emulator starts with.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "name", Usage: "`NAME` of the task; made of the folder's if it is not given"},
 			&cli.StringFlag{
 				Name:  "project",
 				Usage: "`PROJECT` that is to host the run's service account",
 				Value: "my-project",
+			},
+			&cli.StringFlag{
+				Name:   flagExample,
+				Usage:  "`NAME` of a sample to write: " + view.OneOf(examples()),
+				Action: oneOf(flagExample, examples()...),
 			},
 		},
 		Action: action(parseInit, func(ctx context.Context, o initOptions) error { return runInit(ctx, e, o) }),
@@ -46,6 +69,10 @@ as it is.`,
 
 func parseInit(c *cli.Context) (initOptions, error) {
 	o := initOptions{file: defaultManifest, name: c.String("name"), project: c.String("project")}
+	o.example = c.String(flagExample)
+	if o.example != "" && (c.IsSet("name") || c.IsSet("project")) {
+		return o, usage(c, "--%s has a name and a project of its own", flagExample)
+	}
 	switch w := words(c); len(w) {
 	case 0:
 	case 1:
@@ -75,12 +102,22 @@ func runInit(_ context.Context, e *Env, o initOptions) error {
 	if err != nil {
 		return fmt.Errorf("creating the manifest: %w", err)
 	}
-	_, err = f.Write(manifest.Starter(o.name, o.project))
+	text := manifest.Starter(o.name, o.project)
+	if o.example != "" {
+		text, err = tasks.Files.ReadFile(o.example + ".toml")
+	}
+	if err == nil {
+		_, err = f.Write(text)
+	}
 	if err := errors.Join(err, f.Close()); err != nil {
 		// What is there now is no manifest.
 		return errors.Join(fmt.Errorf("writing %s: %w", o.file, err), os.Remove(path))
 	}
 	e.say("wrote %s", o.file)
+	if o.example != "" {
+		e.say("next: taskiam emulator, or write names of your own into it; then taskiam plan %s", shell.Quote(o.file))
+		return nil
+	}
 	e.say("next: edit it, then taskiam plan %s", shell.Quote(o.file))
 	return nil
 }

@@ -30,6 +30,7 @@ const (
 	flagDebug          = "debug"
 	flagJSON           = "json"
 	flagQuiet          = "quiet"
+	flagExample        = "example"
 	flagFormat         = "format"
 	flagFor            = "for"
 	flagOut            = "out"
