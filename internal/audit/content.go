@@ -71,11 +71,17 @@ func candidate(path string) bool {
 		return true
 	}
 	switch filepath.Ext(name) {
-	case "", ".json", ".pem", ".key", ".ppk", ".env":
+	case "", ".json", ".pem", ".key", ".ppk":
 		return true
 	}
-	return strings.HasPrefix(name, ".env") || strings.HasPrefix(name, "id_") ||
+	return variables(name) || strings.HasPrefix(name, "id_") ||
 		strings.Contains(name, "credential") || strings.Contains(name, "secret") || strings.Contains(name, "token")
+}
+
+// variables reports whether a file holds variables by its name: .env, .env.local, prod.env.
+func variables(name string) bool {
+	name = strings.ToLower(name)
+	return strings.HasPrefix(name, ".env") || strings.HasSuffix(name, ".env")
 }
 
 // known returns what login a file is, by its name and by what is in it; "" if it is none.
@@ -95,7 +101,7 @@ func known(path string, info fs.FileInfo) string {
 			return n.what
 		}
 	}
-	if info.Size() > maxSize || !candidate(path) {
+	if info.Size() > maxSize {
 		return ""
 	}
 	if b == nil {
@@ -128,7 +134,7 @@ func content(name string, b []byte) string {
 		return "a private key"
 	case bytes.HasPrefix(text, []byte("{")):
 		return googleLogin(text)
-	case strings.HasPrefix(name, ".env"):
+	case variables(name):
 		if token.Match(text) || awsKey.Match(text) {
 			return "a file of variables with a token in it"
 		}
