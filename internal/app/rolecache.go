@@ -253,7 +253,8 @@ func (a *App) makeKey(path string) error {
 		return err
 	}
 	_, err = f.Write(key)
-	if err = errors.Join(err, f.Close()); err == nil {
+	// A key that a power loss has cut short would be there for good.
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
 		if err = os.Link(f.Name(), path); errors.Is(err, fs.ErrExist) {
 			err = nil
 		}

@@ -74,7 +74,7 @@ func walk(root string, most int, found func(path, what string)) (whole bool) {
 		for _, dir := range level {
 			entries, err := os.ReadDir(dir)
 			if err != nil {
-				continue // the command cannot read it either
+				continue // of what this user cannot read, nothing is known
 			}
 			for _, e := range entries {
 				if seen++; seen > most {

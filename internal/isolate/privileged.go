@@ -39,7 +39,7 @@ func privileged(tree string, since time.Time) ([]Privileged, error) {
 	var failed error
 	err := filepath.WalkDir(tree, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
-			// A folder that the command has closed to others is closed to us only if it is not ours.
+			// A folder that the command has closed is not looked through, and is named.
 			failed = errors.Join(failed, err)
 			return nil
 		}
