@@ -166,14 +166,21 @@ func (s Spec) writable(path string) string {
 	return innermost.path
 }
 
-// above returns the folders between a fixed file and the writable one that shows it. Each
-// becomes a mount of its own, because a folder that is one cannot be renamed: with another
-// folder in its place, another file would have the path of the fixed one.
+// above returns the writable folders between a fixed file and the outermost writable one that
+// has it. Each becomes a mount of its own, because a folder that is one cannot be renamed: with
+// another folder in its place, another file would have the path of the fixed one.
 func (s Spec) above(path string) []string {
-	top := s.writable(path)
+	top := ""
+	for _, o := range s.own() {
+		if o.writable && within(o.path, path) && (top == "" || len(o.path) < len(top)) {
+			top = o.path
+		}
+	}
 	var out []string
 	for dir := filepath.Dir(path); top != "" && dir != top && within(top, dir); dir = filepath.Dir(dir) {
-		out = append(out, dir)
+		if s.writable(dir) != "" {
+			out = append(out, dir)
+		}
 	}
 	return out
 }

@@ -224,6 +224,25 @@ func TestFixed(t *testing.T) {
 	}
 }
 
+// TestFixedInNestedFolders: no folder above a fixed file can be renamed, whichever writable folder shows it, and
+// none that is read-only becomes writable by that.
+func TestFixedInNestedFolders(t *testing.T) {
+	t.Parallel()
+	s := Spec{
+		Program: "/usr/bin/taskiam", Command: []string{"agent"}, Home: "/home/me", WorkTree: "/p/sub/tree",
+		Writable: []string{"/p"}, ReadOnly: []string{"/p/a/r"},
+		Fixed: []string{"/p/sub/tree/task.toml", "/p/a/r/b/task.toml"},
+	}
+	got := slices.DeleteFunc(mountsOf(s.Args()), func(m string) bool { return !strings.Contains(m, "bind /") || strings.Contains(m, "taskiam") })
+	want := []string{
+		"--bind /p /p", "--bind /p/sub /p/sub", "--bind /p/a /p/a", "--ro-bind /p/a/r /p/a/r",
+		"--bind /p/sub/tree /p/sub/tree", "--ro-bind /p/sub/tree/task.toml /p/sub/tree/task.toml",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("what is mounted (-want +got):\n%s", diff)
+	}
+}
+
 func TestTrail(t *testing.T) {
 	t.Parallel()
 	dir, err := filepath.EvalSymlinks(t.TempDir())
