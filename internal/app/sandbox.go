@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/user"
@@ -10,10 +11,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/taskiam/taskiam/internal/audit"
 	"github.com/taskiam/taskiam/internal/credentials"
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/isolate"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/shell"
@@ -101,12 +104,19 @@ func (l *limits) rely(path, what, hint string) {
 }
 
 // fix adds a manifest that must stay as it is. Links that lead to it are relied on: they cannot
-// be kept as they are.
-func (l *limits) fix(manifest string) {
+// be kept as they are. One with a second name is refused: it could be changed by that.
+func (l *limits) fix(manifest string) error {
 	trail := isolate.Trail(manifest)
 	end := trail[len(trail)-1]
-	if info, err := os.Lstat(end); err != nil || !info.Mode().IsRegular() {
-		return // there is nothing to change
+	info, err := os.Lstat(end)
+	if err != nil || !info.Mode().IsRegular() {
+		return nil // there is nothing to change
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Nlink > 1 {
+		file := shell.Quote(end)
+		return fault.WithHint(fault.New(fault.Usage,
+			"the manifest %s has %d names (hard links): a command could change it by another", end, stat.Nlink),
+			"give it one name: cp "+file+" "+file+".new && mv "+file+".new "+file)
 	}
 	for _, link := range trail[:len(trail)-1] {
 		l.Relied = append(l.Relied, isolate.Place{Path: link, What: "a link to the manifest " + manifest})
@@ -114,6 +124,7 @@ func (l *limits) fix(manifest string) {
 	if !slices.Contains(l.fixed, end) {
 		l.fixed = append(l.fixed, end)
 	}
+	return nil
 }
 
 // limits returns what no sandbox may reach. Closed are the logins that taskiam knows of, its own
@@ -166,28 +177,51 @@ func (a *App) limits(manifests []string) (*limits, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A journal that cannot be read does not matter here.
-	runs, _ := Runs(journals)
-	a.limitRuns(l, runs)
+	if err := l.runs(journals); err != nil {
+		return nil, err
+	}
 	for _, path := range manifests {
-		for _, beside := range manifestsBeside(path) {
-			l.fix(beside)
+		for _, at := range append(manifestsBeside(path), path) {
+			if err := l.fix(at); err != nil {
+				return nil, err
+			}
 		}
-		l.fix(path)
 	}
 	return l, nil
 }
 
-// limitRuns adds the deliveries and the manifests of runs.
-func (a *App) limitRuns(l *limits, runs []*journal.Run) {
-	for _, run := range runs {
-		if _, err := os.Lstat(run.Opened.DeliveryDir); err == nil {
-			l.close(run.Opened.DeliveryDir, "the delivery of run "+string(run.ID()))
+// runs adds the deliveries and the manifests of all runs. The first record of a journal says
+// where they are, so a damaged journal is no way to them.
+func (l *limits) runs(journals journal.Store) error {
+	ids, err := journals.List()
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		o, err := opened(journals, id)
+		if err != nil {
+			return fault.WithHint(fmt.Errorf("finding what a sandbox must not show: %w", err),
+				"take the run down without its journal, and move the journal away: taskiam down --account EMAIL")
 		}
-		if run.Opened.ManifestPath != "" {
-			l.fix(run.Opened.ManifestPath)
+		if _, err := os.Lstat(o.DeliveryDir); err == nil {
+			l.close(o.DeliveryDir, "the delivery of run "+string(id))
+		}
+		if o.ManifestPath == "" {
+			continue
+		}
+		if err := l.fix(o.ManifestPath); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+func opened(journals journal.Store, id grants.RunID) (journal.Opened, error) {
+	run, err := journals.Read(id)
+	if err != nil {
+		return journals.Opening(id)
+	}
+	return run.Opened, nil
 }
 
 // systemFolders are what every program relies on. Only root could open them to a command.
@@ -216,7 +250,7 @@ func (a *App) relyOnPrograms(l *limits) error {
 	for _, name := range programs {
 		places, found := lookedFor(name, a.Getenv("PATH"))
 		if !found {
-			continue // and so is run by nobody
+			continue // nobody runs it, as long as it is not installed
 		}
 		for _, at := range places {
 			l.rely(at, "by your PATH, you or taskiam would run that as "+name,
@@ -257,9 +291,24 @@ func manifestsBeside(path string) []string {
 		if filepath.Ext(at) != ".toml" || e.Type()&^fs.ModeSymlink != 0 {
 			continue
 		}
-		if b, err := os.ReadFile(at); err == nil && taskTable.Match(b) {
+		if isManifest(at) {
 			out = append(out, at)
 		}
 	}
 	return out
+}
+
+// isManifest reports whether a file looks like a manifest. A command may have left anything
+// under its name: what is no regular file is not waited for, and of a large one the beginning is read.
+func isManifest(path string) bool {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	b, err := io.ReadAll(io.LimitReader(f, 1<<20))
+	return err == nil && taskTable.Match(b)
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -182,13 +183,16 @@ func (c *commandRun) sayBefore() {
 }
 
 // sayAfter warns of what the command has left in the work tree, and says which flag it may have failed for.
-func (c *commandRun) sayAfter(wantedUserns string, code int) {
-	for _, left := range c.sandbox.LeftBehind() {
+// The access is gone by then: the command chose how much there is to search.
+func (c *commandRun) sayAfter(ctx context.Context, code exitCode) {
+	ctx, cancel := context.WithTimeout(ctx, searchWithin)
+	defer cancel()
+	for _, left := range c.sandbox.LeftBehind(ctx) {
 		c.say("warning: %s", left)
 	}
-	if code != 0 && wantedUserns != "" && !c.isolate.userns {
+	if code != 0 && c.wantedUserns != "" && !c.isolate.userns {
 		c.say("the command printed %q: the sandbox refuses user namespaces. If a sandbox inside this one needs them: "+
-			"--%s, which also opens more of the kernel to the command", wantedUserns, flagAllowUserns)
+			"--%s, which also opens more of the kernel to the command", c.wantedUserns, flagAllowUserns)
 	}
 }
 

@@ -189,7 +189,9 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 	e.interrupts.leaving(exitRunFailed, "the teardown continues", "taskiam down "+string(result.Plan.Run))
 	c := commandRun{Env: e, runOptions: o, run: result.Run, at: at, sandbox: sandbox}
 	code, err := c.carryOut(ctx, err)
-	if downErr := e.downAfter(ctx, engine, result.Run, o.quiet); downErr != nil {
+	downErr := e.downAfter(ctx, engine, result.Run, o.quiet)
+	c.sayAfter(ctx, code)
+	if downErr != nil {
 		if err == nil {
 			e.say("%s ended with %d", o.command[0], code)
 		}
@@ -208,7 +210,12 @@ type commandRun struct {
 	run     *journal.Run
 	at      supervise.Endpoint // the port that was reserved for the run's server
 	sandbox *supervise.Sandbox
+	// wantedUserns is what CMD printed for want of user namespaces; "" for nothing.
+	wantedUserns string
 }
+
+// searchWithin is how long the work tree is searched for what CMD left there.
+const searchWithin = time.Minute
 
 // carryOut runs CMD and returns its exit code, unless up has failed. An up whose access does
 // not all work yet has failed too, unless CMD may start without it.
@@ -308,7 +315,7 @@ func (c *commandRun) runChild(ctx context.Context) (exitCode, error) {
 	watched := c.watchEnd(ctx)
 	code := child.Wait(signals)
 	watched()
-	c.sayAfter(child.WantedUserns(), code)
+	c.wantedUserns = child.WantedUserns()
 	if code == supervise.Unknown {
 		code = int(exitRunFailed)
 	}

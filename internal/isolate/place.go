@@ -47,6 +47,12 @@ func (s Spec) Check(limits Limits) error {
 			return fmt.Errorf("%s is %s: %w", o.what, o.path, err)
 		}
 	}
+	return s.CheckDelivery()
+}
+
+// CheckDelivery refuses a delivery in what the sandbox shows by other names. Where a run's delivery lies
+// is known for certain only when the run is up.
+func (s Spec) CheckDelivery() error {
 	for _, o := range s.own() {
 		if s.Delivery != "" && within(o.path, s.Delivery) {
 			return fault.New(fault.Usage,

@@ -1,6 +1,7 @@
 package isolate
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,22 +23,25 @@ type Privileged struct {
 
 // Privileged searches what the command could write to for files that were made, or changed,
 // since then and are set-uid or set-gid. It takes the first right away and names both. Call
-// it after the end of the sandbox, so that nothing moves any more.
-func (s Spec) Privileged(since time.Time) ([]Privileged, error) {
+// it after the end of the sandbox, so that nothing moves any more. The search ends with ctx.
+func (s Spec) Privileged(ctx context.Context, since time.Time) ([]Privileged, error) {
 	since = since.Add(-clockMargin)
 	var out []Privileged
 	var failed error
 	for _, tree := range append([]string{s.WorkTree}, s.Writable...) {
-		found, err := privileged(tree, since)
+		found, err := privileged(ctx, tree, since)
 		out, failed = append(out, found...), errors.Join(failed, err)
 	}
 	return out, failed
 }
 
-func privileged(tree string, since time.Time) ([]Privileged, error) {
+func privileged(ctx context.Context, tree string, since time.Time) ([]Privileged, error) {
 	var out []Privileged
 	var failed error
 	err := filepath.WalkDir(tree, func(path string, d fs.DirEntry, err error) error {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		if err != nil {
 			// A folder that the command has closed is not looked through, and is named.
 			failed = errors.Join(failed, err)

@@ -1,6 +1,8 @@
 package isolate
 
 import (
+	"context"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -40,10 +42,15 @@ func TestPrivileged(t *testing.T) {
 	}
 
 	s := Spec{WorkTree: filepath.Join(tree, "a"), Writable: []string{filepath.Join(tree, "setgid"), filepath.Join(tree, "link")}}
-	if got, err := s.Privileged(began.Add(time.Hour)); err != nil || len(got) > 0 {
+	if got, err := s.Privileged(t.Context(), began.Add(time.Hour)); err != nil || len(got) > 0 {
 		t.Errorf("of what was there before: %v, %v", got, err)
 	}
-	got, err := s.Privileged(began)
+	givenUp, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got, err := s.Privileged(givenUp, began); !errors.Is(err, context.Canceled) || len(got) > 0 {
+		t.Errorf("of a search that was given up: %v, %v", got, err)
+	}
+	got, err := s.Privileged(t.Context(), began)
 	want := []Privileged{
 		{filepath.Join(tree, "a", "both"), true, true}, {filepath.Join(tree, "a", "setuid"), true, true},
 		{filepath.Join(tree, "setgid"), false, false},

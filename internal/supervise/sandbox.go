@@ -187,12 +187,13 @@ func (s *Sandbox) Environment() []string {
 func (s *Sandbox) Bare() bool { return !s.Isolated && s.user == nil }
 
 // LeftBehind returns what the command has left that could give others rights, each as a
-// sentence. Set-uid programs are made harmless. Call it after the end of the command.
-func (s *Sandbox) LeftBehind() []string {
+// sentence. Set-uid programs are made harmless. Call it after the end of the command, which
+// chose how much there is to search: it ends with ctx.
+func (s *Sandbox) LeftBehind(ctx context.Context) []string {
 	if s.box == nil {
 		return nil
 	}
-	found, err := s.spec.Privileged(s.entered)
+	found, err := s.spec.Privileged(ctx, s.entered)
 	var out []string
 	for _, f := range found {
 		switch {
@@ -236,6 +237,9 @@ func (s *Sandbox) Enter(ctx context.Context, run *journal.Run) (leave func(), er
 		return func() {}, nil
 	}
 	s.spec.Delivery = RealPath(run.Opened.DeliveryDir)
+	if err := s.spec.CheckDelivery(); err != nil {
+		return nil, err
+	}
 	s.spec.Private = []string{delivery.GcloudPath(s.spec.Delivery)}
 	ctx, cancel := context.WithCancel(ctx)
 	if s.NoNetwork {

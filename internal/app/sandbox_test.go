@@ -1,0 +1,113 @@
+package app
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/isolate"
+	"github.com/taskiam/taskiam/internal/journal"
+)
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A command may leave anything beside a manifest: the next sandbox does not wait for it.
+func TestManifestsBesideWaitForNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	task := filepath.Join(dir, "task.toml")
+	write(t, task, "[task]\n")
+	write(t, filepath.Join(dir, "other.toml"), "[package]\n")
+	if err := syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, to := range map[string]string{"waits.toml": "fifo", "endless.toml": "/dev/zero", "nowhere.toml": "none", "again.toml": "task.toml"} {
+		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found := make(chan []string, 1)
+	go func() { found <- manifestsBeside(task) }()
+	select {
+	case got := <-found:
+		if want := []string{filepath.Join(dir, "again.toml"), task}; !slices.Equal(got, want) {
+			t.Errorf("found %q, want %q", got, want)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("it waits for what lies beside the manifest")
+	}
+}
+
+func TestManifestWithASecondNameIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	task := filepath.Join(dir, "task.toml")
+	write(t, task, "[task]\n")
+	l := &limits{}
+	if err := l.fix(task); err != nil || !slices.Contains(l.fixed, task) {
+		t.Fatalf("fixed are %q: %v", l.fixed, err)
+	}
+	if err := os.Link(task, filepath.Join(dir, "other.txt")); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.fix(task); !fault.Is(err, fault.Usage) {
+		t.Errorf("with a second name: %v", err)
+	}
+}
+
+// What a damaged journal's run has delivered is kept out of sandboxes, too.
+func TestLimitsOfADamagedJournal(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	delivery, task := filepath.Join(dir, "delivery"), filepath.Join(dir, "task.toml")
+	if err := os.Mkdir(delivery, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, task, "[task]\n")
+	store, err := journal.OpenDir(filepath.Join(dir, "state"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := grants.NewRunID(time.Now(), [5]byte{1})
+	id := grants.AccountID("task", run)
+	j, err := store.Create(journal.Opened{
+		Run: run, Task: "task", Cloud: "google", Operator: "user:a@example.com", Project: "p", AccountID: id,
+		Email: grants.AccountEmail(id, "p"), Expires: time.Now().Add(time.Hour), DeliveryDir: delivery, ManifestPath: task,
+	})
+	if err == nil {
+		err = j.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(store.Where(run))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"whole": "", "damaged": "no record\n"} {
+		write(t, store.Where(run), string(whole)+text)
+		l := &limits{}
+		if err := l.runs(store); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !slices.Contains(l.fixed, task) ||
+			!slices.ContainsFunc(l.Closed, func(p isolate.Place) bool { return p.Path == delivery }) {
+			t.Errorf("%s: fixed are %q, closed %+v", name, l.fixed, l.Closed)
+		}
+	}
+	write(t, store.Where(run), "no record\n"+string(whole))
+	if err := (&limits{}).runs(store); err == nil || !strings.Contains(err.Error(), string(run)) {
+		t.Errorf("with no first record: %v", err)
+	}
+}

@@ -1,0 +1,24 @@
+package supervise
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/isolate"
+	"github.com/taskiam/taskiam/internal/journal"
+)
+
+// Where the delivery of a run lies is known when the run is up: not in what the sandbox shows anyway.
+func TestEnterRefusesADeliveryInTheTree(t *testing.T) {
+	t.Parallel()
+	tree := RealPath(t.TempDir())
+	s := &Sandbox{SandboxConfig: SandboxConfig{Isolated: true}, spec: isolate.Spec{WorkTree: tree}}
+	run := &journal.Run{Opened: journal.Opened{DeliveryDir: filepath.Join(tree, "tmp", "taskiam")}}
+	if leave, err := s.Enter(t.Context(), run); !fault.Is(err, fault.Usage) {
+		if leave != nil {
+			leave()
+		}
+		t.Errorf("a delivery in the work tree: %v", err)
+	}
+}
