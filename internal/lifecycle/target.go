@@ -94,7 +94,13 @@ func targetOf(run *journal.Run) target {
 // add adds what another account of the same run has to take away. What that says is gone already is not believed.
 func (t *target) add(other target) {
 	t.resources = append(t.resources, other.resources...)
-	t.bindings = append(t.bindings, other.bindings...)
+	for _, b := range other.bindings {
+		if !slices.ContainsFunc(t.bindings, func(have journal.RunBinding) bool {
+			return have.Resource == b.Resource && have.Binding == b.Binding && have.Effect == b.Effect
+		}) {
+			t.bindings = append(t.bindings, b)
+		}
+	}
 	for _, k := range other.keys {
 		if !slices.Contains(t.keys, k) {
 			t.keys = append(t.keys, k)
