@@ -47,6 +47,7 @@ func TestDownOfAClosedRunAsksTheCloud(t *testing.T) {
 func TestDownFromWhatIsKnown(t *testing.T) {
 	t.Parallel()
 	for name, harm := range map[string]func(t *testing.T, w *world, o journal.Opened){
+		"as it was": func(*testing.T, *world, journal.Opened) {},
 		"forged": func(_ *testing.T, w *world, o journal.Opened) { w.forge(o) },
 		"gone": func(t *testing.T, w *world, o journal.Opened) {
 			if err := os.Remove(w.engine().Journals.Where(o.Run)); err != nil {
@@ -91,8 +92,16 @@ func TestDownFromWhatIsKnown(t *testing.T) {
 			result, _ := w.up(byKey)
 			harm(t, w, result.Run.Opened)
 			down, err := w.engine().DownFrom(t.Context(), result.Run, 0)
-			if down == nil || down.Already || len(down.Run.Left()) > 0 || (err == nil) != (name == "forged") {
+			if down == nil || down.Already || len(down.Run.Left()) > 0 || (err == nil) != (name == "forged" || name == "as it was") {
 				t.Errorf("down: %+v, %v", down, err)
+			}
+			did := map[string]bool{}
+			for _, s := range down.Run.Steps {
+				if step := s.What + " " + s.On; did[step] {
+					t.Errorf("it is told of twice: %s", step)
+				} else {
+					did[step] = true
+				}
 			}
 			w.asBefore()
 		})
