@@ -48,7 +48,7 @@ func TestDownFromWhatIsKnown(t *testing.T) {
 	t.Parallel()
 	for name, harm := range map[string]func(t *testing.T, w *world, o journal.Opened){
 		"as it was": func(*testing.T, *world, journal.Opened) {},
-		"forged": func(_ *testing.T, w *world, o journal.Opened) { w.forge(o) },
+		"forged":    func(_ *testing.T, w *world, o journal.Opened) { w.forge(o) },
 		"gone": func(t *testing.T, w *world, o journal.Opened) {
 			if err := os.Remove(w.engine().Journals.Where(o.Run)); err != nil {
 				t.Fatal(err)
