@@ -56,13 +56,14 @@ type findings struct {
 	hints     []string // what would make up for that
 }
 
-// targetOf returns what a journal knows.
+// targetOf returns what a journal knows. It shares nothing with the run, which a teardown writes to.
 func targetOf(run *journal.Run) target {
 	o := run.Opened
 	t := target{
 		sure: run.Verified && o.Apart,
 		run:  o.Run, task: o.Task, project: o.Project, email: o.Email, uid: run.Account.UniqueID,
-		user: o.OwnUser, dir: o.DeliveryDir, folder: run.Folder, bindings: run.Bindings, resources: run.Resources(),
+		user: o.OwnUser, dir: o.DeliveryDir, folder: run.Folder, bindings: slices.Clone(run.Bindings),
+		resources: run.Resources(),
 		mark: grants.Mark{Version: grants.MarkVersion, Task: o.Task, Run: o.Run, Expires: run.Expires(), Began: o.Began,
 			Job: o.Job},
 	}
