@@ -286,7 +286,7 @@ func TestCIGitHub(t *testing.T) {
 			t.Errorf("git has %s in its environment: %s", secret, environment)
 		}
 	}
-	if _, err := os.Stat(filepath.Join(workspace, "ran")); !os.IsNotExist(err) || !strings.Contains(environment, "GIT_CONFIG_NOSYSTEM=1") {
+	if _, err := os.Stat(filepath.Join(workspace, "ran")); !os.IsNotExist(err) || !strings.Contains(environment, "GIT_CONFIG_SYSTEM=") {
 		t.Errorf("the workspace's configuration ran a program, or git did not run: %v", err)
 	}
 

@@ -132,6 +132,11 @@ func (s *stage) heldBy(token string, name resource.Name, permissions []string) [
 	api := name.Type().API
 	where := "https://" + api.Host + "/" + name.Expand(api.TestPath)
 	held := []string{}
+	permissions = slices.DeleteFunc(slices.Clone(permissions), func(p string) bool {
+		// Google refuses to be asked about these on a project: they are of what is above it.
+		return name.Type() == resource.Lookup("project") &&
+			(p == "resourcemanager.projects.list" || p == "resourcemanager.projects.create")
+	})
 	for part := range slices.Chunk(permissions, 3000) {
 		r := request{method: api.TestVerb, url: where}
 		if api.TestVerb == http.MethodGet {
