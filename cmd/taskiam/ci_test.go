@@ -472,6 +472,21 @@ func mustRead(t *testing.T, name string) string {
 	return string(b)
 }
 
+// TestCITwoRunsOfAJob: a label is not enough to take down more than one run.
+func TestCITwoRunsOfAJob(t *testing.T) {
+	t.Parallel()
+	manyProcesses(t)
+	s := newStage(t)
+	s.vars["TASKIAM_CI_JOB"] = "two"
+	for range 2 {
+		s.ok("up", "--ci=generic", "tasks/demo.toml")
+	}
+	if o := s.taskiam("down", "--ci=generic"); o.code != 2 || !strings.Contains(o.stderr, "2 runs of this job are up and stay up") {
+		t.Errorf("down ended with %d\n%s%s", o.code, o.stdout, o.stderr)
+	}
+	s.ok("down", "--ci=generic", "--all")
+}
+
 // TestCIRunnerKilled kills a runner for good, and takes its disk away. What it brought up
 // ends by itself, and the nightly sweep, on another machine, takes it away.
 func TestCIRunnerKilled(t *testing.T) {

@@ -62,6 +62,9 @@ func TestIsolatedNamesTheFlag(t *testing.T) {
 		if got := strings.Contains(o.stderr, "--allow-userns"); got != tt.named || (o.code != 0) == strings.Contains(tt.script, "exit 0") {
 			t.Errorf("%s: %d, names the flag: %t, want %t\n%s", tt.script, o.code, got, tt.named, o.stderr)
 		}
+		if !strings.Contains(o.stderr, "the command can reach every server on loopback") {
+			t.Errorf("%s: it does not say that the network is open\n%s", tt.script, o.stderr)
+		}
 	}
 }
 

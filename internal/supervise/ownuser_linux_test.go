@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -157,6 +158,23 @@ func TestOnlyMaySignal(t *testing.T) {
 	}
 	if err := onlyMaySignal(firstOwn); err == nil {
 		t.Error("root is taken for a user of a run")
+	}
+	failed := make(chan error)
+	go func() {
+		runtime.LockOSThread() // the thread ends with this function
+		if err := setresuid(0, firstOwn, 0); err != nil {
+			failed <- err
+			return
+		}
+		err := onlyMaySignal(firstOwn)
+		if err == nil {
+			failed <- errors.New("a thread that is root by its real number may signal root's processes, too")
+			return
+		}
+		failed <- nil
+	}()
+	if err := <-failed; err != nil {
+		t.Error(err)
 	}
 }
 

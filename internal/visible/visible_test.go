@@ -33,7 +33,7 @@ func TestText(t *testing.T) {
 			t.Errorf("%q is escaped again, as %q", want, again)
 		}
 	}
-	if got, want := Line("a\nb\tc\u2028"), `a\nb\tc\u2028`; got != want {
+	if got, want := Line("a\nb\tc\u2028st\u043erage"), `a\nb\tc\u2028st\u043erage`; got != want {
 		t.Errorf("a line is %q, want %q", got, want)
 	}
 	if got, want := ASCII(`"é" == "\n"`+"\n"), `"\u00e9" == "\n"\n`; got != want {
