@@ -311,7 +311,7 @@ var mutants = []mutant{
 	{
 		name: "git may get a token on its command line",
 		edits: []edit{{
-			"internal/app", "Version.check", `|| !slices.Contains(sshSchemes, strings.ToLower(scheme))`, ``,
+			"internal/app", "Version.check", `!slices.Contains(sshSchemes, strings.ToLower(scheme))`, `slices.Contains(sshSchemes, "x"+scheme)`,
 		}},
 		pkg: "internal/app", tests: []string{"TestFetch"},
 	},
