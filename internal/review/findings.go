@@ -319,15 +319,10 @@ func (j *grantReview) reach(role grants.Role) {
 	case kind == "folder" || kind == "organization":
 		j.add(ReachesBeyond, Warn, "the grant covers every project in the "+kind+
 			", also those that are created later", "a grant on the project that is needed")
-	case kind == "project" && below && !narrowed(j.g.Condition):
+	case kind == "project" && below && !narrowed(j.g):
 		j.add(ReachesBeyond, Inform, "the grant covers everything in the whole project that the role is about, also "+
 			"what is created later", "")
 	}
-}
-
-// narrowed reports whether a condition asks for single resources.
-func narrowed(condition string) bool {
-	return strings.Contains(condition, "resource.name") || strings.Contains(condition, "resource.matchTag")
 }
 
 // narrower looks for a predefined role with the same verbs over the resource's own service

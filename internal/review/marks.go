@@ -19,7 +19,7 @@ type marks struct {
 func (j *grantReview) marked() map[string]marks {
 	out := map[string]marks{}
 	near := !atLarge(j.g.Resource)
-	narrow := near || narrowed(j.g.Condition)
+	narrow := near || narrowed(j.g)
 	for _, p := range j.seen.having(j.g, func(string) bool { return true }) {
 		class, _ := ClassOf(p)
 		for _, mark := range class.Marks {
