@@ -26,8 +26,8 @@ deliver = "metadata"
 // works are what is done in a sandbox, each by a program that may not be installed.
 var works = []struct{ needs, script string }{
 	{"gcloud", `echo one >object
-gcloud storage cp object gs://acme-drop/work/object
-gcloud storage cat gs://acme-drop/work/object | grep -q one`},
+gcloud storage cp object gs://acme-drop/notes/object
+gcloud storage cat gs://acme-drop/notes/object | grep -q one`},
 	{"bq", `bq ls acme-data:sales | grep orders
 bq head -n 1 acme-data:sales.orders | grep 'Bolt & Sons'`},
 	{"terraform", `mkdir tf

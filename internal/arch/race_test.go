@@ -80,7 +80,7 @@ func asksForRace(fn *ast.FuncDecl) bool {
 			x, ok := n.X.(*ast.Ident)
 			asks = asks || ok && x.Name == "racetest"
 		case *ast.Ident:
-			asks = asks || n.Name == "manyProcesses"
+			asks = asks || n.Name == "manyProcesses" || n.Name == "eachOperation"
 		}
 		return !asks
 	})

@@ -15,6 +15,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal/journaltest"
 	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/racetest"
 )
 
 // What a disk can do to a run: lose its power, fill up, turn read-only, and give back a
@@ -34,12 +35,17 @@ var onDisk = []flow{flows[0], flows[2], {
 }}
 
 // eachOperation plays the flow once for every operation on the disk, with what inject
-// makes of it from then on, and judges what came of it.
+// makes of it from then on, and judges what came of it. With -race, where each takes ten times as
+// long, one operation in five: make check plays them all without.
 func eachOperation(t *testing.T, f flow, inject func(m *machine) error, judge func(m *machine, err error) error) {
 	t.Parallel()
+	step := 1
+	if racetest.Enabled() {
+		step = 5
+	}
 	synctest.Test(t, func(t *testing.T) {
 		m := newMachine(t, nil)
-		for n := 0; ; n++ {
+		for n := 0; ; n += step {
 			m.clear()
 			var run grants.RunID
 			if f.prepare != nil {
