@@ -16,9 +16,8 @@ import (
 // Login is a place where a login is, and what it is.
 type Login struct{ Path, What string }
 
-// The bounds of a search. What lies deeper, or comes after so many files, is not looked at.
+// The bounds of a search. What comes after so many files is not looked at.
 const (
-	maxDepth   = 12
 	MaxEntries = 20_000
 	// maxSize is the size above which no file is read: logins are small.
 	maxSize = 16 << 10
@@ -69,7 +68,7 @@ func walk(root string, most int, found func(path, what string)) (whole bool) {
 		return true
 	}
 	seen, level := 0, []string{root}
-	for depth := range maxDepth {
+	for depth := 0; len(level) > 0; depth++ {
 		var next []string
 		for _, dir := range level {
 			entries, err := os.ReadDir(dir)
