@@ -163,7 +163,7 @@ func (a *App) limits(manifests []string) (*limits, error) {
 	for _, name := range linkerVariables {
 		for _, path := range strings.FieldsFunc(a.Getenv(name), func(r rune) bool { return r == ':' || r == ' ' }) {
 			l.rely(path, "$"+name+", by which taskiam and what it runs load code",
-				name+`= taskiam run --env `+name+`="$`+name+`" ...   # CMD keeps yours`)
+				name+`= taskiam run --isolate --env `+name+`="$`+name+`" ...   # CMD keeps yours`)
 		}
 	}
 	for _, dir := range systemFolders {
@@ -254,7 +254,8 @@ func (a *App) relyOnPrograms(l *limits) error {
 		}
 		for _, at := range places {
 			l.rely(at, "by your PATH, you or taskiam would run that as "+name,
-				`PATH=/usr/local/bin:/usr/bin:/bin taskiam run --env PATH="$PATH" ...   # CMD keeps yours`)
+				"PATH=/usr/local/bin:/usr/bin:/bin "+shell.Quote(self)+
+					` run --isolate --env PATH="$PATH" ...   # CMD keeps yours`)
 		}
 	}
 	return nil
