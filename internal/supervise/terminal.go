@@ -192,6 +192,7 @@ func (s *streams) attach(box *isolate.Box, feed func(context.Context)) *terminal
 			if state, err := term.GetState(int(s.keys.Fd())); err == nil {
 				_ = term.Restore(int(t.master.Fd()), state)
 			}
+			t.raw() // before the command can print: our terminal would change its line ends
 			go typed(t.ctx, s.keys, t.raw, &endKeys{to: t.master, end: t.end})
 		}
 		t.resize()
