@@ -9,12 +9,12 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/lazy"
 )
 
 // Version is a commit in a repository that others serve.
@@ -39,9 +39,9 @@ var gitPassed = []string{
 }
 
 var (
-	commitID = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+	commitID = lazy.Regexp(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 	// A colon would make it write somewhere, and a plus in front too.
-	branch = regexp.MustCompile(`^refs/heads/[^:\s\x00-\x1f]+$`)
+	branch = lazy.Regexp(`^refs/heads/[^:\s\x00-\x1f]+$`)
 )
 
 var sshSchemes = []string{"ssh", "git+ssh", "ssh+git"}
@@ -61,7 +61,7 @@ func (v Version) check(file string) error {
 	case hasUser && (strings.Contains(userinfo, ":") || !slices.Contains(sshSchemes, strings.ToLower(scheme))):
 		return fault.New(fault.Usage, "the address of the repository has a login in it, which every process "+
 			"could read: give the login by itself, in "+EnvGitLogin)
-	case !commitID.MatchString(v.Commit) && !branch.MatchString(v.Commit):
+	case !commitID().MatchString(v.Commit) && !branch().MatchString(v.Commit):
 		return fault.New(fault.Usage, "%q is neither the id of a commit nor refs/heads/BRANCH", v.Commit)
 	case path.IsAbs(file) || path.Clean(file) != file || file == "." || file == ".." || strings.HasPrefix(file, "../"):
 		return fault.New(fault.Usage, "%q is not a path inside a repository", file)
@@ -107,7 +107,7 @@ func (a *App) Fetch(ctx context.Context, v Version, file string) (text []byte, c
 		return nil, "", fmt.Errorf("reading %s: %w", from, err)
 	}
 	commit = strings.TrimSpace(string(out))
-	if commitID.MatchString(v.Commit) && commit != v.Commit {
+	if commitID().MatchString(v.Commit) && commit != v.Commit {
 		return nil, "", fault.New(fault.Conflict, "%s is commit %s", from, commit)
 	}
 	text, err = g.run(ctx, "--git-dir="+g.repository(), "cat-file", "blob", commit+":"+file)

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/isolate"
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/lazy"
 	"github.com/taskiam/taskiam/internal/shell"
 	"github.com/taskiam/taskiam/internal/supervise"
 )
@@ -277,7 +277,7 @@ func lookedFor(name, path string) (places []string, found bool) {
 }
 
 // taskTable begins the first table of every manifest.
-var taskTable = regexp.MustCompile(`(?m)^\s*\[\s*task\s*\]`)
+var taskTable = lazy.Regexp(`(?m)^\s*\[\s*task\s*\]`)
 
 // manifestsBeside returns the manifests in the folder of one.
 func manifestsBeside(path string) []string {
@@ -311,5 +311,5 @@ func isManifest(path string) bool {
 		return false
 	}
 	b, err := io.ReadAll(io.LimitReader(f, 1<<20))
-	return err == nil && taskTable.Match(b)
+	return err == nil && taskTable().Match(b)
 }

@@ -23,15 +23,15 @@ var allowed = map[string][]string{
 	"cmd/taskiam":            {"internal/cli"},
 	"emulator":               {"internal/secret"},
 	"emulator/emulatortest":  {"emulator"},
-	"emulator/internal/iam":  {"internal/secret"},
-	"emulator/internal/wire": {"emulator/internal/iam", "internal/fault", "internal/secret"},
+	"emulator/internal/iam":  {"internal/lazy", "internal/secret"},
+	"emulator/internal/wire": {"emulator/internal/iam", "internal/fault", "internal/lazy", "internal/secret"},
 	"internal/app": {
-		"emulator", "internal/audit", "internal/ci", "internal/credentials", "internal/delivery", "internal/fault", "internal/gcp",
-		"internal/grants", "internal/isolate", "internal/journal", "internal/lifecycle", "internal/manifest",
-		"internal/metadata", "internal/resource", "internal/secret", "internal/shell", "internal/supervise",
-		"internal/wait",
+		"emulator", "internal/audit", "internal/ci", "internal/credentials", "internal/delivery",
+		"internal/fault", "internal/gcp", "internal/grants", "internal/isolate", "internal/journal",
+		"internal/lazy", "internal/lifecycle", "internal/manifest", "internal/metadata", "internal/resource",
+		"internal/secret", "internal/shell", "internal/supervise", "internal/wait",
 	},
-	"internal/audit": {},
+	"internal/audit": {"internal/lazy"},
 	"internal/ci":    {"internal/fault", "internal/secret"},
 	"internal/cli": {
 		"emulator", "internal/app", "internal/ci", "internal/credentials", "internal/delivery", "internal/demo",
@@ -40,8 +40,8 @@ var allowed = map[string][]string{
 		"internal/supervise", "internal/view", "tasks",
 	},
 	"internal/credentials": {
-		"internal/delivery", "internal/fault", "internal/grants", "internal/secret", "internal/shell",
-		"internal/wait",
+		"internal/delivery", "internal/fault", "internal/grants", "internal/lazy", "internal/secret",
+		"internal/shell", "internal/wait",
 	},
 	"internal/customrole": {
 		"internal/fault", "internal/gcloud", "internal/gcp", "internal/grants", "internal/journal",
@@ -60,24 +60,25 @@ var allowed = map[string][]string{
 		"internal/fault", "internal/gcloud", "internal/grants", "internal/policy", "internal/resource",
 		"internal/secret", "internal/wait",
 	},
-	"internal/grants":  {"internal/policy", "internal/resource", "internal/secret"},
+	"internal/grants":  {"internal/lazy", "internal/policy", "internal/resource", "internal/secret"},
 	"internal/isolate": {"internal/fault"},
-	"internal/journal": {"internal/fault", "internal/grants", "internal/policy", "internal/wait"},
+	"internal/journal": {"internal/fault", "internal/grants", "internal/lazy", "internal/policy", "internal/wait"},
+	"internal/lazy":    {},
 	"internal/lifecycle": {
 		"internal/customrole", "internal/delivery", "internal/fault", "internal/gcloud", "internal/gcp",
 		"internal/grants", "internal/journal", "internal/policy", "internal/resource", "internal/review",
 		"internal/secret", "internal/wait",
 	},
 	"internal/manifest": {
-		"internal/delivery", "internal/fault", "internal/grants", "internal/resource", "internal/review",
-		"internal/visible",
+		"internal/delivery", "internal/fault", "internal/grants", "internal/lazy", "internal/resource",
+		"internal/review", "internal/visible",
 	},
 	"internal/metadata": {"internal/fault", "internal/grants", "internal/secret"},
-	"internal/policy":   {"internal/fault", "internal/resource"},
-	"internal/resource": {"internal/visible"},
+	"internal/policy":   {"internal/fault", "internal/lazy", "internal/resource"},
+	"internal/resource": {"internal/lazy", "internal/visible"},
 	"internal/review": {
-		"internal/delivery", "internal/gcloud", "internal/grants", "internal/policy", "internal/resource",
-		"internal/visible",
+		"internal/delivery", "internal/gcloud", "internal/grants", "internal/lazy", "internal/policy",
+		"internal/resource", "internal/visible",
 	},
 	"internal/racetest": {},
 	"internal/secret":   {},
@@ -102,8 +103,8 @@ var allowed = map[string][]string{
 	"internal/tools/mutants":          {},
 	"internal/view": {
 		"internal/customrole", "internal/delivery", "internal/fault", "internal/grants", "internal/journal",
-		"internal/lifecycle", "internal/manifest", "internal/policy", "internal/resource", "internal/review",
-		"internal/visible",
+		"internal/lazy", "internal/lifecycle", "internal/manifest", "internal/policy", "internal/resource",
+		"internal/review", "internal/visible",
 	},
 	"internal/visible": {},
 	"internal/wait":    {},
@@ -115,7 +116,7 @@ var allowed = map[string][]string{
 const emulated = "emulator/internal/"
 
 var serviceEdges = []string{
-	"emulator/internal/iam", "emulator/internal/wire", "internal/fault", "internal/secret",
+	"emulator/internal/iam", "emulator/internal/wire", "internal/fault", "internal/lazy", "internal/secret",
 }
 
 // pure packages take bytes, values and a now: none of these.
@@ -206,7 +207,7 @@ func TestTheEmulatorStandsAlone(t *testing.T) {
 		for _, imp := range p.Imports {
 			ours, ok := strings.CutPrefix(imp, module)
 			switch inside := strings.HasPrefix(ours, "emulator"); {
-			case !ok, ours == "internal/fault", ours == "internal/secret":
+			case !ok, ours == "internal/fault", ours == "internal/lazy", ours == "internal/secret":
 			case !inside:
 				t.Errorf("%s imports %s: it is to be an independent second opinion", name, ours)
 			case name == emulated+"iam",
@@ -298,6 +299,36 @@ func TestClockEnvironmentAndStreamsEnterFromOutside(t *testing.T) {
 		}
 		if at := calls(t, p, "time.Sleep"); len(at) > 0 {
 			t.Errorf("%s sleeps for a fixed time: %v", name, at)
+		}
+	}
+}
+
+// TestNothingIsCompiledAtTheStart: every command would wait for every pattern of the program. Package lazy compiles a
+// pattern when it is needed.
+func TestNothingIsCompiledAtTheStart(t *testing.T) {
+	t.Parallel()
+	for name, p := range list(t) {
+		if strings.HasPrefix(name, "internal/tools/") {
+			continue
+		}
+		for _, file := range p.GoFiles {
+			f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(f, func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.FuncDecl:
+					return n.Name.Name == "init"
+				case *ast.FuncLit:
+					return false
+				case *ast.SelectorExpr:
+					if x, ok := n.X.(*ast.Ident); ok && x.Name == "regexp" && strings.Contains(n.Sel.Name, "Compile") {
+						t.Errorf("%s/%s compiles a pattern at every start: use lazy.Regexp", name, file)
+					}
+				}
+				return true
+			})
 		}
 	}
 }

@@ -10,57 +10,59 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/taskiam/taskiam/internal/lazy"
 )
 
 // namedFile is a file that holds a login if it has something in it.
 type namedFile struct {
 	name string // of the file, with its folder if there is a slash
 	what string
-	has  *regexp.Regexp
+	has  func() *regexp.Regexp
 }
 
 // named are files that hold a login if they have this in them. Their names may stand in any folder.
 var named = []namedFile{
 	{"credentials.db", "logins of gcloud", sqlite},
 	{"access_tokens.db", "access tokens of gcloud", sqlite},
-	{".boto", "a login of gsutil", regexp.MustCompile(`(?m)^\s*gs_(oauth2_refresh_token|secret_access_key|service_key_file)\s*=\s*\S`)},
+	{".boto", "a login of gsutil", lazy.Regexp(`(?m)^\s*gs_(oauth2_refresh_token|secret_access_key|service_key_file)\s*=\s*\S`)},
 	{".netrc", "logins for servers", netrc},
 	{"_netrc", "logins for servers", netrc},
-	{".npmrc", "a login for npm", regexp.MustCompile(`(?m)(_authToken|_auth|_password)\s*=\s*[^\s$]`)},
-	{".yarnrc.yml", "a login for npm", regexp.MustCompile(`(?m)npmAuth(Token|Ident):\s*["']?[^\s"'$]`)},
-	{".pypirc", "a login for Python's registries", regexp.MustCompile(`(?m)^\s*password\s*[=:]\s*\S`)},
+	{".npmrc", "a login for npm", lazy.Regexp(`(?m)(_authToken|_auth|_password)\s*=\s*[^\s$]`)},
+	{".yarnrc.yml", "a login for npm", lazy.Regexp(`(?m)npmAuth(Token|Ident):\s*["']?[^\s"'$]`)},
+	{".pypirc", "a login for Python's registries", lazy.Regexp(`(?m)^\s*password\s*[=:]\s*\S`)},
 	{".git-credentials", "logins for git", withPassword},
-	{".git/config", "a login for git", regexp.MustCompile(`(?im)^\s*extraheader\s*=\s*authorization|://[^/\s@:]+:[^/\s@]+@`)},
-	{".pgpass", "logins for databases", regexp.MustCompile(`(?m)^[^#\s].*:.*:.*:.*:.`)},
-	{".my.cnf", "a login for a database", regexp.MustCompile(`(?m)^\s*password\s*=\s*\S`)},
-	{".s3cfg", "a login for storage", regexp.MustCompile(`(?m)^\s*secret_key\s*=\s*\S`)},
-	{".databrickscfg", "a login for Databricks", regexp.MustCompile(`(?m)^\s*(token|client_secret)\s*=\s*\S`)},
-	{".vault-token", "a login for Vault", regexp.MustCompile(`\S`)},
-	{"credentials.tfrc.json", "a login of Terraform", regexp.MustCompile(`"token"\s*:\s*"`)},
-	{"rclone.conf", "logins for storage", regexp.MustCompile(`(?m)^\s*(token|pass|secret_access_key)\s*=\s*\S`)},
-	{".aws/credentials", "logins for AWS", regexp.MustCompile(`(?m)^\s*aws_(secret_access_key|session_token)\s*=\s*\S`)},
-	{".docker/config.json", "logins for registries of containers", regexp.MustCompile(`"auth"\s*:\s*"[^"]`)},
-	{".dockercfg", "logins for registries of containers", regexp.MustCompile(`"auth"\s*:\s*"[^"]`)},
+	{".git/config", "a login for git", lazy.Regexp(`(?im)^\s*extraheader\s*=\s*authorization|://[^/\s@:]+:[^/\s@]+@`)},
+	{".pgpass", "logins for databases", lazy.Regexp(`(?m)^[^#\s].*:.*:.*:.*:.`)},
+	{".my.cnf", "a login for a database", lazy.Regexp(`(?m)^\s*password\s*=\s*\S`)},
+	{".s3cfg", "a login for storage", lazy.Regexp(`(?m)^\s*secret_key\s*=\s*\S`)},
+	{".databrickscfg", "a login for Databricks", lazy.Regexp(`(?m)^\s*(token|client_secret)\s*=\s*\S`)},
+	{".vault-token", "a login for Vault", lazy.Regexp(`\S`)},
+	{"credentials.tfrc.json", "a login of Terraform", lazy.Regexp(`"token"\s*:\s*"`)},
+	{"rclone.conf", "logins for storage", lazy.Regexp(`(?m)^\s*(token|pass|secret_access_key)\s*=\s*\S`)},
+	{".aws/credentials", "logins for AWS", lazy.Regexp(`(?m)^\s*aws_(secret_access_key|session_token)\s*=\s*\S`)},
+	{".docker/config.json", "logins for registries of containers", lazy.Regexp(`"auth"\s*:\s*"[^"]`)},
+	{".dockercfg", "logins for registries of containers", lazy.Regexp(`"auth"\s*:\s*"[^"]`)},
 	{".kube/config", "a login for Kubernetes", kubeconfig},
 	{"kubeconfig", "a login for Kubernetes", kubeconfig},
 	{"kubeconfig.yaml", "a login for Kubernetes", kubeconfig},
 	{"kubeconfig.yml", "a login for Kubernetes", kubeconfig},
-	{".claude/.credentials.json", "a login of an agent", regexp.MustCompile(`[Tt]oken"\s*:\s*"[^"]`)},
-	{".codex/auth.json", "a login of an agent", regexp.MustCompile(`([Tt]oken|API_KEY)"\s*:\s*"[^"]`)},
-	{".gemini/oauth_creds.json", "a login of an agent", regexp.MustCompile(`_token"\s*:\s*"[^"]`)},
+	{".claude/.credentials.json", "a login of an agent", lazy.Regexp(`[Tt]oken"\s*:\s*"[^"]`)},
+	{".codex/auth.json", "a login of an agent", lazy.Regexp(`([Tt]oken|API_KEY)"\s*:\s*"[^"]`)},
+	{".gemini/oauth_creds.json", "a login of an agent", lazy.Regexp(`_token"\s*:\s*"[^"]`)},
 }
 
 var (
-	sqlite       = regexp.MustCompile(`^SQLite format 3\x00`)
-	netrc        = regexp.MustCompile(`(?m)\bpassword\s+\S`)
-	withPassword = regexp.MustCompile(`://[^/\s@]*:[^/\s@]+@`)
-	kubeconfig   = regexp.MustCompile(`(?m)^\s*-?\s*"?(token|client-key-data|password)"?:\s*["']?[^\s"'$]`)
+	sqlite       = lazy.Regexp(`^SQLite format 3\x00`)
+	netrc        = lazy.Regexp(`(?m)\bpassword\s+\S`)
+	withPassword = lazy.Regexp(`://[^/\s@]*:[^/\s@]+@`)
+	kubeconfig   = lazy.Regexp(`(?m)^\s*-?\s*"?(token|client-key-data|password)"?:\s*["']?[^\s"'$]`)
 	// token is what begins tokens that nothing else begins so.
-	token = regexp.MustCompile(`\b(ya29\.[\w-]{20,}|1//0[\w-]{20,}` +
+	token = lazy.Regexp(`\b(ya29\.[\w-]{20,}|1//0[\w-]{20,}` +
 		`|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{40,}|glpat-[\w-]{20,}|npm_[A-Za-z0-9]{36}` +
 		`|xox[abprs]-[\w-]{20,}|sk-ant-[\w-]{20,}|hvs\.[\w-]{20,}|dop_v1_[a-f0-9]{40,}|hf_[A-Za-z0-9]{30,}` +
 		`|AIza[\w-]{35}|sk_live_[A-Za-z0-9]{20,})`)
-	awsKey = regexp.MustCompile(`\b(AKIA|ASIA)[A-Z0-9]{16}\b`)
+	awsKey = lazy.Regexp(`\b(AKIA|ASIA)[A-Z0-9]{16}\b`)
 )
 
 // candidate reports whether a file may be a login by its name. Source code is not looked at: a
@@ -97,7 +99,7 @@ func known(path string, info fs.FileInfo) string {
 		if b == nil {
 			b = head(path)
 		}
-		if n.has.Match(b) {
+		if n.has().Match(b) {
 			return n.what
 		}
 	}
@@ -135,11 +137,11 @@ func content(name string, b []byte) string {
 	case bytes.HasPrefix(text, []byte("{")):
 		return googleLogin(text)
 	case variables(name):
-		if token.Match(text) || awsKey.Match(text) {
+		if token().Match(text) || awsKey().Match(text) {
 			return "a file of variables with a token in it"
 		}
 	case !bytes.ContainsAny(text, " \t\n"):
-		if at := token.FindIndex(text); at != nil && at[0] == 0 {
+		if at := token().FindIndex(text); at != nil && at[0] == 0 {
 			return "a token"
 		}
 	}

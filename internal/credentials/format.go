@@ -3,12 +3,12 @@ package credentials
 import (
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/lazy"
 	"github.com/taskiam/taskiam/internal/shell"
 )
 
@@ -30,7 +30,7 @@ var Formats = []string{"shell", "fish", "powershell", "direnv", "github", "doten
 // A value that cannot be written in the format is a [fault.Usage].
 func Format(vars []delivery.Var, format string) (string, error) {
 	for _, v := range vars {
-		if !namePattern.MatchString(v.Name) {
+		if !namePattern().MatchString(v.Name) {
 			return "", fmt.Errorf("%q is not the name of a variable", v.Name)
 		}
 		if strings.ContainsRune(v.Value+v.File, 0) {
@@ -57,7 +57,7 @@ func Format(vars []delivery.Var, format string) (string, error) {
 	}
 }
 
-var namePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+var namePattern = lazy.Regexp(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 func formatShell(vars []delivery.Var) string {
 	var b strings.Builder
@@ -98,7 +98,7 @@ func formatFish(vars []delivery.Var) string {
 // quotes for the plain one.
 func formatPowerShell(vars []delivery.Var) string {
 	quote := func(s string) string {
-		return "'" + quotesOfPowerShell.ReplaceAllString(s, "$0$0") + "'"
+		return "'" + quotesOfPowerShell().ReplaceAllString(s, "$0$0") + "'"
 	}
 	var b strings.Builder
 	for _, name := range competingWith(vars) {
@@ -114,7 +114,7 @@ func formatPowerShell(vars []delivery.Var) string {
 	return b.String()
 }
 
-var quotesOfPowerShell = regexp.MustCompile("['\u2018\u2019\u201a\u201b]")
+var quotesOfPowerShell = lazy.Regexp("['\u2018\u2019\u201a\u201b]")
 
 // formatDirenv writes for an .envrc, which bash reads. direnv itself takes the variables back when the folder is left.
 func formatDirenv(vars []delivery.Var) string {
@@ -164,7 +164,7 @@ func FormatUnset(vars []delivery.Var, format string) (string, error) {
 }
 
 // plain matches values that every reader of dotenv files understands without quotes.
-var plain = regexp.MustCompile(`^[A-Za-z0-9_./:@%+,=-]*$`)
+var plain = lazy.Regexp(`^[A-Za-z0-9_./:@%+,=-]*$`)
 
 func formatDotenv(vars []delivery.Var) (string, error) {
 	var b strings.Builder
@@ -172,7 +172,7 @@ func formatDotenv(vars []delivery.Var) (string, error) {
 		switch {
 		case v.File != "":
 			continue
-		case plain.MatchString(v.Value):
+		case plain().MatchString(v.Value):
 			b.WriteString(v.Name + "=" + v.Value + "\n")
 		case strings.ContainsAny(v.Value, "'\r\n"):
 			// Readers know different escapes; in single quotes, none of them knows any.

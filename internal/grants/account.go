@@ -6,10 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"regexp"
 	"strings"
 	"time"
 
+	"github.com/taskiam/taskiam/internal/lazy"
 	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/secret"
 )
@@ -32,11 +32,11 @@ func NewRunID(now time.Time, random [5]byte) RunID {
 	return RunID(runEncoding.EncodeToString(b[:])[:15])
 }
 
-var runPattern = regexp.MustCompile(`^[0-9a-v]{15}$`)
+var runPattern = lazy.Regexp(`^[0-9a-v]{15}$`)
 
 // ParseRunID returns s as a run id, or an error if it is not one.
 func ParseRunID(s string) (RunID, error) {
-	if !runPattern.MatchString(s) {
+	if !runPattern().MatchString(s) {
 		return "", fmt.Errorf("%q is not a run id (15 characters of 0-9 and a-v)", s)
 	}
 	return RunID(s), nil
@@ -117,7 +117,7 @@ func ParseMark(description string) (Mark, bool) {
 	var m Mark
 	dec := json.NewDecoder(strings.NewReader(description))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(&m); err != nil || m.Version != MarkVersion || !runPattern.MatchString(string(m.Run)) {
+	if err := dec.Decode(&m); err != nil || m.Version != MarkVersion || !runPattern().MatchString(string(m.Run)) {
 		return Mark{}, false
 	}
 	if _, err := dec.Token(); err != io.EOF { // more than a mark is none

@@ -7,9 +7,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/taskiam/taskiam/internal/lazy"
 )
 
 // A list of permissions is granted through a custom role of the project, which IAM has
@@ -40,10 +41,10 @@ const MaxRoleTries = 5
 const PermissionPattern = `^([a-z][a-zA-Z0-9-]*\.|[a-z0-9-]+(\.[a-z0-9-]+)+/)` +
 	`[a-zA-Z][a-zA-Z0-9_]*\.[a-zA-Z][a-zA-Z0-9]*$`
 
-var permissionPattern = regexp.MustCompile(PermissionPattern)
+var permissionPattern = lazy.Regexp(PermissionPattern)
 
 // IsPermission reports whether s has the form of a permission.
-func IsPermission(s string) bool { return permissionPattern.MatchString(s) }
+func IsPermission(s string) bool { return permissionPattern().MatchString(s) }
 
 // permissionSet returns the permissions in order, each once.
 func permissionSet(permissions []string) []string {

@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"io"
 	"reflect"
-	"regexp"
 	"time"
 
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/lazy"
 )
 
 // version is the form of the lines that this program writes and reads.
@@ -60,14 +60,14 @@ func encode(at time.Time, r Record) ([]byte, entry, error) {
 // secretPattern finds what is a credential by its form, in a JSON string: an access
 // token of Google's, a JWT, a private key. Records have no field for any of them,
 // but an error message of another program's may repeat one.
-var secretPattern = regexp.MustCompile(
+var secretPattern = lazy.Regexp(
 	`\bya29\.[A-Za-z0-9_.-]{16,}` +
 		`|\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*` +
 		`|-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----(?:[^"\\]|\\.)*`)
 
 // redact puts a placeholder in the place of every secret.
 func redact(line []byte) []byte {
-	return secretPattern.ReplaceAllLiteral(line, []byte("[redacted]"))
+	return secretPattern().ReplaceAllLiteral(line, []byte("[redacted]"))
 }
 
 // decode reads one line, without its newline. Whatever this version would not have
@@ -155,12 +155,12 @@ func replay(path string, b []byte) (*Run, int, error) {
 }
 
 // plainName is what can be pasted into a shell as it is.
-var plainName = regexp.MustCompile(`^[a-z0-9][a-z0-9.:@-]*$`)
+var plainName = lazy.Regexp(`^[a-z0-9][a-z0-9.:@-]*$`)
 
 // wayOn is how to end a run whose journal is not understood: by its account, which the
 // first line names if that line at least is whole.
 func wayOn(path string, b []byte) string {
-	if o, err := opening(b); err == nil && plainName.MatchString(o.Email) && plainName.MatchString(o.Project) {
+	if o, err := opening(b); err == nil && plainName().MatchString(o.Email) && plainName().MatchString(o.Project) {
 		return byAccount(o)
 	}
 	return "the run cannot be taken down from a journal that is not understood, but by its account: " +

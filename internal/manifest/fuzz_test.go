@@ -80,7 +80,7 @@ func checkProblems(t *testing.T, src []byte, err error) {
 // checkTask holds a task to what may be relied upon without looking again.
 func checkTask(t *testing.T, task grants.Task) {
 	t.Helper()
-	if !namePattern.MatchString(task.Name) || task.Project == "" || task.TTL < MinTTL || task.TTL > DefaultMaxTTL || len(task.Grants) == 0 {
+	if !namePattern().MatchString(task.Name) || task.Project == "" || task.TTL < MinTTL || task.TTL > DefaultMaxTTL || len(task.Grants) == 0 {
 		t.Fatalf("an impossible task: %+v", task)
 	}
 	for _, c := range []byte(task.Reason) {
@@ -90,7 +90,7 @@ func checkTask(t *testing.T, task grants.Task) {
 	}
 	for _, g := range task.Grants {
 		switch {
-		case rolePattern.MatchString(g.Role) == (len(g.Permissions) > 0), g.Role != "" && len(g.Permissions) > 0, g.Resource.IsZero(),
+		case rolePattern().MatchString(g.Role) == (len(g.Permissions) > 0), g.Role != "" && len(g.Permissions) > 0, g.Resource.IsZero(),
 			!slices.IsSorted(g.Permissions), slices.ContainsFunc(g.Permissions, func(p string) bool { return !grants.IsPermission(p) }),
 			g.Bounded() == g.AcceptUnbounded,
 			grants.Basic(g.Role) != g.AllowBasic,

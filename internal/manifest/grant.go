@@ -181,7 +181,7 @@ func (r *reader) role(t *table, g *grants.Grant) bool {
 		return false
 	}
 	g.Role = role
-	if rolePattern.MatchString(role) {
+	if rolePattern().MatchString(role) {
 		return true
 	}
 	fix := ""
@@ -189,7 +189,7 @@ func (r *reader) role(t *table, g *grants.Grant) bool {
 		fix = "permissions = " + quoteList([]string{role})
 	} else {
 		meant := "roles/" + strings.TrimPrefix(role, "role/")
-		if rolePattern.MatchString(meant) && (strings.Contains(role, ".") || grants.Basic(meant)) {
+		if rolePattern().MatchString(meant) && (strings.Contains(role, ".") || grants.Basic(meant)) {
 			fix = "role = " + strconv.Quote(meant)
 		}
 	}

@@ -86,7 +86,7 @@ func notAPermission(s string) (message, fix string) {
 		if meant := strings.TrimSuffix(s, "*") + "get"; strings.HasSuffix(s, ".*") && grants.IsPermission(meant) {
 			message += ", such as " + meant
 		}
-	case rolePattern.MatchString(s):
+	case rolePattern().MatchString(s):
 		return quote(s) + " is a role, and not a permission", "role = " + quote(s)
 	default:
 		message = quote(s) + " is not a permission" + foreign(s) +

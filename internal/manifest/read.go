@@ -2,7 +2,6 @@ package manifest
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,14 +9,15 @@ import (
 
 	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/lazy"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
 var (
-	namePattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
+	namePattern = lazy.Regexp(`^[a-z][a-z0-9-]{0,39}$`)
 	// Predefined roles, and custom ones of a project or an organisation
 	// (iam/docs/reference/rest/v1/roles).
-	rolePattern = regexp.MustCompile(
+	rolePattern = lazy.Regexp(
 		`^(roles/[a-z][A-Za-z0-9_]*(\.[A-Za-z0-9]+)*|(projects/[^/]+|organizations/[0-9]+)/roles/[A-Za-z0-9_.]{3,64})$`)
 )
 
@@ -54,7 +54,7 @@ func (r *reader) task(t *table, task *grants.Task) {
 
 	example := `name = "nightly-report"`
 	if name, ok := t.text("name", example); ok {
-		if !namePattern.MatchString(name) {
+		if !namePattern().MatchString(name) {
 			r.add(t.place.child("name").value, `name = `+strconv.Quote(taskName(name)),
 				"%q cannot be a task's name: up to 40 of a-z, 0-9 and -, beginning with a letter", name)
 		}

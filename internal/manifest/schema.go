@@ -35,7 +35,7 @@ const durationPattern = `^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)(h|m|s|ms|us|µs|μs|ns
 // a resource, a role or a condition is for [Parse] alone.
 func Schema() ([]byte, error) {
 	task := tableSchema("The task itself.", object{
-		"name":    text(namePattern, "Its first 11 characters are in the name of the service account."),
+		"name":    text(namePattern(), "Its first 11 characters are in the name of the service account."),
 		"project": object{"type": "string", "minLength": 1, "description": "Id of the project that hosts the account."},
 		"ttl": object{"type": "string", "pattern": durationPattern, "examples": []string{"1h", "90m"},
 			"description": "How long the access lasts; 1h if it is left out."},
@@ -80,7 +80,7 @@ func grantSchema() object {
 		}
 	}
 	grant := tableSchema("One role, or one list of permissions, on one resource.", object{
-		"role": text(rolePattern, "A predefined role, or a custom one of a project or an organization."),
+		"role": text(rolePattern(), "A predefined role, or a custom one of a project or an organization."),
 		"permissions": object{"type": "array", "minItems": 1, "maxItems": grants.MaxPermissions, "uniqueItems": true,
 			"items":       object{"type": "string", "pattern": grants.PermissionPattern},
 			"description": "What it may do, in the place of a role: SERVICE.RESOURCE.VERB."},

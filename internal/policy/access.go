@@ -79,7 +79,7 @@ func decodeEntry(raw json.RawMessage) (entry, error) {
 	if err := json.Unmarshal(raw, &f); err != nil {
 		return entry{}, err
 	}
-	if hidden.MatchString(f.Role) {
+	if hidden().MatchString(f.Role) {
 		return entry{}, errHidden
 	}
 	e := entry{raw: raw, role: policyRole(f.Role), condition: f.Condition}

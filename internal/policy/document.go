@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 
+	"github.com/taskiam/taskiam/internal/lazy"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -29,7 +29,7 @@ func Decode(d resource.Dialect, data []byte) (Document, error) {
 
 // hidden is what a role's name ends in where Google answers an older version of a
 // policy and hides a condition (iam/docs/troubleshooting-withcond).
-var hidden = regexp.MustCompile(`_withcond_[0-9a-f]{20}$`)
+var hidden = lazy.Regexp(`_withcond_[0-9a-f]{20}$`)
 
 // errHidden refuses a document that was read without its conditions: to write it
 // back would turn conditional bindings into others.

@@ -92,7 +92,7 @@ func decodeBinding(raw json.RawMessage) (*binding, error) {
 		o.read("members", &members)); err != nil {
 		return nil, err
 	}
-	if hidden.MatchString(b.role) {
+	if hidden().MatchString(b.role) {
 		return nil, errHidden
 	}
 	for _, r := range members {

@@ -3,13 +3,14 @@ package resource
 import (
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/taskiam/taskiam/internal/lazy"
 )
 
 // linkVersion is the segment of an API's path that is its version.
-var linkVersion = regexp.MustCompile(`^(v[0-9][a-z0-9]*|alpha|beta)$`)
+var linkVersion = lazy.Regexp(`^(v[0-9][a-z0-9]*|alpha|beta)$`)
 
 // parseLink reads a link to a resource in its API: a self link.
 func parseLink(s string) (Name, error) {
@@ -39,7 +40,7 @@ func parseLink(s string) (Name, error) {
 	if len(candidates) == 0 {
 		return Name{}, fmt.Errorf("%q: nothing can be bound on resources of %s; %s", s, host, accepted(""))
 	}
-	if i := slices.IndexFunc(segments, linkVersion.MatchString); i >= 0 {
+	if i := slices.IndexFunc(segments, linkVersion().MatchString); i >= 0 {
 		segments = segments[i+1:]
 	}
 	var invalid error

@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/taskiam/taskiam/internal/lazy"
 	"github.com/taskiam/taskiam/internal/visible"
 )
 
@@ -314,7 +315,7 @@ func firstWildcard(prefix string) int {
 	return -1
 }
 
-var wildcard = lazy(`\*|\[[^\]]+\]|[?\[\]]+/?$`)
+var wildcard = lazy.Regexp(`\*|\[[^\]]+\]|[?\[\]]+/?$`)
 
 // checkPrefix returns an error if a short name cannot narrow to prefix.
 func checkPrefix(t *Type, text, prefix string) error {

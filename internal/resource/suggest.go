@@ -47,7 +47,7 @@ func Within(s string) (in Name, service string, ok bool) {
 		_, full, _ = strings.Cut(s, "://")
 		service, path, _ = strings.Cut(full, "/")
 		version, rest, _ := strings.Cut(path, "/")
-		if linkVersion.MatchString(version) {
+		if linkVersion().MatchString(version) {
 			path = rest
 		}
 	}

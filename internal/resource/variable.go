@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-	"sync"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/taskiam/taskiam/internal/lazy"
 )
 
 // variable is what Google demands of one part of a name.
@@ -21,12 +22,6 @@ type variable struct {
 	identifies bool
 }
 
-// lazy compiles a pattern when it is first needed. A command needs few of them, and those with
-// large repetitions take milliseconds of every start.
-func lazy(pattern string) func() *regexp.Regexp {
-	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
-}
-
 // containers are the parts that say whose a resource is. They are what they are called
 // only where a name begins with them: Dataform has folders of its own.
 var containers = map[string]bool{"project": true, "folder": true, "organization": true}
@@ -37,15 +32,15 @@ var containers = map[string]bool{"project": true, "folder": true, "organization"
 var variables = map[string]*variable{
 	"project": {
 		// The third form is of projects that live in a domain: example.com:project.
-		pattern: lazy(`^([a-z][a-z0-9-]{4,28}[a-z0-9]|[1-9][0-9]{0,18}|[a-z0-9][a-z0-9.-]{0,60}\.[a-z][a-z0-9-]*[a-z0-9]:[a-z][a-z0-9-]{0,28}[a-z0-9])$`),
+		pattern: lazy.Regexp(`^([a-z][a-z0-9-]{4,28}[a-z0-9]|[1-9][0-9]{0,18}|[a-z0-9][a-z0-9.-]{0,60}\.[a-z][a-z0-9-]*[a-z0-9]:[a-z][a-z0-9-]{0,28}[a-z0-9])$`),
 		rule:    "6 to 30 of a-z, 0-9 and -, beginning with a letter and not ending with -; or a project number", noun: "project id",
 	},
 	"folder":       {pattern: numeric, rule: "digits only", noun: "folder number"},
 	"organization": {pattern: numeric, rule: "digits only", noun: "organization number"},
 	// Apigee's organizations are projects (apigee/docs/api-platform/fundamentals/organization-structure).
-	"apigee/organization": {pattern: lazy(`^[a-z][a-z0-9-]{0,61}[a-z0-9]$`), rule: "a-z, 0-9 and -", noun: "name of an Apigee organization"},
+	"apigee/organization": {pattern: lazy.Regexp(`^[a-z][a-z0-9-]{0,61}[a-z0-9]$`), rule: "a-z, 0-9 and -", noun: "name of an Apigee organization"},
 	"billingAccount": {
-		pattern: lazy(`^[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}$`),
+		pattern: lazy.Regexp(`^[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}$`),
 		rule:    "three times six of 0-9 and A-F, joined with -", noun: "billing account",
 	},
 	// A location may become part of a host's name, so it holds nothing else.
@@ -53,7 +48,7 @@ var variables = map[string]*variable{
 	"region":   {pattern: place, rule: "such as europe-west3", noun: "region"},
 	"zone":     {pattern: place, rule: "such as europe-west3-a", noun: "zone"},
 	"storage/bucket": {
-		pattern: lazy(`^[a-z0-9]([a-z0-9_.-]{1,220})[a-z0-9]$`),
+		pattern: lazy.Regexp(`^[a-z0-9]([a-z0-9_.-]{1,220})[a-z0-9]$`),
 		rule:    "3 to 63 of a-z, 0-9, -, _ and ., beginning and ending with a letter or digit", noun: "bucket name",
 		// Names with dots may be longer, each part at most 63 (storage/docs/buckets#naming).
 		more: func(name string) bool {
@@ -66,31 +61,31 @@ var variables = map[string]*variable{
 		},
 	},
 	"storage/managedFolder": {
-		pattern: lazy(`^([^/]+/)+$`), most: 1024,
+		pattern: lazy.Regexp(`^([^/]+/)+$`), most: 1024,
 		rule: "up to 1024 bytes that end with a slash, such as 2026/", noun: "managed folder", // storage/docs/managed-folders
 	},
 	"bigquery/dataset": {
-		pattern: lazy(`^[A-Za-z0-9_]+$`), most: 1024,
+		pattern: lazy.Regexp(`^[A-Za-z0-9_]+$`), most: 1024,
 		rule: "up to 1024 letters, digits and _", noun: "dataset id",
 	},
 	"bigquery/table": {
-		pattern: lazy(`^[\p{L}\p{M}\p{N}\p{Pc}\p{Pd}\p{Zs}]+$`), most: 1024,
+		pattern: lazy.Regexp(`^[\p{L}\p{M}\p{N}\p{Pc}\p{Pd}\p{Zs}]+$`), most: 1024,
 		rule: "up to 1024 bytes of letters, digits, connectors, dashes and spaces", noun: "table id",
 	},
 	"pubsub/topic":        {pattern: pubsub, rule: pubsubRule, noun: "topic id"},
 	"pubsub/subscription": {pattern: pubsub, rule: pubsubRule, noun: "subscription id"},
 	"secretmanager/secret": {
-		pattern: lazy(`^[A-Za-z0-9_-]{1,255}$`),
+		pattern: lazy.Regexp(`^[A-Za-z0-9_-]{1,255}$`),
 		rule:    "up to 255 letters, digits, - and _", noun: "secret id",
 	},
 	"iam/serviceAccount": {
-		pattern: lazy(`^([a-z0-9][a-z0-9-]{0,62}@([a-z0-9-]+\.)*gserviceaccount\.com|[0-9]{15,25})$`),
+		pattern: lazy.Regexp(`^([a-z0-9][a-z0-9-]{0,62}@([a-z0-9-]+\.)*gserviceaccount\.com|[0-9]{15,25})$`),
 		rule:    "its email, which ends in gserviceaccount.com, or its unique id", noun: "service account",
 	},
-	"iap/iap":              {pattern: lazy(`^iap_(web|tunnel)(/.*)?$`), identifies: true},
-	"servicebroker/broker": {pattern: lazy(`^brokers/.`), identifies: true},
+	"iap/iap":              {pattern: lazy.Regexp(`^iap_(web|tunnel)(/.*)?$`), identifies: true},
+	"servicebroker/broker": {pattern: lazy.Regexp(`^brokers/.`), identifies: true},
 	// Object names hold anything but control characters (storage/docs/objects#naming).
-	"storage/object": {pattern: lazy(`.`), most: maxPrefix, rule: "1 to 1024 bytes", noun: "object name"},
+	"storage/object": {pattern: lazy.Regexp(`.`), most: maxPrefix, rule: "1 to 1024 bytes", noun: "object name"},
 }
 
 // ruleFor returns what the variable at place i of an API's pattern must be, nil if that is
@@ -106,9 +101,9 @@ func ruleFor(api, name string, i int) *variable {
 }
 
 var (
-	numeric = lazy(`^[1-9][0-9]{0,18}$`)
-	place   = lazy(`^[A-Za-z0-9]+(-[A-Za-z0-9]+)*$`)
-	pubsub  = lazy(`^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$`)
+	numeric = lazy.Regexp(`^[1-9][0-9]{0,18}$`)
+	place   = lazy.Regexp(`^[A-Za-z0-9]+(-[A-Za-z0-9]+)*$`)
+	pubsub  = lazy.Regexp(`^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$`)
 )
 
 const pubsubRule = "3 to 255 letters, digits and -._~+%, beginning with a letter"

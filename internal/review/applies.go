@@ -1,11 +1,11 @@
 package review
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
 
+	"github.com/taskiam/taskiam/internal/lazy"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -70,12 +70,12 @@ var typesOf = sync.OnceValue(func() map[string][]*resource.Type {
 	return out
 })
 
-var anyVariable = regexp.MustCompile(`\{[^}]*\}`)
+var anyVariable = lazy.Regexp(`\{[^}]*\}`)
 
 // inside reports whether resources of type o are in those of type t.
 func inside(o, t *resource.Type) bool {
-	outer := anyVariable.ReplaceAllString(t.Pattern, "{}")
-	return o.Service == t.Service && strings.HasPrefix(anyVariable.ReplaceAllString(o.Pattern, "{}"), outer+"/")
+	outer := anyVariable().ReplaceAllString(t.Pattern, "{}")
+	return o.Service == t.Service && strings.HasPrefix(anyVariable().ReplaceAllString(o.Pattern, "{}"), outer+"/")
 }
 
 // atLarge reports whether a resource holds others of every service.

@@ -3,7 +3,6 @@ package review
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"cel.dev/cel-go/common/types"
 
 	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/lazy"
 	"github.com/taskiam/taskiam/internal/resource"
 	"github.com/taskiam/taskiam/internal/visible"
 )
@@ -411,7 +411,7 @@ func (c *checker) attribute(name string, root ast.Expr, within string) {
 	c.add(c.start(root), "IAM does not know %s; it knows %s", name, strings.Join(known, ", "))
 }
 
-var projectByID = regexp.MustCompile(`^projects/([a-z][^/]*)/`)
+var projectByID = lazy.Regexp(`^projects/([a-z][^/]*)/`)
 
 // numbers refuses a comparison of resource.name with a project's id where the service
 // puts the project's number into it.
@@ -435,7 +435,7 @@ func (c *checker) numbers(call ast.CallExpr) {
 			continue
 		}
 		text, _ := e.AsLiteral().Value().(string)
-		if m := projectByID.FindStringSubmatch(text); m != nil {
+		if m := projectByID().FindStringSubmatch(text); m != nil {
 			c.add(c.start(e), "the resource.name of %s has the number of the project, so %q never matches", t.A(),
 				"projects/"+m[1])
 		}

@@ -3,11 +3,11 @@ package view
 import (
 	"bytes"
 	"io"
-	"regexp"
 	"strings"
 	"sync"
 	"unicode"
 
+	"github.com/taskiam/taskiam/internal/lazy"
 	"github.com/taskiam/taskiam/internal/visible"
 )
 
@@ -31,14 +31,14 @@ func NewWriter(w io.Writer) *Writer { return &Writer{to: w} }
 const redactedText = "[redacted]"
 
 var (
-	token    = regexp.MustCompile(`ya29\.[\w.=/+-]*`)
-	keyBegin = regexp.MustCompile(`-----BEGIN ([A-Z0-9 ]+ )?PRIVATE KEY( BLOCK)?-----`)
-	keyEdge  = regexp.MustCompile(`-----(BEGIN|END) ([A-Z0-9 ]+ )?PRIVATE KEY( BLOCK)?-----`)
+	token    = lazy.Regexp(`ya29\.[\w.=/+-]*`)
+	keyBegin = lazy.Regexp(`-----BEGIN ([A-Z0-9 ]+ )?PRIVATE KEY( BLOCK)?-----`)
+	keyEdge  = lazy.Regexp(`-----(BEGIN|END) ([A-Z0-9 ]+ )?PRIVATE KEY( BLOCK)?-----`)
 	// keyHeader is what may stand in front of a key's text.
-	keyHeader = regexp.MustCompile(`^[\s>"']*(Proc-Type|DEK-Info): `)
+	keyHeader = lazy.Regexp(`^[\s>"']*(Proc-Type|DEK-Info): `)
 	// keyText are the characters of a key, and of the line breaks in it where it stands in JSON.
-	keyText  = regexp.MustCompile(`^[A-Za-z0-9+/=\\]+$`)
-	keyPiece = regexp.MustCompile(`[A-Za-z0-9+/=\\]{16,}`)
+	keyText  = lazy.Regexp(`^[A-Za-z0-9+/=\\]+$`)
+	keyPiece = lazy.Regexp(`[A-Za-z0-9+/=\\]{16,}`)
 )
 
 // Write writes p without its secrets and with its control characters escaped. It always takes all of p
@@ -88,7 +88,7 @@ func (w *Writer) clean(text []byte) []byte {
 func (w *Writer) cleanLine(out, line []byte) []byte {
 	for {
 		if w.key == (keyState{}) {
-			begin := keyBegin.FindIndex(line)
+			begin := keyBegin().FindIndex(line)
 			if begin == nil {
 				return append(out, withoutTokens(line)...)
 			}
@@ -123,7 +123,7 @@ const (
 // hides none of the words that come after it. It returns what follows the END line; nil if that has not come.
 func (w *Writer) cleanKey(out, line []byte) (_, rest []byte) {
 	body := line
-	edge := keyEdge.FindSubmatchIndex(line)
+	edge := keyEdge().FindSubmatchIndex(line)
 	if edge != nil {
 		body, rest = line[:edge[0]], line[edge[1]:]
 		if string(line[edge[2]:edge[3]]) == "BEGIN" {
@@ -134,7 +134,7 @@ func (w *Writer) cleanKey(out, line []byte) (_, rest []byte) {
 		return unicode.IsSpace(r) || strings.ContainsRune(`>|"',;#*-`, r)
 	})
 	switch {
-	case w.key.alone && (keyHeader.Match(body) || isKey(words)):
+	case w.key.alone && (keyHeader().Match(body) || isKey(words)):
 		w.key.newline = w.key.newline || bytes.HasSuffix(body, []byte("\n"))
 	default:
 		if w.key.newline {
@@ -143,10 +143,10 @@ func (w *Writer) cleanKey(out, line []byte) (_, rest []byte) {
 		w.key.alone, w.key.newline = false, false
 		w.key.lines--
 		w.key.patience--
-		if keyPiece.Match(body) {
+		if keyPiece().Match(body) {
 			w.key.patience = keyPatience
 		}
-		out = append(out, keyPiece.ReplaceAllLiteral(withoutTokens(body), []byte(redactedText))...)
+		out = append(out, keyPiece().ReplaceAllLiteral(withoutTokens(body), []byte(redactedText))...)
 	}
 	if edge != nil || w.key.lines == 0 || w.key.patience == 0 {
 		w.key = keyState{}
@@ -157,11 +157,11 @@ func (w *Writer) cleanKey(out, line []byte) (_, rest []byte) {
 // isKey reports whether words are lines of a key, of which the last one may be short.
 func isKey(words [][]byte) bool {
 	for i, word := range words {
-		if !keyText.Match(word) || i < len(words)-1 && !keyPiece.Match(word) {
+		if !keyText().Match(word) || i < len(words)-1 && !keyPiece().Match(word) {
 			return false
 		}
 	}
 	return true
 }
 
-func withoutTokens(text []byte) []byte { return token.ReplaceAllLiteral(text, []byte(redactedText)) }
+func withoutTokens(text []byte) []byte { return token().ReplaceAllLiteral(text, []byte(redactedText)) }

@@ -5,12 +5,12 @@ package asset
 import (
 	"cmp"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/taskiam/taskiam/emulator/internal/iam"
 	"github.com/taskiam/taskiam/emulator/internal/wire"
+	"github.com/taskiam/taskiam/internal/lazy"
 )
 
 const host = "cloudasset.googleapis.com"
@@ -73,13 +73,13 @@ func searchAllPolicies(c *wire.Call, name string) (any, error) {
 
 // queryTerm is one condition of a query: a word, or words in quotes, alone or behind
 // the name of a field.
-var queryTerm = regexp.MustCompile(`(?:([a-zA-Z]+)[:=])?(?:"([^"]*)"|(\S+))`)
+var queryTerm = lazy.Regexp(`(?:([a-zA-Z]+)[:=])?(?:"([^"]*)"|(\S+))`)
 
 // parseAssetQuery returns the texts that have to be in a policy. Of the fields of the
 // query language there is policy alone; of its operators AND, which a space is too.
 func parseAssetQuery(query string) ([]string, error) {
 	var terms []string
-	for _, m := range queryTerm.FindAllStringSubmatch(query, -1) {
+	for _, m := range queryTerm().FindAllStringSubmatch(query, -1) {
 		field, text := m[1], strings.ToLower(cmp.Or(m[2], m[3]))
 		switch {
 		case field == "" && text == "and":

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/taskiam/taskiam/emulator/internal/iam"
 	"github.com/taskiam/taskiam/emulator/internal/wire"
+	"github.com/taskiam/taskiam/internal/lazy"
 )
 
 // datasetReference names a dataset.
@@ -43,10 +43,10 @@ type datasetResource struct {
 // defaultTimeTravel is for how many hours the past of a table can be read: a week.
 const defaultTimeTravel = "168"
 
-var bigqueryName = regexp.MustCompile(`^[A-Za-z0-9_]+$`)
+var bigqueryName = lazy.Regexp(`^[A-Za-z0-9_]+$`)
 
 // bigqueryID reports whether a dataset, table or column may have the name.
-func bigqueryID(name string) bool { return len(name) <= 1024 && bigqueryName.MatchString(name) }
+func bigqueryID(name string) bool { return len(name) <= 1024 && bigqueryName().MatchString(name) }
 
 // etag is an etag that no earlier state of the dataset had, nor of one that had its name before.
 func (d *dataset) etag() string { return wire.CounterEtag(d.Created.UnixMicro(), d.Revision) }

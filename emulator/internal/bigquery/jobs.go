@@ -6,13 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/taskiam/taskiam/emulator/internal/wire"
+	"github.com/taskiam/taskiam/internal/lazy"
 )
 
 // queryJob is a query that was run. Its result are the first rows of a table, to which rows are only
@@ -54,20 +54,20 @@ type jobReference struct {
 // The two queries that are understood: all of a table, and a literal. A table is named as in
 // GoogleSQL (d.t, p.d.t, in backquotes or without) or as in legacy SQL ([p:d.t]).
 var (
-	tableQuery = regexp.MustCompile(
+	tableQuery = lazy.Regexp(
 		"(?is)^\\s*SELECT\\s+\\*\\s+FROM\\s+([`\\[]?)(?:([a-z0-9:.-]*[a-z0-9-])[.:])?([a-z0-9_]+)\\." +
 			"([a-z0-9_]+)([`\\]]?)(?:\\s+LIMIT\\s+([0-9]{1,9}))?\\s*;?\\s*$")
-	literalQuery = regexp.MustCompile(
+	literalQuery = lazy.Regexp(
 		`(?is)^\s*SELECT\s+(-?[0-9]{1,18}|true|false|'[^'\\]*'|"[^"\\]*")(?:\s+AS\s+([a-z_][a-z0-9_]*))?\s*;?\s*$`)
 )
 
 // run finds out what the query asks for, and whether the caller may have it.
 func (j *queryJob) run(c *wire.Call) error {
-	if m := literalQuery.FindStringSubmatch(j.Query); m != nil {
+	if m := literalQuery().FindStringSubmatch(j.Query); m != nil {
 		j.literal(m[1], cmp.Or(m[2], "f0_"))
 		return nil
 	}
-	m := tableQuery.FindStringSubmatch(j.Query)
+	m := tableQuery().FindStringSubmatch(j.Query)
 	if m == nil || m[1]+m[5] != "" && m[1]+m[5] != "``" && m[1]+m[5] != "[]" {
 		return wire.Fail(http.StatusBadRequest, "INVALID_ARGUMENT", "invalidQuery",
 			"The emulator runs two kinds of query: SELECT * FROM dataset.table [LIMIT n], and SELECT of one literal. "+

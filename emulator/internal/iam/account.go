@@ -4,9 +4,10 @@ import (
 	"crypto/rand"
 	"fmt"
 	"math/big"
-	"regexp"
 	"strings"
 	"time"
+
+	"github.com/taskiam/taskiam/internal/lazy"
 )
 
 // Account is one account, live or deleted.
@@ -30,7 +31,7 @@ const Host = "iam.googleapis.com"
 const UndeletePeriod = 30 * 24 * time.Hour
 
 // AccountID is what the ids of accounts look like.
-var AccountID = regexp.MustCompile(`^[a-z][-a-z0-9]{4,28}[a-z0-9]$`)
+var AccountID = lazy.Regexp(`^[a-z][-a-z0-9]{4,28}[a-z0-9]$`)
 
 // IsDeleted reports whether the account was deleted.
 func (a *Account) IsDeleted() bool { return !a.Deleted.IsZero() }

@@ -1,10 +1,11 @@
 package iam
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/taskiam/taskiam/internal/lazy"
 )
 
 // CustomRole is a role that a project or an organization has made, in use or deleted.
@@ -34,7 +35,7 @@ const (
 )
 
 // RoleID is what the ids of custom roles look like.
-var RoleID = regexp.MustCompile(`^[a-zA-Z0-9_.]{3,64}$`)
+var RoleID = lazy.Regexp(`^[a-zA-Z0-9_.]{3,64}$`)
 
 var roleStages = []string{"ALPHA", "BETA", "GA", "DEPRECATED", "DISABLED", "EAP"}
 

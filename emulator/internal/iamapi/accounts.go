@@ -153,7 +153,7 @@ func createAccount(c *wire.Call) (any, error) {
 	if err := c.Decode(&body); err != nil {
 		return nil, err
 	}
-	if !iam.AccountID.MatchString(body.AccountID) {
+	if !iam.AccountID().MatchString(body.AccountID) {
 		return nil, wire.Invalid("Invalid account id %q: it must be 6 to 30 characters of [-a-z0-9], begin with a "+
 			"letter and not end with a hyphen.", body.AccountID)
 	}

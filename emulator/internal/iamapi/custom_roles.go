@@ -147,7 +147,7 @@ func createRole(c *wire.Call) (any, error) {
 			body.RoleID)
 	case old != nil:
 		return nil, wire.AlreadyExists("A role named %s in %s already exists.", body.RoleID, parent)
-	case !iam.RoleID.MatchString(body.RoleID):
+	case !iam.RoleID().MatchString(body.RoleID):
 		return nil, wire.Invalid("The role_id %q must be 3 to 64 characters of [a-zA-Z0-9_.].", body.RoleID)
 	}
 	if _, err := body.Role.apply(r, ""); err != nil {

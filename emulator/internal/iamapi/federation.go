@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"maps"
 	"math/big"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -24,6 +23,7 @@ import (
 
 	"github.com/taskiam/taskiam/emulator/internal/iam"
 	"github.com/taskiam/taskiam/emulator/internal/wire"
+	"github.com/taskiam/taskiam/internal/lazy"
 )
 
 const (
@@ -57,7 +57,7 @@ func mappingProgram(expression string) (cel.Program, error) {
 	return env.Program(tree, cel.CostLimit(100_000))
 }
 
-var attributeName = regexp.MustCompile(
+var attributeName = lazy.Regexp(
 	`^(google\.subject|google\.groups|google\.display_name|attribute\.[a-z0-9_]{1,100})$`)
 
 // checkProvider refuses a provider that could never let anybody in.
@@ -75,7 +75,7 @@ func checkProvider(p *iam.IdentityProvider) error {
 		return fmt.Errorf("its mapping has more than %d attributes", maxAttributes)
 	}
 	for name, expression := range p.Mapping {
-		if !attributeName.MatchString(name) {
+		if !attributeName().MatchString(name) {
 			return fmt.Errorf("its mapping names %q", name)
 		}
 		if _, err := mappingProgram(expression); err != nil {

@@ -3,19 +3,19 @@ package iamapi
 import (
 	"encoding/json"
 	"fmt"
-	"regexp"
 
 	"github.com/taskiam/taskiam/emulator/internal/iam"
 	"github.com/taskiam/taskiam/emulator/internal/wire"
+	"github.com/taskiam/taskiam/internal/lazy"
 )
 
-var poolID = regexp.MustCompile(`^[a-z0-9-]{4,32}$`)
+var poolID = lazy.Regexp(`^[a-z0-9-]{4,32}$`)
 
 // seedPools makes the workload identity pools of a seed.
 func seedPools(s *wire.Seeding, pools []seedPool) error {
 	for _, in := range pools {
 		p := s.Projects[in.Project]
-		if p == nil || !poolID.MatchString(in.ID) {
+		if p == nil || !poolID().MatchString(in.ID) {
 			return fmt.Errorf("identity pool %q of project %q: no such project, or an id that is not 4 to 32 of "+
 				"[a-z0-9-]", in.ID, in.Project)
 		}
@@ -27,7 +27,7 @@ func seedPools(s *wire.Seeding, pools []seedPool) error {
 		for _, q := range in.Providers {
 			provider := &iam.IdentityProvider{Disabled: q.Disabled, Issuer: q.Issuer, JWKS: json.RawMessage(q.JWKS),
 				Audiences: q.Audiences, Mapping: q.Mapping, Condition: q.Condition}
-			if !poolID.MatchString(q.ID) || pool.Providers[q.ID] != nil {
+			if !poolID().MatchString(q.ID) || pool.Providers[q.ID] != nil {
 				return fmt.Errorf("provider %q of identity pool %s: an invalid id, or there twice", q.ID, in.ID)
 			}
 			if err := checkProvider(provider); err != nil {

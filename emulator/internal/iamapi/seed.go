@@ -95,7 +95,7 @@ func seedPerson(s *wire.Seeding, p seedPrincipal) (email string, err error) {
 
 func seedAccounts(s *wire.Seeding, accounts []seedServiceAccount) error {
 	for _, a := range accounts {
-		if s.ProjectBy(a.Project) == nil || !iam.AccountID.MatchString(a.ID) {
+		if s.ProjectBy(a.Project) == nil || !iam.AccountID().MatchString(a.ID) {
 			return fmt.Errorf("service account %q of project %q: no such project, or an invalid id", a.ID, a.Project)
 		}
 		if s.AccountByEmail(iam.AccountEmail(a.ID, a.Project)) != nil {
@@ -125,7 +125,7 @@ func seedRoles(s *wire.Seeding, roles []seedRole) error {
 			Permissions: iam.SortedSet(in.Permissions)}
 		parent, id, ok := iam.SplitCustomRole(r.Name)
 		kind, number, _ := strings.Cut(parent, "/")
-		if !ok || !iam.RoleID.MatchString(id) || s.Roles[r.Name] != nil ||
+		if !ok || !iam.RoleID().MatchString(id) || s.Roles[r.Name] != nil ||
 			kind == "projects" && s.Projects[number] == nil || kind == "organizations" &&
 			s.Organizations[number] == nil {
 			return fmt.Errorf("role %q: no such parent, an invalid id, or there twice", r.Name)

@@ -11,13 +11,13 @@ import (
 	"fmt"
 	"hash/crc32"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/taskiam/taskiam/emulator/internal/iam"
 	"github.com/taskiam/taskiam/emulator/internal/wire"
+	"github.com/taskiam/taskiam/internal/lazy"
 )
 
 const host = "cloudkms.googleapis.com"
@@ -140,7 +140,7 @@ func methods() []wire.Method {
 	})...)
 }
 
-var kmsID = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,63}$`)
+var kmsID = lazy.Regexp(`^[a-zA-Z0-9_-]{1,63}$`)
 
 // ringName is the name that the request gives a key ring, with the id of its project,
 // and the node of that project.
@@ -261,7 +261,7 @@ func createKeyRing(c *wire.Call) (any, error) {
 	if err := c.RequireFound("cloudkms.keyRings.create", parent, err); err != nil {
 		return nil, err
 	}
-	if !kmsID.MatchString(c.Query("keyRingId")) {
+	if !kmsID().MatchString(c.Query("keyRingId")) {
 		return nil, wire.Invalid("KeyRing ID '%s' is invalid: it must match [a-zA-Z0-9_-]{1,63}.", c.Query("keyRingId"))
 	}
 	st := stateOf(c.State())
@@ -337,7 +337,7 @@ func createCryptoKey(c *wire.Call) (any, error) {
 		return nil, err
 	}
 	switch {
-	case !kmsID.MatchString(id):
+	case !kmsID().MatchString(id):
 		return nil, wire.Invalid("CryptoKey ID '%s' is invalid: it must match [a-zA-Z0-9_-]{1,63}.", id)
 	case in.purpose == "":
 		return nil, wire.Invalid("The purpose of a CryptoKey must be given.")
@@ -521,7 +521,7 @@ func seedRings(s *wire.Seeding, rings []seedKeyRing) error {
 		if s.Projects[in.Project] == nil {
 			return fmt.Errorf("seeding key ring %s: there is no project %q", name, in.Project)
 		}
-		if stateOf(s.State).Rings[name] != nil || !kmsID.MatchString(in.Name) {
+		if stateOf(s.State).Rings[name] != nil || !kmsID().MatchString(in.Name) {
 			return fmt.Errorf("seeding key ring %s: the name is taken or malformed", name)
 		}
 		ring := stateOf(s.State).newRing(name, s.Now)
@@ -530,7 +530,7 @@ func seedRings(s *wire.Seeding, rings []seedKeyRing) error {
 			return fmt.Errorf("seeding the policy of key ring %s: %w", name, err)
 		}
 		for _, k := range in.Keys {
-			if ring.Keys[k.Name] != nil || !kmsID.MatchString(k.Name) {
+			if ring.Keys[k.Name] != nil || !kmsID().MatchString(k.Name) {
 				return fmt.Errorf("seeding key %q of key ring %s: the name is taken or malformed", k.Name, name)
 			}
 			if err := s.Policy(ring.newKey(k.Name, s.Now).Policy, k.Bindings, o); err != nil {

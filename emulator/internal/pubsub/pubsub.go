@@ -3,12 +3,12 @@ package pubsub
 
 import (
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/taskiam/taskiam/emulator/internal/iam"
 	"github.com/taskiam/taskiam/emulator/internal/wire"
+	"github.com/taskiam/taskiam/internal/lazy"
 )
 
 const host = "pubsub.googleapis.com"
@@ -127,10 +127,10 @@ func methods() []wire.Method {
 }
 
 // pubsubID is what topics and subscriptions may be called (pubsub/docs/pubsub-basics).
-var pubsubID = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$`)
+var pubsubID = lazy.Regexp(`^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$`)
 
 func checkPubsubID(id string) error {
-	if !pubsubID.MatchString(id) || strings.HasPrefix(strings.ToLower(id), "goog") {
+	if !pubsubID().MatchString(id) || strings.HasPrefix(strings.ToLower(id), "goog") {
 		return wire.Invalid("Invalid resource name given (name=%s). Refer to "+
 			"https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names for more information.", id)
 	}

@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/taskiam/taskiam/emulator/internal/iam"
 	"github.com/taskiam/taskiam/emulator/internal/wire"
+	"github.com/taskiam/taskiam/internal/lazy"
 )
 
 const host = "secretmanager.googleapis.com"
@@ -94,7 +94,7 @@ func methods() []wire.Method {
 	})...)
 }
 
-var secretID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}$`)
+var secretID = lazy.Regexp(`^[A-Za-z0-9_-]{1,255}$`)
 
 // numberedName is how Secret Manager names a secret in its answers, and to conditions: with the number
 // of the project, never its id.
@@ -156,7 +156,7 @@ func createSecret(c *wire.Call) (any, error) {
 		return nil, err
 	}
 	id := c.Query("secretId")
-	if !secretID.MatchString(id) {
+	if !secretID().MatchString(id) {
 		return nil, wire.Invalid("The provided Secret ID [%s] does not match the expected format [[a-zA-Z_0-9]+]", id)
 	}
 	var replication struct {

@@ -21,7 +21,7 @@ func seedSecrets(s *wire.Seeding, secrets []seedSecret) error {
 		if s.Projects[in.Project] == nil {
 			return fmt.Errorf("seeding secret %s: there is no project %q", name, in.Project)
 		}
-		if stateOf(s.State).Secrets[name] != nil || !secretID.MatchString(in.Name) {
+		if stateOf(s.State).Secrets[name] != nil || !secretID().MatchString(in.Name) {
 			return fmt.Errorf("seeding secret %s: the name is taken or malformed", name)
 		}
 		secret := stateOf(s.State).newSecret(in.Project, in.Name, s.Now)

@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"maps"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/taskiam/taskiam/emulator/internal/iam"
 	"github.com/taskiam/taskiam/emulator/internal/wire"
+	"github.com/taskiam/taskiam/internal/lazy"
 )
 
 // bucketResource is a bucket as the JSON API writes it.
@@ -58,7 +58,7 @@ const (
 	softDeletePeriod  = "604800" // seconds: a week
 )
 
-var bucketNames = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{1,220}[a-z0-9]$`)
+var bucketNames = lazy.Regexp(`^[a-z0-9][a-z0-9_.-]{1,220}[a-z0-9]$`)
 
 // newBucket returns a bucket with the policy that Cloud Storage gives it. Its members projectOwner,
 // projectEditor and projectViewer are what lets the basic roles of the project work on its objects.
@@ -114,7 +114,7 @@ func insertBucket(c *wire.Call) (any, error) {
 	switch {
 	case len(in.lifecycle.Rule) > 0:
 		return nil, c.Unsupported("field lifecycle")
-	case !bucketNames.MatchString(in.name) || strings.HasPrefix(in.name, "goog"):
+	case !bucketNames().MatchString(in.name) || strings.HasPrefix(in.name, "goog"):
 		return nil, wire.Fail(http.StatusBadRequest, "INVALID_ARGUMENT", "invalid", "Invalid bucket name: '%s'",
 			in.name)
 	case c.Query("predefinedAcl") != "" || c.Query("predefinedDefaultObjectAcl") != "":

@@ -17,7 +17,7 @@ func seed() (any, func(*wire.Seeding) error) {
 // seedBuckets makes the buckets of a seed, with their objects.
 func seedBuckets(s *wire.Seeding, buckets []seedBucket) error {
 	for _, in := range buckets {
-		if stateOf(s.State).Buckets[in.Name] != nil || !bucketNames.MatchString(in.Name) {
+		if stateOf(s.State).Buckets[in.Name] != nil || !bucketNames().MatchString(in.Name) {
 			return fmt.Errorf("seeding bucket %q: the name is taken or malformed", in.Name)
 		}
 		if s.Projects[in.Project] == nil {

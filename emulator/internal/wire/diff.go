@@ -4,10 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/taskiam/taskiam/internal/lazy"
 )
 
 // namedSnapshots are those that clients asked to keep.
@@ -194,12 +195,12 @@ func labelOf(v any) string {
 	return strings.Join(parts, " ")
 }
 
-var plainKey = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+var plainKey = lazy.Regexp(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // step extends a path by a field: a.b, or a[b@c] where a dot would not be clear.
 func step(path, key string) string {
 	switch {
-	case !plainKey.MatchString(key):
+	case !plainKey().MatchString(key):
 		return path + "[" + key + "]"
 	case path == "":
 		return key

@@ -304,7 +304,7 @@ var mutants = []mutant{
 		name: "a key that stands among other text is printed",
 		edits: []edit{{
 			"internal/view", "Writer.cleanKey",
-			`keyPiece.ReplaceAllLiteral(withoutTokens(body), []byte(redactedText))`, `withoutTokens(body)`,
+			`keyPiece().ReplaceAllLiteral(withoutTokens(body), []byte(redactedText))`, `withoutTokens(body)`,
 		}},
 		pkg: "internal/view", tests: []string{"TestWriterRedacts"},
 	},
