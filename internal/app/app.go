@@ -7,10 +7,12 @@
 package app
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -114,22 +116,47 @@ func (a *App) folder() (*journal.Dir, error) {
 	return d, nil
 }
 
-// Runs reads all journals, and returns their runs, the oldest first. If some cannot be read,
-// it returns the other runs and an error.
-func Runs(journals journal.Store) ([]*journal.Run, error) {
-	ids, err := journals.List()
-	if err != nil {
-		return nil, err
+// Runs returns the runs that are wanted, the oldest first. If some journals cannot be read, it returns the other runs
+// and an error.
+func Runs(journals journal.Store, want func(journal.Summary) bool) ([]*journal.Run, error) {
+	runs, unread, err := journals.Select(want)
+	errs := []error{err}
+	for _, u := range unread {
+		errs = append(errs, u.Err)
 	}
-	var runs []*journal.Run
-	var errs []error
-	for _, id := range ids {
+	return runs, errors.Join(errs...)
+}
+
+// RunsNamed returns the runs that are not down, the oldest first, and beside them what the words mean of those that
+// are: one by its id, and the last of a task or of a manifest.
+func RunsNamed(journals journal.Store, words ...string) ([]*journal.Run, error) {
+	paths := make([]string, len(words))
+	for i, word := range words {
+		var err error
+		if paths[i], err = filepath.Abs(word); err != nil {
+			return nil, err
+		}
+	}
+	last := map[string]grants.RunID{}
+	runs, unreadable := Runs(journals, func(s journal.Summary) bool {
+		for i, word := range words {
+			if s.Task == word || s.ManifestPath == paths[i] {
+				last[word] = s.Run
+			}
+		}
+		return s.Live() || slices.Contains(words, string(s.Run))
+	})
+	for _, id := range last {
+		if slices.ContainsFunc(runs, func(r *journal.Run) bool { return r.ID() == id }) {
+			continue
+		}
 		run, err := journals.Read(id)
 		if err != nil {
-			errs = append(errs, err)
+			unreadable = errors.Join(unreadable, err)
 			continue
 		}
 		runs = append(runs, run)
 	}
-	return runs, errors.Join(errs...)
+	slices.SortFunc(runs, func(a, b *journal.Run) int { return cmp.Compare(a.ID(), b.ID()) })
+	return runs, unreadable
 }

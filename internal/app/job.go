@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -163,8 +162,8 @@ func (j *Job) Next(to Place) (Place, error) {
 	if err != nil {
 		return to, err
 	}
-	runs, _ := Runs(journals) // down reports a journal that cannot be read
-	if err := j.Leave(j.Own(runs)); err != nil {
+	runs, _ := Runs(journals, j.Owns) // down reports a journal that cannot be read
+	if err := j.Leave(runs); err != nil {
 		return to, err
 	}
 	if to.Dir == "" && to.Owner == 0 {
@@ -173,13 +172,9 @@ func (j *Job) Next(to Place) (Place, error) {
 	return to, err
 }
 
-// Own returns the runs with the job's label. No other is taken for the job's: what a step may
+// Owns reports whether a run has the job's label. No other is taken for the job's: what a step may
 // have put into the environment or into a file only chooses among them.
-func (j *Job) Own(runs []*journal.Run) []*journal.Run {
-	return slices.DeleteFunc(slices.Clone(runs), func(r *journal.Run) bool {
-		return j.Label == "" || r.Opened.Job != j.Label
-	})
-}
+func (j *Job) Owns(s journal.Summary) bool { return j.Label != "" && s.Job == j.Label }
 
 // Export exports a run to the later steps of the job, and with dotenv, a file, to other jobs.
 func (j *Job) Export(run *journal.Run, dotenv string) error {

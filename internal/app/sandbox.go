@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -193,35 +194,34 @@ func (a *App) limits(manifests []string) (*limits, error) {
 // runs adds the deliveries and the manifests of all runs. The first record of a journal says
 // where they are, so a damaged journal is no way to them.
 func (l *limits) runs(journals journal.Store) error {
-	ids, err := journals.List()
+	deliveries, manifests := map[string]grants.RunID{}, map[string]bool{}
+	_, unread, err := journals.Select(func(s journal.Summary) bool {
+		deliveries[s.DeliveryDir], manifests[s.ManifestPath] = s.Run, true
+		return false
+	})
 	if err != nil {
 		return err
 	}
-	for _, id := range ids {
-		o, err := opened(journals, id)
+	for _, u := range unread {
+		o, err := journals.Opening(u.Run)
 		if err != nil {
 			return fault.WithHint(fmt.Errorf("finding what a sandbox must not show: %w", err),
 				"take the run down without its journal, and move the journal away: taskiam down --account EMAIL")
 		}
-		if _, err := os.Lstat(o.DeliveryDir); err == nil {
-			l.close(o.DeliveryDir, "the delivery of run "+string(id))
+		deliveries[o.DeliveryDir], manifests[o.ManifestPath] = o.Run, true
+	}
+	for _, dir := range slices.Sorted(maps.Keys(deliveries)) {
+		if _, err := os.Lstat(dir); err == nil {
+			l.close(dir, "the delivery of run "+string(deliveries[dir]))
 		}
-		if o.ManifestPath == "" {
-			continue
-		}
-		if err := l.fix(o.ManifestPath); err != nil {
+	}
+	delete(manifests, "") // it was standard input, or another machine's
+	for _, path := range slices.Sorted(maps.Keys(manifests)) {
+		if err := l.fix(path); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func opened(journals journal.Store, id grants.RunID) (journal.Opened, error) {
-	run, err := journals.Read(id)
-	if err != nil {
-		return journals.Opening(id)
-	}
-	return run.Opened, nil
 }
 
 // systemFolders are what every program relies on. Only root could open them to a command.

@@ -128,14 +128,18 @@ func runDownCI(ctx context.Context, e *Env, o downOptions) error {
 	if err != nil {
 		return err
 	}
-	runs, unreadable := app.Runs(journals)
 	p := e.newProgress(true) // one line is enough for a run that goes down as it should
-	known := slices.ContainsFunc(runs, func(r *journal.Run) bool { return r.ID() == o.run })
-	if o.run != "" && !known {
+	job := e.job(o.job)
+	runs, unreadable := app.Runs(journals, func(s journal.Summary) bool {
+		if o.run != "" {
+			return s.Run == o.run
+		}
+		return job.Owns(s)
+	})
+	if o.run != "" && len(runs) == 0 {
 		return errors.Join(e.downElsewhere(ctx, o, p), unreadable)
 	}
-	job := e.job(o.job)
-	runs, rest, err := e.choose(job, runs, o)
+	runs, rest, err := e.choose(journals, job, runs, o)
 	if err != nil {
 		return errors.Join(err, unreadable)
 	}
@@ -156,16 +160,17 @@ func runDownCI(ctx context.Context, e *Env, o downOptions) error {
 	return errors.Join(append(errs, rest)...)
 }
 
-// choose returns the runs of the job that are to be taken down, or if all are down, those that
+// choose returns those of the job's own runs that are to be taken down, or if all are down, those that
 // were. The run that was named comes first, then the one that an earlier step has exported, then
 // the only one with the job's label. rest is what has to be said of the job's other runs.
-func (e *Env) choose(job *app.Job, runs []*journal.Run, o downOptions) (out []*journal.Run, rest, err error) {
+func (e *Env) choose(
+	journals journal.Store, job *app.Job, own []*journal.Run, o downOptions,
+) (out []*journal.Run, rest, err error) {
 	is := func(id grants.RunID) func(*journal.Run) bool {
 		return func(r *journal.Run) bool { return r.ID() == id }
 	}
 	if o.run != "" {
-		at := slices.IndexFunc(runs, is(o.run))
-		return runs[at : at+1], nil, nil
+		return own, nil, nil
 	}
 	if err := job.Named(); err != nil {
 		return nil, nil, fault.WithHint(err, "taskiam down --"+flagCI+" RUN")
@@ -174,7 +179,6 @@ func (e *Env) choose(job *app.Job, runs []*journal.Run, o downOptions) (out []*j
 	if err != nil {
 		return nil, nil, err
 	}
-	own := job.Own(runs)
 	up := live(own)
 	switch at := slices.IndexFunc(own, is(exported)); {
 	case o.all && len(up) > 0:
@@ -185,9 +189,9 @@ func (e *Env) choose(job *app.Job, runs []*journal.Run, o downOptions) (out []*j
 		}
 		return own[at : at+1], rest, nil
 	case exported != "" && len(own) == 0:
-		return nil, nil, e.foreign(runs, exported, where, o.job)
+		return nil, nil, e.foreign(journals, exported, where, o.job)
 	case exported != "":
-		e.say("warning: %v; it is left alone", e.foreign(runs, exported, where, o.job))
+		e.say("warning: %v; it is left alone", e.foreign(journals, exported, where, o.job))
 	}
 	if len(up) > 1 {
 		return nil, nil, several(up, fmt.Sprintf("%d runs", len(up)))
@@ -213,11 +217,11 @@ func several(runs []*journal.Run, what string) error {
 }
 
 // foreign says that a run which an earlier step has exported is not known to be the job's.
-func (e *Env) foreign(runs []*journal.Run, run grants.RunID, where string, job *ci.Job) error {
+func (e *Env) foreign(journals journal.Store, run grants.RunID, where string, job *ci.Job) error {
 	err := fault.New(fault.Incomplete, "%s names run %s, which has no journal here, so that it is not known whether "+
 		"it is "+
 		"of this job%s", where, run, labelled(job))
-	if slices.ContainsFunc(runs, func(r *journal.Run) bool { return r.ID() == run }) {
+	if _, known := journals.Read(run); known == nil {
 		err = fault.New(fault.Usage, "%s names run %s, which is not of this job%s", where, run, labelled(job))
 	}
 	return fault.WithHint(err, "taskiam down --"+flagCI+" "+string(run)+" # if it is to go")

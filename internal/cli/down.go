@@ -140,10 +140,15 @@ func runDown(ctx context.Context, e *Env, o downOptions) error {
 	if err != nil {
 		return err
 	}
-	runs, unreadable := app.Runs(journals)
+	var runs []*journal.Run
+	var unreadable error
+	if o.all {
+		runs, unreadable = app.Runs(journals, perhapsLive(e.Now()))
+	} else {
+		runs, unreadable = app.RunsNamed(journals, o.words...)
+	}
 	switch {
 	case o.all:
-		runs = perhapsLive(runs, e.Now())
 	case len(o.words) > 0:
 		if runs, err = eachOne(runs, o.words, "taskiam down", e.onThisCloud); err != nil {
 			return errors.Join(err, unreadable)

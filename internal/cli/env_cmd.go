@@ -148,7 +148,7 @@ func (e *Env) anyRun(word, command string, refuse refusal) (*journal.Run, error)
 	if err != nil {
 		return nil, err
 	}
-	runs, unreadable := app.Runs(journals)
+	runs, unreadable := app.RunsNamed(journals, word)
 	run, err := theRun(runs, word, command, refuse)
 	if err != nil {
 		return nil, errors.Join(err, unreadable)

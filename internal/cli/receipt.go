@@ -49,7 +49,7 @@ func runReceipt(_ context.Context, e *Env, o receiptOptions) error {
 	if err != nil {
 		return err
 	}
-	runs, unreadable := app.Runs(journals)
+	runs, unreadable := app.RunsNamed(journals, o.word)
 	run, err := theRun(runs, o.word, "taskiam receipt", willing)
 	if err != nil {
 		if unreadable != nil {

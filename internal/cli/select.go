@@ -145,9 +145,9 @@ func (e *Env) completionRuns() [][2]string {
 	if err != nil {
 		return nil
 	}
-	runs, _ := app.Runs(journals)
+	runs, _ := app.Runs(journals, journal.Summary.Live)
 	var out [][2]string
-	for _, r := range live(runs) {
+	for _, r := range runs {
 		out = append(out, [2]string{string(r.ID()), "run of " + r.Opened.Task})
 		if task := [2]string{r.Opened.Task, "task"}; !slices.Contains(out, task) {
 			out = append(out, task)
@@ -156,8 +156,8 @@ func (e *Env) completionRuns() [][2]string {
 	return out
 }
 
-// perhapsLive returns the runs that are up, and those that have not expired although their journals say that they
+// perhapsLive wants the runs that are up, and those that have not expired although their journals say that they
 // are down: the cloud is asked about them, since a journal is only a file.
-func perhapsLive(runs []*journal.Run, now time.Time) []*journal.Run {
-	return slices.DeleteFunc(slices.Clone(runs), func(r *journal.Run) bool { return !r.Live() && r.Expired(now) })
+func perhapsLive(now time.Time) func(journal.Summary) bool {
+	return func(s journal.Summary) bool { return s.Live() || !s.Expired(now) }
 }

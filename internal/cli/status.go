@@ -43,14 +43,17 @@ func runStatus(_ context.Context, e *Env, o statusOptions) error {
 	if err != nil {
 		return err
 	}
-	runs, unreadable := app.Runs(journals)
-	switch {
-	case len(o.words) > 0:
+	var runs []*journal.Run
+	var unreadable error
+	if o.all && len(o.words) == 0 {
+		runs, unreadable = app.Runs(journals, func(journal.Summary) bool { return true })
+	} else {
+		runs, unreadable = app.RunsNamed(journals, o.words...)
+	}
+	if len(o.words) > 0 {
 		if runs, err = choose(runs, o.words); err != nil {
 			return err
 		}
-	case !o.all:
-		runs = live(runs)
 	}
 	if err := e.showRuns(runs, o); err != nil {
 		return err

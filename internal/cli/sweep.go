@@ -12,6 +12,7 @@ import (
 	"github.com/taskiam/taskiam/internal/app"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/manifest"
 	"github.com/taskiam/taskiam/internal/resource"
@@ -173,14 +174,18 @@ func (e *Env) fillSweep(o *sweepOptions) error {
 		if err != nil {
 			return err
 		}
-		runs, _ := app.Runs(journals) // a sweep goes by the accounts; what cannot be read, status tells
-		for _, r := range runs {
-			o.projects = append(o.projects, r.Opened.Project)
-			for _, c := range r.Roles {
-				if project, _, ok := strings.Cut(strings.TrimPrefix(c.Name, "projects/"), "/"); o.roles && ok {
+		// A sweep goes by the accounts; what cannot be read, status tells.
+		_, _, err = journals.Select(func(s journal.Summary) bool {
+			o.projects = append(o.projects, s.Project)
+			for _, role := range s.Roles {
+				if project, _, ok := strings.Cut(strings.TrimPrefix(role, "projects/"), "/"); o.roles && ok {
 					o.projects = append(o.projects, project)
 				}
 			}
+			return false
+		})
+		if err != nil {
+			return err
 		}
 	}
 	slices.Sort(o.projects)

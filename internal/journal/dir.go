@@ -19,7 +19,7 @@ const fileSuffix = ".jsonl"
 
 // Dir is the state folder: runs/ has a journal for every run, locks/ the files that
 // processes lock to keep out of each other's way. Both are made when first needed,
-// with mode 0700. Its methods may be called from several goroutines.
+// with mode 0700. The file index says which journals need not be read; it can be deleted. Its methods may be called from several goroutines.
 type Dir struct {
 	// Now stamps the records; nil means [time.Now].
 	Now func() time.Time
@@ -29,6 +29,9 @@ type Dir struct {
 
 	mu     sync.Mutex // guards queues; held for a map access only
 	queues map[string]chan struct{}
+
+	selecting sync.Mutex // guards known
+	known     map[grants.RunID]indexed
 }
 
 // OpenDir returns the state folder at path, which need not exist yet. A nil disk is

@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/gofrs/flock"
+	"github.com/google/renameio/v2"
+	"golang.org/x/sys/unix"
 )
 
 // Disk is what the journal asks of a file system. There is a real one, and one for
@@ -30,6 +32,12 @@ type Disk interface {
 	Append(path string) (File, error)
 	// Read returns what is in a file. Its error is [fs.ErrNotExist] if there is none.
 	Read(path string) ([]byte, error)
+	// Stamp returns what is another each time after the file was changed or replaced. Its error is
+	// [fs.ErrNotExist] if there is none.
+	Stamp(path string) (string, error)
+	// Replace puts a file of mode 0600 with data in it in the place of the one that is there, or makes it: whole or
+	// not at all.
+	Replace(path string, data []byte) error
 	// List returns the names in a folder.
 	List(dir string) ([]string, error)
 	// Remove takes a file away.
@@ -107,6 +115,21 @@ func (realDisk) Read(path string) ([]byte, error) {
 	defer f.Close()
 	return io.ReadAll(f)
 }
+
+// Stamp has the time of the inode's last change, which no program can set.
+func (realDisk) Stamp(path string) (string, error) {
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return "", &fs.PathError{Op: "lstat", Path: path, Err: err}
+	}
+	b := make([]byte, 0, 80)
+	for _, n := range []int64{int64(st.Dev), int64(st.Ino), st.Size, st.Mtim.Nano(), st.Ctim.Nano()} {
+		b = append(strconv.AppendInt(b, n, 36), '.')
+	}
+	return string(b), nil
+}
+
+func (realDisk) Replace(path string, data []byte) error { return renameio.WriteFile(path, data, 0o600) }
 
 // openRegular opens a file of this user's own, and no link, pipe or device.
 func openRegular(path string, flag int) (*os.File, error) {

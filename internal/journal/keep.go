@@ -42,34 +42,42 @@ func (d *Dir) Prune(before time.Time) error {
 		return err
 	}
 	var errs []error
+	pruned := false
 	for _, run := range runs {
 		// Ids sort by time: what began later cannot have ended earlier.
 		if !run.Started().Before(before) {
 			break
 		}
-		errs = append(errs, d.prune(run, before))
+		removed, err := d.prune(run, before)
+		pruned, errs = pruned || removed, append(errs, err)
+	}
+	if pruned {
+		errs = append(errs, d.disk.SyncDir(d.runs()))
 	}
 	return errors.Join(errs...)
 }
 
-func (d *Dir) prune(run grants.RunID, before time.Time) error {
+func (d *Dir) prune(run grants.RunID, before time.Time) (removed bool, err error) {
 	if c, err := d.read(run); err != nil || !c.run.endedBefore(before) {
-		return nil // what is not understood is kept for those who will
+		return false, nil // what is not understood is kept for those who will
 	}
 	lock, err := d.disk.OpenLock(d.runLock(run))
 	if err != nil {
-		return err
+		return false, err
 	}
 	if taken, err := lock.Try(); err != nil || !taken { // somebody has it, and so a use for the journal
-		return errors.Join(err, lock.Close())
+		return false, errors.Join(err, lock.Close())
 	}
 	c, err := d.read(run) // again: until now it may have been gone on with
 	if err == nil && c.run.endedBefore(before) {
 		// A run's id is never used again, so its lock is of no use either.
-		err = errors.Join(d.disk.Remove(d.Where(run)), d.disk.Remove(d.runLock(run)))
-		err = errors.Join(err, d.disk.SyncDir(d.runs()))
+		removed = true
+		err = d.disk.Remove(d.Where(run))
+		if lockErr := d.disk.Remove(d.runLock(run)); !errors.Is(lockErr, fs.ErrNotExist) {
+			err = errors.Join(err, lockErr)
+		}
 	}
-	return errors.Join(err, lock.Close())
+	return removed, errors.Join(err, lock.Close())
 }
 
 // runLock returns the file that is locked by whoever is at work on the run.

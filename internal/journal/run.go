@@ -221,7 +221,10 @@ func (r *Run) State() State {
 
 // Live reports whether the run may still have something that stands: whether there
 // is a reason to take it down.
-func (r *Run) Live() bool { return r.State() != Ended }
+func (r *Run) Live() bool { return r.State().Live() }
+
+// Live reports whether a run in this state may still have something that stands.
+func (s State) Live() bool { return s != Ended }
 
 // ClockAhead returns by how much the clock of the cloud was ahead of this machine's when
 // the run began, if this machine's was wrong; else 0.

@@ -51,6 +51,14 @@ func (s sealing) Read(run grants.RunID) (*Run, error) {
 	return r, err
 }
 
+func (s sealing) Select(want func(Summary) bool) ([]*Run, []Unread, error) {
+	runs, unread, err := s.Store.Select(want)
+	for _, r := range runs {
+		s.verify(r)
+	}
+	return runs, unread, err
+}
+
 // seal returns records with their seal, the nth, which is also about those before them. Without a key they stay
 // without a seal: what is to be recorded must not depend on it.
 func (s sealing) seal(run grants.RunID, n int, records []Record, before ...Record) []Record {

@@ -27,6 +27,10 @@ type Store interface {
 	Opening(run grants.RunID) (Opened, error)
 	// List returns the runs that have a journal, the oldest first.
 	List() ([]grants.RunID, error)
+	// Select returns the runs that are wanted, the oldest first, and the journals that cannot be read. Whoever wants
+	// few of ten thousand runs has few journals read: a store keeps the summaries of runs that are down. It notices
+	// if the journal of one was changed since.
+	Select(want func(Summary) bool) ([]*Run, []Unread, error)
 	// Prune removes the journals of runs that were down, and checked to be, before a time.
 	Prune(before time.Time) error
 	// Where says to a person where the journal of a run is.

@@ -123,10 +123,10 @@ type deadAccount struct {
 
 // tombstonesIn returns the deleted accounts of runs that the policies of the resources
 // name, as far as they are provably ours: by a condition title that is that of the run
-// in the email, or by the unique id, which known has. What cannot be read is an error
+// in the email, or by the unique id, of which known may be asked. What cannot be read is an error
 // beside them.
 func (s *searcher) tombstonesIn(
-	ctx context.Context, resources []string, known map[grants.Tombstone]bool,
+	ctx context.Context, resources []string, known func(grants.RunID, grants.Tombstone) bool,
 ) ([]deadAccount, error) {
 	seen := map[grants.Tombstone]*deadAccount{}
 	var order []grants.Tombstone
@@ -158,7 +158,7 @@ func (s *searcher) tombstonesIn(
 			}
 			g := seen[dead]
 			if g == nil {
-				g = &deadAccount{Tombstone: dead, run: run, known: known[dead]}
+				g = &deadAccount{Tombstone: dead, run: run, known: known != nil && known(run, dead)}
 				seen[dead] = g
 				order = append(order, dead)
 			}

@@ -248,25 +248,27 @@ func (s *sweeper) disable(ctx context.Context) {
 // journalled returns the runs that this machine's journals have open, that are over, and
 // of which there is no live account.
 func (s *sweeper) journalled(live map[grants.RunID]bool) []*endedRun {
-	ids, err := s.Journals.List()
-	if err != nil {
-		s.fail(err)
-	}
 	var out []*endedRun
-	for _, id := range ids {
-		run, err := s.Journals.Read(id)
-		if err != nil { // status and down speak of it; a sweep goes by the accounts
-			continue
-		}
+	for _, run := range s.journalledLive() {
 		o := run.Opened
-		if live[id] || !run.Live() || o.Project != s.result.Project || s.refuse(o) != nil || !s.isOver(run.Expires()) {
+		if live[o.Run] || !s.isOver(run.Expires()) {
 			continue
 		}
 		out = append(out, &endedRun{target: targetOf(run), SweptRun: SweptRun{
-			Run: id, Task: o.Task, Email: o.Email, Expires: run.Expires(), Kind: SweptJournal,
+			Run: o.Run, Task: o.Task, Email: o.Email, Expires: run.Expires(), Kind: SweptJournal,
 		}})
 	}
 	return out
+}
+
+// journalledLive returns the runs of the project that this machine's journals have open.
+func (s *sweeper) journalledLive() []*journal.Run {
+	runs, _, err := s.Journals.Select(func(r journal.Summary) bool { return r.Live() && r.Project == s.result.Project })
+	if err != nil {
+		s.fail(err)
+	}
+	// Of a journal that cannot be read status and down speak; a sweep goes by the accounts.
+	return slices.DeleteFunc(runs, func(r *journal.Run) bool { return s.refuse(r.Opened) != nil })
 }
 
 // begin takes the run's journal in hand, if there is one here, and disables the account.
@@ -367,8 +369,13 @@ func (s *sweeper) look(ctx context.Context, o *endedRun) {
 
 // removeTombstones takes away what policies still say of deleted accounts.
 func (s *sweeper) removeTombstones(ctx context.Context) {
-	known, places := s.journalTombstones()
-	dead, err := s.search.tombstonesIn(ctx, append(places, s.search.places()...), known)
+	places := s.search.places()
+	for _, run := range s.journalledLive() { // of one that is down, all was checked
+		if run.Account.UniqueID != "" {
+			places = append(places, targetOf(run).resources...)
+		}
+	}
+	dead, err := s.search.tombstonesIn(ctx, places, s.inJournal)
 	if err != nil {
 		s.fail(err)
 	}
@@ -404,26 +411,12 @@ func (s *sweeper) removeTombstones(ctx context.Context) {
 	}
 }
 
-// journalTombstones returns the accounts that this machine's journals name by their unique
-// ids, and the resources that may name them: the ids prove what no title does.
-func (s *sweeper) journalTombstones() (known map[grants.Tombstone]bool, places []string) {
-	known = map[grants.Tombstone]bool{}
-	ids, err := s.Journals.List()
-	if err != nil {
-		s.fail(err)
-	}
-	for _, id := range ids {
-		run, err := s.Journals.Read(id)
-		if err != nil || run.Opened.Project != s.result.Project || s.refuse(run.Opened) != nil ||
-			run.Account.UniqueID == "" {
-			continue
-		}
-		known[grants.Tombstone{Email: run.Opened.Email, UniqueID: run.Account.UniqueID}] = true
-		if run.Live() { // of one that is down, all was checked
-			places = append(places, targetOf(run).resources...)
-		}
-	}
-	return known, places
+// inJournal reports whether this machine's journals name a deleted account by its unique id, which proves what no
+// title does.
+func (s *sweeper) inJournal(run grants.RunID, dead grants.Tombstone) bool {
+	known, err := s.Journals.Read(run)
+	return err == nil && s.refuse(known.Opened) == nil && known.Opened.Email == dead.Email &&
+		known.Account.UniqueID == dead.UniqueID
 }
 
 // plain returns a full resource name as people write it.

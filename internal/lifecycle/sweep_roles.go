@@ -79,7 +79,7 @@ func (e *Engine) sweepRoles(ctx context.Context, project string, young grants.Ru
 		return out
 	}
 	out.Count = len(all)
-	runs, err := e.runsWithRoles()
+	runs, err := e.runsWithRoles(o.OlderThan)
 	if err != nil {
 		out.Err = err
 		return out
@@ -114,27 +114,21 @@ func (e *Engine) needed(role string, runs []*journal.Run, olderThan time.Duratio
 	return why, false
 }
 
-// runsWithRoles returns the runs of this machine that name custom roles. A journal that
-// cannot be read may name any: nothing is retired then.
-func (e *Engine) runsWithRoles() ([]*journal.Run, error) {
-	ids, err := e.Journals.List()
+// runsWithRoles returns the runs of this machine that name custom roles, and are not down or were so long ago. A
+// journal that cannot be read may name any: nothing is retired then.
+func (e *Engine) runsWithRoles(olderThan time.Duration) ([]*journal.Run, error) {
+	runs, unread, err := e.Journals.Select(func(s journal.Summary) bool {
+		return len(s.Roles) > 0 && (s.Live() || e.Cloud.Clock().Before(s.Last.Add(s.ClockAhead+olderThan)))
+	})
 	if err != nil {
 		return nil, err
 	}
-	var runs []*journal.Run
-	for _, id := range ids {
-		run, err := e.Journals.Read(id)
-		if fault.Is(err, fault.NotFound) {
-			continue // it ended before its first call
-		}
-		if err != nil {
-			return nil, fmt.Errorf("it is not known whether run %s needs a custom role: %w", id, err)
-		}
-		if len(run.Roles) > 0 && e.refuse(run.Opened) == nil {
-			runs = append(runs, run)
+	for _, u := range unread {
+		if !fault.Is(u.Err, fault.NotFound) { // else it ended before its first call
+			return nil, fmt.Errorf("it is not known whether run %s needs a custom role: %w", u.Run, u.Err)
 		}
 	}
-	return runs, nil
+	return slices.DeleteFunc(runs, func(r *journal.Run) bool { return e.refuse(r.Opened) != nil }), nil
 }
 
 // findYoung looks for a run that one of the projects hosts and that began so short a time

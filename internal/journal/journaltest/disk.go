@@ -30,7 +30,7 @@ var ErrPower = errors.New("no power")
 type Op struct {
 	// N counts the operations from 0.
 	N int
-	// Name is "mkdir", "create", "append", "read", "list", "remove", "sync dir",
+	// Name is "mkdir", "create", "append", "read", "list", "remove", "replace", "sync dir",
 	// "lock", "write", "sync" or "truncate".
 	Name string
 	Path string
@@ -58,6 +58,7 @@ var _ journal.Disk = (*Disk)(nil)
 type node struct {
 	dir           bool
 	data, durable []byte
+	changes       int
 }
 
 // format makes the root folder on a disk that has none. The caller has d.mu.
@@ -114,6 +115,7 @@ func (d *Disk) LosePower(torn func(path string, unsynced []byte) int) {
 			n.durable = slices.Clone(n.data[:len(n.durable)+keep])
 		}
 		n.data = slices.Clone(n.durable)
+		n.changes++
 	}
 }
 
@@ -215,6 +217,28 @@ func (d *Disk) Read(path string) ([]byte, error) {
 		return nil, err
 	}
 	return slices.Clone(n.data), nil
+}
+
+// Stamp tells the file from every other, and from what it was before it was written to.
+func (d *Disk) Stamp(path string) (string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n, err := d.file("stamp", path)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%p %d", n, n.changes), nil
+}
+
+// Replace sets what is in a file, and makes it if it is missing. The name is not durable before SyncDir.
+func (d *Disk) Replace(path string, data []byte) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.before("replace", path); err != nil {
+		return err
+	}
+	delete(d.names, path)
+	return d.add("replace", path, &node{data: slices.Clone(data), durable: slices.Clone(data)})
 }
 
 // List returns the names in a folder.
@@ -366,7 +390,7 @@ func (f *file) do(name string, change func()) error {
 
 // Write appends b, for the time being.
 func (f *file) Write(b []byte) (int, error) {
-	if err := f.do("write", func() { f.node.data = append(f.node.data, b...) }); err != nil {
+	if err := f.do("write", func() { f.node.data, f.node.changes = append(f.node.data, b...), f.node.changes+1 }); err != nil {
 		return 0, err
 	}
 	return len(b), nil
@@ -379,7 +403,9 @@ func (f *file) Sync() error {
 
 // Truncate cuts the file, for the time being.
 func (f *file) Truncate(size int64) error {
-	return f.do("truncate", func() { f.node.data = f.node.data[:min(int(size), len(f.node.data))] })
+	return f.do("truncate", func() {
+		f.node.data, f.node.changes = f.node.data[:min(int(size), len(f.node.data))], f.node.changes+1
+	})
 }
 
 // Close changes nothing.

@@ -123,6 +123,21 @@ func (c storeCheck) list(want ...grants.RunID) {
 	if got, err := c.open().List(); err != nil || !slices.Equal(got, want) {
 		c.t.Errorf("runs %v, %v; want %v", got, err, want)
 	}
+	var told, chosen []grants.RunID
+	runs, unread, err := c.open().Select(func(s journal.Summary) bool {
+		told = append(told, s.Run)
+		return s.Live()
+	})
+	for _, r := range runs {
+		chosen = append(chosen, r.ID())
+		if !r.Live() {
+			c.t.Errorf("run %s is %s, and was not wanted", r.ID(), r.State())
+		}
+	}
+	slices.Sort(told)
+	if told = slices.Compact(told); err != nil || unread != nil || !slices.Equal(told, want) || !slices.IsSorted(chosen) {
+		c.t.Errorf("runs to choose from %v, %v, unread %v; want %v", told, err, unread, want)
+	}
 }
 
 func (c storeCheck) prune(before time.Time) {

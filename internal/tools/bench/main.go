@@ -37,6 +37,7 @@ func main() {
 	)
 	policiesOnly := flag.Bool("policies", false, "measure edits of a full policy, and nothing else")
 	metadataOnly := flag.Bool("metadata", false, "measure the metadata server, and nothing else")
+	journalsOnly := flag.Bool("journals", false, "measure commands beside many journals, and nothing else")
 	flag.Parse()
 	measure := func() error { return run(ctx, os.Stdout, *program, *rtt, *rounds) }
 	if *load || *soak {
@@ -47,6 +48,9 @@ func main() {
 	}
 	if *policiesOnly {
 		measure = func() error { return onlyPolicies(ctx, os.Stdout, *program, *rtt, *rounds) }
+	}
+	if *journalsOnly {
+		measure = func() error { return onlyJournals(ctx, os.Stdout, *program, *rounds) }
 	}
 	if *crowds {
 		measure = func() error { return onlyCrowds(ctx, os.Stdout, *program, *rtt) }
@@ -108,6 +112,10 @@ func run(ctx context.Context, out io.Writer, program string, rtt time.Duration, 
 	}
 	fmt.Fprintln(out)
 	if err := compareCrowds(ctx, out, filepath.Join(dir, "crowd"), program, rtt); err != nil {
+		return err
+	}
+	fmt.Fprintln(out)
+	if err := compareJournals(ctx, out, filepath.Join(dir, "journals"), program, rounds); err != nil {
 		return err
 	}
 	fmt.Fprintln(out)
