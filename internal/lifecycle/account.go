@@ -120,7 +120,7 @@ type remains struct {
 func (e *Engine) openFor(
 	ctx context.Context, run grants.RunID, project, email string, wait time.Duration,
 ) (j journal.Journal, known remains, err error) {
-	j, err = e.Journals.Open(ctx, run, wait)
+	j, err = e.openJournal(ctx, run, wait)
 	if err == nil {
 		if o := j.Run().Opened; o.Project == project && o.Email == email && e.refuse(o) == nil {
 			return j, remains{}, nil

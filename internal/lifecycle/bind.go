@@ -117,7 +117,7 @@ func survived(stored policy.Document, edit grants.Edit) error {
 // readBack asks for the policy again and records what it says.
 func (e *Engine) readBack(ctx context.Context, j journal.Journal, edit grants.Edit) error {
 	return e.step("read back", edit.Resource.String(), func() error {
-		err := e.repeat(ctx, "read back", edit.Resource.String(), readBackWithin, func() error {
+		err := e.repeat(ctx, "read back", edit.Resource.String(), forWritten, readBackWithin, func() error {
 			doc, err := e.Cloud.ReadPolicy(ctx, edit.Resource)
 			if err != nil {
 				return err

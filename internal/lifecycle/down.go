@@ -38,7 +38,7 @@ type Teardown struct {
 // Teardown.
 func (e *Engine) Down(ctx context.Context, run grants.RunID, wait time.Duration) (*Teardown, error) {
 	e.prune()
-	j, err := e.Journals.Open(ctx, run, wait)
+	j, err := e.openJournal(ctx, run, wait)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func (e *Engine) stillThere(ctx context.Context, run *journal.Run) (bool, error)
 func (e *Engine) DownFrom(ctx context.Context, known *journal.Run, wait time.Duration) (*Teardown, error) {
 	e.prune()
 	t := targetOf(known)
-	j, err := e.Journals.Open(ctx, known.ID(), wait)
+	j, err := e.openJournal(ctx, known.ID(), wait)
 	switch {
 	case err != nil:
 		j = nil
@@ -436,7 +436,7 @@ func (d *downRun) liveAccount(ctx context.Context) (live grants.Account, err err
 	if late <= 0 {
 		return live, missing
 	}
-	return live, d.repeat(ctx, "find account", t.email, late, read, fault.NotFound, fault.Denied)
+	return live, d.repeat(ctx, "find account", t.email, forAccount, late, read, fault.NotFound, fault.Denied)
 }
 
 // lookAgain reads an account that was seen and is not found any more, several times side by
@@ -660,7 +660,7 @@ func (d *downRun) check(ctx context.Context, names []resource.Name, deleted bool
 func (d *downRun) verify(ctx context.Context, name, on string, look func() (left string, err error)) {
 	var left string
 	ok := d.try(name, on, func() error {
-		return d.repeat(ctx, name, on, goneWithin, func() error {
+		return d.repeat(ctx, name, on, forGone, goneWithin, func() error {
 			var err error
 			if left, err = look(); err == nil && left != "" {
 				err = fault.New(fault.Incomplete, "still there: %s", left)

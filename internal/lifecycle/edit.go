@@ -30,6 +30,8 @@ const (
 	longestLook = 10 * time.Second
 	// queueNotice is after how long in the queue for a policy that is reported.
 	queueNotice = 3 * time.Second
+	// lockNotice is after how long the wait for another process at work on the run is reported.
+	lockNotice = time.Second
 )
 
 // paces are how often the policies of some resources are written once a quota was used
@@ -89,6 +91,7 @@ func (e *Engine) edit(ctx context.Context, p policyEdit) error {
 			return errors.Join(context.Cause(ctx), err)
 		}
 		delay, again := t.rest, false
+		var what Wait
 		switch {
 		case ambiguous(err) && steady.refuses(e.Now(), t.etag):
 			return fmt.Errorf("the policy of %s is refused as if somebody had changed it, but nobody has: %w", p.name,
@@ -96,10 +99,15 @@ func (e *Engine) edit(ctx context.Context, p policyEdit) error {
 		case fault.Is(err, fault.Conflict, fault.Throttled):
 			again = contest.lasted(e.Now(), t.moved) < contestWithin && retryAfter(err) <= gcp.LongestWait
 			contest.n++
+			if what = forOthers; fault.Is(err, fault.Throttled) {
+				what = forQuota
+			}
+			what = what.atMost(ctx, later(contest.since, t.moved).Add(contestWithin))
 		case fault.Is(err, fault.Unavailable):
 			outage.n++
 			delay, again = wait.Jitter(firstWait, outage.n-1, longestWait)+retryAfter(err), outage.n < maxOutages &&
 				!fault.Lasts(err) && retryAfter(err) <= gcp.LongestWait
+			what = forAnswer.atMost(ctx, time.Time{})
 		case fault.Is(err, p.passing...):
 			if other := t.refusedFor(err); other != "" {
 				return blamed(p.name, other, err)
@@ -107,6 +115,7 @@ func (e *Engine) edit(ctx context.Context, p policyEdit) error {
 			delay, again = wait.Jitter(firstLook, hidden.n, longestLook),
 				hidden.lasted(e.Now(), time.Time{}) < p.within
 			hidden.n++
+			what = forAccount.atMost(ctx, hidden.since.Add(p.within))
 			if p.beforeRetry != nil {
 				if lasting := p.beforeRetry(ctx); lasting != nil {
 					return errors.Join(lasting, err)
@@ -118,11 +127,19 @@ func (e *Engine) edit(ctx context.Context, p policyEdit) error {
 		if !again {
 			return fmt.Errorf("giving up after %s: %w", e.Now().Sub(begun).Round(time.Millisecond), err)
 		}
-		e.report(p.doing, p.name.String(), Waiting, err)
+		e.waits(p.doing, p.name.String(), err, what)
 		if cause := wait.For(ctx, delay); cause != nil {
 			return errors.Join(cause, err)
 		}
 	}
+}
+
+// later returns the later of two times.
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // streak is how often something failed for one reason, and since when.
@@ -267,7 +284,7 @@ func (t *attempt) run(ctx context.Context) error {
 func (t *attempt) turn(ctx context.Context) (*journal.Turn, error) {
 	on := t.name.String()
 	notice := time.AfterFunc(queueNotice, func() {
-		t.report(t.doing, on, Waiting, errors.New("others are editing the policy"))
+		t.waits(t.doing, on, nil, forTurn.atMost(ctx, time.Time{}))
 	})
 	defer notice.Stop()
 	cloud, endpoint := t.Cloud.Cloud()

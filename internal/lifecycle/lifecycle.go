@@ -91,6 +91,44 @@ type Event struct {
 	On    string // the object of it
 	State EventState
 	Err   error // why it waits or failed
+	Wait  Wait  // with Waiting: what is to be expected of the wait
+	// Done of All parts of the step are finished, with Working.
+	Done, All int
+}
+
+// Wait is what is to be expected of a wait. Its zero value says nothing.
+type Wait struct {
+	// For is what is waited for, in words that follow "waiting for".
+	For string
+	// Usual is how long that takes as a rule; 0 if that is not known.
+	Usual time.Duration
+	// Until is when it is given up; the zero time if that is not known.
+	Until time.Time
+}
+
+// What lifecycle waits for. Google states how long some of it takes: iam/docs/access-change-propagation and
+// iam/docs/service-accounts-create.
+var (
+	forAccess  = Wait{For: "Google to apply the access everywhere", Usual: 2 * time.Minute}
+	forAccount = Wait{For: "Google to show the new account everywhere", Usual: time.Minute}
+	forKey     = Wait{For: "Google to accept the new key everywhere", Usual: time.Minute}
+	forWritten = Wait{For: "Google to show what was written"}
+	forGone    = Wait{For: "Google to show that it is gone"}
+	forRole    = Wait{For: "Google to show the custom role"}
+	forOthers  = Wait{For: "others who are changing the same policy"}
+	forTurn    = Wait{For: "other runs on this machine that are changing the same policy"}
+	forQuota   = Wait{For: "Google to take more writes: a quota is used up"}
+	forAnswer  = Wait{For: "Google to answer"}
+	forJournal = Wait{For: "another taskiam that is working on the run"}
+)
+
+// atMost returns the wait with the time at which it is given up: at the time, or when ctx ends.
+func (w Wait) atMost(ctx context.Context, until time.Time) Wait {
+	if deadline, ok := ctx.Deadline(); ok && (until.IsZero() || deadline.Before(until)) {
+		until = deadline
+	}
+	w.Until = until
+	return w
 }
 
 // EventState is how far a step is.
@@ -102,6 +140,7 @@ const (
 	Warned  EventState = "warned"
 	Started EventState = "started"
 	Waiting EventState = "waiting"
+	Working EventState = "working" // with how many parts of it are done
 	Done    EventState = "done"
 	Failed  EventState = "failed"
 )
@@ -110,6 +149,13 @@ const (
 func (e *Engine) report(step, on string, state EventState, err error) {
 	if e.Progress != nil {
 		e.Progress(Event{Time: e.Now(), Step: step, On: on, State: state, Err: err})
+	}
+}
+
+// waits tells that a step waits, and what is to be expected of that.
+func (e *Engine) waits(step, on string, err error, w Wait) {
+	if e.Progress != nil {
+		e.Progress(Event{Time: e.Now(), Step: step, On: on, State: Waiting, Err: err, Wait: w})
 	}
 }
 

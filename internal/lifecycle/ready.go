@@ -130,12 +130,20 @@ func (u *upRun) ask(
 		case err == nil:
 			err = fault.New(fault.NotReady, "not yet allowed: %s", strings.Join(missing, ", "))
 		}
-		u.report("prove", on, Waiting, err)
+		u.waits("prove", on, err, u.untilReady(ctx))
 		if wait.For(ctx, wait.Jitter(firstLook, looks, longestLook)) != nil {
 			u.report("prove", on, Failed, err)
 			return journal.NotReady, err.Error()
 		}
 	}
+}
+
+// untilReady says what is to be expected of access that does not work yet. The time for it begins when all is bound.
+func (u *upRun) untilReady(ctx context.Context) Wait {
+	if until := u.readyUntil.Load(); until != nil {
+		return forAccess.atMost(ctx, *until)
+	}
+	return forAccess.atMost(ctx, u.Now().Add(u.options.ReadyTimeout))
 }
 
 // answered returns those of the permissions about which Google answers on a resource: on a project

@@ -53,7 +53,7 @@ type Renewal struct {
 // has its new end, and the error says what should have been done beside.
 func (e *Engine) Renew(ctx context.Context, id grants.RunID, o RenewOptions) (*Renewal, error) {
 	begun := e.Now()
-	j, err := e.Journals.Open(ctx, id, o.Wait)
+	j, err := e.openJournal(ctx, id, o.Wait)
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +201,7 @@ func (x *renewRun) findAccount(ctx context.Context) error {
 	// Reads see a new account late (iam/docs/service-accounts-create).
 	late := min(x.run.At.Add(x.run.ClockAhead()+visibleWithin).Sub(x.Cloud.Clock()), visibleWithin)
 	if fault.Is(err, fault.NotFound, fault.Denied) && late > 0 && !x.run.Account.Seen {
-		err = x.repeat(ctx, "find account", o.Email, late, read, fault.NotFound, fault.Denied)
+		err = x.repeat(ctx, "find account", o.Email, forAccount, late, read, fault.NotFound, fault.Denied)
 	}
 	down := "taskiam down " + string(o.Run)
 	if err != nil {

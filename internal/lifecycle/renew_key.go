@@ -96,7 +96,7 @@ func (x *renewRun) proveKey(ctx context.Context, file secret.String) error {
 	if err != nil {
 		return err
 	}
-	return x.repeat(ctx, "prove key", x.newKey, visibleWithin, func() error {
+	return x.repeat(ctx, "prove key", x.newKey, forKey, visibleWithin, func() error {
 		g, ctx := errgroup.WithContext(ctx)
 		for range answersInARow {
 			g.Go(func() error {

@@ -23,5 +23,5 @@ func (p progress) Step(name, on string, f func() error) error { return p.step(na
 func (p progress) Retry(
 	ctx context.Context, name, on string, bound time.Duration, f func() error, kinds ...fault.Kind,
 ) error {
-	return p.repeat(ctx, name, on, bound, f, kinds...)
+	return p.repeat(ctx, name, on, forRole, bound, f, kinds...)
 }

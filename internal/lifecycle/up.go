@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -228,6 +229,8 @@ type upRun struct {
 	hasCredential chan struct{}                   // there is a credential
 	bound         map[resource.Name]chan struct{} // the policy is written
 
+	readyUntil atomic.Pointer[time.Time] // when proving is given up; nil until all is bound
+
 	grants []journal.GrantState
 }
 
@@ -271,6 +274,8 @@ func (u *upRun) carryOut(outer context.Context) error {
 		return err
 	}
 	// Time in the queue for a policy is no time that Google had to make access usable.
+	until := u.Now().Add(u.options.ReadyTimeout)
+	u.readyUntil.Store(&until)
 	timeout := time.AfterFunc(u.options.ReadyTimeout, cancel)
 	defer timeout.Stop()
 	err := <-proofs
@@ -402,7 +407,7 @@ func (u *upRun) deliverKey(ctx context.Context, kind delivery.Kind) error {
 	var file secret.String
 	err = u.step("upload key", u.plan.Email, func() error {
 		var key grants.Key
-		err := u.repeat(ctx, "upload key", u.plan.Email, u.visibleWithin(), func() (err error) {
+		err := u.repeat(ctx, "upload key", u.plan.Email, forAccount, u.visibleWithin(), func() (err error) {
 			key, err = u.Cloud.UploadKey(ctx, u.plan.Task.Project, u.plan.Email, certificate)
 			if fault.Is(err, fault.Exists) {
 				key, err = u.onlyKey(ctx, err)
@@ -511,7 +516,7 @@ func (u *upRun) deliverToken(ctx context.Context, kind delivery.Kind) error {
 	var token grants.Token
 	err := u.step("mint token", u.plan.Email, func() error {
 		lifetime := min(u.plan.Expires.Sub(u.Cloud.Clock()), lifetime)
-		err := u.repeat(ctx, "mint token", u.plan.Email, u.options.ReadyTimeout, func() (err error) {
+		err := u.repeat(ctx, "mint token", u.plan.Email, forAccess, u.options.ReadyTimeout, func() (err error) {
 			token, err = u.Cloud.AccessToken(ctx, u.plan.Email, lifetime)
 			return err
 		}, fault.NotFound, fault.Denied)
