@@ -23,7 +23,7 @@ import (
 func Main(ctx context.Context, args []string, e *Env) int {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer e.Stderr.Flush()
+	defer e.Stderr.Close()
 	e.interrupts = newInterrupts(e, cancel)
 	defer e.interrupts.watch()()
 

@@ -29,11 +29,13 @@ type Env struct {
 
 // OS returns the process's own environment.
 func OS() *Env {
-	return &Env{
-		Stdin: os.Stdin, Stdout: view.NewStream(os.Stdout), Stderr: view.NewStream(os.Stderr),
+	e := &Env{
+		Stdin:   os.Stdin,
 		World:   app.World{Getenv: os.Getenv, Environ: os.Environ, Setenv: setenv, Now: time.Now, Random: rand.Reader},
 		Signals: listen,
 	}
+	e.Stdout, e.Stderr = view.Streams(os.Stdout, os.Stderr, e.formOf(colourAuto))
+	return e
 }
 
 // app returns the other packages, connected for this environment.

@@ -16,4 +16,4 @@ func (e *Env) print(d view.Document, asJSON bool) error { return view.Write(e.St
 func (e *Env) viewRun(run *journal.Run) view.Run { return view.NewRun(run, e.Now(), supervise.Running) }
 
 // newProgress returns a progress that speaks through e.
-func (e *Env) newProgress(quiet bool) *view.Progress { return view.NewProgress(e.say, quiet) }
+func (e *Env) newProgress(quiet bool) *view.Progress { return view.NewProgress(e.Stderr, quiet) }

@@ -9,11 +9,11 @@ import (
 )
 
 // watchEnd tells the person when the run's time is nearly over, and when it is: the clients in CMD only say that they
-// are refused, or ask for a login. It returns how to stop.
-func (c *commandRun) watchEnd(ctx context.Context) (stop func()) {
+// are refused, or ask for a login. It returns what to call when CMD has ended.
+func (c *commandRun) watchEnd(ctx context.Context) (ended func()) {
 	journals, err := c.app().Journals()
 	if err != nil {
-		return func() {} // up could not have begun without
+		return c.Stderr.Back // up could not have begun without
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
@@ -30,6 +30,7 @@ func (c *commandRun) watchEnd(ctx context.Context) (stop func()) {
 		})
 	}()
 	return func() {
+		c.Stderr.Back()
 		cancel()
 		<-done
 	}

@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/term"
 
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/supervise"
@@ -45,7 +43,7 @@ func runToken(ctx context.Context, e *Env, o tokenOptions) error {
 	if err := supervise.Protect(); err != nil {
 		return err
 	}
-	if isTerminal(e.Stdout.Child()) && !o.show {
+	if e.Stdout.IsTerminal() && !o.show {
 		return fault.WithHint(fault.New(fault.Usage,
 			"standard output is a terminal, and a token should not be shown there"), "taskiam token --show")
 	}
@@ -67,10 +65,4 @@ func runToken(ctx context.Context, e *Env, o tokenOptions) error {
 		return fmt.Errorf("writing the token: %w", err)
 	}
 	return nil
-}
-
-// isTerminal reports whether w is one.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }

@@ -154,6 +154,10 @@ func foreground(f *os.File) bool {
 	return err != nil || group == unix.Getpgrp()
 }
 
+// Foreground reports whether the terminal f is ours to draw on: this process is in its foreground, or no job control
+// decides about that.
+func Foreground(f *os.File) bool { return foreground(f) }
+
 // terminal connects our terminal with that of an isolated command.
 type terminal struct {
 	*streams

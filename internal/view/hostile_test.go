@@ -146,7 +146,7 @@ func TestOthersTextInMessages(t *testing.T) {
 	if err := Tell(to, "told: %s and %v", hostile, errors.New(hostile)); err != nil {
 		t.Fatal(err)
 	}
-	p := NewProgress(func(format string, args ...any) { Say(to, format, args...) }, false)
+	p := NewProgress(to, false)
 	p.Step(lifecycle.Event{Step: hostile, On: hostile, State: lifecycle.Warned})
 	p.Step(lifecycle.Event{Step: hostile, On: hostile, State: lifecycle.Waiting, Err: errors.New(hostile)})
 	p.Step(lifecycle.Event{Step: hostile, On: hostile, State: lifecycle.Failed})

@@ -67,7 +67,7 @@ func JSON(to *Stream, v any) error {
 // RawJSON writes a document that is JSON already, escaped like those of [JSON].
 func RawJSON(to *Stream, document []byte) error {
 	to.document.Store(true)
-	_, err := to.raw.Write(escapeJSON(document))
+	_, err := to.beside().Write(escapeJSON(document))
 	return err
 }
 

@@ -4,16 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 	"unicode"
 
 	"github.com/taskiam/taskiam/internal/fault"
-	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/manifest"
 	"github.com/taskiam/taskiam/internal/review"
 )
@@ -70,53 +66,6 @@ func TestReportAligns(t *testing.T) {
 	if got := r.String(); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-}
-
-// TestProgressSpeaksOfWhatTakesLong: steps of a round trip are not worth a line.
-func TestProgressSpeaksOfWhatTakesLong(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var mu sync.Mutex
-		var said []string
-		p := NewProgress(func(format string, args ...any) {
-			mu.Lock()
-			defer mu.Unlock()
-			said = append(said, fmt.Sprintf(format, args...))
-		}, false)
-		event := func(step string, state lifecycle.EventState, err error) {
-			p.Step(lifecycle.Event{Time: time.Now(), Step: step, On: "x", State: state, Err: err})
-		}
-		event("quick", lifecycle.Started, nil)
-		event("slow", lifecycle.Started, nil)
-		event("waits", lifecycle.Started, nil)
-		time.Sleep(slowAfter / 2)
-		event("quick", lifecycle.Done, nil)
-		event("waits", lifecycle.Waiting, errors.New("not yet"))
-		event("waits", lifecycle.Waiting, errors.New("not yet"))
-		time.Sleep(slowAfter)
-		event("slow", lifecycle.Done, nil)
-		event("waits", lifecycle.Failed, errors.New("not yet"))
-		time.Sleep(2 * slowAfter)
-		synctest.Wait()
-		mu.Lock()
-		want := "waits on x: waiting: not yet\nslow on x: working\nslow on x: done after 3s"
-		if got := strings.Join(said, "\n"); got != want {
-			t.Errorf("got\n%s\nwant\n%s", got, want)
-		}
-		said = nil
-		mu.Unlock()
-		var silent *Progress
-		silent.Step(lifecycle.Event{}) // nobody hears it
-
-		// What must not be missed is said by a quiet one too, and once.
-		p.quiet = true
-		for _, state := range []lifecycle.EventState{lifecycle.Known, lifecycle.Started, lifecycle.Waiting, lifecycle.Warned, lifecycle.Warned, lifecycle.Failed} {
-			p.Step(lifecycle.Event{Time: time.Now(), Step: "the clock is wrong", State: state, Err: errors.New("not yet")})
-		}
-		if want := []string{"warning: the clock is wrong"}; !slices.Equal(said, want) {
-			t.Errorf("a quiet one said %q, want %q", said, want)
-		}
-	})
 }
 
 // TestOthersTextStaysInItsPlace: what comes from a policy begins no line and no cell of its own, and
