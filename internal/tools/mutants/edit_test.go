@@ -11,7 +11,12 @@ import (
 // Every mutant still fits the source. Whether the tests notice it is for make mutants.
 func TestMutantsFitTheSource(t *testing.T) {
 	t.Chdir(filepath.Join("..", "..", "..")) // the module's root
+	known := map[string]bool{}
 	for _, m := range mutants {
+		if m.name == "" || m.pkg == "" || len(m.tests) == 0 || known[m.name] {
+			t.Errorf("%q has no package or no test, or its name is another's", m.name)
+		}
+		known[m.name] = true
 		files := tree{}
 		for _, e := range m.edits {
 			path, err := files.apply(e)
