@@ -32,6 +32,8 @@ type Options struct {
 	Reason string // sent with every call
 	Member string // the operator as policies name it; "" asks the cloud
 	Owner  int    // the user whom deliveries are for; 0 is this user
+	// Vacant is asked just before a delivery is made, and says why it must not be; nil if nothing can be wrong.
+	Vacant func() error
 	// Progress is told what is being done; nil is nobody.
 	Progress Progress
 	// NoOperator leaves out the operator's login: the caller authenticates each call itself.
@@ -171,7 +173,7 @@ func (a *App) Engine(ctx context.Context, o Options) (*lifecycle.Engine, error) 
 		Roles: a.roles(client),
 		Credentials: deliverer{
 			emulatorHost: a.Getenv(EnvEmulatorHost), emulatorCA: a.emulatorCA(), owner: o.Owner, mask: o.Mask,
-			held: map[grants.RunID]*credentials.Folder{},
+			vacant: o.Vacant, held: map[grants.RunID]*credentials.Folder{},
 		},
 		Journals:  journals,
 		Turns:     turns,

@@ -26,6 +26,8 @@ type deliverer struct {
 	emulatorHost string // "" on Google Cloud
 	emulatorCA   string
 	owner        int // whom deliveries are for; 0 is this user
+	// vacant says why the owner must get no delivery now; nil if nothing can be wrong.
+	vacant func() error
 	// mask hides secrets in a log; nil if there is no log.
 	mask func(...secret.String) error
 	// held are the folders of the deliveries that this process has made: it can remove them
@@ -56,6 +58,11 @@ func (c deliverer) Deliver(d delivery.Delivery) (string, error) {
 	d.More, d.CA, d.Owner = c.more(d.Dir), ca, c.owner
 	if d.Metadata != "" {
 		d.External = string(metadata.CredentialsFile("http://"+d.Metadata, d.Account.Email))
+	}
+	if c.vacant != nil { // up may have waited long since this was asked
+		if err := c.vacant(); err != nil {
+			return "", err
+		}
 	}
 	folder, err := credentials.Deliver(d)
 	if err != nil {
@@ -97,7 +104,11 @@ func (c deliverer) ca() (string, error) {
 func (c deliverer) Remove(dir string, run grants.RunID, folder string) (found bool, err error) {
 	if held := c.held[run]; held != nil {
 		found = true
-		if err = held.Remove(); err != nil {
+		if err = held.Remove(); err == nil {
+			delete(c.held, run)
+			err = held.Close()
+		}
+		if err != nil {
 			err = fmt.Errorf("removing %s: %w", dir, err)
 		}
 	} else {
@@ -115,7 +126,7 @@ func (deliverer) Key(run *journal.Run) (secret.String, error) {
 }
 
 // Renew writes the new end of a run into its delivery, and replaces the key if there is a new
-// one.
+// one. Whether the owner is vacant is not asked: whoever has the delivery has had it since up.
 func (c deliverer) Renew(run *journal.Run, expires time.Time, key secret.String) error {
 	d := c.delivery(run)
 	d.Expires, d.Key = expires, key

@@ -15,6 +15,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/lazy"
+	"github.com/taskiam/taskiam/internal/manifest"
 )
 
 // Version is a commit in a repository that others serve.
@@ -115,6 +116,10 @@ func (a *App) Fetch(ctx context.Context, v Version, file string) (text []byte, c
 		return nil, "", fault.New(fault.NotFound, "there is no %s in commit %s of %s: %w", file, commit, v.Repository,
 			err)
 	}
+	if len(text) > manifest.MaxSize {
+		return nil, "", fault.New(fault.Usage, "%s in commit %s of %s has more than %d bytes, the most that a manifest "+
+			"may have", file, commit, v.Repository, manifest.MaxSize)
+	}
 	return text, commit, nil
 }
 
@@ -165,10 +170,27 @@ func (g git) run(ctx context.Context, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "git", args...)
 	cmd.Dir, cmd.Env = g.dir, slices.Clone(g.environ)
 	cmd.WaitDelay = g.grace // a process that git started may hold its pipes
-	out, err := cmd.Output()
+	// What it prints is chosen by whoever serves the repository, and may be a file of any size.
+	out, said := bounded{size: manifest.MaxSize + 1}, bounded{size: maxSaid}
+	cmd.Stdout, cmd.Stderr = &out, &said
+	err := cmd.Run()
 	var failed *exec.ExitError
 	if errors.As(err, &failed) {
-		return nil, fmt.Errorf("git: %w: %s", err, strings.Join(strings.Fields(string(failed.Stderr)), " "))
+		return nil, fmt.Errorf("git: %w: %s", err, strings.Join(strings.Fields(string(said.kept)), " "))
 	}
-	return out, err
+	return out.kept, err
+}
+
+// maxSaid is how much of what git says about an error is kept.
+const maxSaid = 32 << 10
+
+// bounded keeps what is written first, up to a size.
+type bounded struct {
+	kept []byte
+	size int
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	b.kept = append(b.kept, p[:min(len(p), b.size-len(b.kept))]...)
+	return len(p), nil
 }

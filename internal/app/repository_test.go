@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/manifest"
 )
 
 // repository makes one with a file in it, and returns its folder and its commit.
@@ -19,7 +20,7 @@ func repository(t *testing.T) (dir, commit string) {
 		t.Skip("there is no git on this machine")
 	}
 	dir = t.TempDir()
-	cmd := exec.Command("sh", "-c", `git init -q -b main && mkdir tasks && echo 'version = 1' >tasks/a.toml && git add -A &&
+	cmd := exec.Command("sh", "-c", `git init -q -b main && mkdir tasks && echo 'version = 1' >tasks/a.toml && head -c 300000 /dev/zero >tasks/large && git add -A &&
 export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b.c GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b.c && git commit -q -m c &&
 git branch bad "$(git commit-tree -m bad "$(printf '040000 tree %s\t.git\n' "$(git rev-parse HEAD:tasks)" | git mktree)")" &&
 git rev-parse HEAD`)
@@ -54,6 +55,7 @@ func TestFetch(t *testing.T) {
 	}{
 		{"by its commit", Version{Repository: dir, Commit: commit}, "tasks/a.toml", 0, "version = 1\n"},
 		{"by a branch", Version{Repository: dir, Commit: "refs/heads/main"}, "tasks/a.toml", 0, "version = 1\n"},
+		{"too large", Version{Repository: dir, Commit: commit}, "tasks/large", fault.Usage, "more than 262144 bytes"},
 		{"no such file", Version{Repository: dir, Commit: commit}, "b.toml", fault.NotFound, "there is no b.toml in commit " + commit},
 		{"no such commit", Version{Repository: dir, Commit: strings.Repeat("0", 40)}, "a.toml", fault.Other, "fetching 000"},
 		{"another protocol", Version{Repository: "ext::sh -c touch% " + ran, Commit: commit}, "a.toml", fault.Other, "not allowed"},
@@ -123,6 +125,23 @@ func TestFetchBySSH(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("with the configuration %q: %v", config, err)
 		}
+	}
+}
+
+// What git prints is chosen by others: of what is too much, the beginning is kept.
+func TestGitPrintsTooMuch(t *testing.T) {
+	bin := t.TempDir()
+	script := "#!/bin/sh\nhead -c 1000000 /dev/zero\nhead -c 1000000 /dev/zero | tr '\\0' x >&2\nexit $1\n"
+	if err := os.WriteFile(filepath.Join(bin, "git"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	g := git{dir: bin, environ: os.Environ(), grace: time.Minute}
+	if out, err := g.run(t.Context(), "0"); err != nil || len(out) != manifest.MaxSize+1 {
+		t.Errorf("%d bytes are kept: %v", len(out), err)
+	}
+	if _, err := g.run(t.Context(), "1"); err == nil || !strings.Contains(err.Error(), "xxx") || len(err.Error()) > maxSaid+100 {
+		t.Errorf("the error is %.200v", err)
 	}
 }
 

@@ -29,7 +29,7 @@ func Load(file string, limits manifest.Limits) (Source, error) {
 	if err != nil {
 		return Source{}, fmt.Errorf("finding %s: %w", file, err)
 	}
-	b, err := os.ReadFile(path)
+	b, err := readFile(path)
 	if err != nil {
 		err = fault.New(fault.Usage, "reading the manifest: %w", err)
 		if errors.Is(err, os.ErrNotExist) {
@@ -40,12 +40,25 @@ func Load(file string, limits manifest.Limits) (Source, error) {
 	return parse(file, path, b, limits)
 }
 
+// readFile reads as much of a file as [read] does.
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return read(f)
+}
+
+// read reads what may be a manifest, and of what is too large for one no more than shows that.
+func read(r io.Reader) ([]byte, error) { return io.ReadAll(io.LimitReader(r, manifest.MaxSize+1)) }
+
 // StandardInput is the manifest that is read from standard input.
 const StandardInput = "-"
 
 // Read is [Load] for standard input.
 func Read(stdin io.Reader, limits manifest.Limits) (Source, error) {
-	b, err := io.ReadAll(stdin)
+	b, err := read(stdin)
 	if err != nil {
 		return Source{}, fault.New(fault.Usage, "reading the manifest from standard input: %w", err)
 	}

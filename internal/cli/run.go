@@ -148,7 +148,7 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 		return err
 	}
 	defer func() { _ = own.Free() }()
-	o.owner = o.isolate.user.uid
+	o.owner, o.vacant = o.isolate.user.uid, o.isolate.user.vacant
 	to := app.Place{Dir: o.out, Owner: o.owner}
 	if o.job != nil {
 		if to, err = e.job(o.job).Next(to); err != nil {
@@ -303,6 +303,9 @@ func (c *commandRun) runChild(ctx context.Context) (exitCode, error) {
 	defer release()
 	if ctx.Err() != nil { // a signal came just before up ended
 		return 0, fmt.Errorf("starting %s: %w", c.command[0], context.Cause(ctx))
+	}
+	if err := c.vacant(); err != nil { // the delivery has been there since before the access worked
+		return 0, err
 	}
 	c.sayBefore()
 	child, err := c.sandbox.Start(supervise.Command{

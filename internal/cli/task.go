@@ -18,6 +18,7 @@ type taskOptions struct {
 	maxTTL time.Duration // 0 is the manifest's own limit
 	member string        // the operator as policies name it; "" asks Google
 	owner  int           // the user whom the delivery is for; 0 is this user
+	vacant func() error  // why that user must get no delivery now
 	job    *ci.Job       // the CI job that the command runs in; nil for none
 }
 
@@ -86,7 +87,9 @@ func (e *Env) prepare(ctx context.Context, o taskOptions, p app.Progress) (app.S
 	if o.job != nil {
 		job = e.job(o.job)
 	}
-	options := src.For(ctx, job, app.Options{Member: o.member, Owner: o.owner, Progress: p})
+	options := src.For(ctx, job, app.Options{
+		Member: o.member, Owner: o.owner, Vacant: o.vacant, Progress: p,
+	})
 	engine, err := e.app().Engine(ctx, options)
 	return src, engine, err
 }

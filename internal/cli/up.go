@@ -148,7 +148,7 @@ func bringUp(ctx context.Context, e *Env, o upOptions) error {
 		return err
 	}
 	defer func() { _ = own.Free() }()
-	o.owner = o.user.uid
+	o.owner, o.vacant = o.user.uid, o.user.vacant
 	to := app.Place{Dir: o.out, Owner: o.owner}
 	if o.job != nil {
 		if to, err = e.job(o.job).Next(to); err != nil {

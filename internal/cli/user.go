@@ -71,8 +71,17 @@ func (o *userOptions) take(random io.Reader) (own supervise.OwnUser, err error) 
 	if o.uid == 0 {
 		return own, nil
 	}
-	if _, err := supervise.FindUser(o.uid); err != nil || o.share {
+	if _, err := supervise.FindUser(o.uid); err != nil {
 		return own, err
 	}
-	return own, supervise.Vacant(o.uid)
+	return own, o.vacant()
+}
+
+// vacant refuses a user who has processes, unless it is this one, the run's own, or meant to
+// share. Processes can come at any time: it is asked each time before access is handed over.
+func (o userOptions) vacant() error {
+	if o.uid == 0 || o.own || o.share {
+		return nil
+	}
+	return supervise.Vacant(o.uid)
 }

@@ -173,6 +173,9 @@ func (b *Box) Start() error {
 	return nil
 }
 
+// Discard closes what a sandbox holds that will not be started.
+func (b *Box) Discard() error { return errors.Join(closeAll(b.theirs), b.Close()) }
+
 // listen takes what the first process says.
 func (b *Box) listen() {
 	// The first message is sent before the command starts.

@@ -32,7 +32,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(src)
 	}
 	for _, r := range refusals() {
-		if len(r.src) < maxSize {
+		if len(r.src) < MaxSize {
 			f.Add([]byte(r.src))
 		}
 	}
@@ -107,7 +107,7 @@ func checkTask(t *testing.T, task grants.Task) {
 // refuses.
 func agree(t *testing.T, src []byte) {
 	t.Helper()
-	if !utf8.Valid(src) || len(src) > maxSize {
+	if !utf8.Valid(src) || len(src) > MaxSize {
 		return
 	}
 	root, placeErr := locate(src)

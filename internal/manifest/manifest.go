@@ -37,8 +37,9 @@ const (
 	minTokenLifetime = 5 * time.Minute
 )
 
-// maxSize is more than any manifest needs; a larger file was named by mistake.
-const maxSize = 256 << 10
+// MaxSize is more than any manifest needs; a larger file was named by mistake. Of a file it is
+// enough to read one byte more.
+const MaxSize = 256 << 10
 
 // Limits are the operator's bounds on what a manifest may ask for. The zero Limits are
 // the defaults.
@@ -92,8 +93,8 @@ type reader struct {
 }
 
 func (r *reader) read() grants.Task {
-	if len(r.src) > maxSize {
-		r.add(0, "", "the file has %d bytes, and a manifest has at most %d", len(r.src), maxSize)
+	if len(r.src) > MaxSize {
+		r.add(0, "", "the file has more than %d bytes, the most that a manifest may have", MaxSize)
 		return grants.Task{}
 	}
 	if at := invalidUTF8(r.src); at >= 0 {

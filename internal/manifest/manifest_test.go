@@ -165,7 +165,7 @@ func refusals() []refusal {
 			"f:1:1: the manifest has no grant; a task that needs no access needs no account",
 		}, []string{"version = 1", "[task]", "[[grant]]"}},
 		{"not UTF-8", "version = 1\n# \xff", []string{"f:2:3: the file is not in UTF-8, as TOML must be"}, []string{""}},
-		{"too much", strings.Repeat("#", maxSize+1), []string{"f:1:1: the file has 262145 bytes, and a manifest has at most 262144"}, []string{""}},
+		{"too much", strings.Repeat("#", MaxSize+1), []string{"f:1:1: the file has more than 262144 bytes, the most that a manifest may have"}, []string{""}},
 		{"too deep", "a = " + strings.Repeat("[{b = ", 9) + "1" + strings.Repeat("}]", 9), []string{"f:1:49: tables and lists are nested more than 16 deep"}, []string{""}},
 		{"too deep by its keys", "a = 1\n" + strings.Repeat("a.", 20) + "a = 1", []string{"f:2:1: tables and lists are nested more than 16 deep"}, []string{""}},
 		{"not TOML", head + "ttl = \n", []string{`f:5:7: expected value but found '\n' instead`}, []string{""}},

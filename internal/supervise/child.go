@@ -79,10 +79,10 @@ func (s *Sandbox) startIsolated(c Command) (*Child, error) {
 	cmd.WaitDelay = c.KillAfter // for copying the output
 	s.user.become(cmd)
 	feed, err := streams.connect(cmd)
-	if err == nil {
-		err = box.Start()
-	}
 	if err != nil {
+		return nil, NotStarted(c.Args[0], errors.Join(err, box.Discard()))
+	}
+	if err := box.Start(); err != nil {
 		return nil, NotStarted(c.Args[0], err)
 	}
 	child := &Child{
