@@ -117,8 +117,8 @@ func (a *App) Fetch(ctx context.Context, v Version, file string) (text []byte, c
 			err)
 	}
 	if len(text) > manifest.MaxSize {
-		return nil, "", fault.New(fault.Usage, "%s in commit %s of %s has more than %d bytes, the most that a manifest "+
-			"may have", file, commit, v.Repository, manifest.MaxSize)
+		return nil, "", fault.New(fault.Usage, "%s in commit %s of %s has more than %d bytes, the most "+
+			"that a manifest may have", file, commit, v.Repository, manifest.MaxSize)
 	}
 	return text, commit, nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/supervise"
 	"github.com/taskiam/taskiam/internal/view"
 )
@@ -34,4 +36,24 @@ func (c *commandRun) watchEnd(ctx context.Context) (ended func()) {
 		cancel()
 		<-done
 	}
+}
+
+// downAfter takes the run down after CMD.
+func (e *Env) downAfter(ctx context.Context, engine *lifecycle.Engine, run *journal.Run, quiet bool) error {
+	ctx, cancel := detached(ctx, downWithin)
+	defer cancel()
+	down, err := engine.DownFrom(ctx, run, downWait)
+	for _, what := range down.Run.Left() {
+		e.say("left: %s", what)
+	}
+	// A teardown that left nothing is told of, even if its journal could not be written.
+	if len(down.Run.Left()) == 0 && !quiet {
+		e.say("%s", view.NewTeardown(run, down, nil).Outcome())
+	}
+	return err
+}
+
+// detached returns a context for a teardown. It does not end with ctx, but after the bound.
+func detached(ctx context.Context, bound time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), bound)
 }

@@ -19,7 +19,8 @@ const fileSuffix = ".jsonl"
 
 // Dir is the state folder: runs/ has a journal for every run, locks/ the files that
 // processes lock to keep out of each other's way. Both are made when first needed,
-// with mode 0700. The file index says which journals need not be read; it can be deleted. Its methods may be called from several goroutines.
+// with mode 0700. The file index says which journals need not be read; it can be
+// deleted. Its methods may be called from several goroutines.
 type Dir struct {
 	// Now stamps the records; nil means [time.Now].
 	Now func() time.Time

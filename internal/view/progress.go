@@ -171,7 +171,8 @@ func (p *Progress) Retry(op, object string, wait time.Duration, err error) {
 		return
 	}
 	now := time.Now()
-	p.steps["again "+op+" "+object] = &runningStep{step: op, on: object, began: now, why: err.Error(), until: now.Add(wait)}
+	p.steps["again "+op+" "+object] = &runningStep{step: op, on: object, began: now, why: err.Error(),
+		until: now.Add(wait)}
 	p.refresh()
 }
 
@@ -252,7 +253,8 @@ func (s *runningStep) line(now time.Time, others, width int) safe {
 	}
 	var text string
 	for _, f := range forms {
-		text = prefix + what + f[0] + " (" + strings.Join(withoutEmpty(append(slices.Clone(times), f[1:min(4, len(f))]...)...), ", ") + ")"
+		inside := withoutEmpty(append(slices.Clone(times), f[1:min(4, len(f))]...)...)
+		text = prefix + what + f[0] + " (" + strings.Join(inside, ", ") + ")"
 		if len(f) > 4 {
 			text += f[4]
 		}

@@ -390,7 +390,9 @@ func (f *file) do(name string, change func()) error {
 
 // Write appends b, for the time being.
 func (f *file) Write(b []byte) (int, error) {
-	if err := f.do("write", func() { f.node.data, f.node.changes = append(f.node.data, b...), f.node.changes+1 }); err != nil {
+	if err := f.do("write", func() {
+		f.node.data, f.node.changes = append(f.node.data, b...), f.node.changes+1
+	}); err != nil {
 		return 0, err
 	}
 	return len(b), nil

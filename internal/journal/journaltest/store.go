@@ -135,7 +135,8 @@ func (c storeCheck) list(want ...grants.RunID) {
 		}
 	}
 	slices.Sort(told)
-	if told = slices.Compact(told); err != nil || unread != nil || !slices.Equal(told, want) || !slices.IsSorted(chosen) {
+	if told = slices.Compact(told); err != nil || unread != nil || !slices.Equal(told, want) ||
+		!slices.IsSorted(chosen) {
 		c.t.Errorf("runs to choose from %v, %v, unread %v; want %v", told, err, unread, want)
 	}
 }

@@ -595,7 +595,7 @@ var mutants = []mutant{
 	{
 		name: "down --ci takes whatever run a step has named",
 		edits: []edit{{
-			"internal/app", "Job.Own", `$r.Opened.Job != $j.Label`, `$r.Opened.Job == ""`,
+			"internal/app", "Job.Owns", `$s.Job == $j.Label`, `$s.Job != ""`,
 		}},
 		pkg: "cmd/taskiam", tests: []string{"TestCIShell"},
 	},
