@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -49,6 +50,11 @@ func TestDownFromWhatIsKnown(t *testing.T) {
 	for name, harm := range map[string]func(t *testing.T, w *world, o journal.Opened){
 		"as it was": func(*testing.T, *world, journal.Opened) {},
 		"forged":    func(_ *testing.T, w *world, o journal.Opened) { w.forge(o) },
+		"of another manifest": func(_ *testing.T, w *world, o journal.Opened) {
+			w.tamper(o.Run, func(b []byte) []byte {
+				return bytes.Replace(b, []byte(`"/tasks/task.toml"`), []byte(`"/tasks/other.toml"`), 1)
+			})
+		},
 		"gone": func(t *testing.T, w *world, o journal.Opened) {
 			if err := os.Remove(w.engine().Journals.Where(o.Run)); err != nil {
 				t.Fatal(err)

@@ -2,18 +2,26 @@ package lifecycle_test
 
 import (
 	"bytes"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
+	"errors"
 	"io"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/taskiam/taskiam/emulator"
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/policy"
 )
@@ -208,4 +216,312 @@ func TestAccountThatExistsIsNotAdopted(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The certificate of a key is good a little before the run, for servers whose clocks are behind, and not after it.
+func TestCertificateOfAKey(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var uploaded []byte
+		w.wire.step(func(_ int, r *http.Request) (*http.Response, error) {
+			if strings.HasSuffix(r.URL.Path, "/keys:upload") {
+				uploaded = body(t, r)
+			}
+			return nil, nil
+		}, nil)
+		_, plan := w.up(byKey)
+		data, err := base64.StdEncoding.DecodeString(decode(t, uploaded)["publicKeyData"].(string))
+		if err != nil {
+			t.Fatal(err)
+		}
+		block, _ := pem.Decode(data)
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if early := plan.Began.Sub(certificate.NotBefore); early < 4*time.Minute || early > 10*time.Minute {
+			t.Errorf("it is good from %s before the run", early)
+		}
+		if !certificate.NotAfter.Equal(plan.Expires) {
+			t.Errorf("it is good until %s, and the run lasts until %s", certificate.NotAfter, plan.Expires)
+		}
+	})
+}
+
+// Where the answer to an upload was lost, the key is told from others only if it is the only one.
+func TestKeyAmongOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e := w.engine()
+		plan := w.plan(e, byKey)
+		lost := false
+		w.wire.step(nil, func(_ int, r *http.Request, answer *http.Response) (*http.Response, error) {
+			if lost || !strings.HasSuffix(r.URL.Path, "/keys:upload") {
+				return answer, nil
+			}
+			lost = true
+			pair, err := w.safe.NewKeyPair()
+			if err != nil {
+				t.Error(err)
+			}
+			certificate, err := pair.Certificate(plan.Began, plan.Expires.Add(-time.Minute))
+			if err != nil {
+				t.Error(err)
+			}
+			if _, err := w.engine().Cloud.UploadKey(t.Context(), plan.Task.Project, plan.Email, certificate); err != nil {
+				t.Error(err)
+			}
+			return nil, errors.New("connection reset")
+		})
+		if result, err := e.Up(t.Context(), plan, w.options(plan)); err == nil || !lost {
+			t.Errorf("up: %+v, %v", result, err)
+		}
+		w.asBefore()
+	})
+}
+
+// announced is a safe that sees the journal as it is when a delivery is made.
+type announced struct {
+	*safe
+	read func(grants.RunID) (*journal.Run, error)
+	seen *journal.Run
+}
+
+func (a *announced) Deliver(d delivery.Delivery) (folder string, err error) {
+	if a.seen, err = a.read(d.Run); err != nil {
+		return "", err
+	}
+	return a.safe.Deliver(d)
+}
+
+// A delivery is in the journal before it is made.
+func TestDeliveryIsAnnounced(t *testing.T) {
+	t.Parallel()
+	for _, source := range []string{byKey, byToken} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			e := w.engine()
+			a := &announced{safe: w.safe, read: e.Journals.Read}
+			e.Credentials = a
+			plan := w.plan(e, source)
+			options := w.options(plan)
+			if _, err := e.Up(t.Context(), plan, options); err != nil {
+				t.Fatal(err)
+			}
+			if len(a.seen.Delivery) != 1 || a.seen.Delivery[0].Path != options.Dir || a.seen.Delivery[0].Effect != journal.Maybe {
+				t.Errorf("when it was made, the journal said %+v", a.seen.Delivery)
+			}
+		})
+	}
+}
+
+// Whoever takes the email of a run at once when it is free has another account: the run is down.
+func TestEmailThatIsTakenAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		_, plan := w.up(byToken)
+		w.wire.step(nil, func(_ int, r *http.Request, answer *http.Response) (*http.Response, error) {
+			if r.Method == http.MethodDelete && strings.Contains(r.URL.Path, "/serviceAccounts/") {
+				if _, err := w.engine().Cloud.CreateAccount(t.Context(), plan.Task.Project, plan.AccountID, "another", ""); err != nil {
+					t.Error(err)
+				}
+			}
+			return answer, nil
+		})
+		if down, err := w.engine().Down(t.Context(), plan.Run, 0); err != nil {
+			t.Errorf("down: %+v, %v", down, err)
+		}
+	})
+}
+
+// What the checks at the end found is in the receipt, as what it is.
+func TestFailedCheckIsRecorded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		result, plan := w.up(byToken)
+		secretName := plan.Edits[slices.IndexFunc(plan.Edits, func(e grants.Edit) bool {
+			return strings.Contains(e.Resource.Full(), "api-key")
+		})].Resource
+		back := false
+		w.wire.step(nil, func(_ int, r *http.Request, answer *http.Response) (*http.Response, error) {
+			if r.Method == http.MethodDelete && strings.Contains(r.URL.Path, "/serviceAccounts/") {
+				back = true
+			}
+			if back && strings.HasSuffix(r.URL.Path, "secrets/api-key:getIamPolicy") {
+				return rewritten(t, answer, func([]byte) []byte {
+					return []byte(`{"etag":"BwY=","bindings":[{"role":"roles/viewer","members":["deleted:serviceAccount:` + plan.Email + `?uid=` +
+						result.Run.Account.UniqueID + `"]}]}`)
+				}), nil
+			}
+			return answer, nil
+		})
+		down, err := w.engine().Down(t.Context(), plan.Run, 0)
+		if !fault.Is(err, fault.Incomplete) || down == nil {
+			t.Fatalf("down: %+v, %v", down, err)
+		}
+		for _, c := range down.Run.Receipt.Checks {
+			if failed := strings.Contains(c.What, secretName.String()) || c.What == "nothing is left"; c.OK == failed {
+				t.Errorf("the check is kept as %+v", c)
+			}
+		}
+		if down.Run.Receipt.Clean() {
+			t.Error("the receipt says that all checks passed")
+		}
+	})
+}
+
+// One server that shows an account is enough: that others say that it is gone may be old news.
+func TestOneServerShowsTheAccount(t *testing.T) {
+	t.Parallel()
+	for range 6 { // in which order the answers are looked at is chance
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			_, plan := w.up(byToken)
+			var mu sync.Mutex
+			reads := 0
+			w.wire.step(func(_ int, r *http.Request) (*http.Response, error) {
+				if r.Method != http.MethodGet || !strings.HasSuffix(r.URL.Path, "/serviceAccounts/"+plan.Email) {
+					return nil, nil
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if reads++; reads <= 3 { // the first look, and two of the three after it
+					return answer(r, http.StatusNotFound, `{"error":{"code":404,"status":"NOT_FOUND"}}`), nil
+				}
+				return nil, nil
+			}, nil)
+			if down, err := w.engine().Down(t.Context(), plan.Run, 0); err != nil {
+				t.Errorf("down: %+v, %v", down, err)
+			}
+			w.asBefore()
+		})
+	}
+}
+
+// Of an account that cannot be deleted, the keys that could not be deleted either are named.
+func TestKeysThatAreLeftAreNamed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		result, plan := w.up(byKey)
+		w.wire.step(func(_ int, r *http.Request) (*http.Response, error) {
+			if r.Method == http.MethodDelete && strings.Contains(r.URL.Path, "/serviceAccounts/") {
+				return answer(r, http.StatusBadRequest, `{"error":{"code":400,"status":"FAILED_PRECONDITION"}}`), nil
+			}
+			return nil, nil
+		}, nil)
+		down, err := w.engine().Down(t.Context(), plan.Run, 0)
+		if !fault.Is(err, fault.Incomplete) || down == nil {
+			t.Fatalf("down: %+v, %v", down, err)
+		}
+		want := "key " + result.Run.Keys[0].ID + " of " + plan.Email
+		if left := down.Run.Left(); !slices.Contains(left, want) {
+			t.Errorf("left are %q; want %q among them", left, want)
+		}
+		w.wire.step(nil, nil)
+		if _, err := w.engine().Down(t.Context(), plan.Run, 0); err != nil {
+			t.Fatal(err)
+		}
+		w.asBefore()
+	})
+}
+
+// That a binding was read back is in the journal.
+func TestReadBackIsRecorded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		result, _ := w.up(byToken)
+		for _, b := range result.Run.Bindings {
+			if !b.ReadBack {
+				t.Errorf("not read back: %+v", b)
+			}
+		}
+	})
+}
+
+// Access counts as proved once several answers in a row agree: some servers know of a change later.
+func TestSomeServersKnowLater(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e := w.engine()
+		plan := w.plan(e, byToken)
+		var mu sync.Mutex
+		asked, spread := 0, time.Now().Add(time.Minute)
+		w.wire.step(func(_ int, r *http.Request) (*http.Response, error) {
+			if !strings.HasSuffix(r.URL.Path, "secrets/api-key:testIamPermissions") {
+				return nil, nil
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if asked++; asked%3 == 0 && time.Now().Before(spread) {
+				return answer(r, http.StatusOK, `{}`), nil
+			}
+			return nil, nil
+		}, nil)
+		if _, err := e.Up(t.Context(), plan, w.options(plan)); err != nil {
+			t.Fatal(err)
+		}
+		if early := time.Until(spread); early > 0 {
+			t.Errorf("it counted as proved %s before every server knew", early)
+		}
+	})
+}
+
+// Of permissions that a manifest lists, each is asked about, however many they are.
+func TestEachListedPermissionIsProved(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e := w.engine()
+		role, err := e.Roles.Role(t.Context(), "roles/compute.viewer")
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed := role.Permissions[:120]
+		quoted, err := json.Marshal(listed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := slices.Max(listed)
+		spread := time.Now().Add(time.Minute)
+		w.wire.step(nil, func(_ int, r *http.Request, answer *http.Response) (*http.Response, error) {
+			if !strings.HasSuffix(r.URL.Path, "projects/acme-agents:testIamPermissions") || time.Now().After(spread) {
+				return answer, nil
+			}
+			return rewritten(t, answer, func(b []byte) []byte {
+				return bytes.ReplaceAll(b, []byte(`"`+last+`"`), []byte(`"a.b.c"`))
+			}), nil
+		})
+		plan := w.plan(e, "version = 1\n[task]\nname = \"looks\"\nproject = \"acme-agents\"\nttl = \"1h\"\n[[grant]]\n"+
+			"permissions = "+string(quoted)+"\nresource = \"projects/acme-agents\"\n[credentials]\ndeliver = \"token\"\n")
+		result, err := e.Up(t.Context(), plan, w.options(plan))
+		if err != nil || result.Grants[0].State != journal.Proved {
+			t.Fatalf("up: %+v, %v", result, err)
+		}
+		if early := time.Until(spread); early > 0 {
+			t.Errorf("it counted as proved %s before %s was held", early, last)
+		}
+	})
+}
+
+// A renewal gives a new key out only once Google knows it: what is in the delivery always works.
+func TestRenewedKeyWorksAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		result, plan := w.up(byKey)
+		w.server.SetLag(emulator.Lag{Key: emulator.Delay{Min: time.Minute}})
+		if _, err := w.engine().Renew(t.Context(), plan.Run, lifecycle.RenewOptions{TTL: 3 * time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client(t, w).KeyToken(t.Context(), w.safe.get(result.Dir).Key); err != nil {
+			t.Errorf("with the key that was delivered: %v", err)
+		}
+	})
 }

@@ -222,6 +222,82 @@ var mutants = []mutant{
 		pkg:   lifecycle, tests: []string{"TestUpReadsBack"},
 	},
 	{
+		name:  "a key's certificate begins with the run, by this machine's clock",
+		edits: []edit{{lifecycle, "upRun.deliverKey", `$u.plan.Began.Add(-clockSkew)`, `$u.plan.Began`}},
+		pkg:   lifecycle, tests: []string{"TestCertificateOfAKey"},
+	},
+	{
+		name:  "any key of the account is taken for the one whose answer was lost",
+		edits: []edit{{lifecycle, "upRun.onlyKey", `$err != nil || len($keys) != 1`, `$err != nil || len($keys) == 0`}},
+		pkg:   lifecycle, tests: []string{"TestKeyAmongOthers"},
+	},
+	{
+		name: "a delivery is made before the journal knows of it",
+		edits: []edit{{
+			lifecycle, "upRun.deliver",
+			`$err := $u.journal.Append(journal.DeliverIntended{Kind: $d.Kind, Paths: []string{$d.Dir}})`,
+			`$err := error(nil)`,
+		}},
+		pkg: lifecycle, tests: []string{"TestDeliveryIsAnnounced"},
+	},
+	{
+		name: "an account is waited for as long as the journal's clock was wrong",
+		edits: []edit{{
+			lifecycle, "downRun.liveAccount", `min($t.opened.Add(visibleWithin).Sub($d.Cloud.Clock()), visibleWithin)`,
+			`$t.opened.Add(visibleWithin).Sub($d.Cloud.Clock())`,
+		}},
+		pkg: lifecycle, tests: []string{"TestClockSetAfterUp"},
+	},
+	{
+		name:  "the check at the end takes another account with the email for the run's",
+		edits: []edit{{lifecycle, "downRun.check", `$d.Cloud.Account($ctx, $t.project, $uid)`, `$d.Cloud.Account($ctx, $t.project, $t.email)`}},
+		pkg:   lifecycle, tests: []string{"TestEmailThatIsTakenAtOnce"},
+	},
+	{
+		name:  "each check at the end is kept as passed",
+		edits: []edit{{lifecycle, "downRun.verify", `OK: $ok`, `OK: $ok || !$ok`}},
+		pkg:   lifecycle, tests: []string{"TestFailedCheckIsRecorded"},
+	},
+	{
+		name: "one server that does not show an account is believed",
+		edits: []edit{{lifecycle, "downRun.lookAgain", `return $looks[$i], $err`,
+			`if $i > 0 { continue }; return $looks[$i], $err`}},
+		pkg: lifecycle, tests: []string{"TestOneServerShowsTheAccount"},
+	},
+	{
+		name:  "keys that are left are not named",
+		edits: []edit{{lifecycle, "downRun.leftOfAccount", `range $keys`, `range $keys[:0]`}},
+		pkg:   lifecycle, tests: []string{"TestKeysThatAreLeftAreNamed"},
+	},
+	{
+		name: "a journal that is another one now is followed",
+		edits: []edit{{
+			lifecycle, "Engine.DownFrom", `!reflect.DeepEqual($j.Run().Opened, $known.Opened)`,
+			`false && !reflect.DeepEqual($j.Run().Opened, $known.Opened)`,
+		}},
+		pkg: lifecycle, tests: []string{"TestDownFromWhatIsKnown"},
+	},
+	{
+		name:  "that a binding was read back is not kept",
+		edits: []edit{{lifecycle, "Engine.readBack", `return $j.Append`, `return nil; return $j.Append`}},
+		pkg:   lifecycle, tests: []string{"TestReadBackIsRecorded"},
+	},
+	{
+		name:  "one answer is enough to prove access",
+		edits: []edit{{lifecycle, "upRun.askOnce", `range $answers { $g.Go`, `range $answers[:1] { $g.Go`}},
+		pkg:   lifecycle, tests: []string{"TestSomeServersKnowLater"},
+	},
+	{
+		name:  "of many listed permissions some are not asked about",
+		edits: []edit{{lifecycle, "upRun.prove", `$why == "" && !$listed`, `$why == "" && (!$listed || $listed)`}},
+		pkg:   lifecycle, tests: []string{"TestEachListedPermissionIsProved"},
+	},
+	{
+		name:  "a renewal delivers a key that does not work yet",
+		edits: []edit{{lifecycle, "renewRun.proveKey", `$x.repeat($ctx, "prove key", $x.newKey, forKey, visibleWithin,`, `$x.repeat($ctx, "prove key", $x.newKey, forKey, 0,`}},
+		pkg:   lifecycle, tests: []string{"TestRenewedKeyWorksAtOnce"},
+	},
+	{
 		name:  "a renewal moves one binding of each resource",
 		edits: []edit{{lifecycle, "move.apply", `range $m.bindings`, `range $m.bindings[:1]`}},
 		pkg:   lifecycle, tests: []string{"TestRenewMovesAllAfterTheMark"},
