@@ -137,9 +137,13 @@ func (s *Sweeper) judge(ctx context.Context, r grants.Role) Swept {
 // boundOn returns the resources that bind a role, as people write them. With an error there
 // may be more.
 func (s *Sweeper) boundOn(ctx context.Context, role string) (bound []string, err error) {
-	found, err := s.Cloud.SearchPolicies(ctx, s.Project, role)
+	matches, err := s.Cloud.SearchPolicies(ctx, s.Project, role)
 	if err != nil && len(s.More) > 0 && ctx.Err() == nil && !fault.Is(err, fault.Unavailable, fault.Throttled) {
 		err = nil
+	}
+	var found []string
+	for _, m := range matches {
+		found = append(found, m.Resource)
 	}
 	for _, n := range append([]resource.Name{s.Project}, s.More...) {
 		found = append(found, n.Full())

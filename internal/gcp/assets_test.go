@@ -62,7 +62,8 @@ func TestSearchPolicies(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := c.SearchPolicies(t.Context(), name(t, "organizations/123456789012"), a.Email)
-	if diff := cmp.Diff([]string{bucket.Full()}, got); diff != "" || err != nil {
+	want := []Match{{bucket.Full(), []policy.Binding{{Role: "roles/storage.objectViewer", Member: a.Member()}}}}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 	if _, err := c.As(noah).SearchPolicies(t.Context(), name(t, "organizations/123456789012"), a.Email); !fault.Is(err, fault.Denied) {
@@ -74,7 +75,7 @@ func TestSearchPolicies(t *testing.T) {
 func TestEveryPageOfASearch(t *testing.T) {
 	t.Parallel()
 	pages := map[string]string{
-		"":   `{"results":[{"resource":"//storage.googleapis.com/b"}],"nextPageToken":"t1"}`,
+		"":   `{"results":[{"resource":"//storage.googleapis.com/b","policy":{"bindings":[{"role":"r","members":["m","n"],"condition":{"title":"t","expression":"e"}}]}}],"nextPageToken":"t1"}`,
 		"t1": `{"nextPageToken":"t2"}`,
 		"t2": `{"results":[{"resource":"//pubsub.googleapis.com/projects/p/topics/t"}]}`,
 	}
@@ -82,7 +83,11 @@ func TestEveryPageOfASearch(t *testing.T) {
 		respond(w, 200, pages[r.URL.Query().Get("pageToken")])
 	})))
 	got, err := c.SearchPolicies(t.Context(), name(t, "projects/acme-agents"), "x")
-	want := []string{"//storage.googleapis.com/projects/_/buckets/b", "//pubsub.googleapis.com/projects/p/topics/t"}
+	cond := policy.Condition{Title: "t", Expression: "e"}
+	want := []Match{
+		{"//storage.googleapis.com/projects/_/buckets/b", []policy.Binding{{Role: "r", Member: "m", Condition: cond}, {Role: "r", Member: "n", Condition: cond}}},
+		{Resource: "//pubsub.googleapis.com/projects/p/topics/t"},
+	}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}

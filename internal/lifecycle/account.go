@@ -54,7 +54,7 @@ func (e *Engine) DownAccount(ctx context.Context, project, email string, more []
 		}
 		return t, err
 	}
-	s, err := e.newSearcher(ctx, project, more)
+	s, err := e.newSearcher(ctx, project, email, more)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (e *Engine) DownAccount(ctx context.Context, project, email string, more []
 
 // downTombstones takes away what a deleted account left in policies.
 func (e *Engine) downTombstones(ctx context.Context, project, email string, more []resource.Name) (*Teardown, error) {
-	s, err := e.newSearcher(ctx, project, more)
+	s, err := e.newSearcher(ctx, project, email, more)
 	if err != nil {
 		return nil, err
 	}
@@ -97,8 +97,8 @@ func markOf(a grants.Account, project string) (grants.Mark, bool) {
 func (s *searcher) marked(a grants.Account, m grants.Mark, known remains) target {
 	t := marked(a, m)
 	t.resources, t.dir = known.edits, known.dir
-	t.find = func(ctx context.Context) findings {
-		f := s.find(ctx, m.Started(), a.Email)
+	t.find = func() findings {
+		f := s.find(m.Started(), a.Email)
 		if len(known.edits) > 0 {
 			f.missing, f.hints = nil, nil
 		}

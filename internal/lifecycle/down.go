@@ -113,6 +113,12 @@ type downRun struct {
 	disabled chan struct{} // closed once the account is disabled, or cannot be
 	off      bool          // whether it is, once disabled is closed
 
+	names   []resource.Name // whose policies may name the account
+	missing error           // why there may be more of them; nil if there are not
+	clean   bool            // whether all of them could be cleaned so far
+	kept    []string        // keys that could not be deleted
+	deleted bool            // whether the account was
+
 	mu     sync.Mutex // guards what follows
 	run    *journal.Run
 	looked []string
@@ -144,7 +150,7 @@ func (e *Engine) newDownRun(t target, j journal.Journal) *downRun {
 // carryOut does the whole teardown.
 func (d *downRun) carryOut(ctx context.Context) (*Teardown, error) {
 	if d.begin(ctx) {
-		d.finish(ctx)
+		d.Engine.finish(ctx, d)
 	}
 	return d.end()
 }
@@ -185,14 +191,18 @@ func (e *Engine) refuse(o journal.Opened) error {
 // this one fails.
 func (d *downRun) try(name, on string, f func() error) bool {
 	err := d.step(name, on, f)
-	if err == nil {
-		return true
+	if err != nil {
+		d.failed(name, on, err)
 	}
+	return err == nil
+}
+
+// failed records that a step failed.
+func (d *downRun) failed(name, on string, err error) {
 	d.record(journal.Failed{Step: name, On: on, Message: err.Error()})
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.errs = append(d.errs, err)
-	return false
 }
 
 // record notes what was done, in the journal too where there is one.
@@ -283,42 +293,15 @@ func (d *downRun) begin(ctx context.Context) bool {
 	return true
 }
 
-// finish takes the bindings and the keys away, then the account, and checks that.
-func (d *downRun) finish(ctx context.Context) {
-	names, readable, missing := d.resources(ctx)
-	var wg sync.WaitGroup
-	proving := func(name resource.Name) bool { return slices.Contains(d.target.proof, name.Full()) }
-	unbound := d.unbindAll(ctx, slices.DeleteFunc(slices.Clone(names), proving))
-	<-d.disabled
-	var kept []string // keys
-	if d.state == present {
-		wg.Go(func() { kept = d.deleteKeys(ctx, d.account) })
-	}
-	clean := unbound() && readable
-	wg.Wait()
-	for _, name := range names {
-		switch {
-		case !proving(name):
-		case clean && missing == nil:
-			clean = d.unbind(ctx, name)
-		default:
-			// Without it, it could not be told any more whose the others are.
-			d.remains("bindings of %s on %s, which are kept until those above are removed", d.target.email, name)
-		}
-	}
-
-	deleted := false
-	if d.state == present {
-		if clean && missing == nil {
-			deleted = d.delete(ctx, d.account)
-		}
-		d.leftOfAccount(deleted, clean, missing, kept)
-	} else if missing != nil {
+// removeAccount deletes the account, if nothing names it any more, and records what is left.
+func (d *downRun) removeAccount(ctx context.Context) {
+	switch complete := d.clean && d.missing == nil; {
+	case d.state == present:
+		d.deleted = complete && d.delete(ctx, d.account)
+		d.leftOfAccount(d.deleted, d.clean, d.missing, d.kept)
+	case d.missing != nil:
 		// A deleted account stays in policies, those that were not seen among them.
 		d.remains("perhaps bindings of %s, which is deleted, on resources that could not be searched", d.target.email)
-	}
-	if clean && missing == nil {
-		d.check(ctx, names, deleted)
 	}
 }
 
@@ -468,79 +451,75 @@ func (d *downRun) disable(ctx context.Context, account grants.Account) {
 	})
 }
 
-// resources returns the resources whose policies may name the account: what the target
-// says, and what a search finds. A name that cannot be read is left. What a search
-// could not cover is missing: it bars the deleting, since an account that is deleted
-// while something binds it leaves a deleted: member there.
-func (d *downRun) resources(ctx context.Context) (names []resource.Name, readable bool, missing error) {
+// find finds the resources whose policies may name the account: what the target says, and
+// what a search found. A name that cannot be read is left. What a search could not cover is
+// missing: it bars the deleting, since an account that is deleted while something binds it
+// leaves a deleted: member there.
+func (d *downRun) find() {
 	all := slices.Clone(d.target.resources)
 	if d.target.find != nil {
 		d.try("find bindings", d.target.email, func() error {
-			found := d.target.find(ctx)
+			found := d.target.find()
 			all = append(all, found.resources...)
-			d.looked, missing = found.looked, found.missing
+			d.looked, d.missing = found.looked, found.missing
 			d.hints = append(d.hints, found.hints...)
-			return missing
+			return d.missing
 		})
 	}
 	slices.Sort(all)
-	readable = true
+	d.clean = true
 	for _, full := range slices.Compact(all) {
 		name, err := resource.ParseFull(full)
 		if err != nil {
 			d.try("unbind", full, func() error { return err })
 			d.remains("perhaps bindings of %s on %s, which could not be read", d.target.email, full)
-			readable = false
+			d.clean = false
 			continue
 		}
-		names = append(names, name)
-	}
-	return names, readable, missing
-}
-
-// unbindAll begins to take the account out of every policy of the run, side by
-// side; the reads go on beside the disabling, the writes wait for it. The returned
-// function waits for the end and reports whether all are clean.
-func (d *downRun) unbindAll(ctx context.Context, names []resource.Name) func() bool {
-	var wg sync.WaitGroup
-	clean := make([]bool, len(names))
-	for i, name := range names {
-		wg.Go(func() { clean[i] = d.unbind(ctx, name) })
-	}
-	return func() bool {
-		wg.Wait()
-		return !slices.Contains(clean, false)
+		d.names = append(d.names, name)
 	}
 }
 
-func (d *downRun) unbind(ctx context.Context, name resource.Name) bool {
-	on := name.String()
-	seen := false                // the account, when the policy was last read
-	var removed []policy.Binding // what the write was to take away
-	ok := d.try("unbind", on, func() error {
-		err := d.edit(ctx, policyEdit{
-			doing: "unbind", name: name, ready: d.disabled,
-			change: func(doc policy.Document) bool {
-				removed = d.target.in(doc, d.account.UniqueID)
-				seen = d.target.removeFrom(doc, d.account.UniqueID)
-				return seen
-			},
-			dropping: d.dropped(name),
-		})
-		if err != nil && !fault.Is(err, fault.NotFound) { // a resource that is gone binds no account
-			return err
-		}
-		d.record(d.unbound(name.Full(), removed)...)
-		return nil
-	})
-	switch {
-	case ok:
-	case seen:
-		d.remains("bindings of %s on %s", d.target.email, on)
-	default:
-		d.remains("perhaps bindings of %s on %s, which could not be read", d.target.email, on)
+// proves reports whether it is by a policy alone that it is known whose a tombstone is. It is
+// edited last, and not if another one could not be: it could not be told any more whose the
+// others are.
+func (d *downRun) proves(name resource.Name) bool {
+	return slices.Contains(d.target.proof, name.Full())
+}
+
+// edits returns the resources that are edited first.
+func (d *downRun) edits() []resource.Name {
+	return slices.DeleteFunc(slices.Clone(d.names), d.proves)
+}
+
+// proofs returns the resources that are edited last, if they can be now.
+func (d *downRun) proofs() []resource.Name {
+	names := slices.DeleteFunc(slices.Clone(d.names), func(n resource.Name) bool { return !d.proves(n) })
+	if d.clean && d.missing == nil {
+		return names
 	}
-	return ok
+	for _, name := range names {
+		d.remains("bindings of %s on %s, which are kept until those above are removed", d.target.email, name)
+	}
+	return nil
+}
+
+// tookOut records what came of an edit that was to take the run out of a policy: took is what
+// it takes away, and seen whether the run was there when the policy was last read.
+func (d *downRun) tookOut(name resource.Name, took []policy.Binding, seen bool, err error) {
+	if err == nil {
+		d.record(d.unbound(name.Full(), took)...)
+		return
+	}
+	d.mu.Lock()
+	d.clean = false
+	d.mu.Unlock()
+	d.failed("unbind", name.String(), err)
+	if seen {
+		d.remains("bindings of %s on %s", d.target.email, name)
+	} else {
+		d.remains("perhaps bindings of %s on %s, which could not be read", d.target.email, name)
+	}
 }
 
 // unbound returns the records that say that the run's bindings on a resource are gone: those that the
@@ -613,65 +592,4 @@ func (d *downRun) delete(ctx context.Context, account grants.Account) bool {
 		d.record(journal.AccountDeleted{})
 		return nil
 	})
-}
-
-// check looks again at everything that the run touched. It looks at the account only if it
-// was deleted: otherwise it would wait in vain for it to disappear.
-func (d *downRun) check(ctx context.Context, names []resource.Name, deleted bool) {
-	t, uid := d.target, d.account.UniqueID
-	var wg sync.WaitGroup
-	if deleted {
-		wg.Go(func() {
-			d.verify(ctx, "check account is gone", t.email, func() (string, error) {
-				_, err := d.Cloud.Account(ctx, t.project, uid)
-				switch {
-				case err == nil:
-					return "the account " + t.email, nil
-				case fault.Is(err, fault.NotFound):
-					return "", nil
-				default:
-					return "perhaps the account " + t.email, err
-				}
-			})
-		})
-	}
-	for _, name := range names {
-		wg.Go(func() {
-			d.verify(ctx, "check policy", name.String(), func() (string, error) {
-				doc, err := d.Cloud.ReadPolicy(ctx, name)
-				switch {
-				case fault.Is(err, fault.NotFound):
-					return "", nil
-				case err != nil:
-					return fmt.Sprintf("perhaps bindings of %s on %s", t.email, name), err
-				case len(t.in(doc, uid)) > 0:
-					return fmt.Sprintf("bindings of %s on %s", t.email, name), nil
-				default:
-					return "", nil
-				}
-			})
-		})
-	}
-	wg.Wait()
-}
-
-// verify repeats look while it still finds something, since reads may lag behind
-// writes, and records what is left in the end.
-func (d *downRun) verify(ctx context.Context, name, on string, look func() (left string, err error)) {
-	var left string
-	ok := d.try(name, on, func() error {
-		return d.repeat(ctx, name, on, forGone, goneWithin, func() error {
-			var err error
-			if left, err = look(); err == nil && left != "" {
-				err = fault.New(fault.Incomplete, "still there: %s", left)
-			}
-			return err
-		}, fault.Incomplete)
-	})
-	if !ok {
-		d.remains("%s", left)
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.checks = append(d.checks, journal.Check{What: name + " " + on, OK: ok, Found: left})
 }

@@ -39,12 +39,3 @@ func (t *attempt) drop(drops []policy.Binding, done bool) error {
 	}
 	return t.dropping(drops, done)
 }
-
-// dropped keeps what the teardown's write of a policy leaves out. A teardown goes on
-// whether or not that can be recorded.
-func (d *downRun) dropped(name resource.Name) func([]policy.Binding, bool) error {
-	return func(drops []policy.Binding, done bool) error {
-		d.record(dropRecords(name, drops, done)...)
-		return nil
-	}
-}

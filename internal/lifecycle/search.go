@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -17,20 +20,22 @@ const (
 	// written in the first minutes of a run, and the index has nearly every change some
 	// minutes later (asset-inventory/docs/asset-types).
 	searchSettles = 30 * time.Minute
-	// anyTombstone is in every member that is a deleted account of a run's.
-	anyTombstone = "deleted:serviceAccount:ti-"
+	// anyAccount is in every member that is an account of a run's, and anyTombstone in
+	// every one that is a deleted one.
+	anyAccount   = "serviceAccount:ti-"
+	anyTombstone = "deleted:" + anyAccount
 )
 
 // searcher finds what binds the accounts of one project, in as much of the company as
 // the operator may search.
 type searcher struct {
 	*Engine
-	project    resource.Name
-	more       []resource.Name // where the operator says to look, too
-	scope      resource.Name   // what is searched; zero if nothing can be
-	short      error           // why that is not everything; nil if it is
-	tombstones []string        // full names of what binds tombstones, according to the search
-	unread     []string        // those whose policies taskiam does not know how to read
+	project resource.Name
+	more    []resource.Name // where the operator says to look, too
+	scope   resource.Name   // what was searched; zero if nothing could be
+	short   error           // why that is not everything; nil if it is
+	matches []gcp.Match     // what was found
+	unread  []string        // full names of those whose policies taskiam does not know how to read
 }
 
 // projectName returns a project that accounts are looked for in. Emails have its id, and
@@ -46,8 +51,11 @@ func projectName(project string) (resource.Name, error) {
 	return name, nil
 }
 
-// newSearcher finds the topmost of what is above the project that can be searched.
-func (e *Engine) newSearcher(ctx context.Context, project string, more []resource.Name) (*searcher, error) {
+// newSearcher searches the topmost of what is above the project that can be searched, once, for
+// the members that have the text: the email of an account, or [anyAccount].
+func (e *Engine) newSearcher(
+	ctx context.Context, project, text string, more []resource.Name,
+) (*searcher, error) {
 	name, err := projectName(project)
 	if err != nil {
 		return nil, err
@@ -59,7 +67,7 @@ func (e *Engine) newSearcher(ctx context.Context, project string, more []resourc
 		above = []resource.Name{name}
 	}
 	for _, scope := range slices.Backward(above) {
-		if s.tombstones, err = e.Cloud.SearchPolicies(ctx, scope, anyTombstone); err == nil {
+		if s.matches, err = e.Cloud.SearchPolicies(ctx, scope, text); err == nil {
 			s.scope = scope
 			return s, nil
 		}
@@ -76,20 +84,29 @@ func (e *Engine) newSearcher(ctx context.Context, project string, more []resourc
 // passing reports whether an error would be another one at another time.
 func passing(err error) bool { return fault.Is(err, fault.Unavailable, fault.Throttled) }
 
-// find looks for what binds an account: in the host project, where the operator says,
-// and wherever can be searched. The run began then.
-func (s *searcher) find(ctx context.Context, began time.Time, email string) findings {
+// naming returns the full names of the resources that have the text in a member, as far as the
+// search shows members.
+func (s *searcher) naming(text string) []string {
+	var out []string
+	for _, m := range s.matches {
+		if len(m.Bindings) == 0 || slices.ContainsFunc(m.Bindings,
+			func(b policy.Binding) bool { return strings.Contains(b.Member, text) }) {
+			out = append(out, m.Resource)
+		}
+	}
+	return out
+}
+
+// find returns what may bind an account: the host project, where the operator says to look,
+// and what the search has found. The run began then.
+func (s *searcher) find(began time.Time, email string) findings {
 	f := findings{resources: []string{s.project.Full()}, looked: []string{s.project.String()}, missing: s.short}
 	for _, name := range s.more {
 		f.resources = append(f.resources, name.Full())
 		f.looked = append(f.looked, name.String())
 	}
 	if !s.scope.IsZero() {
-		found, err := s.Cloud.SearchPolicies(ctx, s.scope, email)
-		if err != nil && f.missing == nil {
-			f.missing = err
-		}
-		f.resources = append(f.resources, found...)
+		f.resources = append(f.resources, s.naming(email)...)
 		f.looked = append(f.looked, "everything in "+s.scope.String())
 	}
 	if settled := began.Add(searchSettles); f.missing == nil && s.Cloud.Clock().Before(settled) {
@@ -173,7 +190,7 @@ func (s *searcher) tombstonesIn(
 	var out []deadAccount
 	for _, dead := range order {
 		if g := seen[dead]; g.known || len(g.titled) > 0 {
-			g.resources = append(g.resources, s.perhaps(ctx, dead, unread)...)
+			g.resources = append(g.resources, s.perhaps(dead, unread)...)
 			out = append(out, *g)
 		}
 	}
@@ -182,14 +199,11 @@ func (s *searcher) tombstonesIn(
 
 // perhaps returns which of the unreadable resources may name a tombstone. They must be
 // cleaned before the last proof of whose tombstone it is disappears.
-func (s *searcher) perhaps(ctx context.Context, dead grants.Tombstone, unread []string) []string {
+func (s *searcher) perhaps(dead grants.Tombstone, unread []string) []string {
 	if len(unread) == 0 || s.scope.IsZero() {
 		return unread
 	}
-	found, err := s.Cloud.SearchPolicies(ctx, s.scope, dead.Email)
-	if err != nil {
-		return unread
-	}
+	found := s.naming(dead.Email)
 	return slices.DeleteFunc(slices.Clone(unread), func(full string) bool { return !slices.Contains(found, full) })
 }
 
@@ -204,7 +218,7 @@ func (s *searcher) began(run grants.RunID) time.Time {
 
 // places returns where tombstones are looked for.
 func (s *searcher) places() []string {
-	out := append([]string{s.project.Full()}, s.tombstones...)
+	out := append([]string{s.project.Full()}, s.naming(anyTombstone)...)
 	for _, name := range s.more {
 		out = append(out, name.Full())
 	}
@@ -217,8 +231,8 @@ func (s *searcher) target(g deadAccount) target {
 	return target{
 		run: g.run, project: s.project.Project(), email: g.Email, uid: g.UniqueID,
 		tombstone: true, resources: g.resources, proof: g.titled,
-		find: func(ctx context.Context) findings {
-			f := s.find(ctx, s.began(g.run), g.Email)
+		find: func() findings {
+			f := s.find(s.began(g.run), g.Email)
 			if g.known {
 				f.missing, f.hints = nil, nil
 			}

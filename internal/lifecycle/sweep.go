@@ -21,9 +21,12 @@ import (
 const maxAtOnce = 8
 
 // sideBySide does something with each of the items, with [maxAtOnce] of them at a time.
-func sideBySide[T any](items []T, do func(i int, item T)) {
+func sideBySide[T any](items []T, do func(i int, item T)) { atOnce(maxAtOnce, items, do) }
+
+// atOnce does something with each of the items, with so many of them at a time; -1 is no limit.
+func atOnce[T any](limit int, items []T, do func(i int, item T)) {
 	var g errgroup.Group
-	g.SetLimit(maxAtOnce)
+	g.SetLimit(limit)
 	for i, item := range items {
 		g.Go(func() error {
 			do(i, item)
@@ -141,7 +144,10 @@ func (e *Engine) Sweep(ctx context.Context, o SweepOptions) (*Sweep, error) {
 		sweepers[i] = &sweeper{Engine: e, options: o, result: SweptProject{Project: p}}
 	}
 	sideBySide(sweepers, func(_ int, s *sweeper) { s.disable(ctx) })
-	sideBySide(sweepers, func(_ int, s *sweeper) { s.clear(ctx) })
+	sideBySide(sweepers, func(_ int, s *sweeper) { s.find(ctx) })
+	e.clear(ctx, sweepers)
+	sideBySide(sweepers, func(_ int, s *sweeper) { s.over = s.tombstones(ctx) })
+	e.clear(ctx, sweepers)
 	var errs []error
 	for _, s := range sweepers {
 		slices.SortFunc(s.result.Runs, func(a, b SweptRun) int { return cmp.Compare(a.Run, b.Run) })
@@ -242,7 +248,11 @@ func (s *sweeper) disable(ctx context.Context) {
 	if s.options.DryRun {
 		return
 	}
-	sideBySide(s.over, func(_ int, o *endedRun) { s.begin(ctx, o) })
+	tell := s.tally("accounts of "+project+" disabled", len(s.over))
+	sideBySide(s.over, func(_ int, o *endedRun) {
+		s.begin(ctx, o)
+		tell()
+	})
 }
 
 // journalled returns the runs that this machine's journals have open, that are over, and
@@ -291,9 +301,9 @@ func (s *sweeper) begin(ctx context.Context, o *endedRun) {
 	<-o.down.disabled
 }
 
-// clear takes away what is over, and then what deleted accounts left.
-func (s *sweeper) clear(ctx context.Context) {
-	search, err := s.newSearcher(ctx, s.result.Project, s.options.Resources)
+// find finds what binds the accounts of the runs that are over.
+func (s *sweeper) find(ctx context.Context) {
+	search, err := s.newSearcher(ctx, s.result.Project, anyAccount, s.options.Resources)
 	if err != nil {
 		s.fail(err)
 		return
@@ -302,37 +312,54 @@ func (s *sweeper) clear(ctx context.Context) {
 	if !search.scope.IsZero() {
 		s.result.Searched = search.scope.String()
 	}
-	sideBySide(s.over, func(_ int, o *endedRun) {
-		s.end(ctx, o)
-		s.add(o.SweptRun)
-	})
-	s.removeTombstones(ctx)
+	for _, o := range s.over {
+		if o.down != nil {
+			o.down.target.find = s.findingsOf(o)
+		}
+	}
 }
 
-// end takes one run away, or in a dry run says what there is of it.
-func (s *sweeper) end(ctx context.Context, o *endedRun) {
-	if s.options.DryRun {
-		s.look(ctx, o)
-		return
-	}
-	if o.down == nil {
-		return
-	}
-	d := o.down
-	// A journal knows all that its run was to bind. What else binds the account is found
-	// too, if it can be.
+// findingsOf returns what looks for places that bind a run's account. A journal knows all that its
+// run was to bind; what else binds the account is found too, if it can be.
+func (s *sweeper) findingsOf(o *endedRun) func() findings {
 	complete := o.journal != nil || len(o.target.resources) > 0
-	d.target.find = func(ctx context.Context) findings {
-		f := s.search.find(ctx, o.target.mark.Started(), o.Email)
+	return func() findings {
+		f := s.search.find(o.target.mark.Started(), o.Email)
 		if complete {
 			f.missing, f.hints = nil, nil
 		}
 		return f
 	}
-	if o.on {
-		d.finish(ctx)
+}
+
+// clear takes away what the sweepers have begun with: the runs of all projects together, so that
+// a policy is edited once for all of them. In a dry run it says what there is.
+func (e *Engine) clear(ctx context.Context, sweepers []*sweeper) {
+	var going []*downRun
+	for _, s := range sweepers {
+		for _, o := range s.over {
+			if o.on {
+				going = append(going, o.down)
+			}
+		}
 	}
-	o.Down, o.Err = d.end()
+	e.finish(ctx, going...)
+	sideBySide(sweepers, func(_ int, s *sweeper) {
+		sideBySide(s.over, func(_ int, o *endedRun) {
+			switch {
+			case o.down != nil:
+				o.end()
+			case s.options.DryRun && s.search != nil && o.Kind != SweptTombstone:
+				s.look(ctx, o)
+			}
+			s.add(o.SweptRun)
+		})
+	})
+}
+
+// end takes down what came of one run.
+func (o *endedRun) end() {
+	o.Down, o.Err = o.down.end()
 	if o.journal != nil {
 		o.Err = errors.Join(o.Err, o.journal.Close())
 	}
@@ -345,7 +372,7 @@ func (s *sweeper) end(ctx context.Context, o *endedRun) {
 // look says what binds the run's account, and writes nothing.
 func (s *sweeper) look(ctx context.Context, o *endedRun) {
 	o.State = SweptFound
-	places := append(s.search.find(ctx, o.target.mark.Started(), o.Email).resources, o.target.resources...)
+	places := append(s.search.find(o.target.mark.Started(), o.Email).resources, o.target.resources...)
 	if run, err := s.Journals.Read(o.Run); err == nil && run.Opened.Email == o.Email && s.refuse(run.Opened) == nil {
 		places = append(places, targetOf(run).resources...)
 	}
@@ -367,8 +394,11 @@ func (s *sweeper) look(ctx context.Context, o *endedRun) {
 	}
 }
 
-// removeTombstones takes away what policies still say of deleted accounts.
-func (s *sweeper) removeTombstones(ctx context.Context) {
+// tombstones begins with what policies still say of deleted accounts, and returns that.
+func (s *sweeper) tombstones(ctx context.Context) (out []*endedRun) {
+	if s.search == nil {
+		return nil
+	}
 	places := s.search.places()
 	for _, run := range s.journalledLive() { // of one that is down, all was checked
 		if run.Account.UniqueID != "" {
@@ -381,34 +411,30 @@ func (s *sweeper) removeTombstones(ctx context.Context) {
 	}
 	s.result.Unread = s.search.unread
 	for _, g := range dead {
-		r := SweptRun{Run: g.run, Email: g.Email, Kind: SweptTombstone, State: SweptFound}
-		t := s.search.target(g)
+		o := &endedRun{SweptRun: SweptRun{Run: g.run, Email: g.Email, Kind: SweptTombstone, State: SweptFound}}
 		if run, err := s.Journals.Read(g.run); err == nil && run.Opened.Email == g.Email {
-			r.Task, r.Expires = run.Opened.Task, run.Expires()
+			o.Task, o.Expires = run.Opened.Task, run.Expires()
 			if run.Live() && !s.isOver(run.Expires()) {
-				r.State = SweptLive
-				s.add(r)
+				o.State = SweptLive
+				out = append(out, o)
 				continue
 			}
 		}
 		if slices.ContainsFunc(s.result.Runs,
-			func(o SweptRun) bool { return o.Email == g.Email && o.Kind != SweptTombstone }) {
+			func(r SweptRun) bool { return r.Email == g.Email && r.Kind != SweptTombstone }) {
 			continue // it was spoken of already
 		}
+		out = append(out, o)
 		if s.options.DryRun {
 			for _, full := range g.resources {
-				r.Bound = append(r.Bound, plain(full))
+				o.Bound = append(o.Bound, plain(full))
 			}
-			s.add(r)
 			continue
 		}
-		r.Down, r.Err = s.newDownRun(t, nil).carryOut(ctx)
-		r.State = SweptGone
-		if r.Err != nil {
-			r.State = SweptLeft
-		}
-		s.add(r)
+		o.down = s.newDownRun(s.search.target(g), nil)
+		o.on = o.down.begin(ctx)
 	}
+	return out
 }
 
 // inJournal reports whether this machine's journals name a deleted account by its unique id, which proves what no

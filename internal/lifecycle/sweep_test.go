@@ -83,10 +83,15 @@ func (w *world) account(id, description string) grants.Account {
 // bind binds by hand.
 func (w *world) bind(on, member string, c policy.Condition) {
 	w.t.Helper()
+	w.bindAs(on, "roles/secretmanager.secretAccessor", member, c)
+}
+
+func (w *world) bindAs(on, role, member string, c policy.Condition) {
+	w.t.Helper()
 	name, cloud := parse(w.t, on), w.engine().Cloud
 	doc, err := cloud.ReadPolicy(w.t.Context(), name)
 	if err == nil {
-		doc.Add(policy.Binding{Role: "roles/secretmanager.secretAccessor", Member: member, Condition: c})
+		doc.Add(policy.Binding{Role: role, Member: member, Condition: c})
 		_, err = cloud.WritePolicy(w.t.Context(), name, doc)
 	}
 	if err != nil {

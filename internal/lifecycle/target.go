@@ -1,7 +1,6 @@
 package lifecycle
 
 import (
-	"context"
 	"slices"
 	"time"
 
@@ -44,8 +43,8 @@ type target struct {
 	// taken away last.
 	proof    []string
 	bindings []journal.RunBinding
-	// find looks for more places that bind the account; nil where all are known.
-	find func(ctx context.Context) findings
+	// find returns more places that may bind the account; nil where all are known.
+	find func() findings
 }
 
 // findings is what a search for an account came to.

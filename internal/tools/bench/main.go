@@ -38,6 +38,7 @@ func main() {
 	policiesOnly := flag.Bool("policies", false, "measure edits of a full policy, and nothing else")
 	metadataOnly := flag.Bool("metadata", false, "measure the metadata server, and nothing else")
 	journalsOnly := flag.Bool("journals", false, "measure commands beside many journals, and nothing else")
+	sweepsOnly := flag.Bool("sweeps", false, "measure sweeps of few accounts and of many, and nothing else")
 	flag.Parse()
 	measure := func() error { return run(ctx, os.Stdout, *program, *rtt, *rounds) }
 	if *load || *soak {
@@ -51,6 +52,9 @@ func main() {
 	}
 	if *journalsOnly {
 		measure = func() error { return onlyJournals(ctx, os.Stdout, *program, *rounds) }
+	}
+	if *sweepsOnly {
+		measure = func() error { return onlySweeps(ctx, os.Stdout, *program, *rtt) }
 	}
 	if *crowds {
 		measure = func() error { return onlyCrowds(ctx, os.Stdout, *program, *rtt) }
@@ -116,6 +120,10 @@ func run(ctx context.Context, out io.Writer, program string, rtt time.Duration, 
 	}
 	fmt.Fprintln(out)
 	if err := compareJournals(ctx, out, filepath.Join(dir, "journals"), program, rounds); err != nil {
+		return err
+	}
+	fmt.Fprintln(out)
+	if err := compareSweeps(ctx, out, filepath.Join(dir, "sweep"), program, rtt); err != nil {
 		return err
 	}
 	fmt.Fprintln(out)

@@ -32,20 +32,8 @@ var mutants = []mutant{
 	{
 		name: "the account is deleted before it is unbound",
 		edits: []edit{
-			{
-				lifecycle, "downRun.finish",
-				`unbound := $d.unbindAll(ctx, slices.DeleteFunc(slices.Clone(names), proving))`,
-				`unbound := func() bool {
-					return $d.unbindAll(ctx, slices.DeleteFunc(slices.Clone(names), proving))()
-				}`,
-			},
-			{lifecycle, "downRun.finish", `clean := unbound() && readable`, `clean := readable`},
-			{
-				lifecycle, "downRun.finish",
-				`if clean && missing == nil { $d.check(`,
-				`clean = unbound() && clean
-				if clean && missing == nil { $d.check(`,
-			},
+			{lifecycle, "Engine.finish", `unbinding.Wait()`, ``},
+			{lifecycle, "Engine.finish", `g.check(ctx)`, `unbinding.Wait(); g.check(ctx)`},
 		},
 		pkg: lifecycle, tests: []string{"TestAccountOutlastsItsBindings", "TestDownGoesInOrder"},
 	},
@@ -82,7 +70,7 @@ var mutants = []mutant{
 	{
 		name: "sweep deletes accounts without a complete search",
 		edits: []edit{{
-			lifecycle, "sweeper.end",
+			lifecycle, "sweeper.findingsOf",
 			`complete := o.journal != nil || len(o.target.resources) > 0`,
 			`complete := true`,
 		}},
@@ -106,8 +94,20 @@ var mutants = []mutant{
 		pkg:   lifecycle, tests: []string{"TestSweepByTheCloudsClock"},
 	},
 	{
+		name:  "a sweep edits a policy once for each run",
+		edits: []edit{{lifecycle, "byPolicy", `!$known`, `!$known || true`}},
+		pkg:   lifecycle, tests: []string{"TestSweepOfManyRunsEditsEachPolicyOnce"},
+	},
+	{
+		name: "what fails of one run in a sweep is told for all that it went with",
+		edits: []edit{{
+			lifecycle, "downRun.verified", `err == nil || left == ""`, `err == nil`,
+		}},
+		pkg: lifecycle, tests: []string{"TestSweepOfManyRunsTellsWhoseAFailureIs"},
+	},
+	{
 		name:  "a search that was not complete is as good for a deleted account",
-		edits: []edit{{lifecycle, "downRun.finish", `else if missing != nil`, `else if false`}},
+		edits: []edit{{lifecycle, "downRun.removeAccount", `case $d.missing != nil:`, `case false:`}},
 		pkg:   lifecycle, tests: []string{"TestDeletedAccountMayBeNamedElsewhere"},
 	},
 	{
@@ -213,7 +213,7 @@ var mutants = []mutant{
 	},
 	{
 		name:  "nothing is looked at again at the end",
-		edits: []edit{{lifecycle, "downRun.verify", `$err == nil && $left != ""`, `$err == nil && $left != "" && false`}},
+		edits: []edit{{lifecycle, "together.verify", `$err == nil && $what != ""`, `$err == nil && $what != "" && false`}},
 		pkg:   lifecycle, tests: []string{"TestDownLooksAgain"},
 	},
 	{
