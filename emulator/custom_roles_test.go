@@ -85,6 +85,10 @@ func TestCustomRoleRefusals(t *testing.T) {
 		{"unknown", map[string]any{"includedPermissions": []string{"storage.objects.frobnicate"}}, 400},
 		{"wildcard", map[string]any{"includedPermissions": []string{"storage.objects.*"}}, 400},
 		{"no_permission", map[string]any{"includedPermissions": []string{"nonsense"}}, 400},
+		{"list_projects", map[string]any{"includedPermissions": []string{"resourcemanager.projects.list"}}, 400},
+		{"of_billing", map[string]any{"includedPermissions": []string{"billing.resourceAssociations.list"}}, 400},
+		{"costs", map[string]any{"includedPermissions": []string{"billing.resourceCosts.get"}}, 200},
+		{"tags", map[string]any{"includedPermissions": []string{"resourcemanager.tagValues.get"}}, 400},
 		{"organizational", map[string]any{"includedPermissions": []string{"resourcemanager.organizations.get"}}, 400},
 		{"unsupported", map[string]any{"includedPermissions": []string{"iam.denypolicies.create"}}, 400},
 	} {
@@ -346,6 +350,24 @@ func TestOrganizationRoles(t *testing.T) {
 	l.want(l.do(l.operator, "GET", iamAPI+"organizations/2/roles", ""), 403, "PERMISSION_DENIED")
 }
 
+// Every way in which a project's custom role comes to its permissions refuses those of what is above.
+func TestProjectRolesTakeNothingFromAbove(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.must(l.operator, "POST", agentRoles, `{"roleId":"narrow","role":{"includedPermissions":["storage.objects.get"]}}`)
+	for _, p := range []string{"resourcemanager.projects.list", "billing.accounts.get"} {
+		r := l.do(l.operator, "PATCH", agentRoles+"/narrow?updateMask=includedPermissions", `{"includedPermissions":["`+p+`"]}`)
+		if r.code != 400 || !strings.Contains(r.raw, "Permission "+p+" is not valid.") {
+			t.Errorf("a role was changed to hold %s: %d %s", p, r.code, r.raw)
+		}
+		if _, err := New(Config{Seed: []byte(scoped + "[[role]]\nparent = \"projects/here\"\nid = \"seeded\"\npermissions = [\"" + p + "\"]\n")}); err == nil {
+			t.Errorf("a seed made a project's role that holds %s", p)
+		}
+	}
+	tags := newLab(t, withDoubts(iam.Doubts{ProjectTags: true}))
+	tags.must(tags.operator, "POST", agentRoles, `{"roleId":"tags","role":{"includedPermissions":["resourcemanager.tagKeys.list"]}}`)
+}
+
 func TestTestablePermissions(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
@@ -365,11 +387,14 @@ func TestTestablePermissions(t *testing.T) {
 		}
 	}
 	project, organization := levels("//cloudresourcemanager.googleapis.com/projects/acme-data"), levels("//cloudresourcemanager.googleapis.com/organizations/123456789012")
-	if _, ok := project["resourcemanager.organizations.get"]; ok {
-		t.Error("what means something on organizations can be tested on a project")
-	}
-	if _, ok := organization["resourcemanager.organizations.get"]; !ok {
-		t.Error("resourcemanager.organizations.get cannot be tested on an organization")
+	for _, p := range []string{"resourcemanager.organizations.get", "resourcemanager.folders.list", "resourcemanager.projects.list",
+		"resourcemanager.projects.create", "resourcemanager.tagKeys.list", "billing.accounts.get"} {
+		if _, ok := project[p]; ok {
+			t.Errorf("%s can be tested on a project, though it means something only above projects", p)
+		}
+		if _, ok := organization[p]; !ok {
+			t.Errorf("%s cannot be tested on an organization", p)
+		}
 	}
 	for name, want := range map[string]string{"storage.objects.get": "", "pubsub.snapshots.seek": "TESTING"} {
 		if got, ok := project[name]; !ok || got != want {

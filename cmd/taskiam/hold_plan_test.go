@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/resource"
 )
 
@@ -129,8 +130,7 @@ func (s *stage) permissions() []string {
 // askable leaves out what Google refuses to be asked about on a project: what is of the levels above it.
 func askable(name resource.Name, permissions []string) []string {
 	return slices.DeleteFunc(slices.Clone(permissions), func(p string) bool {
-		return name.Type() == resource.Lookup("project") &&
-			(p == "resourcemanager.projects.list" || p == "resourcemanager.projects.create")
+		return name.Type() == resource.Lookup("project") && grants.AboveProjects(p) != ""
 	})
 }
 

@@ -46,6 +46,29 @@ var permissionPattern = lazy.Regexp(PermissionPattern)
 // IsPermission reports whether s has the form of a permission.
 func IsPermission(s string) bool { return permissionPattern().MatchString(s) }
 
+// aboveProjects begin the permissions of folders, organizations and billing accounts, which are in
+// no project.
+var aboveProjects = []string{
+	"resourcemanager.folders.", "resourcemanager.organizations.",
+	"billing.accounts.", "billing.anomaliesConfigs.", "billing.budgets.", "billing.credits.",
+	"billing.resourceAssociations.", "billing.subscriptions.",
+}
+
+// AboveProjects returns what guards a permission that means nothing on a project, or "". Google
+// refuses such a permission in a project's custom role, and to be asked about it on a project
+// (iam/docs/creating-custom-roles). Of others, such as those of tags, only Google can tell.
+func AboveProjects(permission string) string {
+	switch {
+	case permission == "resourcemanager.projects.create", permission == "resourcemanager.projects.list":
+		return "the folder or organization that projects are in"
+	case !slices.ContainsFunc(aboveProjects, func(p string) bool { return strings.HasPrefix(permission, p) }):
+		return ""
+	case strings.HasPrefix(permission, "billing."):
+		return "billing accounts"
+	}
+	return "folders and organizations"
+}
+
 // permissionSet returns the permissions in order, each once.
 func permissionSet(permissions []string) []string {
 	out := slices.Clone(permissions)

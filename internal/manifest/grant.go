@@ -294,11 +294,12 @@ func (r *reader) withoutPolicy(t *table, g grants.Grant) {
 // role exists in its own project alone (iam/docs/roles-overview). A list of permissions
 // becomes one.
 func (r *reader) custom(t *table, g grants.Grant) {
-	kind := g.Resource.Type().Kind
-	if len(g.Permissions) > 0 && (kind == "folder" || kind == "organization") {
+	typ := g.Resource.Type()
+	outside := typ.Kind == "folder" || typ.Kind == "organization" || typ.Kind == "billing account"
+	if len(g.Permissions) > 0 && outside {
 		r.add(t.place.child("permissions").value, "",
 			"permissions are granted through a custom role of a project, and that cannot be granted on %s; name a role",
-			map[string]string{"folder": "a folder", "organization": "an organization"}[kind])
+			typ.A())
 		return
 	}
 	rest, ok := strings.CutPrefix(g.Role, "projects/")
@@ -311,8 +312,8 @@ func (r *reader) custom(t *table, g grants.Grant) {
 		return
 	}
 	switch on := g.Resource.Project(); {
-	case g.Resource.Type().Kind == "folder", g.Resource.Type().Kind == "organization":
-		r.add(t.place.child("role").value, "", "a project's custom role cannot be granted on %s", g.Resource.Type().A())
+	case outside:
+		r.add(t.place.child("role").value, "", "a project's custom role cannot be granted on %s", typ.A())
 	// A number may be that of the same project.
 	case on != "" && on != project && strings.Trim(on, "0123456789") != "" && strings.Trim(project, "0123456789") != "":
 		r.add(t.place.child("role").value, "", "a custom role of %s cannot be granted in %s", project, on)

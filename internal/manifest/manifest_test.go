@@ -358,6 +358,16 @@ func refusals() []refusal {
 			`f:6:104: "roles/browser" is a role, and not a permission`,
 			`f:6:121: permissions is a list of strings, and this element is an integer`,
 		}, []string{`permissions = ["storage.objects.get", "storage.*", "storage.objects.*", "get", "roles/browser"]`, "", "", "", `role = "roles/browser"`, permissionsExample}},
+		{"permissions of what is above projects", grant(`permissions = ["resourcemanager.projects.list", "compute.instances.list", "billing.resourceAssociations.list"]`, `resource = "projects/acme-data"`), []string{
+			"f:6:16: permissions are granted through a custom role of a project, and Google does not take resourcemanager.projects.list there: it is a permission of the folder or organization that projects are in; leave it out",
+			"f:6:75: permissions are granted through a custom role of a project, and Google does not take billing.resourceAssociations.list there: it is a permission of billing accounts; leave it out",
+		}, []string{`permissions = ["compute.instances.list"]`, `permissions = ["compute.instances.list"]`}},
+		{"one of folders alone, on a bucket", grant(`permissions = ["resourcemanager.folders.get"]`, bucket), []string{
+			"f:6:16: permissions are granted through a custom role of a project, and Google does not take resourcemanager.folders.get there: it is a permission of folders and organizations; leave it out",
+		}, []string{""}},
+		{"permissions on a billing account", grant(`permissions = ["resourcemanager.projects.get"]`, `resource = "billingAccounts/01A2B3-C4D5E6-F7A8B9"`, `unbounded = "accept"`), []string{
+			"f:6:1: permissions are granted through a custom role of a project, and that cannot be granted on a billing account; name a role",
+		}, []string{""}},
 		{"no permissions", grant(`permissions = []`, bucket), []string{"f:6:1: permissions is an empty list"}, []string{permissionsExample}},
 		{"one permission, not in a list", grant(`permissions = "storage.objects.get"`, bucket), []string{
 			"f:6:15: permissions is a list of strings, and this is a string",

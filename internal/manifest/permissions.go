@@ -48,6 +48,8 @@ func (r *reader) permissions(t *table, g *grants.Grant) bool {
 		switch {
 		case slices.Contains(g.Permissions, w.text):
 			r.add(w.place.value, "permissions = "+quoteList(eachOnce(all)), "the permission %s is listed twice", w.text)
+		case grants.AboveProjects(w.text) != "":
+			r.aboveProjects(w, all)
 		case grants.IsPermission(w.text):
 			g.Permissions = append(g.Permissions, w.text)
 		default:
@@ -65,6 +67,21 @@ func (r *reader) permissions(t *table, g *grants.Grant) bool {
 	}
 	slices.Sort(g.Permissions) // their order has no meaning
 	return len(r.problems) == before
+}
+
+// aboveProjects refuses one of a list of permissions that means nothing on a project.
+func (r *reader) aboveProjects(w word, all []word) {
+	rest := slices.DeleteFunc(eachOnce(all), func(p string) bool { return grants.AboveProjects(p) != "" })
+	fix := ""
+	if len(rest) > 0 {
+		fix = "permissions = " + quoteList(rest)
+	}
+	guards := grants.AboveProjects(w.text)
+	r.add(w.place.value, fix,
+		"permissions are granted through a custom role of a project, and Google does not take %s there: "+
+			"it is a permission of %s; leave it out", w.text, guards)
+	r.problems[len(r.problems)-1].Or = "or grant a role that holds it, on " + map[bool]string{
+		true: "billingAccounts/ID", false: "folders/NUMBER or organizations/NUMBER"}[guards == "billing accounts"]
 }
 
 // eachOnce returns the words of a list without duplicates.

@@ -129,7 +129,7 @@ func (r *CustomRole) Irrevocable(s *Company, now time.Time) bool {
 }
 
 // Check refuses what a custom role may not be.
-func (r *CustomRole) Check() error {
+func (r *CustomRole) Check(d *Doubts) error {
 	size := len(r.Title) + len(r.Description)
 	for _, p := range r.Permissions {
 		size += len(p)
@@ -150,7 +150,7 @@ func (r *CustomRole) Check() error {
 	}
 	parent, _, _ := SplitCustomRole(r.Name)
 	for _, p := range r.Permissions {
-		if !permissionExists(p) || !roleTakes(parent, p) {
+		if !permissionExists(p) || !d.roleTakes(parent, p) {
 			return refuseInvalid("Permission %s is not valid.", p)
 		}
 	}
@@ -186,18 +186,35 @@ func SupportLevel(permission string) string {
 }
 
 // roleTakes reports whether a custom role of parent may hold the permission: a
-// project's none that means something on folders and organizations alone
-// (iam/docs/creating-custom-roles).
-func roleTakes(parent, permission string) bool {
-	return (!strings.HasPrefix(parent, "projects/") || !AboveProjects(permission)) &&
+// project's none of what is above projects (iam/docs/creating-custom-roles).
+func (d *Doubts) roleTakes(parent, permission string) bool {
+	return (!strings.HasPrefix(parent, "projects/") || d.OfProjects(permission)) &&
 		SupportLevel(permission) != "NOT_SUPPORTED"
 }
 
-// AboveProjects reports whether a permission means something on folders and organizations
-// alone.
+// above begin the permissions of what is above projects or beside them: folders, organizations,
+// billing accounts. That such a permission "is not valid" in a project's role is published for
+// folders and organizations (aquasecurity/cloudsploit#978) and for billing accounts
+// (tranquilitybase-io/tb-gcp#200); of the latter, these are what no basic role holds.
+var above = []string{
+	"resourcemanager.folders.", "resourcemanager.organizations.",
+	"billing.accounts.", "billing.anomaliesConfigs.", "billing.budgets.", "billing.credits.",
+	"billing.resourceAssociations.", "billing.subscriptions.",
+}
+
+// AboveProjects reports whether a permission means nothing on a project: what has it is never in
+// one, or it is asked for on what the project is in (terraform-google-iam#158).
 func AboveProjects(permission string) bool {
-	return strings.HasPrefix(permission, "resourcemanager.organizations.") ||
-		strings.HasPrefix(permission, "resourcemanager.folders.")
+	return permission == "resourcemanager.projects.create" || permission == "resourcemanager.projects.list" ||
+		slices.ContainsFunc(above, func(prefix string) bool { return strings.HasPrefix(permission, prefix) })
+}
+
+// OfProjects reports whether a permission may be in a project's custom role, as far as the
+// levels of resources decide it.
+func (d *Doubts) OfProjects(permission string) bool {
+	tags := strings.HasPrefix(permission, "resourcemanager.tagKeys.") ||
+		strings.HasPrefix(permission, "resourcemanager.tagValues.")
+	return !AboveProjects(permission) && (d.ProjectTags || !tags)
 }
 
 // permissionExists reports whether a permission is one that is known here, or of a

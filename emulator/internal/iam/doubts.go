@@ -76,6 +76,10 @@ type Doubts struct {
 	// what was changed, as the documents describe; without this the answer is the whole
 	// role, as in recordings.
 	RolePatchPartial bool `toml:"role_patch_partial" json:"rolePatchPartial,omitempty"`
+
+	// ProjectTags lets a project's custom role hold the permissions of tag keys and values. They
+	// were refused in 2021 (aquasecurity/cloudsploit#978); since then keys can be a project's.
+	ProjectTags bool `toml:"project_tags" json:"projectTags,omitempty"`
 }
 
 // Day is a day of 24 hours.

@@ -73,7 +73,7 @@ type roleBody struct {
 }
 
 // apply changes the fields that the mask names; without a mask, those that were sent.
-func (in roleBody) apply(r *iam.CustomRole, mask string) ([]string, error) {
+func (in roleBody) apply(r *iam.CustomRole, d *iam.Doubts, mask string) ([]string, error) {
 	value := func(s *string) string {
 		if s == nil {
 			return ""
@@ -112,7 +112,7 @@ func (in roleBody) apply(r *iam.CustomRole, mask string) ([]string, error) {
 		}
 		changed = append(changed, field)
 	}
-	return changed, r.Check()
+	return changed, r.Check(d)
 }
 
 // roleConflict is the answer to a stale etag of a role.
@@ -150,7 +150,7 @@ func createRole(c *wire.Call) (any, error) {
 	case !iam.RoleID().MatchString(body.RoleID):
 		return nil, wire.Invalid("The role_id %q must be 3 to 64 characters of [a-zA-Z0-9_.].", body.RoleID)
 	}
-	if _, err := body.Role.apply(r, ""); err != nil {
+	if _, err := body.Role.apply(r, &c.State().Doubts, ""); err != nil {
 		return nil, err
 	}
 	count := 0
@@ -226,7 +226,7 @@ func patchRole(c *wire.Call) (any, error) {
 		return nil, err
 	}
 	next := *r
-	changed, err := body.apply(&next, c.Query("updateMask"))
+	changed, err := body.apply(&next, &c.State().Doubts, c.Query("updateMask"))
 	if err != nil {
 		return nil, err
 	}

@@ -155,7 +155,7 @@ func queryTestablePermissions(c *wire.Call) (any, error) {
 	for _, p := range iam.KnownPermissions().Sorted {
 		if slices.ContainsFunc(prefixes, func(prefix string) bool {
 			return strings.HasPrefix(p, prefix)
-		}) && !(project && iam.AboveProjects(p)) {
+		}) && (!project || c.State().Doubts.OfProjects(p)) {
 			testable = append(testable, p)
 		}
 	}

@@ -130,7 +130,7 @@ func seedRoles(s *wire.Seeding, roles []seedRole) error {
 			s.Organizations[number] == nil {
 			return fmt.Errorf("role %q: no such parent, an invalid id, or there twice", r.Name)
 		}
-		if err := r.Check(); err != nil {
+		if err := r.Check(&s.Doubts); err != nil {
 			return fmt.Errorf("role %s: %w", r.Name, err)
 		}
 		r.Touch(s.Now)

@@ -205,20 +205,18 @@ func (c *Call) testPermissions(n iam.Node, missing error) (any, error) {
 	return c.AnswerHeld(body.Permissions, n, missing)
 }
 
-// projects is what the full names of projects begin with. On one, unaskable are the permissions
-// that belong to what is above it (googleapis/google-cloud-java#722).
+// projects is what the full names of projects begin with.
 const projects = "//" + iam.ResourceManagerHost + "/projects/"
 
-var unaskable = map[string]bool{"resourcemanager.projects.list": true, "resourcemanager.projects.create": true}
-
 // AnswerHeld answers which of the permissions the caller holds on n. A missing resource
-// yields the empty set.
+// yields the empty set. A project is not asked about what is above it
+// (googleapis/google-cloud-java#722).
 func (c *Call) AnswerHeld(permissions []string, n iam.Node, missing error) (any, error) {
 	for _, p := range permissions {
 		if strings.Contains(p, "*") {
 			return nil, Invalid("Permission %s is not valid: wildcards are not allowed.", p)
 		}
-		if strings.Count(p, ".") < 2 || unaskable[p] && strings.HasPrefix(n.Full, projects) {
+		if strings.Count(p, ".") < 2 || iam.AboveProjects(p) && strings.HasPrefix(n.Full, projects) {
 			return nil, Invalid("Permission %s is not valid.", p)
 		}
 	}

@@ -692,4 +692,12 @@ var mutants = []mutant{
 		edits: []edit{{"internal/supervise", "Child.WantedUserns", `return $c.terminal.overheard.has()`, `return ""`}},
 		pkg:   "cmd/taskiam", tests: []string{"TestIsolatedNamesTheFlag"},
 	},
+	{
+		name: "a list of permissions may hold those of what is above projects",
+		edits: []edit{{
+			"internal/manifest", "reader.permissions",
+			`case grants.AboveProjects($w.text) != "":`, `case grants.AboveProjects($w.text) == "never":`,
+		}},
+		pkg: "internal/manifest", tests: []string{"TestRefusals"},
+	},
 }
