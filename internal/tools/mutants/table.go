@@ -250,12 +250,12 @@ var mutants = []mutant{
 	},
 	{
 		name:  "the check at the end takes another account with the email for the run's",
-		edits: []edit{{lifecycle, "downRun.check", `$d.Cloud.Account($ctx, $t.project, $uid)`, `$d.Cloud.Account($ctx, $t.project, $t.email)`}},
+		edits: []edit{{lifecycle, "together.checkAccount", `$d.Cloud.Account($ctx, $t.project, $d.account.UniqueID)`, `$d.Cloud.Account($ctx, $t.project, $t.email)`}},
 		pkg:   lifecycle, tests: []string{"TestEmailThatIsTakenAtOnce"},
 	},
 	{
 		name:  "each check at the end is kept as passed",
-		edits: []edit{{lifecycle, "downRun.verify", `OK: $ok`, `OK: $ok || !$ok`}},
+		edits: []edit{{lifecycle, "downRun.verified", `OK: $gone`, `OK: $gone || !$gone`}},
 		pkg:   lifecycle, tests: []string{"TestFailedCheckIsRecorded"},
 	},
 	{
