@@ -13,9 +13,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/taskiam/taskiam/emulator"
 	"github.com/taskiam/taskiam/internal/delivery"
@@ -519,6 +522,196 @@ func TestRenewedKeyWorksAtOnce(t *testing.T) {
 		w.server.SetLag(emulator.Lag{Key: emulator.Delay{Min: time.Minute}})
 		if _, err := w.engine().Renew(t.Context(), plan.Run, lifecycle.RenewOptions{TTL: 3 * time.Hour}); err != nil {
 			t.Fatal(err)
+		}
+		if _, err := client(t, w).KeyToken(t.Context(), w.safe.get(result.Dir).Key); err != nil {
+			t.Errorf("with the key that was delivered: %v", err)
+		}
+	})
+}
+
+// refusal answers writes of one policy as Google answers what it never accepts.
+func refusal(r *http.Request) *http.Response {
+	return answer(r, http.StatusBadRequest, `{"error":{"code":400,"status":"FAILED_PRECONDITION","message":"never"}}`)
+}
+
+// While something may last longer than the old end, the account's mark says so: a sweep goes by it.
+func TestMarkOfARenewalThatCannotBeUndone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		_, plan := w.up(byToken)
+		var mu sync.Mutex
+		writes, moved := 0, make(chan struct{})
+		w.wire.step(func(_ int, r *http.Request) (*http.Response, error) {
+			switch {
+			case strings.HasSuffix(r.URL.Path, "secrets/api-key:setIamPolicy"):
+				<-moved
+				return refusal(r), nil
+			case r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/iam"):
+				mu.Lock()
+				defer mu.Unlock()
+				if writes++; writes > 1 {
+					return refusal(r), nil
+				}
+			}
+			return nil, nil
+		}, func(_ int, r *http.Request, answer *http.Response) (*http.Response, error) {
+			if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/iam") {
+				close(moved)
+			}
+			return answer, nil
+		})
+		renewal, err := w.engine().Renew(t.Context(), plan.Run, lifecycle.RenewOptions{TTL: 3 * time.Hour})
+		if !fault.Is(err, fault.Incomplete) || renewal != nil {
+			t.Fatalf("renew: %+v, %v", renewal, err)
+		}
+		account, err := w.engine().Cloud.Account(t.Context(), plan.Task.Project, plan.Email)
+		if mark, ok := grants.ParseMark(account.Description); err != nil || !ok || !mark.Expires.After(plan.Expires) {
+			t.Errorf("the mark is %q, %v; the old end was %s", account.Description, err, plan.Expires)
+		}
+	})
+}
+
+// A sweep leaves what a deleted account of a run left behind, while the run's time is not over: its down is the
+// business of whoever brought it up.
+func TestSweepLeavesTheTombstoneOfALiveRun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		_, plan := w.up(byKey)
+		w.remove(plan.Email)
+		before := string(w.snapshot())
+		w.swept(sweepOptions(), map[string]lifecycle.SweptState{plan.Email: lifecycle.SweptLive})
+		if diff := cmp.Diff(before, string(w.snapshot())); diff != "" {
+			t.Errorf("something was written:\n%s", diff)
+		}
+	})
+}
+
+// Who says where to look stands in for a search that is not allowed, not for one that did not work just now.
+func TestSweepWhileTheSearchIsOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		_, plan := w.up(byKey)
+		time.Sleep(longAfter)
+		other := w.elsewhere()
+		w.wire.step(func(_ int, r *http.Request) (*http.Response, error) {
+			if strings.HasSuffix(r.URL.Path, ":searchAllIamPolicies") {
+				return answer(r, http.StatusServiceUnavailable, `{"error":{"code":503,"status":"UNAVAILABLE"}}`), nil
+			}
+			return nil, nil
+		}, nil)
+		o := sweepOptions()
+		o.Resources = givenByKey(t)
+		if got, err := other.sweep(o); !fault.Is(err, fault.Incomplete) || got[plan.Email] != lifecycle.SweptLeft {
+			t.Errorf("sweep: %v, %v", got, err)
+		}
+	})
+}
+
+// A policy that Google lets nobody write for a day is not waited for.
+func TestPolicyThatIsThrottledForADay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e := w.engine()
+		plan := w.plan(e, byToken)
+		w.wire.step(func(_ int, r *http.Request) (*http.Response, error) {
+			if !strings.HasSuffix(r.URL.Path, "secrets/api-key:setIamPolicy") {
+				return nil, nil
+			}
+			throttled := answer(r, http.StatusTooManyRequests, `{"error":{"code":429,"status":"RESOURCE_EXHAUSTED"}}`)
+			throttled.Header.Set("Retry-After", "86400")
+			return throttled, nil
+		}, nil)
+		begun := time.Now()
+		_, err := e.Up(t.Context(), plan, w.options(plan))
+		if took := time.Since(begun); err == nil || fault.Is(err, fault.Incomplete) || took > time.Minute {
+			t.Errorf("up took %s: %v", took, err)
+		}
+		w.asBefore()
+	})
+}
+
+// A teardown of what is known takes the keys that only the journal knows of, such as that of a renewal by another
+// process, even where the account has to stay.
+func TestKeysOfTheJournalAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		result, plan := w.up(byKey)
+		known := *result.Run
+		if _, err := w.engine().Renew(t.Context(), plan.Run, lifecycle.RenewOptions{TTL: 3 * time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		w.wire.step(func(_ int, r *http.Request) (*http.Response, error) {
+			if strings.HasSuffix(r.URL.Path, "secrets/api-key:setIamPolicy") {
+				return refusal(r), nil
+			}
+			return nil, nil
+		}, nil)
+		if down, err := w.engine().DownFrom(t.Context(), &known, 0); !fault.Is(err, fault.Incomplete) {
+			t.Fatalf("down: %+v, %v", down, err)
+		}
+		if keys, err := w.engine().Cloud.Keys(t.Context(), plan.Task.Project, plan.Email); err != nil || len(keys) > 0 {
+			t.Errorf("keys that are left: %+v, %v", keys, err)
+		}
+	})
+}
+
+// A renewal keeps the CI job in the account's mark, by which the job's own down finds the run.
+func TestRenewKeepsTheJob(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e := w.engine()
+		plan := w.plan(e, byToken)
+		options := w.options(plan)
+		options.Job = "github acme/site 17 1 build 5d41402abc4b2a76"
+		if _, err := e.Up(t.Context(), plan, options); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.engine().Renew(t.Context(), plan.Run, lifecycle.RenewOptions{TTL: 3 * time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		account, err := w.engine().Cloud.Account(t.Context(), plan.Task.Project, plan.Email)
+		if mark, ok := grants.ParseMark(account.Description); err != nil || !ok || mark.Job != options.Job {
+			t.Errorf("the mark is %q, %v", account.Description, err)
+		}
+	})
+}
+
+// A renewal deletes the key of an earlier one that was cut off before the answer to its upload came.
+func TestRenewAfterOneThatWasCutOff(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		result, plan := w.up(byKey)
+		gone := errors.New("the network is gone")
+		var off atomic.Bool
+		w.wire.step(func(int, *http.Request) (*http.Response, error) {
+			if off.Load() {
+				return nil, gone
+			}
+			return nil, nil
+		}, func(_ int, r *http.Request, answer *http.Response) (*http.Response, error) {
+			if off.Load() || strings.HasSuffix(r.URL.Path, "/keys:upload") {
+				off.Store(true)
+				return nil, gone
+			}
+			return answer, nil
+		})
+		if _, err := w.engine().Renew(t.Context(), plan.Run, lifecycle.RenewOptions{TTL: 3 * time.Hour}); !fault.Is(err, fault.Incomplete) {
+			t.Fatalf("the first renewal: %v", err)
+		}
+		w.wire.step(nil, nil)
+		if _, err := w.engine().Renew(t.Context(), plan.Run, lifecycle.RenewOptions{TTL: 4 * time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		keys, err := w.engine().Cloud.Keys(t.Context(), plan.Task.Project, plan.Email)
+		if err != nil || len(keys) != 1 {
+			t.Errorf("the keys are %+v, %v", keys, err)
 		}
 		if _, err := client(t, w).KeyToken(t.Context(), w.safe.get(result.Dir).Key); err != nil {
 			t.Errorf("with the key that was delivered: %v", err)

@@ -298,6 +298,46 @@ var mutants = []mutant{
 		pkg:   lifecycle, tests: []string{"TestRenewedKeyWorksAtOnce"},
 	},
 	{
+		name:  "the mark of a renewal is taken back while something lasts longer",
+		edits: []edit{{lifecycle, "renewRun.undo", `if len($l) == 0 { if $err := $x.markBack($ctx, $was)`, `if len($l) >= 0 { if $err := $x.markBack($ctx, $was)`}},
+		pkg:   lifecycle, tests: []string{"TestMarkOfARenewalThatCannotBeUndone"},
+	},
+	{
+		name: "a sweep takes what a live run's deleted account left",
+		edits: []edit{{
+			lifecycle, "sweeper.tombstones", `$run.Live() && !$s.isOver($run.Expires())`, `$run.Live() && false && !$s.isOver($run.Expires())`,
+		}},
+		pkg: lifecycle, tests: []string{"TestSweepLeavesTheTombstoneOfALiveRun"},
+	},
+	{
+		name:  "places that are named stand in for a search that failed",
+		edits: []edit{{lifecycle, "searcher.find", `len($s.more) > 0 && !passing($f.missing)`, `len($s.more) > 0`}},
+		pkg:   lifecycle, tests: []string{"TestSweepWhileTheSearchIsOut"},
+	},
+	{
+		name: "a policy is waited for, however long Google asks to",
+		edits: []edit{{
+			lifecycle, "Engine.edit", `$contest.lasted($e.Now(), $t.moved) < contestWithin && retryAfter($err) <= gcp.LongestWait`,
+			`$contest.lasted($e.Now(), $t.moved) < contestWithin`,
+		}},
+		pkg: lifecycle, tests: []string{"TestPolicyThatIsThrottledForADay"},
+	},
+	{
+		name:  "keys that the journal alone knows of are not deleted",
+		edits: []edit{{lifecycle, "target.add", `!slices.Contains($t.keys, $k)`, `false && !slices.Contains($t.keys, $k)`}},
+		pkg:   lifecycle, tests: []string{"TestKeysOfTheJournalAlone"},
+	},
+	{
+		name:  "a renewal forgets the CI job",
+		edits: []edit{{lifecycle, "renewRun.mark", `Job: $o.Job`, `Job: $o.Job[:0]`}},
+		pkg:   lifecycle, tests: []string{"TestRenewKeepsTheJob"},
+	},
+	{
+		name:  "a renewal leaves the key of one that was cut off",
+		edits: []edit{{lifecycle, "renewRun.deleteOldKeys", `if !$all { keys, $err := $x.Cloud.Keys`, `if false { keys, $err := $x.Cloud.Keys`}},
+		pkg:   lifecycle, tests: []string{"TestRenewAfterOneThatWasCutOff"},
+	},
+	{
 		name:  "a renewal moves one binding of each resource",
 		edits: []edit{{lifecycle, "move.apply", `range $m.bindings`, `range $m.bindings[:1]`}},
 		pkg:   lifecycle, tests: []string{"TestRenewMovesAllAfterTheMark"},
