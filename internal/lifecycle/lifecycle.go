@@ -109,7 +109,7 @@ type Wait struct {
 // What lifecycle waits for. Google states how long some of it takes: iam/docs/access-change-propagation and
 // iam/docs/service-accounts-create.
 var (
-	forAccess  = Wait{For: "Google to apply the access everywhere", Usual: 2 * time.Minute}
+	forAccess  = Wait{For: "access to take effect", Usual: 2 * time.Minute}
 	forAccount = Wait{For: "Google to show the new account everywhere", Usual: time.Minute}
 	forKey     = Wait{For: "Google to accept the new key everywhere", Usual: time.Minute}
 	forWritten = Wait{For: "Google to show what was written"}

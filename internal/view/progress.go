@@ -254,7 +254,7 @@ func (s *runningStep) line(now time.Time, others, width int) safe {
 	var text string
 	for _, f := range forms {
 		inside := withoutEmpty(append(slices.Clone(times), f[1:min(4, len(f))]...)...)
-		text = prefix + what + f[0] + " (" + strings.Join(inside, ", ") + ")"
+		text = what + f[0] + " (" + strings.Join(inside, ", ") + ")"
 		if len(f) > 4 {
 			text += f[4]
 		}

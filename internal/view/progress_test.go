@@ -161,13 +161,13 @@ func TestTheLineOfATerminal(t *testing.T) {
 			}
 		}
 		time.Sleep(65 * time.Second)
-		shows("taskiam: waiting for Google to apply it: gs://a (1m5s, usually 2m, at most 8m55s more, and 1 more step)")
+		shows("waiting for Google to apply it: gs://a (1m5s, usually 2m, at most 8m55s more, and 1 more step)")
 		before := g.wrote
 		Say(errs, "something else")
 		if err := Tell(out, "a report"); err != nil {
 			t.Fatal(err)
 		}
-		const more = "taskiam: waiting for Google to apply it: gs://a (1m5s, usually 2m, at most 8m55s more, and 1 more step)"
+		const more = "waiting for Google to apply it: gs://a (1m5s, usually 2m, at most 8m55s more, and 1 more step)"
 		shows("taskiam: something else", "a report", more)
 		if g.wrote-before > 6 {
 			t.Errorf("two lines of output take %d writes", g.wrote-before)
@@ -178,13 +178,13 @@ func TestTheLineOfATerminal(t *testing.T) {
 		g.columns = 45
 		g.mu.Unlock()
 		time.Sleep(time.Second)
-		shows("taskiam: something else", "a report", "taskiam: waiting for Google to apply i...")
+		shows("taskiam: something else", "a report", "waiting for Google to apply it (1m6s, ...")
 		ours = false // in the background
 		time.Sleep(time.Second)
 		shows("taskiam: something else", "a report", "")
 		ours = true
 		time.Sleep(time.Second)
-		if got := g.shows(); !strings.HasPrefix(got[2], "taskiam: waiting") || len(got[2]) > 45-roomBehind {
+		if got := g.shows(); !strings.HasPrefix(got[2], "waiting") || len(got[2]) > 45-roomBehind {
 			t.Errorf("it shows %q", got[2])
 		}
 		// A command has the terminal meanwhile.
@@ -199,14 +199,14 @@ func TestTheLineOfATerminal(t *testing.T) {
 		p.Step(lifecycle.Event{Time: time.Now(), Step: "prove", On: "gs://b", State: lifecycle.Failed})
 		p.Retry("reading", "x", 3*time.Second, errors.New("no"))
 		time.Sleep(time.Second)
-		shows("taskiam: something else", "a report", "what a command says", "taskiam: reading x (again in 2s): no")
+		shows("taskiam: something else", "a report", "what a command says", "reading x (again in 2s): no")
 		time.Sleep(3 * time.Second)
 		shows("taskiam: something else", "a report", "what a command says", "")
 
 		// A process that ends in the middle of a wait leaves nothing.
 		p.Step(lifecycle.Event{Time: time.Now(), Step: "slow", State: lifecycle.Started})
 		time.Sleep(2 * time.Second)
-		shows("taskiam: something else", "a report", "what a command says", "taskiam: slow (2s)")
+		shows("taskiam: something else", "a report", "what a command says", "slow (2s)")
 		if err := errs.Close(); err != nil {
 			t.Fatal(err)
 		}
