@@ -184,6 +184,7 @@ func TestTheLineOfATerminal(t *testing.T) {
 		shows("taskiam: something else", "a report", "")
 		ours = true
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if got := g.shows(); !strings.HasPrefix(got[2], "waiting") || len(got[2]) > 45-roomBehind {
 			t.Errorf("it shows %q", got[2])
 		}
