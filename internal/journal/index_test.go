@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/journal/journaltest"
@@ -232,7 +233,8 @@ func TestIndexInARace(t *testing.T) {
 					t.Error(err)
 				}
 				runs, unread, err := openDir(t, "/state", disk).Select(journal.Summary.Live)
-				if err != nil || unread != nil {
+				unread = slices.DeleteFunc(unread, func(u journal.Unread) bool { return fault.Is(u.Err, fault.NotFound) })
+				if err != nil || len(unread) > 0 { // but for one that was begun, and has no record yet
 					t.Errorf("in a race: unread %v, %v", unread, err)
 				}
 				if !slices.ContainsFunc(runs, func(r *journal.Run) bool { return r.ID() == ids[manyEnded] }) {

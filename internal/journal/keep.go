@@ -83,5 +83,13 @@ func (d *Dir) prune(run grants.RunID, before time.Time) (removed bool, err error
 // runLock returns the file that is locked by whoever is at work on the run.
 func (d *Dir) runLock(run grants.RunID) string { return filepath.Join(d.locks(), runLockName(run)) }
 
-// endedBefore reports whether the run was down, with nothing left, before the time.
-func (r *Run) endedBefore(t time.Time) bool { return r.State() == Ended && r.Receipt.At.Before(t) }
+// endedBefore reports whether the run was down, with nothing left, or given up before the time.
+func (r *Run) endedBefore(t time.Time) bool {
+	switch r.State() {
+	case Ended:
+		return r.Receipt.At.Before(t)
+	case GivenUp:
+		return r.Forgotten.Before(t)
+	}
+	return false
+}
