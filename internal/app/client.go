@@ -189,6 +189,23 @@ func (a *App) Engine(ctx context.Context, o Options) (*lifecycle.Engine, error) 
 	return engine, nil
 }
 
+// EngineHere returns an engine without a cloud, for what is done on this machine alone. It needs no login and no
+// network.
+func (a *App) EngineHere(p Progress) (*lifecycle.Engine, error) {
+	journals, err := a.Journals()
+	if err != nil {
+		return nil, err
+	}
+	engine := &lifecycle.Engine{
+		Credentials: deliverer{held: map[grants.RunID]*credentials.Folder{}},
+		Journals:    journals, Stop: supervise.Stop, EndUser: supervise.EndUser, Now: a.Now,
+	}
+	if p != nil {
+		engine.Progress = p.Step
+	}
+	return engine, nil
+}
+
 // emulatorCA returns the file with the certificate of the emulator's CA; "" if it is
 // not known.
 func (a *App) emulatorCA() string {

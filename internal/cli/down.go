@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -24,6 +25,7 @@ type downOptions struct {
 	all         bool
 	wait        time.Duration
 	json, quiet bool
+	forget, yes bool
 
 	// account is the email of a run's account in project; "" uses the journals.
 	account, project string
@@ -41,7 +43,8 @@ func newDownCmd(e *Env) *cli.Command {
 		Usage: "remove the access and the account of a run, and check that nothing is left",
 		UsageText: `taskiam down
 taskiam down nightly-report
-taskiam down --account EMAIL --project acme-agents    # from any machine`,
+taskiam down --account EMAIL --project acme-agents    # from any machine
+taskiam down --forget RUN                 # its cloud is gone for good`,
 		ArgsUsage: "[RUN|TASK|FILE ...]",
 		Description: `Without arguments, it takes down the only run that is up. A task or a file is taken
 down only if one run of it is up; of several it lists the runs: name them, or say
@@ -50,6 +53,11 @@ can be repeated.
 
 With --account it needs no journal: it uses the mark in the description of the
 account, and searches for its bindings as sweep does. This works on any machine.
+
+With --forget it gives a run up whose cloud is gone for good: the project was deleted,
+or nobody has access any more. It removes the delivery, stops the run's processes on
+this machine and calls no service. It asks first (or --yes), and says what that leaves
+and how to remove it with gcloud. The journal stays, for receipt; down RUN still works.
 
 With --ci it takes down the run of this CI job, or with RUN that one. If several runs
 of the job are up, it lists them and takes none: name one, or say --all.`,
@@ -60,6 +68,8 @@ of the job are up, it lists them and takes none: name one, or say --all.`,
 				Usage: "`DURATION`: how long to wait for another taskiam that is working on the run",
 				Value: downWait,
 			},
+			&cli.BoolFlag{Name: flagForget, Usage: "give RUN up without asking its cloud"},
+			&cli.BoolFlag{Name: flagYes, Aliases: []string{"y"}, Usage: "with --" + flagForget + ", do not ask"},
 			&cli.StringFlag{Name: "account", Usage: "`EMAIL`: account of the run"},
 			&cli.StringFlag{Name: flagProject, Usage: "`PROJECT`: project of the account"},
 			newResourcesFlag(),
@@ -83,10 +93,14 @@ of the job are up, it lists them and takes none: name one, or say --all.`,
 func parseDown(c *cli.Context, getenv func(string) string) (downOptions, error) {
 	o := downOptions{
 		words: words(c), all: c.Bool("all"), wait: c.Duration("wait"), json: c.Bool(flagJSON), quiet: c.Bool(flagQuiet),
+		forget: c.Bool(flagForget), yes: c.Bool(flagYes),
 		account: c.String("account"), project: c.String(flagProject), dotenv: c.String(flagDotenv),
 	}
 	var err error
 	if o.resources, err = parseResources(c); err != nil {
+		return o, err
+	}
+	if err := checkForget(c, o); err != nil {
 		return o, err
 	}
 	if o.job, err = parseCI(c, getenv); err != nil {
@@ -135,6 +149,8 @@ func runDown(ctx context.Context, e *Env, o downOptions) error {
 		return runDownCI(ctx, e, o)
 	case o.account != "":
 		return runDownAccount(ctx, e, o)
+	case o.forget:
+		return runForget(ctx, e, o)
 	}
 	journals, err := e.app().Journals()
 	if err != nil {
@@ -144,6 +160,8 @@ func runDown(ctx context.Context, e *Env, o downOptions) error {
 	var unreadable error
 	if o.all {
 		runs, unreadable = app.Runs(journals, perhapsLive(e.Now()))
+		// What says of itself that a person gave it up is believed if taskiam has written it.
+		runs = slices.DeleteFunc(runs, func(r *journal.Run) bool { return r.State() == journal.GivenUp && r.Verified })
 	} else {
 		runs, unreadable = app.RunsNamed(journals, o.words...)
 	}

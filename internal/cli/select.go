@@ -135,7 +135,12 @@ func ambiguous(runs []*journal.Run, command string) error {
 
 // onThisCloud refuses runs of another cloud than the one that this shell is pointed at.
 func (e *Env) onThisCloud(r *journal.Run) error {
-	return e.app().RefuseElsewhere(r.Opened)
+	err := e.app().RefuseElsewhere(r.Opened)
+	if err != nil && r.Live() {
+		forget := "taskiam down --" + flagForget + " " + string(r.ID()) + "   # if that cloud is gone for good"
+		err = fault.WithHint(err, append(fault.Hints(err), forget)...)
+	}
+	return err
 }
 
 // completionRuns returns the ids of the live runs and the names of their tasks, each with what it is; none if the

@@ -324,6 +324,13 @@ type Closed struct {
 	Checks []Check `json:"checks"`
 }
 
+// Forgotten means that a person has given the run up: what is here was taken away, and the cloud was not asked. A
+// teardown that begins later takes it back.
+type Forgotten struct {
+	// Left is what may still be in the cloud, in words.
+	Left []string `json:"left"`
+}
+
 // Check is one thing that a teardown looked at.
 type Check struct {
 	// What is in words, with the name of the thing: "account x@p… is gone".
@@ -375,6 +382,7 @@ func (AccountDeleted) kind() string  { return "account deleted" }
 func (Removed) kind() string         { return "removed" }
 func (Failed) kind() string          { return "failed" }
 func (Closed) kind() string          { return "closed" }
+func (Forgotten) kind() string       { return "forgotten" }
 
 // kinds has the zero value of every record by its kind.
 var kinds = func() map[string]Record {
@@ -384,7 +392,8 @@ var kinds = func() map[string]Record {
 		KeyIntended{}, KeyCreated{}, TokenMinted{}, DeliverIntended{}, Delivered{},
 		GrantReady{}, ProcessStarted{}, ProcessStopped{}, Up{}, RenewIntended{}, Renewed{},
 		RenewUndone{}, DownBegan{}, Unbound{}, DropIntended{}, Dropped{},
-		KeyDeleted{}, AccountRefused{}, AccountSeen{}, AccountDisabled{}, AccountDeleted{}, Removed{}, Failed{}, Closed{}, sealed{},
+		KeyDeleted{}, AccountRefused{}, AccountSeen{}, AccountDisabled{}, AccountDeleted{}, Removed{}, Failed{},
+		Closed{}, Forgotten{}, sealed{},
 	} {
 		m[r.kind()] = r
 	}

@@ -53,6 +53,9 @@ type Run struct {
 	Up, Down time.Time
 	// Receipt is that of the last teardown, once it has come to its end; nil before.
 	Receipt *Receipt
+	// Forgotten is when a person gave the run up, and Leaves what may be in the cloud of it; zero if nobody did.
+	Forgotten time.Time
+	Leaves    []string
 
 	// Verified reports whether every record was sealed with the key of the journals: see [Seal].
 	Verified bool
@@ -199,11 +202,15 @@ const (
 	Ended State = "down"
 	// Incomplete means that a teardown came to its end and left something behind.
 	Incomplete State = "incomplete"
+	// GivenUp means that a person has given the run up, and that the cloud was not asked: see [Run.Leaves].
+	GivenUp State = "forgotten"
 )
 
 // State returns how far the run is.
 func (r *Run) State() State {
 	switch {
+	case !r.Forgotten.IsZero():
+		return GivenUp
 	case r.Receipt != nil && r.Receipt.Clean():
 		return Ended
 	case r.Receipt != nil:
@@ -219,12 +226,12 @@ func (r *Run) State() State {
 	}
 }
 
-// Live reports whether the run may still have something that stands: whether there
+// Live reports whether the run may still have something that stands, and nobody has given it up: whether there
 // is a reason to take it down.
 func (r *Run) Live() bool { return r.State().Live() }
 
 // Live reports whether a run in this state may still have something that stands.
-func (s State) Live() bool { return s != Ended }
+func (s State) Live() bool { return s != Ended && s != GivenUp }
 
 // ClockAhead returns by how much the clock of the cloud was ahead of this machine's when
 // the run began, if this machine's was wrong; else 0.
@@ -305,9 +312,13 @@ func (r *Run) declared(b RunBinding) bool {
 	return false
 }
 
-// Left names, each once, what the last teardown could not take away. It is empty for a run that is down,
+// Left names, each once, what the last teardown could not take away, or what was given up. It is empty for a run that
+// is down,
 // and for one that no teardown has come to the end of.
 func (r *Run) Left() []string {
+	if !r.Forgotten.IsZero() {
+		return r.Leaves
+	}
 	var out []string
 	if r.Receipt == nil {
 		return out
@@ -516,7 +527,7 @@ func (r *Run) addLife(e entry) bool {
 			r.Renewals[len(r.Renewals)-1].Effect = Undone
 		}
 	case DownBegan:
-		r.Down, r.Receipt = e.at, nil
+		r.Down, r.Receipt, r.Forgotten, r.Leaves = e.at, nil, time.Time{}, nil
 	case Failed:
 		r.Failures = append(r.Failures, Failure{At: e.at, Step: rec.Step, On: rec.On, Message: rec.Message})
 		if !r.Down.IsZero() {
@@ -524,6 +535,8 @@ func (r *Run) addLife(e entry) bool {
 		}
 	case Closed:
 		r.Receipt = &Receipt{At: e.at, Checks: rec.Checks}
+	case Forgotten:
+		r.Forgotten, r.Leaves = e.at, rec.Left
 	default:
 		return false
 	}

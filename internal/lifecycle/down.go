@@ -240,11 +240,8 @@ func (d *downRun) incomplete() error {
 		append([]string{again}, d.hints...)...)}, d.errs...)...)
 }
 
-// begin stops what the run has at work, removes the delivery, makes sure of the account,
-// and begins to disable it: of all writes that is the first, because it is what ends
-// tokens that are already out. It reports whether there is anything more that may be done.
-func (d *downRun) begin(ctx context.Context) bool {
-	d.record(journal.DownBegan{})
+// clearHere stops what the run has at work on this machine, and removes the delivery.
+func (d *downRun) clearHere(ctx context.Context) {
 	t := d.target
 	for _, p := range t.processes {
 		pid := p.Name()
@@ -276,7 +273,15 @@ func (d *downRun) begin(ctx context.Context) bool {
 	}) {
 		d.remains("the delivery in %s", t.dir)
 	}
+}
 
+// begin stops what the run has at work, removes the delivery, makes sure of the account,
+// and begins to disable it: of all writes that is the first, because it is what ends
+// tokens that are already out. It reports whether there is anything more that may be done.
+func (d *downRun) begin(ctx context.Context) bool {
+	d.record(journal.DownBegan{})
+	t := d.target
+	d.clearHere(ctx)
 	d.account, d.state = d.lookUp(ctx)
 	if d.state != present {
 		close(d.disabled)

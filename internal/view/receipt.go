@@ -45,6 +45,8 @@ type Receipt struct {
 	Already    bool       `json:"already"`    // the run was down before the command
 	Clean      bool       `json:"clean"`      // every check of the last teardown passed: nothing is left
 	Left       []string   `json:"left"`       // what the last teardown could not remove
+	Forgotten  *time.Time `json:"forgotten"`  // when a person gave the run up; null if nobody did
+	ByHand     []string   `json:"by_hand"`    // of a run that was given up: how to remove what is left without taskiam
 	Error      string     `json:"error"`      // why the command failed; "" if it did not
 	Declared   []Declared `json:"declared"`
 	// CustomRoles are those for lists of permissions. They are shared, and kept.
@@ -170,8 +172,12 @@ func newReceipt(r *journal.Run) Receipt {
 		Started: r.At.UTC(), Up: at(r.Up), Expires: at(r.Expires()), Renewals: []Renewed{},
 		ClockAhead: int64(r.ClockAhead() / time.Second),
 		Down:       at(r.Down), Clean: r.State() == journal.Ended, Left: list(r.Left()),
+		Forgotten: at(r.Forgotten), ByHand: []string{},
 		Declared: []Declared{}, CustomRoles: []SharedRole{}, Granted: []Granted{}, Dropped: newDropped(r.Drops),
 		Minted: newMinted(r), Steps: newSteps(r.Steps), Checks: []Check{},
+	}
+	if v.Forgotten != nil {
+		v.ByHand = lifecycle.ByHand(r)
 	}
 	for _, p := range r.Delivery {
 		if p.Missing {
@@ -263,7 +269,24 @@ func (v Receipt) lastTeardown() []Step {
 	return slices.DeleteFunc(slices.Clone(v.Steps), func(s Step) bool { return s.At.Before(*v.Down) })
 }
 
+// showForgotten says how to remove what was given up with the run.
+func (v Receipt) showForgotten(r *Report) {
+	if v.Forgotten == nil {
+		return
+	}
+	r.Line("forgotten at %s: the cloud was not asked. To remove what may be left there: taskiam down %s",
+		Moment(*v.Forgotten), v.Run)
+	r.Line("or, without taskiam:")
+	for _, command := range v.ByHand {
+		r.Line("  %s", command)
+	}
+}
+
 func (v Receipt) showTeardown(r *Report) {
+	if v.Already && v.Forgotten != nil {
+		r.Line("%s is forgotten already", v.name())
+		return
+	}
 	if v.Already {
 		r.Line("%s is already down", v.name())
 		return
@@ -285,6 +308,7 @@ func (v Receipt) showTeardown(r *Report) {
 	for _, what := range v.Left {
 		r.Line("left: %s", what)
 	}
+	v.showForgotten(r)
 	if v.Clean {
 		r.Line("down after %s; checked: %s", Span(time.Duration(v.Elapsed)*time.Millisecond), v.checked())
 	}
@@ -401,6 +425,12 @@ func (v Receipt) showEnd(r *Report) {
 		}
 		r.Row("  "+c.What, found)
 	}
+	if v.Forgotten != nil {
+		for _, what := range v.Left {
+			r.Row("  not looked at", "left: "+what)
+		}
+	}
+	v.showForgotten(r)
 }
 
 // outcome says how a renewal ended, if it did not succeed.

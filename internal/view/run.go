@@ -283,10 +283,13 @@ func (v Run) alarm(r *Report) {
 	r.Line("")
 }
 
+// over reports whether nobody waits for the end of the run any more.
+func (v Run) over() bool { return !journal.State(v.State).Live() }
+
 // TimeLeft says how much time is left, or that none is, as what follows a moment.
 func (v Run) TimeLeft() string {
 	switch {
-	case v.State == string(journal.Ended):
+	case v.over():
 		return ""
 	case v.unsure:
 		return " (perhaps expired)"
@@ -344,7 +347,7 @@ func (v Run) rank() int {
 
 // SomeOver reports whether a run has expired and was not taken down.
 func (d Status) SomeOver() bool {
-	return slices.ContainsFunc(d.Runs, func(v Run) bool { return v.Seconds == 0 && v.State != string(journal.Ended) })
+	return slices.ContainsFunc(d.Runs, func(v Run) bool { return v.Seconds == 0 && !v.over() })
 }
 
 // Show adds the runs to a report.
@@ -389,7 +392,7 @@ func (v Run) record() string {
 // span is how much time is left, in a table.
 func (v Run) span() string {
 	switch {
-	case v.State == string(journal.Ended):
+	case v.over():
 		return "-"
 	case v.unsure:
 		return "expired?"
