@@ -83,6 +83,19 @@ func bind(n resource.Name, b policy.Binding) (add, remove string) {
 	return group + " add-iam-policy-binding " + rest, group + " remove-iam-policy-binding " + rest
 }
 
+// Unbind returns the command that takes a binding out of the policy of a resource. On one for
+// which there is none it says what to take out.
+func Unbind(n resource.Name, b policy.Binding) string {
+	if n.Type().API.Dialect == resource.Dataset {
+		return "bq query --project_id=" + n.Project() + " --use_legacy_sql=false " +
+			shell.Quote("REVOKE `"+b.Role+"` ON SCHEMA `"+n.Project()+"."+n.Var("dataset")+"` FROM \""+b.Member+"\"")
+	}
+	if _, remove := bind(n, b); remove != "" {
+		return remove
+	}
+	return "take " + b.Member + " (" + b.Role + ") out of the policy of " + n.Full()
+}
+
 // condition returns the flag with the condition of a binding; "" for a type of resource that
 // takes none.
 func condition(t *resource.Type, c policy.Condition) string {

@@ -110,7 +110,7 @@ func TestKindsStayAsTheyAre(t *testing.T) {
 	t.Parallel()
 	want := []string{
 		"account created", "account deleted", "account disabled", "account intended", "account refused", "account seen",
-		"bind intended", "bound", "closed", "deliver intended", "delivered", "down began",
+		"bind intended", "binding found", "bound", "closed", "deliver intended", "delivered", "down began",
 		"drop intended", "dropped", "failed", "forgotten", "grant ready", "key created", "key deleted", "key intended", "opened",
 		"process started", "process stopped", "read back", "removed",
 		"renew intended", "renew undone", "renewed", "role intended", "role ready", "sealed", "token minted", "unbound", "up",

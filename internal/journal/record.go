@@ -171,6 +171,14 @@ type ReadBack struct {
 	Binding
 }
 
+// BindingFound announces that a binding of the account is to be removed which the run did not
+// make: somebody else has added it.
+type BindingFound struct {
+	// Resource is a full resource name.
+	Resource string `json:"resource"`
+	Binding
+}
+
 // DropIntended announces that the next write of a dataset's access list leaves out the
 // entry of a deleted member of somebody else's: BigQuery refuses a list that names one.
 type DropIntended struct {
@@ -358,6 +366,7 @@ func (RoleReady) kind() string       { return "role ready" }
 func (BindIntended) kind() string    { return "bind intended" }
 func (Bound) kind() string           { return "bound" }
 func (ReadBack) kind() string        { return "read back" }
+func (BindingFound) kind() string    { return "binding found" }
 func (DropIntended) kind() string    { return "drop intended" }
 func (Dropped) kind() string         { return "dropped" }
 func (KeyIntended) kind() string     { return "key intended" }
@@ -391,7 +400,7 @@ var kinds = func() map[string]Record {
 		Opened{}, AccountIntended{}, AccountCreated{}, RoleIntended{}, RoleReady{}, BindIntended{}, Bound{}, ReadBack{},
 		KeyIntended{}, KeyCreated{}, TokenMinted{}, DeliverIntended{}, Delivered{},
 		GrantReady{}, ProcessStarted{}, ProcessStopped{}, Up{}, RenewIntended{}, Renewed{},
-		RenewUndone{}, DownBegan{}, Unbound{}, DropIntended{}, Dropped{},
+		RenewUndone{}, DownBegan{}, Unbound{}, BindingFound{}, DropIntended{}, Dropped{},
 		KeyDeleted{}, AccountRefused{}, AccountSeen{}, AccountDisabled{}, AccountDeleted{}, Removed{}, Failed{},
 		Closed{}, Forgotten{}, sealed{},
 	} {

@@ -436,6 +436,8 @@ func (r *Run) addAccess(e entry) bool {
 	case ReadBack:
 		b := r.binding(rec.Resource, rec.Binding)
 		b.Effect, b.ReadBack = Done, true
+	case BindingFound:
+		r.binding(rec.Resource, rec.Binding).Effect = Maybe
 	case Unbound:
 		r.binding(rec.Resource, rec.Binding).Effect = Undone
 		r.step(e.at, "unbind "+rec.Role, rec.Resource)

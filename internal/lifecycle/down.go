@@ -113,11 +113,15 @@ type downRun struct {
 	disabled chan struct{} // closed once the account is disabled, or cannot be
 	off      bool          // whether it is, once disabled is closed
 
-	names   []resource.Name // whose policies may name the account
-	missing error           // why there may be more of them; nil if there are not
-	clean   bool            // whether all of them could be cleaned so far
-	kept    []string        // keys that could not be deleted
-	deleted bool            // whether the account was
+	// search waits for what a search over all policies says; nil if none was begun.
+	search func() elsewhere
+
+	names   []resource.Name                    // whose policies may name the account
+	found   map[resource.Name][]policy.Binding // those of them that the search alone names, and what it says
+	missing error                              // why there may be more of them; nil if there are not
+	clean   bool                               // whether all of them could be cleaned so far
+	kept    []string                           // keys that could not be deleted
+	deleted bool                               // whether the account was
 
 	mu     sync.Mutex // guards what follows
 	run    *journal.Run
@@ -133,7 +137,8 @@ type downRun struct {
 
 // newDownRun returns a teardown of t that has not begun.
 func (e *Engine) newDownRun(t target, j journal.Journal) *downRun {
-	d := &downRun{Engine: e, target: t, journal: j, disabled: make(chan struct{})}
+	d := &downRun{Engine: e, target: t, journal: j, disabled: make(chan struct{}),
+		found: map[resource.Name][]policy.Binding{}}
 	if j != nil {
 		d.run = j.Run()
 		return d
@@ -149,6 +154,9 @@ func (e *Engine) newDownRun(t target, j journal.Journal) *downRun {
 
 // carryOut does the whole teardown.
 func (d *downRun) carryOut(ctx context.Context) (*Teardown, error) {
+	if d.target.cameUp && d.target.find == nil {
+		d.search = d.searchElsewhere(ctx, d.target.project, d.target.email)
+	}
 	if d.begin(ctx) {
 		d.Engine.finish(ctx, d)
 	}
@@ -520,6 +528,7 @@ func (d *downRun) tookOut(name resource.Name, took []policy.Binding, seen bool, 
 	d.clean = false
 	d.mu.Unlock()
 	d.failed("unbind", name.String(), err)
+	d.adviseOn(name)
 	if seen {
 		d.remains("bindings of %s on %s", d.target.email, name)
 	} else {
@@ -528,18 +537,23 @@ func (d *downRun) tookOut(name resource.Name, took []policy.Binding, seen bool, 
 }
 
 // unbound returns the records that say that the run's bindings on a resource are gone: those that the
-// journal knows, or without one those that were removed.
+// journal knows, and what else of the account was removed.
 func (d *downRun) unbound(full string, removed []policy.Binding) []journal.Record {
 	var out []journal.Record
-	if d.journal == nil {
-		for _, b := range removed {
-			out = append(out, journal.Unbound{Resource: full, Binding: journal.BindingOf(b)})
+	same := func(a, b journal.Binding) bool { return a.Role == b.Role && a.Condition == b.Condition }
+	if d.journal != nil {
+		for _, b := range d.target.bindings {
+			if b.Resource == full {
+				out = append(out, journal.Unbound{Resource: full, Binding: b.Binding})
+			}
 		}
-		return out
 	}
-	for _, b := range d.target.bindings {
-		if b.Resource == full {
-			out = append(out, journal.Unbound{Resource: full, Binding: b.Binding})
+	for _, b := range removed {
+		took := journal.BindingOf(b)
+		if d.journal == nil || !slices.ContainsFunc(d.target.bindings, func(known journal.RunBinding) bool {
+			return known.Resource == full && same(known.Binding, took)
+		}) {
+			out = append(out, journal.Unbound{Resource: full, Binding: took})
 		}
 	}
 	return out

@@ -23,7 +23,9 @@ type target struct {
 	opened time.Time
 	// seen says that a read has shown the account, and refused that it was never made.
 	seen, refused bool
-	mark          grants.Mark
+	// cameUp says that the run was handed to somebody: what the journal does not know may bind it.
+	cameUp bool
+	mark   grants.Mark
 	// tombstone means that the account is gone, and that what names it as deleted is all
 	// there is to take away. An account that has this email now is somebody else's.
 	tombstone bool
@@ -66,7 +68,7 @@ func targetOf(run *journal.Run) target {
 		mark: grants.Mark{Version: grants.MarkVersion, Task: o.Task, Run: o.Run, Expires: run.Expires(), Began: o.Began,
 			Job: o.Job},
 	}
-	t.seen, t.refused = run.Account.Seen, run.Account.Refused
+	t.seen, t.refused, t.cameUp = run.Account.Seen, run.Account.Refused, !run.Up.IsZero()
 	for _, p := range run.Delivery {
 		t.delivered = t.delivered || p.Path == t.dir && p.Effect == journal.Done
 	}

@@ -47,6 +47,10 @@ func (e *Engine) finish(ctx context.Context, runs ...*downRun) {
 		}
 	})
 	unbinding.Wait()
+	for _, d := range runs {
+		d.addFound()
+	}
+	g.unbind(ctx, (*downRun).foundNames)
 	g.unbind(ctx, (*downRun).proofs)
 	each(g, "accounts deleted", runs, func(d *downRun) { d.removeAccount(ctx) })
 	g.check(ctx)
@@ -71,6 +75,7 @@ func (g together) unbindFrom(ctx context.Context, p shared) {
 					took[i] = d.target.in(doc, d.account.UniqueID)
 					seen[i] = d.target.removeFrom(doc, d.account.UniqueID)
 					changed = changed || seen[i]
+					d.announce(p.name, took[i])
 				}
 				return changed
 			},

@@ -61,7 +61,7 @@ type Optional struct {
 var optional = []Optional{
 	{"iam.serviceAccounts.update", "renew: the account carries the time at which it expires"},
 	{"iam.serviceAccounts.list", "sweep, and doctor: which accounts there are"},
-	{"cloudasset.assets.searchAllIamPolicies", "sweep, and down without a journal: where an account is bound"},
+	{"cloudasset.assets.searchAllIamPolicies", "down and sweep: what binds an account beside what its journal says"},
 	{"resourcemanager.projects.get", "plan: what is inherited from above"},
 	{"serviceusage.services.get", "doctor: which APIs are enabled"},
 	{"orgpolicy.policy.get", "doctor: what the organisation forbids"},

@@ -422,6 +422,8 @@ func (v Receipt) showEnd(r *Report) {
 		found := "nothing is left"
 		if !c.OK {
 			found = "left: " + c.Found
+		} else if strings.HasPrefix(c.What, lifecycle.NotSearched) {
+			found = "-"
 		}
 		r.Row("  "+c.What, found)
 	}

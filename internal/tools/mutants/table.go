@@ -94,6 +94,26 @@ var mutants = []mutant{
 		pkg:   lifecycle, tests: []string{"TestSweepByTheCloudsClock"},
 	},
 	{
+		name:  "down believes its journal to be complete",
+		edits: []edit{{lifecycle, "downRun.carryOut", `$d.target.cameUp &&`, `$d.target.cameUp && false &&`}},
+		pkg:   lifecycle, tests: []string{"TestDownTakesWhatWasBoundByHandElsewhere"},
+	},
+	{
+		name:  "what a search names and taskiam cannot edit is passed over",
+		edits: []edit{{lifecycle, "downRun.addFound", `$d.leaveUnknown($m.Resource, $bindings)`, `_ = $bindings`}},
+		pkg:   lifecycle, tests: []string{"TestDownNamesWhatItCannotEdit"},
+	},
+	{
+		name:  "what was bound by hand is not journalled before it is removed",
+		edits: []edit{{lifecycle, "together.unbindFrom", `$d.announce($p.name, $took[$i])`, `_ = $p`}},
+		pkg:   lifecycle, tests: []string{"TestDownNamesWhatItMayNotTake"},
+	},
+	{
+		name:  "a teardown waits for a search without a bound",
+		edits: []edit{{lifecycle, "Engine.searchElsewhere", `$ctx, searchWithin,`, `$ctx, time.Hour,`}},
+		pkg:   lifecycle, tests: []string{"TestDownThatCannotSearchIsNoError"},
+	},
+	{
 		name:  "a sweep edits a policy once for each run",
 		edits: []edit{{lifecycle, "byPolicy", `!$known`, `!$known || true`}},
 		pkg:   lifecycle, tests: []string{"TestSweepOfManyRunsEditsEachPolicyOnce"},
