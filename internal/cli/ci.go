@@ -239,6 +239,9 @@ func (e *Env) tell(format string, args ...any) error {
 	return view.Tell(e.Stdout, format, args...)
 }
 
+// tellDone prints a line about something that was done.
+func (e *Env) tellDone(what string) error { return untold(what, e.tell("%s", what)) }
+
 // downCI takes one run of the job down.
 func (e *Env) downCI(ctx context.Context, run *journal.Run, wait time.Duration, p *view.Progress) error {
 	engine, err := e.app().Engine(ctx, app.Options{Reason: run.Opened.Reason, Progress: p, AllowLoggedOut: true})
@@ -251,9 +254,9 @@ func (e *Env) downCI(ctx context.Context, run *journal.Run, wait time.Duration, 
 	teardown, err := engine.Down(ctx, run.ID(), wait)
 	switch {
 	case teardown != nil && !teardown.Already && loggedOut(err):
-		return errors.Join(e.tell("%s", e.localOnly(run)), err)
+		return errors.Join(err, e.tellDone(e.localOnly(run)))
 	default:
-		return errors.Join(e.tell("%s", view.NewTeardown(run, teardown, err).Outcome()), err)
+		return errors.Join(err, e.tellDone(view.NewTeardown(run, teardown, err).Outcome()))
 	}
 }
 
@@ -313,7 +316,7 @@ func (e *Env) downElsewhere(ctx context.Context, o downOptions, p *view.Progress
 		return errors.Join(e.tell("run %s: not taken down", run),
 			fault.WithHint(&exitError{exitIncomplete, err}, again))
 	default:
-		return errors.Join(e.tell("%s", view.NewTeardown(nil, teardown, err).Outcome()), err)
+		return errors.Join(err, e.tellDone(view.NewTeardown(nil, teardown, err).Outcome()))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -196,7 +197,7 @@ func runDown(ctx context.Context, e *Env, o downOptions) error {
 		e.say("no run is up")
 		return errors.Join(errs...)
 	}
-	return errors.Join(append(errs, e.print(view.NewReceipts(receipts...), o.json))...)
+	return errors.Join(append(errs, e.showDown(o.json, receipts...))...)
 }
 
 // runDownAccount takes the run of one account down.
@@ -213,7 +214,22 @@ func runDownAccount(ctx context.Context, e *Env, o downOptions) error {
 	if teardown == nil {
 		return err
 	}
-	return errors.Join(err, e.print(view.NewReceipts(view.NewTeardown(nil, teardown, err)), o.json))
+	return errors.Join(err, e.showDown(o.json, view.NewTeardown(nil, teardown, err)))
+}
+
+// showDown reports teardowns.
+func (e *Env) showDown(asJSON bool, receipts ...view.Receipt) error {
+	err := e.print(view.NewReceipts(receipts...), asJSON)
+	var done []string
+	for _, r := range receipts {
+		if !r.Already {
+			done = append(done, r.Outcome())
+		}
+	}
+	if len(done) == 0 {
+		return err
+	}
+	return untold(strings.Join(done, "; "), err)
 }
 
 // down takes one run down. The first signal does not stop it: a teardown that is cut off

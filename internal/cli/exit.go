@@ -18,7 +18,7 @@ const (
 	exitDenied     exitCode = 3 // not logged in, or not allowed
 	exitConflict   exitCode = 4 // somebody else is at work on it, or it is already there
 	exitIncomplete exitCode = 5 // a teardown left something behind
-	exitNotReady   exitCode = 6 // the run is up, but not all of its access is usable yet, or it was not reported
+	exitNotReady   exitCode = 6 // up, but not all of the access is usable yet; or what is done was not reported
 
 	exitRunFailed exitCode = 125 // run: taskiam failed, or could not tear down
 	exitNoExec    exitCode = 126 // run: CMD was found but cannot be run

@@ -34,6 +34,7 @@ const (
 	flagFormat         = "format"
 	flagFor            = "for"
 	flagOut            = "out"
+	flagRenew          = "renew"
 	flagReadyTimeout   = "ready-timeout"
 	flagMaxTTL         = "max-ttl"
 	flagOperatorMember = "operator-member"

@@ -35,6 +35,7 @@ type runOptions struct {
 	socket       bool
 	killAfter    time.Duration
 	quiet        bool
+	renew        bool
 	isolate      isolateOptions
 	command      []string // CMD and its arguments
 }
@@ -55,6 +56,9 @@ Even so it has this machine's network: every server on loopback, and the metadat
 server of a cloud machine (169.254.169.254), which hands out that machine's own
 login. --isolate=nonet closes both.
 
+With --renew the run does not expire while CMD works: in good time before its end,
+it is renewed by the manifest's ttl, as "taskiam renew" does, up to --max-ttl in all.
+
 Signals go to CMD. When CMD ends, for whatever reason, the run is taken down; a
 second signal during the teardown stops it, and "taskiam down" does the rest.
 Signals within a second count as one: timeout, npm and make send several.
@@ -74,6 +78,10 @@ The exit code is that of CMD, or 125 if taskiam failed.`,
 				Name:  "kill-after",
 				Usage: "`DURATION`: how long CMD may take to end after a signal",
 				Value: defaultKillAfter,
+			},
+			&cli.BoolFlag{
+				Name:  flagRenew,
+				Usage: "renew the run while CMD works, by the manifest's ttl each time, up to --" + flagMaxTTL,
 			},
 			newSocketFlag(),
 			newCIFlag("for a CI job: mask the credential in the log, and label the run so that " +
@@ -97,6 +105,7 @@ func parseRun(c *cli.Context, getenv func(string) string) (runOptions, error) {
 	o := runOptions{
 		out: c.String(flagOut), readyTimeout: c.Duration(flagReadyTimeout), startUnready: c.Bool("start-unready"),
 		socket: c.Bool(flagSocket), killAfter: c.Duration("kill-after"), quiet: c.Bool(flagQuiet),
+		renew: c.Bool(flagRenew),
 	}
 	var err error
 	if o.taskOptions, err = parseTask(c, getenv); err != nil {
@@ -167,6 +176,11 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 	if len(src.Task.Deliver) == 0 {
 		src.Task.Deliver = slices.Clone(delivery.DefaultOfRun)
 	}
+	if o.renew {
+		if src.Task.Deliver, err = renewable(src.Task, o.most()); err != nil {
+			return err
+		}
+	}
 	// A sandbox without network has its own loopback: it can reach a socket, but no port of ours.
 	o.socket = o.socket || o.isolate.how == isolateNoNet && delivery.NeedsServer(src.Task)
 	at, err := reserve(ctx, src.Task, o.socket)
@@ -187,7 +201,7 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 	}
 	own = supervise.OwnUser{} // down gives it back
 	e.interrupts.leaving(exitRunFailed, "the teardown continues", "taskiam down "+string(result.Plan.Run))
-	c := commandRun{Env: e, runOptions: o, run: result.Run, at: at, sandbox: sandbox}
+	c := commandRun{Env: e, runOptions: o, ttl: src.Task.TTL, run: result.Run, at: at, sandbox: sandbox}
 	code, err := c.carryOut(ctx, err)
 	downErr := e.downAfter(ctx, engine, result.Run, o.quiet)
 	c.sayAfter(ctx, code)
@@ -207,6 +221,7 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 type commandRun struct {
 	*Env
 	runOptions
+	ttl     time.Duration // of the manifest
 	run     *journal.Run
 	at      supervise.Endpoint // the port that was reserved for the run's server
 	sandbox *supervise.Sandbox

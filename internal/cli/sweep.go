@@ -141,13 +141,24 @@ func runSweep(ctx context.Context, e *Env, o sweepOptions) error {
 		if result == nil {
 			return err
 		}
-		return errors.Join(err, e.print(view.NewSweptRoles(result, o.dryRun), o.json))
+		doc := view.NewSweptRoles(result, o.dryRun)
+		return errors.Join(err, e.showSweep(doc, doc.Outcome(), o))
 	}
 	result, err := engine.Sweep(ctx, options)
 	if result == nil {
 		return err
 	}
-	return errors.Join(err, e.print(view.NewSweep(result, o.dryRun), o.json))
+	doc := view.NewSweep(result, o.dryRun)
+	return errors.Join(err, e.showSweep(doc, doc.Outcome(), o))
+}
+
+// showSweep reports a sweep; a dry one has done nothing.
+func (e *Env) showSweep(d view.Document, outcome string, o sweepOptions) error {
+	err := e.print(d, o.json)
+	if o.dryRun {
+		return err
+	}
+	return untold(outcome, err)
 }
 
 // sweepWithin bounds a sweep that continues after a signal.

@@ -251,11 +251,15 @@ func (e *Env) showUp(run *journal.Run, elapsed time.Duration, reused, asJSON boo
 // unreported returns the error of a run that is up, of which whoever started it was not told. It names the run: it
 // has to be taken down, and nothing else says so.
 func unreported(run *journal.Run, err error) error {
+	id := string(run.ID())
+	return fault.WithHint(untold("run "+id+" of "+run.Opened.Task+" is up", err), "taskiam down "+id)
+}
+
+// untold returns the error of something that was done, of which whoever asked for it was not told. It says what was
+// done: nothing else does, and it cannot be asked for again.
+func untold(done string, err error) error {
 	if err == nil {
 		return nil
 	}
-	id := string(run.ID())
-	return fault.WithHint(
-		fault.New(fault.NotReady, "run %s of %s is up, but this was not reported: %w", id, run.Opened.Task, err),
-		"taskiam down "+id)
+	return fault.New(fault.NotReady, "%s, but this was not reported: %w", done, err)
 }

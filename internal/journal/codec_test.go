@@ -113,7 +113,7 @@ func TestKindsStayAsTheyAre(t *testing.T) {
 		"bind intended", "binding found", "bound", "closed", "deliver intended", "delivered", "down began",
 		"drop intended", "dropped", "failed", "forgotten", "grant ready", "key created", "key deleted", "key intended", "opened",
 		"process started", "process stopped", "read back", "removed",
-		"renew intended", "renew undone", "renewed", "role intended", "role ready", "sealed", "token minted", "unbound", "up",
+		"renew intended", "renew undone", "renewed", "role intended", "role ready", "sealed", "time over", "token minted", "unbound", "up",
 	}
 	var got []string
 	for kind := range kinds {

@@ -285,6 +285,9 @@ type Renewed struct {
 // what it was.
 type RenewUndone struct{}
 
+// TimeOver means that the run's end came while its command was still working.
+type TimeOver struct{}
+
 // DownBegan means that from here on the run is being taken down.
 type DownBegan struct{}
 
@@ -381,6 +384,7 @@ func (Up) kind() string              { return "up" }
 func (RenewIntended) kind() string   { return "renew intended" }
 func (Renewed) kind() string         { return "renewed" }
 func (RenewUndone) kind() string     { return "renew undone" }
+func (TimeOver) kind() string        { return "time over" }
 func (DownBegan) kind() string       { return "down began" }
 func (Unbound) kind() string         { return "unbound" }
 func (KeyDeleted) kind() string      { return "key deleted" }
@@ -400,7 +404,7 @@ var kinds = func() map[string]Record {
 		Opened{}, AccountIntended{}, AccountCreated{}, RoleIntended{}, RoleReady{}, BindIntended{}, Bound{}, ReadBack{},
 		KeyIntended{}, KeyCreated{}, TokenMinted{}, DeliverIntended{}, Delivered{},
 		GrantReady{}, ProcessStarted{}, ProcessStopped{}, Up{}, RenewIntended{}, Renewed{},
-		RenewUndone{}, DownBegan{}, Unbound{}, BindingFound{}, DropIntended{}, Dropped{},
+		RenewUndone{}, TimeOver{}, DownBegan{}, Unbound{}, BindingFound{}, DropIntended{}, Dropped{},
 		KeyDeleted{}, AccountRefused{}, AccountSeen{}, AccountDisabled{}, AccountDeleted{}, Removed{}, Failed{},
 		Closed{}, Forgotten{}, sealed{},
 	} {

@@ -48,6 +48,9 @@ type Run struct {
 	// Renewals are the ends that the run was to be given, one after the other.
 	Renewals []Renewal
 
+	// TimeOver is when the run's end came while its command was still working; zero if it did not.
+	TimeOver time.Time
+
 	// Up is when the run came up, and Down when it was last begun to be taken down;
 	// zero if never.
 	Up, Down time.Time
@@ -528,6 +531,8 @@ func (r *Run) addLife(e entry) bool {
 		if !r.Renewing().IsZero() {
 			r.Renewals[len(r.Renewals)-1].Effect = Undone
 		}
+	case TimeOver:
+		r.TimeOver = e.at
 	case DownBegan:
 		r.Down, r.Receipt, r.Forgotten, r.Leaves = e.at, nil, time.Time{}, nil
 	case Failed:

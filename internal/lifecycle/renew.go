@@ -29,8 +29,10 @@ const describePermission = "iam.serviceAccounts.update"
 type RenewOptions struct {
 	// TTL is how long the run is to last from now on.
 	TTL time.Duration
-	// MaxTTL is how long it may last from its beginning to its end; 0 is no limit.
-	MaxTTL time.Duration
+	// MaxTTL is how long it may last from its beginning to its end; 0 is no limit. With UpToMax, an end beyond that is
+	// no error: the run gets the latest end that it may have.
+	MaxTTL  time.Duration
+	UpToMax bool
 	// Wait is how long another process that is at work on the run is waited for.
 	Wait time.Duration
 	// Keep makes sure that something keeps the delivery good until the new end, if nothing
@@ -124,6 +126,11 @@ func ends(run *journal.Run) []time.Time {
 
 // began is when the run began, by the clock of the cloud.
 func began(o journal.Opened) time.Time { return grants.Mark{Run: o.Run, Began: o.Began}.Started() }
+
+// Latest is the latest end that a run may be given, if it may last maxTTL in all.
+func Latest(o journal.Opened, maxTTL time.Duration) time.Time {
+	return began(o).Add(maxTTL).UTC().Truncate(time.Second)
+}
 
 // survey looks, side by side, at all that a renewal depends on, and finds what is to move.
 // It writes nothing to the cloud.
@@ -288,6 +295,9 @@ func (x *renewRun) end(o RenewOptions) (time.Time, error) {
 			id, x.run.Opened.Task, was.Format(time.RFC3339)), "taskiam down "+id)
 	}
 	end := now.Add(o.TTL).UTC().Truncate(time.Second)
+	if latest := Latest(x.run.Opened, o.MaxTTL); o.UpToMax && end.After(latest) {
+		end = latest
+	}
 	if !end.After(was) {
 		return time.Time{}, fault.WithHint(fault.New(fault.Usage,
 			"run %s already expires at %s, not before %s (in %s): renew cannot make a run shorter",

@@ -192,3 +192,29 @@ func TestRenewKeepsTheToken(t *testing.T) {
 		}
 	})
 }
+
+// Who asks for as much as a run may have gets that, and no more; what is there already is not moved.
+func TestRenewUpToTheLimit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		_, plan := w.up(byKey) // its ttl is an hour
+		time.Sleep(10 * time.Minute)
+		o := lifecycle.RenewOptions{TTL: 2 * time.Hour, MaxTTL: 90 * time.Minute, UpToMax: true}
+		renewal, err := w.engine().Renew(t.Context(), plan.Run, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		limit := lifecycle.Latest(renewal.Run.Opened, o.MaxTTL)
+		if got := renewal.Run.Expires(); !got.Equal(limit) || (got.Sub(plan.Began)-o.MaxTTL).Abs() > time.Second {
+			t.Errorf("it expires %s after it began, want %s", got.Sub(plan.Began), o.MaxTTL)
+		}
+		if _, err := w.engine().Renew(t.Context(), plan.Run, o); !fault.Is(err, fault.Usage) {
+			t.Errorf("at the limit: %v", err)
+		}
+		if _, err := w.engine().Down(t.Context(), plan.Run, 0); err != nil {
+			t.Fatal(err)
+		}
+		w.asBefore()
+	})
+}

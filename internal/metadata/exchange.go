@@ -86,8 +86,8 @@ func (s *Server) exchange(path string) func(http.ResponseWriter, *http.Request) 
 
 // serveSubject is the first step: it answers with the subject token.
 func (s *Server) serveSubject(w http.ResponseWriter, r *http.Request) {
-	if s.ended() {
-		s.refuse(w, r, s.over)
+	if why := s.over(); why != nil {
+		s.refuse(w, r, *why)
 		return
 	}
 	w.Header()["Cache-Control"] = noStore
@@ -110,7 +110,7 @@ func (s *Server) serveExchange(w http.ResponseWriter, r *http.Request) {
 		refuse(http.StatusBadRequest, "invalid_request", "the request is not a form of at most 64 KiB")
 		return
 	}
-	form := r.PostForm
+	form, over := r.PostForm, s.over()
 	switch {
 	case form.Get("grant_type") != exchange:
 		refuse(http.StatusBadRequest, "unsupported_grant_type", "the grant_type must be "+exchange)
@@ -119,13 +119,13 @@ func (s *Server) serveExchange(w http.ResponseWriter, r *http.Request) {
 	case !same(form.Get("subject_token"), s.subject):
 		refuse(http.StatusBadRequest, "invalid_grant",
 			"the subject_token is not this server's: it may be that of an earlier run")
-	case s.ended():
-		refuse(http.StatusBadRequest, "invalid_grant", s.over.text)
+	case over != nil:
+		refuse(http.StatusBadRequest, "invalid_grant", over.text)
 	default:
 		w.Header()["Cache-Control"] = noStore
 		writeJSON(w, []byte(encode(map[string]any{
 			"access_token": s.exchanged, "issued_token_type": accessType, "token_type": "Bearer",
-			"expires_in": int(maxExpiresIn / time.Second),
+			"expires_in": int(s.claim(maxExpiresIn) / time.Second),
 		})))
 	}
 }

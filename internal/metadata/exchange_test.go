@@ -66,6 +66,11 @@ func TestCredentialsFile(t *testing.T) {
 	if diff := cmp.Diff(object{"access_token": "", "issued_token_type": accessType, "token_type": "Bearer", "expires_in": 120.0}, exchanged); diff != "" {
 		t.Errorf("the second step answered %d (-want +got):\n%s", second.Code, diff)
 	}
+	s.Extend(now.Add(30 * time.Second))
+	if got := decode(t, trade(s, s.subject)); got["expires_in"] != 30.0 {
+		t.Errorf("30 s before the end the second step answered %v", got)
+	}
+	s.Extend(now.Add(time.Hour))
 	for _, who := range []string{email, s.cfg.Account.UniqueID} {
 		got := impersonate(s, who, bearer, `{"delegates":null,"scope":["`+readOnly+`"],"lifetime":"3600s"}`)
 		if diff := cmp.Diff(object{"accessToken": "ya29.test", "expireTime": "2026-11-24T12:02:00Z"}, decode(t, got)); diff != "" {

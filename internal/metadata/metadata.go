@@ -62,8 +62,8 @@ type Config struct {
 	Hosts []string
 	// Tokens makes the tokens.
 	Tokens Tokens
-	// Expires is the end of the run, from which on no token is handed out. The zero time
-	// is no end.
+	// Expires is the end of the run, from shortly before which on no token is handed out. The
+	// zero time is no end.
 	Expires time.Time
 	// Now is the clock; nil is [time.Now].
 	Now func() time.Time
@@ -78,6 +78,9 @@ type Config struct {
 // or five minutes left.
 const maxExpiresIn = 2 * time.Minute
 
+// lastCall is how long before the end of the run its tokens end: nobody can use one that is shorter.
+const lastCall = 3 * time.Second
+
 // Server is the metadata server of one run.
 //
 // A request for a token may name scopes. The token gets those of them that are within the
@@ -87,7 +90,6 @@ const maxExpiresIn = 2 * time.Minute
 type Server struct {
 	cfg    Config
 	tree   map[string]*node
-	over   refusal // after the end
 	end    atomic.Pointer[time.Time]
 	log    *logger
 	closed atomic.Bool
@@ -126,10 +128,8 @@ func New(cfg Config) (*Server, error) {
 	case cfg.Tokens == nil:
 		return nil, errors.New("making a metadata server: it has no tokens")
 	}
-	ended := "run " + string(cfg.Run) + " has ended: there are no more tokens"
 	s := &Server{
 		cfg:       cfg,
-		over:      refusal{code: http.StatusForbidden, text: ended},
 		log:       &logger{to: cfg.Log, now: cfg.Now},
 		subject:   "taskiam-subject-" + rand.Text(),
 		exchanged: "taskiam-exchanged-" + rand.Text(),
@@ -156,9 +156,36 @@ func (s *Server) Revoke() { s.closed.Store(true) }
 // Extend moves the end of the run. From then on, requests are judged by the new end.
 func (s *Server) Extend(expires time.Time) { s.end.Store(&expires) }
 
-func (s *Server) ended() bool {
-	end := *s.end.Load()
-	return s.closed.Load() || !end.IsZero() && !s.cfg.Now().Before(end)
+// over returns why there are no more tokens, for the person who reads it in the message of a client; nil while there
+// are. Its code is one after which no client tries again: gcloud, Python and Go do so after 429 and 5xx, Node after
+// 408 too.
+func (s *Server) over() *refusal {
+	end, now := *s.end.Load(), s.cfg.Now()
+	why := refusal{code: http.StatusForbidden}
+	switch {
+	case !end.IsZero() && !now.Before(end.Add(-lastCall)):
+		verb := "expires"
+		if !now.Before(end) {
+			verb = "expired"
+		}
+		why.text = fmt.Sprintf("run %s %s at %s, and there are no more tokens: trying again or logging in does not "+
+			"help; whoever started the run can start another, with a longer ttl or with: taskiam run --renew",
+			s.cfg.Run, verb, end.UTC().Format("2006-01-02 15:04:05 UTC"))
+	case s.closed.Load():
+		why.text = fmt.Sprintf("run %s has ended, and there are no more tokens", s.cfg.Run)
+	default:
+		return nil
+	}
+	return &why
+}
+
+// claim is the life that an answer claims for what has so much left: whole seconds, at most two minutes, and not
+// beyond the end of the run.
+func (s *Server) claim(left time.Duration) time.Duration {
+	if end := *s.end.Load(); !end.IsZero() {
+		left = min(left, end.Sub(s.cfg.Now()))
+	}
+	return min(left, maxExpiresIn).Truncate(time.Second)
 }
 
 const root = "/computeMetadata/v1"

@@ -341,7 +341,7 @@ func TestExpiresIn(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		token, run time.Duration
-		want       int // 0 for a refusal
+		want       int // or how it is refused
 	}{
 		{15 * time.Minute, time.Hour, 120},
 		{15 * time.Minute, 0, 120}, // a run without end
@@ -350,10 +350,12 @@ func TestExpiresIn(t *testing.T) {
 		{120 * time.Second, time.Hour, 119},
 		{90*time.Second + 999*time.Millisecond, time.Hour, 89},
 		{2 * time.Second, time.Hour, 1},
-		{1999 * time.Millisecond, time.Hour, 0},
-		{-time.Minute, time.Hour, 0},
+		{1999 * time.Millisecond, time.Hour, 503},
+		{-time.Minute, time.Hour, 503},
 		{15 * time.Minute, 30 * time.Second, 30},
-		{15 * time.Minute, 500 * time.Millisecond, 0},
+		{15 * time.Minute, 3500 * time.Millisecond, 3},
+		{15 * time.Minute, 3 * time.Second, 403}, // no client asks again
+		{15 * time.Minute, 500 * time.Millisecond, 403},
 	} {
 		s, m := newServer(t, func(c *Config) {
 			c.Expires = now.Add(test.run)
@@ -363,8 +365,8 @@ func TestExpiresIn(t *testing.T) {
 		})
 		m.life = test.token
 		got := request{path: "/computeMetadata/v1/instance/service-accounts/default/token"}.to(s)
-		if test.want == 0 {
-			if got.Code != 503 {
+		if test.want > 120 {
+			if got.Code != test.want {
 				t.Errorf("token %s, run %s: answered %d %s", test.token, test.run, got.Code, got.Body)
 			}
 			continue
@@ -453,23 +455,31 @@ func decode(t *testing.T, w *httptest.ResponseRecorder) object {
 func TestEnd(t *testing.T) {
 	t.Parallel()
 	const self = "/computeMetadata/v1/instance/service-accounts/default/"
-	for name, end := range map[string]func(*Server, *Config){
-		"expired": func(s *Server, _ *Config) { s.Extend(now) },
-		"revoked": func(s *Server, _ *Config) { s.Revoke() },
+	const help = " UTC, and there are no more tokens: trying again or logging in does not help; " +
+		"whoever started the run can start another, with a longer ttl or with: taskiam run --renew"
+	for name, tt := range map[string]struct {
+		end func(*Server)
+		why string
+	}{
+		"expired":              {func(s *Server) { s.Extend(now) }, "expired at 2026-11-24 12:00:00" + help},
+		"expired, and revoked": {func(s *Server) { s.Extend(now); s.Revoke() }, "expired at 2026-11-24 12:00:00" + help},
+		"about to":             {func(s *Server) { s.Extend(now.Add(time.Second)) }, "expires at 2026-11-24 12:00:01" + help},
+		"revoked":              {(*Server).Revoke, "has ended, and there are no more tokens"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, m := newServer(t, nil)
-			end(s, &s.cfg)
+			tt.end(s)
+			why := "run 0123456789abcde " + tt.why
 			for _, r := range []request{{path: self + "token"}, {path: self + "token?scopes=" + readOnly}, {path: self + "identity?audience=" + wanted}, {path: subjectPath}} {
-				if got := r.to(s); got.Code != 403 || got.Body.String() != "run 0123456789abcde has ended: there are no more tokens\n" {
+				if got := r.to(s); got.Code != 403 || got.Body.String() != why+"\n" || got.Header().Get("Retry-After") != "" {
 					t.Errorf("%s: answered %d %q", r.path, got.Code, got.Body)
 				}
 			}
-			if got := trade(s, s.subject); got.Code != 400 || decode(t, got)["error"] != "invalid_grant" {
+			if got := trade(s, s.subject); got.Code != 400 || cmp.Diff(object{"error": "invalid_grant", "error_description": why}, decode(t, got)) != "" {
 				t.Errorf("exchanging: answered %d %s", got.Code, got.Body)
 			}
-			if got := impersonate(s, email, s.exchanged, "{}"); got.Code != 403 {
+			if got := impersonate(s, email, s.exchanged, "{}"); got.Code != 403 || !strings.Contains(got.Body.String(), why) {
 				t.Errorf("the last step: answered %d %s", got.Code, got.Body)
 			}
 			if len(m.asked) > 0 {

@@ -83,7 +83,7 @@ func TestServe(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Errorf("Serve returned %v", err)
 	}
-	if !s.ended() {
+	if s.over() == nil {
 		t.Error("after its end the server hands out tokens")
 	}
 	if c, err := new(net.Dialer).DialContext(t.Context(), "tcp", address); err == nil {

@@ -60,22 +60,18 @@ func (s *Server) access(ctx context.Context, scopes []string) (grants.Token, tim
 }
 
 func (s *Server) get(mint func() (grants.Token, error)) (grants.Token, time.Duration, *refusal) {
-	if s.ended() {
-		return grants.Token{}, 0, &s.over
+	if why := s.over(); why != nil {
+		return grants.Token{}, 0, why
 	}
 	token, err := mint()
-	if s.ended() { // while it was being made
-		return grants.Token{}, 0, &s.over
+	if why := s.over(); why != nil { // while it was being made
+		return grants.Token{}, 0, why
 	}
 	if err != nil {
 		why := explain(err)
 		return grants.Token{}, 0, &why
 	}
-	left := token.Expires.Sub(s.cfg.Now()) - time.Second
-	if end := *s.end.Load(); !end.IsZero() {
-		left = min(left, end.Sub(s.cfg.Now()))
-	}
-	claim := min(left, maxExpiresIn).Truncate(time.Second)
+	claim := s.claim(token.Expires.Sub(s.cfg.Now()) - time.Second)
 	if claim <= 0 {
 		return grants.Token{}, 0, &refusal{
 			code: http.StatusServiceUnavailable, text: "the token has just ended: ask again", retry: time.Second,

@@ -28,6 +28,9 @@ const (
 	// lookBefore is how long before the end of the run the journal is read, to see whether the
 	// run was renewed. At the end, while somebody is renewing the run, it is read this often.
 	lookBefore = 10 * time.Second
+	// answersFor is how long a server goes on after the end of its run, to tell clients that it has expired. Then
+	// nothing is left of a run that nobody takes down. The server of `taskiam run` ends with CMD.
+	answersFor = time.Hour
 )
 
 // Why a token keeper ends early.
@@ -109,19 +112,37 @@ func (k *TokenKeeper) minter() *credentials.Minter {
 	})
 }
 
-// Keep works until the run ends, its account is gone or ctx ends. l is the listener of the
-// run's [Endpoint]; nil for a run without a server.
+// Keep works until the run is down, its account is gone or ctx ends. After the end of the run there are no more
+// tokens; a server says so to whoever asks. l is the listener of the run's [Endpoint]; nil for a run without a server.
 func (k *TokenKeeper) Keep(ctx context.Context, l net.Listener) error {
+	return k.keep(ctx, l, func(ctx context.Context) { <-ctx.Done() })
+}
+
+// keepAlone is Keep for a process of its own, which must not outlive its run for long.
+func (k *TokenKeeper) keepAlone(ctx context.Context, l net.Listener) error {
+	return k.keep(ctx, l, func(ctx context.Context) { _ = wait.For(ctx, answersFor) })
+}
+
+// keep is Keep with a server that answers, after the end of the run, as long as linger waits.
+func (k *TokenKeeper) keep(ctx context.Context, l net.Listener, linger func(context.Context)) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	defer stop(nil)
+	serves := delivery.Of(k.run.Kind).Upkeep == delivery.Serve
 	watching.Go(func() { k.watch(ctx, stop) })
-	watching.Go(func() { k.follow(ctx, stop) })
+	watching.Go(func() {
+		k.follow(ctx)
+		if serves && ctx.Err() == nil {
+			k.say("run %s has expired: whoever asks for a token is told so", k.run.ID())
+			linger(ctx)
+		}
+		stop(nil)
+	})
 
 	var err error
-	if delivery.Of(k.run.Kind).Upkeep == delivery.Serve {
+	if serves {
 		err = k.serve(ctx, l)
 	} else {
 		err = k.refresh(ctx)
@@ -146,7 +167,7 @@ func (k *TokenKeeper) Serve(ctx context.Context, at Endpoint) error {
 	if err := recordIn(ctx, k.journals, k.run.ID(), started); err != nil {
 		return errors.Join(err, closeIf(l))
 	}
-	return errors.Join(k.Keep(ctx, l), recordEnd(ctx, k.journals, k.run.ID(), start))
+	return errors.Join(k.keepAlone(ctx, l), recordEnd(ctx, k.journals, k.run.ID(), start))
 }
 
 // ServeHandedOver does the work in a background process, which is recorded already.
@@ -159,7 +180,7 @@ func (k *TokenKeeper) ServeHandedOver(ctx context.Context, h *Handover) error {
 	if err = errors.Join(err, h.Ready()); err != nil {
 		return errors.Join(err, closeIf(l))
 	}
-	return errors.Join(k.Keep(ctx, l), recordEnd(ctx, k.journals, k.run.ID(), start))
+	return errors.Join(k.keepAlone(ctx, l), recordEnd(ctx, k.journals, k.run.ID(), start))
 }
 
 func closeIf(l net.Listener) error {
@@ -186,9 +207,9 @@ func (k *TokenKeeper) extend(expires time.Time) {
 	k.say("run %s was renewed, and expires at %s", k.run.ID(), moment(expires))
 }
 
-// follow stops the work at the end of the run. It learns from the journal that the run was
-// renewed.
-func (k *TokenKeeper) follow(ctx context.Context, stop context.CancelCauseFunc) {
+// follow returns at the end of the run, or when ctx ends. It learns from the journal that the
+// run was renewed.
+func (k *TokenKeeper) follow(ctx context.Context) {
 	for {
 		end, _ := k.end()
 		left := end.Sub(k.now())
@@ -210,7 +231,6 @@ func (k *TokenKeeper) follow(ctx context.Context, stop context.CancelCauseFunc) 
 				return
 			}
 		default:
-			stop(nil)
 			return
 		}
 	}

@@ -2,13 +2,19 @@ package supervise
 
 import (
 	"context"
+	"errors"
 	"io"
+	"net"
+	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/secret"
 )
 
 // What keeps a delivery good ends with the run, and learns from the journal that the end
@@ -41,9 +47,11 @@ func TestTokenKeeperFollowsTheEnd(t *testing.T) {
 				}
 				defer j.Close()
 				k := NewTokenKeeper(j.Run(), nil, journals, time.Now, io.Discard)
-				ctx, stop := context.WithCancelCause(t.Context())
-				defer stop(nil)
-				go k.follow(ctx, stop)
+				ended := make(chan struct{})
+				go func() {
+					k.follow(t.Context())
+					close(ended)
+				}()
 				write := func(records []journal.Record) {
 					for _, r := range records {
 						switch r.(type) {
@@ -60,9 +68,129 @@ func TestTokenKeeperFollowsTheEnd(t *testing.T) {
 				time.Sleep(time.Hour - 5*time.Second)
 				write(tt.records)
 				time.AfterFunc(17*time.Second, func() { write(tt.later) })
-				<-ctx.Done()
+				<-ended
 				if got := time.Since(began); (got - tt.want).Abs() > 10*time.Second {
 					t.Errorf("it ends after %s, want %s", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// pipes is a listener in memory, whose connections are clients' ends of pipes.
+type pipes struct {
+	clients chan net.Conn
+	closed  chan struct{}
+}
+
+func (l *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.clients:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipes) Close() error {
+	close(l.closed)
+	return nil
+}
+
+func (l *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4711} }
+
+// get asks as clients do, and returns the status and the text of the answer.
+func (l *pipes) get(t *testing.T, path string) (int, string) {
+	t.Helper()
+	client := http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			here, there := net.Pipe()
+			select {
+			case l.clients <- there:
+				return here, nil
+			case <-l.closed:
+				return nil, errors.New("connection refused")
+			}
+		},
+	}}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:4711"+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Metadata-Flavor", "Google")
+	answer, err := client.Do(r)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(body)
+}
+
+// minting makes tokens, of an account that is there as long as it is asked for.
+type minting struct{ Tokens }
+
+func (minting) ScopedAccessToken(_ context.Context, _ string, lifetime time.Duration, _ []string) (grants.Token, error) {
+	return grants.Token{Value: secret.New("ya29.test"), Expires: time.Now().Add(lifetime)}, nil
+}
+
+func (minting) Account(context.Context, string, string) (grants.Account, error) {
+	return grants.Account{}, nil
+}
+
+// After the end of the run its server tells clients so, as long as CMD works, and a process of its own for an hour.
+func TestTheServerTellsOfTheEnd(t *testing.T) {
+	t.Parallel()
+	for name, keep := range map[string]func(*TokenKeeper, context.Context, net.Listener) error{
+		"run":   (*TokenKeeper).Keep,
+		"alone": (*TokenKeeper).keepAlone,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				journals, err := journal.OpenDir(t.TempDir(), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				began := time.Now()
+				id := grants.NewRunID(began, [5]byte{1})
+				j, err := journals.Create(journal.Opened{
+					Run: id, Task: "t", Project: "acme-agents", Email: "a@acme-agents.iam.gserviceaccount.com",
+					Expires: began.Add(time.Hour), Metadata: "127.0.0.1:4711",
+				})
+				if err == nil {
+					err = j.Append(journal.DeliverIntended{Kind: delivery.Metadata})
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				k := NewTokenKeeper(j.Run(), minting{}, journals, time.Now, io.Discard)
+				if err := j.Close(); err != nil {
+					t.Fatal(err)
+				}
+				l := &pipes{clients: make(chan net.Conn), closed: make(chan struct{})}
+				ctx, stop := context.WithCancel(t.Context())
+				kept := make(chan error, 1)
+				go func() { kept <- keep(k, ctx, l) }()
+				const token = "/computeMetadata/v1/instance/service-accounts/default/token"
+				if code, body := l.get(t, token); code != 200 || !strings.Contains(body, "ya29.test") {
+					t.Errorf("before the end: %d %s", code, body)
+				}
+				time.Sleep(time.Until(began.Add(time.Hour + 59*time.Minute)))
+				if code, body := l.get(t, token); code != 403 || !strings.Contains(body, "run "+string(id)+" expired at ") {
+					t.Errorf("59 minutes after the end: %d %s", code, body)
+				}
+				time.Sleep(2 * time.Minute)
+				if code, body := l.get(t, token); name == "run" && code != 403 || name == "alone" && code != 0 {
+					t.Errorf("61 minutes after the end: %d %s", code, body)
+				}
+				stop()
+				if err := <-kept; err != nil {
+					t.Error(err)
 				}
 			})
 		})

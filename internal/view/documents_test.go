@@ -51,7 +51,7 @@ func printedDocuments() []printed {
 			Renewals: []Renewed{{}}, Declared: []Declared{{}}, CustomRoles: []SharedRole{{}}, Granted: []Granted{{Condition: &Condition{}}},
 			Dropped: dropped, Minted: Minted{Keys: []Key{{}}}, Steps: []Step{{}}, Checks: []Check{{}},
 		}), "schema " + runs(`run task state cloud endpoint operator project account unique_id manifest manifest_sha256 reason started up expires
-			renewals renewals.at renewals.expires renewals.state clock_ahead_seconds down closed elapsed_ms already clean left forgotten by_hand error delivery_missing
+			time_over renewals renewals.at renewals.expires renewals.state clock_ahead_seconds down closed elapsed_ms already clean left forgotten by_hand error delivery_missing
 			declared declared.role declared.permissions declared.resource declared.prefix declared.condition declared.ends_by_itself
 			declared.works_until declared.readiness declared.why declared.accepted declared.known_at
 			custom_roles custom_roles.role custom_roles.permissions custom_roles.origin

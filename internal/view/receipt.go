@@ -34,6 +34,8 @@ type Receipt struct {
 	Started  time.Time  `json:"started"`
 	Up       *time.Time `json:"up"`      // null if it never came up
 	Expires  *time.Time `json:"expires"` // null if nothing is left that says
+	// TimeOver is when the run expired while its command was still working; null if it did not.
+	TimeOver *time.Time `json:"time_over"`
 	// Renewals is each move of the end that was begun.
 	Renewals []Renewed `json:"renewals"`
 	// ClockAhead is by how many seconds the clock of the cloud, by which the run expires, was ahead of
@@ -169,7 +171,7 @@ func newReceipt(r *journal.Run) Receipt {
 		Cloud: o.Cloud, Endpoint: o.Endpoint, Operator: o.Operator, Project: o.Project,
 		Account: o.Email, UniqueID: r.Account.UniqueID,
 		Manifest: o.ManifestPath, SHA256: o.ManifestSHA256, Reason: o.Reason,
-		Started: r.At.UTC(), Up: at(r.Up), Expires: at(r.Expires()), Renewals: []Renewed{},
+		Started: r.At.UTC(), Up: at(r.Up), Expires: at(r.Expires()), TimeOver: at(r.TimeOver), Renewals: []Renewed{},
 		ClockAhead: int64(r.ClockAhead() / time.Second),
 		Down:       at(r.Down), Clean: r.State() == journal.Ended, Left: list(r.Left()),
 		Forgotten: at(r.Forgotten), ByHand: []string{},
@@ -366,6 +368,9 @@ func (v Receipt) showRun(r *Report) {
 	r.Row("started", Moment(v.Started))
 	r.Row("up", momentOr(v.Up, "never"))
 	r.Row("expires", momentOr(v.Expires, "not known"))
+	if v.TimeOver != nil {
+		r.Row("time over", Moment(*v.TimeOver)+", while the command was still working: from then on it was refused")
+	}
 	if v.ClockAhead != 0 {
 		r.Row("clock", "this machine's, by which all but the end is dated, was "+clock(v.ClockAhead))
 	}

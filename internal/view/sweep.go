@@ -1,6 +1,8 @@
 package view
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -83,6 +85,34 @@ func (d Sweep) Show(r *Report) {
 		}
 		p.show(r)
 	}
+}
+
+// Outcome is the result of a sweep in one line.
+func (d Sweep) Outcome() string {
+	var projects []string
+	for _, p := range d.Projects {
+		states := make([]string, len(p.Runs))
+		for i, v := range p.Runs {
+			states[i] = v.State
+		}
+		projects = append(projects, "project "+p.Project+" was swept: "+counted("runs", states))
+	}
+	return strings.Join(projects, "; ")
+}
+
+// counted says how many there are of each state.
+func counted(what string, states []string) string {
+	slices.Sort(states)
+	out := fmt.Sprintf("%s: %d", what, len(states))
+	for i := 0; i < len(states); {
+		n := i
+		for n < len(states) && states[n] == states[i] {
+			n++
+		}
+		out += fmt.Sprintf(", %s: %d", states[i], n-i)
+		i = n
+	}
+	return out
 }
 
 func (p SweptProject) show(r *Report) {
@@ -170,6 +200,19 @@ func NewSweptRoles(s *lifecycle.SweptRoles, dryRun bool) SweptRoles {
 		doc.Projects = append(doc.Projects, v)
 	}
 	return doc
+}
+
+// Outcome is the result of a sweep of custom roles in one line.
+func (d SweptRoles) Outcome() string {
+	var projects []string
+	for _, p := range d.Projects {
+		states := make([]string, len(p.Roles))
+		for i, v := range p.Roles {
+			states[i] = v.State
+		}
+		projects = append(projects, "project "+p.Project+" was swept: "+counted("custom roles", states))
+	}
+	return strings.Join(projects, "; ")
 }
 
 // Show adds the projects to a report.

@@ -131,6 +131,21 @@ var mutants = []mutant{
 		pkg:   lifecycle, tests: []string{"TestDeletedAccountMayBeNamedElsewhere"},
 	},
 	{
+		name:  "the metadata server goes on after the end of its run",
+		edits: []edit{{"internal/metadata", "Server.over", `!now.Before(end.Add(-lastCall))`, `false`}},
+		pkg:   "internal/metadata", tests: []string{"TestEnd"},
+	},
+	{
+		name:  "an answer claims more life than the run has",
+		edits: []edit{{"internal/metadata", "Server.claim", `left = min(left, end.Sub($s.cfg.Now()))`, ``}},
+		pkg:   "internal/metadata", tests: []string{"TestExpiresIn"},
+	},
+	{
+		name:  "a run is renewed beyond the latest end",
+		edits: []edit{{lifecycle, "renewRun.end", `end = latest`, ``}},
+		pkg:   lifecycle, tests: []string{"TestRenewUpToTheLimit"},
+	},
+	{
 		name:  "the metadata server answers what was forwarded",
 		edits: []edit{{"internal/metadata", "Server.ServeHTTP", `$r.Header["X-Forwarded-For"] != nil ||`, ``}},
 		pkg:   "internal/metadata", tests: []string{"TestRefusals"},
