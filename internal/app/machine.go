@@ -8,13 +8,30 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/taskiam/taskiam/internal/credentials"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/supervise"
 )
 
 // ExamineMachine checks, for doctor, where deliveries go and whether commands can be isolated.
 func (a *App) ExamineMachine() []lifecycle.Examined {
-	return []lifecycle.Examined{a.examineDelivery(), a.examineSandbox()}
+	return append([]lifecycle.Examined{a.examineDelivery(), a.examineSandbox()}, a.examineSettings()...)
+}
+
+// examineSettings finds the variables of the environment that a command would inherit and that break clients of
+// Google's in it.
+func (a *App) examineSettings() (out []lifecycle.Examined) {
+	for _, why := range credentials.Breaks((credentials.Passed{}).Of(a.Environ(), true)) {
+		name, _, _ := strings.Cut(why, " ")
+		if strings.HasPrefix(name, "CLOUDSDK_PROXY_") {
+			name = "CLOUDSDK_PROXY_TYPE CLOUDSDK_PROXY_ADDRESS CLOUDSDK_PROXY_PORT" // all three or none
+		}
+		out = append(out, lifecycle.Examined{
+			About: lifecycle.ThisMachine, What: "environment", Health: lifecycle.Doubtful, Says: why,
+			Fix: []string{"unset " + name},
+		})
+	}
+	return out
 }
 
 // examineDelivery checks the default place of deliveries.

@@ -115,7 +115,11 @@ func runEnv(_ context.Context, e *Env, o envOptions) error {
 		}
 		return view.JSON(e.Stdout, doc)
 	}
-	text, err := credentials.Format(vars, o.format)
+	var unset []string
+	if !run.Opened.OnEmulator() { // there, such variables may be what leads to it
+		unset = credentials.CompetingIn(e.Environ())
+	}
+	text, err := credentials.Format(vars, o.format, unset...)
 	if err != nil {
 		return err
 	}

@@ -407,6 +407,33 @@ func TestEveryRuleWorksAndSaysWhy(t *testing.T) {
 	}
 }
 
+// A shell that evaluates the environment loses what competes with it, also if only a pattern says so. What is no name
+// for a shell is not given to one.
+func TestPatternsAreUnset(t *testing.T) {
+	t.Parallel()
+	environ := []string{"CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE=http://x/", "GOOGLE_STORAGE_CUSTOM_ENDPOINT=x", "CLOUDSDK_PYTHON=python3",
+		"CLOUDSDK_PROXY_TYPE=http", "CLOUDSDK_CONFIG=/x", "CLOUDSDK_CORE_ACCOUNT=a@b", "PATH=/bin", "CLOUDSDK_X;rm=1", "VAULT_TOKEN=x"}
+	names := credentials.CompetingIn(environ)
+	if want := []string{"CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE", "CLOUDSDK_CONFIG", "GOOGLE_STORAGE_CUSTOM_ENDPOINT"}; !slices.Equal(names, want) {
+		t.Errorf("to be unset: %q, want %q", names, want)
+	}
+	vars := []delivery.Var{{Name: "CLOUDSDK_CONFIG", Value: "/d"}}
+	for format, command := range map[string]string{"shell": "unset ", "direnv": "unset ", "fish": "set -e ", "powershell": "Remove-Item -ErrorAction Ignore Env:CLOUDSDK_API"} {
+		text, err := credentials.Format(vars, format, names...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(text) {
+			if strings.HasPrefix(line, command) && strings.Contains(line, "CLOUDSDK_CONFIG") {
+				t.Errorf("%s: what is set is unset: %s", format, line)
+			}
+		}
+		if !strings.Contains(text, command) || !strings.Contains(text, "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE") {
+			t.Errorf("%s: not unset:\n%s", format, text)
+		}
+	}
+}
+
 // Settings with which gcloud does not start are named.
 func TestBreaks(t *testing.T) {
 	t.Parallel()
@@ -417,6 +444,11 @@ func TestBreaks(t *testing.T) {
 		"CLOUDSDK_PROXY_TYPE=http":                               "CLOUDSDK_PROXY_TYPE is set and CLOUDSDK_PROXY_ADDRESS and CLOUDSDK_PROXY_PORT is not",
 		"CLOUDSDK_PROXY_ADDRESS=p CLOUDSDK_PROXY_TYPE=http":      "CLOUDSDK_PROXY_PORT is not",
 		"CLOUDSDK_PROXY_TYPE= CLOUDSDK_PROXY_ADDRESS= PROXY_X=1": "",
+		"CLOUDSDK_PYTHON=/no/python3":                            `CLOUDSDK_PYTHON is "/no/python3", which does not exist: gcloud does not start`,
+		"CLOUDSDK_PYTHON=sh CLOUDSDK_BQ_PYTHON=":                 "",
+		"REQUESTS_CA_BUNDLE=/no/ca.pem":                          `REQUESTS_CA_BUNDLE is "/no/ca.pem", which does not exist: gcloud and Python's clients cannot connect`,
+		"SSL_CERT_FILE=/dev/null HTTPLIB2_CA_CERTS=/dev/null":    "",
+		"CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE=/no/ca.pem":          "gcloud does not start",
 	} {
 		got := strings.Join(credentials.Breaks(strings.Fields(environ)), "\n")
 		if !strings.Contains(got, want) || (want == "") != (got == "") {

@@ -17,8 +17,8 @@ var Formats = []string{"shell", "fish", "powershell", "direnv", "github", "doten
 
 // Format writes the variables in one of [Formats]:
 //
-//   - shell, for eval in sh, bash, dash and zsh. It unsets [Competing] variables, and
-//     reads a variable that is a secret from its file.
+//   - shell, for eval in sh, bash, dash and zsh. It unsets [Competing] variables and those in
+//     unset, and reads a variable that is a secret from its file.
 //   - fish and powershell, the same for these shells: see [formatFish] and [formatPowerShell].
 //   - direnv, for an .envrc: the shell's, and direnv reads it anew when the delivery changes.
 //   - github, for the file that $GITHUB_ENV names: NAME=value lines. It can unset nothing, only
@@ -28,7 +28,7 @@ var Formats = []string{"shell", "fish", "powershell", "direnv", "github", "doten
 //   - json, one object of names and values, without secrets as well.
 //
 // A value that cannot be written in the format is a [fault.Usage].
-func Format(vars []delivery.Var, format string) (string, error) {
+func Format(vars []delivery.Var, format string, unset ...string) (string, error) {
 	for _, v := range vars {
 		if !namePattern().MatchString(v.Name) {
 			return "", fmt.Errorf("%q is not the name of a variable", v.Name)
@@ -39,13 +39,13 @@ func Format(vars []delivery.Var, format string) (string, error) {
 	}
 	switch format {
 	case "shell":
-		return formatShell(vars), nil
+		return formatShell(vars, unset), nil
 	case "fish":
-		return formatFish(vars), nil
+		return formatFish(vars, unset), nil
 	case "powershell":
-		return formatPowerShell(vars), nil
+		return formatPowerShell(vars, unset), nil
 	case "direnv":
-		return formatDirenv(vars), nil
+		return formatDirenv(vars, unset), nil
 	case "github":
 		return formatGitHub(vars)
 	case "dotenv":
@@ -59,9 +59,9 @@ func Format(vars []delivery.Var, format string) (string, error) {
 
 var namePattern = lazy.Regexp(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-func formatShell(vars []delivery.Var) string {
+func formatShell(vars []delivery.Var, unset []string) string {
 	var b strings.Builder
-	b.WriteString("unset " + strings.Join(competingWith(vars), " ") + "\n")
+	b.WriteString("unset " + strings.Join(competingWith(vars, unset), " ") + "\n")
 	for _, v := range vars {
 		if v.File != "" {
 			fmt.Fprintf(&b, "export %s=\"$(cat %s)\"\n", v.Name, shell.Quote(v.File))
@@ -72,18 +72,18 @@ func formatShell(vars []delivery.Var) string {
 	return b.String()
 }
 
-// competingWith returns the names of [Competing] that are none of the variables.
-func competingWith(vars []delivery.Var) []string {
-	return slices.DeleteFunc(Competing(), func(name string) bool {
+// competingWith returns the names of [Competing], and more, that are none of the variables.
+func competingWith(vars []delivery.Var, more []string) []string {
+	return slices.DeleteFunc(append(Competing(), more...), func(name string) bool {
 		return slices.ContainsFunc(vars, func(v delivery.Var) bool { return v.Name == name })
 	})
 }
 
 // formatFish writes for fish, whose single quotes know two escapes: of a quote and of a backslash.
-func formatFish(vars []delivery.Var) string {
+func formatFish(vars []delivery.Var, unset []string) string {
 	quote := func(s string) string { return "'" + strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(s) + "'" }
 	var b strings.Builder
-	b.WriteString("set -e " + strings.Join(competingWith(vars), " ") + "\n")
+	b.WriteString("set -e " + strings.Join(competingWith(vars, unset), " ") + "\n")
 	for _, v := range vars {
 		if v.File != "" {
 			fmt.Fprintf(&b, "set -gx %s (cat %s)\n", v.Name, quote(v.File))
@@ -96,12 +96,12 @@ func formatFish(vars []delivery.Var) string {
 
 // formatPowerShell writes for PowerShell, whose single quotes know one escape: a quote twice. It takes typographic
 // quotes for the plain one.
-func formatPowerShell(vars []delivery.Var) string {
+func formatPowerShell(vars []delivery.Var, unset []string) string {
 	quote := func(s string) string {
 		return "'" + quotesOfPowerShell().ReplaceAllString(s, "$0$0") + "'"
 	}
 	var b strings.Builder
-	for _, name := range competingWith(vars) {
+	for _, name := range competingWith(vars, unset) {
 		fmt.Fprintf(&b, "Remove-Item -ErrorAction Ignore Env:%s\n", name)
 	}
 	for _, v := range vars {
@@ -117,20 +117,20 @@ func formatPowerShell(vars []delivery.Var) string {
 var quotesOfPowerShell = lazy.Regexp("['\u2018\u2019\u201a\u201b]")
 
 // formatDirenv writes for an .envrc, which bash reads. direnv itself takes the variables back when the folder is left.
-func formatDirenv(vars []delivery.Var) string {
+func formatDirenv(vars []delivery.Var, unset []string) string {
 	var watch string
 	for _, v := range vars {
 		if v.File != "" {
 			watch += "watch_file " + shell.Quote(v.File) + "\n"
 		}
 	}
-	return watch + formatShell(vars)
+	return watch + formatShell(vars, unset)
 }
 
 // formatGitHub writes for $GITHUB_ENV.
 func formatGitHub(vars []delivery.Var) (string, error) {
 	var b strings.Builder
-	for _, name := range competingWith(vars) {
+	for _, name := range competingWith(vars, nil) {
 		b.WriteString(name + "=\n")
 	}
 	for _, v := range vars {

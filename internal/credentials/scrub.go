@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
 	"path"
 	"slices"
 	"strings"
@@ -131,16 +135,20 @@ func Scrub(environ []string) []string {
 // proxyTypes are the values of CLOUDSDK_PROXY_TYPE with which gcloud starts.
 var proxyTypes = []string{"http", "http_no_tunnel", "socks4", "socks5"}
 
-// Breaks returns, in words, the settings in an environment that CMD inherits and with which gcloud
-// does not start.
+// Breaks returns, in words, the settings in an environment that CMD inherits and with which gcloud, or every client
+// that goes by them, does not start or does not connect.
 func Breaks(environ []string) []string {
-	const kind, address, port = "CLOUDSDK_PROXY_TYPE", "CLOUDSDK_PROXY_ADDRESS", "CLOUDSDK_PROXY_PORT"
 	set := map[string]string{}
 	for _, v := range environ {
 		name, value, _ := strings.Cut(v, "=")
 		set[name] = value
 	}
-	var out []string
+	return append(breaksProxy(set), breaksFiles(set)...)
+}
+
+// breaksProxy looks at the proxy of gcloud's own.
+func breaksProxy(set map[string]string) (out []string) {
+	const kind, address, port = "CLOUDSDK_PROXY_TYPE", "CLOUDSDK_PROXY_ADDRESS", "CLOUDSDK_PROXY_PORT"
 	if t := set[kind]; t != "" && !slices.Contains(proxyTypes, t) {
 		out = append(out, fmt.Sprintf("%s is %q, with which gcloud does not start: it takes %s", kind, t,
 			strings.Join(proxyTypes, ", ")))
@@ -160,6 +168,37 @@ func Breaks(environ []string) []string {
 	return out
 }
 
+// files are the variables among those that CMD inherits which name a program or a file of certificates, with what
+// does not work if it is not there.
+var files = []struct{ name, breaks string }{
+	{"CLOUDSDK_PYTHON", "gcloud does not start"},
+	{"CLOUDSDK_GSUTIL_PYTHON", "gsutil does not start"},
+	{"CLOUDSDK_BQ_PYTHON", "bq does not start"},
+	{"CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE", "gcloud does not start"},
+	{"HTTPLIB2_CA_CERTS", "gcloud and bq do not start"},
+	{"REQUESTS_CA_BUNDLE", "gcloud and Python's clients cannot connect"},
+	{"CURL_CA_BUNDLE", "gcloud, Python's clients and curl cannot connect"},
+	{"SSL_CERT_FILE", "most clients trust no server"},
+}
+
+// breaksFiles looks for what is named and does not exist.
+func breaksFiles(set map[string]string) (out []string) {
+	for _, f := range files {
+		value := set[f.name]
+		if value == "" {
+			continue
+		}
+		_, err := os.Stat(value)
+		if strings.HasSuffix(f.name, "PYTHON") {
+			_, err = exec.LookPath(value)
+		}
+		if err != nil && !errors.Is(err, fs.ErrPermission) { // another user may be allowed to see it
+			out = append(out, fmt.Sprintf("%s is %q, which does not exist: %s", f.name, value, f.breaks))
+		}
+	}
+	return out
+}
+
 // Competing returns the names of the variables that make a client of Google's act as
 // somebody else, or somewhere else. Patterns in [Rules] are left out.
 func Competing() []string {
@@ -171,6 +210,23 @@ func Competing() []string {
 			}
 		}
 	}
+	return names
+}
+
+// CompetingIn returns the names in an environment that [Competing] does not have: those that only a pattern in [Rules]
+// matches. What is no name for a shell is left out.
+func CompetingIn(environ []string) []string {
+	known := Competing()
+	var names []string
+	for _, v := range environ {
+		name, _, _ := strings.Cut(v, "=")
+		upper := strings.ToUpper(name)
+		if namePattern.MatchString(name) && !kept.matches(upper) && !slices.Contains(known, name) &&
+			slices.ContainsFunc(rules, func(r Rule) bool { return r.Competes && r.matches(upper) }) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
 	return names
 }
 

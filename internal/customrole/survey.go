@@ -38,6 +38,7 @@ func (m Manager) Survey(ctx context.Context, task grants.Task) (*Set, []error) {
 		r.testing = slices.Compact(r.testing)
 	}
 	slices.SortFunc(s.set.roles, func(a, b *role) int { return strings.Compare(a.planned, b.planned) })
+	slices.SortFunc(s.errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return s.set, s.errs
 }
 

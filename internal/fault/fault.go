@@ -9,6 +9,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -188,22 +189,67 @@ func WithHint(err error, hints ...string) error {
 	return &hinted{err, hints}
 }
 
+// Part is one of the errors that another joins, and what to do about it.
+type Part struct {
+	Err   error
+	Hints []string
+}
+
+// Parts returns the errors that err joins, in its order and each once, or err alone; each with its own hints. Hints
+// that were attached to several together are with the last one of them.
+func Parts(err error) []Part {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		// Hints and exit codes wrap an error without a word of their own.
+		inner := errors.Unwrap(err)
+		if inner == nil || inner.Error() != err.Error() {
+			return []Part{{err, Hints(err)}}
+		}
+		parts := Parts(inner)
+		if h, ok := err.(*hinted); ok && len(parts) > 0 {
+			last := &parts[len(parts)-1]
+			last.Hints = distinct(slices.Concat(h.hints, last.Hints))
+		}
+		return parts
+	}
+	var out []Part
+	for _, e := range joined.Unwrap() {
+		for _, part := range Parts(e) {
+			at := slices.IndexFunc(out, func(p Part) bool { return p.Err.Error() == part.Err.Error() })
+			if at < 0 {
+				out = append(out, part)
+				continue
+			}
+			out[at].Hints = distinct(slices.Concat(out[at].Hints, part.Hints))
+		}
+	}
+	return out
+}
+
+// distinct returns the words without repeats.
+func distinct(words []string) []string {
+	var out []string
+	for _, w := range words {
+		if !slices.Contains(out, w) {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
 // Hints returns every hint in err's tree, outermost first, without repeats.
 func Hints(err error) []string {
 	var out []string
-	seen := map[string]bool{}
 	var walk func(error)
 	walk = func(err error) {
 		if err == nil {
 			return
 		}
 		if h, ok := err.(*hinted); ok {
-			for _, s := range h.hints {
-				if !seen[s] {
-					seen[s] = true
-					out = append(out, s)
-				}
-			}
+			out = append(out, h.hints...)
 		}
 		switch u := err.(type) {
 		case interface{ Unwrap() error }:
@@ -215,5 +261,5 @@ func Hints(err error) []string {
 		}
 	}
 	walk(err)
-	return out
+	return distinct(out)
 }

@@ -19,6 +19,9 @@ func DescribeConstraint(project, constraint string) string {
 		" --project=" + shell.Quote(project) + " --effective"
 }
 
+// ListProjects is the command that lists the projects that one sees.
+const ListProjects = "gcloud projects list"
+
 // CreateProject returns the command that makes a project.
 func CreateProject(project string) string { return "gcloud projects create " + shell.Quote(project) }
 

@@ -303,6 +303,9 @@ func (c *Client) hint(r refused) error {
 	case r.Constraint != "" && strings.HasPrefix(r.under, "projects/"):
 		return fault.WithHint(err, gcloud.DescribeConstraint(strings.TrimPrefix(r.under, "projects/"),
 			strings.TrimPrefix(r.Constraint, "constraints/")))
+	case r.Reason == "USER_PROJECT_DENIED" && c.cfg.QuotaProject != "":
+		return fault.WithHint(err, "GOOGLE_CLOUD_QUOTA_PROJECT says that project "+c.cfg.QuotaProject+
+			" pays: unset it, or name one in which you have roles/serviceusage.serviceUsageConsumer")
 	case r.Reason == "USER_PROJECT_DENIED":
 		return fault.WithHint(err, "gcloud auth application-default set-quota-project PROJECT")
 	case r.Kind == fault.Denied && r.info["permission"] != "":

@@ -73,6 +73,15 @@ func TestClassify(t *testing.T) {
 			hints: []string{"gcloud auth application-default set-quota-project PROJECT"},
 		},
 		{
+			name:   "quota project of the environment",
+			config: Config{QuotaProject: "payer"},
+			err: said(t, 403, nil, `{"error":{"code":403,"status":"PERMISSION_DENIED","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo",
+				"reason":"USER_PROJECT_DENIED","metadata":{"service":"iam.googleapis.com","consumer":"projects/payer"}}]}}`),
+			want: fault.Error{Kind: fault.Denied, Code: 403, Status: "PERMISSION_DENIED", Reason: "USER_PROJECT_DENIED"},
+			hints: []string{"GOOGLE_CLOUD_QUOTA_PROJECT says that project payer pays: unset it, or name one in which you have " +
+				"roles/serviceusage.serviceUsageConsumer"},
+		},
+		{
 			name: "organisation policy",
 			err: said(t, 400, nil, `{"error":{"code":400,"message":"Key creation is not allowed on this service account.","status":"FAILED_PRECONDITION",
 				"details":[{"@type":"type.googleapis.com/google.rpc.PreconditionFailure","violations":[{"type":"constraints/iam.disableServiceAccountKeyUpload"}]}]}}`),

@@ -43,7 +43,7 @@ func (c *Client) Whoami(ctx context.Context) (grants.Identity, error) {
 		}
 		return info, nil
 	})
-	if fault.Is(err, fault.Unauthenticated) {
+	if fault.Is(err, fault.Unauthenticated) && !fault.Local(err) { // there is a token, and perhaps a federated one
 		return grants.Identity{}, fault.WithHint(err, memberHint)
 	}
 	if err != nil {

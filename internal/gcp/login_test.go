@@ -247,9 +247,13 @@ func TestDefaultLoginThatEnded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = newTestClient(t, rt, func(cfg *Config) { cfg.Credential = login }).Role(t.Context(), "roles/viewer")
-	if !fault.Is(err, fault.Unauthenticated) || !cmp.Equal(fault.Hints(err), []string{loginCommand}) {
-		t.Errorf("error %v with hints %q", err, fault.Hints(err))
+	c := newTestClient(t, rt, func(cfg *Config) { cfg.Credential = login })
+	_, err = c.Role(t.Context(), "roles/viewer")
+	_, whose := c.Whoami(t.Context()) // who that was is no question
+	for _, err := range []error{err, whose} {
+		if !fault.Is(err, fault.Unauthenticated) || !cmp.Equal(fault.Hints(err), []string{loginCommand}) {
+			t.Errorf("error %v with hints %q", err, fault.Hints(err))
+		}
 	}
 	if got, want := err.Error(), "fetching a token: Token has been expired or revoked. (400 invalid_grant)"; got != want {
 		t.Errorf("error %q, want %q", got, want)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/taskiam/taskiam/internal/resource"
@@ -57,4 +58,42 @@ func (c *Client) ProjectNumber(ctx context.Context, project string) (string, err
 		}
 		return strings.TrimPrefix(answer.Name, "projects/"), nil
 	})
+}
+
+// projectPages and projectPage bound how many projects are listed
+// (resource-manager/reference/rest/v3/projects/search).
+const projectPages, projectPage = 4, 500
+
+// Projects returns the ids of projects that the operator sees, of very many not all. It takes no permission.
+func (c *Client) Projects(ctx context.Context) ([]string, error) {
+	var ids []string
+	query := url.Values{"pageSize": {strconv.Itoa(projectPage)}}
+	for range projectPages {
+		doing := task{"listing", "the projects that you see"}
+		next, err := call(ctx, c, doing, func(ctx context.Context) (string, error) {
+			data, err := rest(ctx, c.as, http.MethodGet,
+				"https://cloudresourcemanager.googleapis.com/v3/projects:search?"+query.Encode(), nil, nil)
+			if err != nil {
+				return "", err
+			}
+			var answer struct {
+				Projects []struct {
+					ID string `json:"projectId"`
+				} `json:"projects"`
+				Next string `json:"nextPageToken"`
+			}
+			if err := json.Unmarshal(data, &answer); err != nil {
+				return "", fmt.Errorf("parsing the answer: %w", err)
+			}
+			for _, p := range answer.Projects {
+				ids = append(ids, p.ID)
+			}
+			return answer.Next, nil
+		})
+		if err != nil || next == "" {
+			return ids, err
+		}
+		query.Set("pageToken", next)
+	}
+	return ids, nil
 }

@@ -43,7 +43,7 @@ func (e *Engine) DownAccount(ctx context.Context, project, email string, more []
 		return e.downTombstones(ctx, project, email, more)
 	}
 	if err != nil {
-		return nil, err
+		return nil, e.perhapsMissing(ctx, project, err)
 	}
 	mark, ok := markOf(account, project)
 	if !ok { // it is a stranger's; what the run's left goes all the same

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
@@ -462,14 +461,12 @@ func refusesKeys(t grants.Task, name string, c grants.Constraint) (health Health
 	}
 	says = "forbids to upload keys"
 	if name == keyHours {
-		longest := time.Duration(0)
-		for _, v := range c.Allowed {
-			if d, err := time.ParseDuration(v); err == nil {
-				longest = max(longest, d)
-			}
-		}
+		longest := longestKey(c)
 		if t.TTL <= longest {
 			return Healthy, "", nil
+		}
+		if longest > 0 {
+			fix = []string{putTTL(hours(longest)) + ", or less"}
 		}
 		says = "allows keys that are valid for " + strings.Join(c.Allowed, " or ") + ", and no longer"
 	}
@@ -477,7 +474,7 @@ func refusesKeys(t grants.Task, name string, c grants.Constraint) (health Health
 		return Doubtful, fmt.Sprintf("%s: task %s is delivered by %s", says, t.Name, kinds[at+1].Name), nil
 	}
 	return Broken, fmt.Sprintf("%s: task %s takes nothing else", says, t.Name),
-		[]string{`put deliver = ["key", "token"] under [credentials] in the manifest`}
+		append(fix, `put deliver = ["key", "token"] under [credentials] in the manifest`)
 }
 
 // examineDomains says whether accounts of the tasks' hosts may be members in a project in

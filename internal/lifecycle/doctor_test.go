@@ -106,7 +106,7 @@ func TestExamine(t *testing.T) {
 			"warning organisation policies: constraints/iam.managed.disableServiceAccountKeyUpload forbids to upload keys: task looks is delivered by token; ",
 			"warning delivery: by key, else by token; for a token the operator must first get the right to mint"}},
 		{"short keys", agents, `constraints = ["iam.serviceAccountKeyExpiryHours=1h"]`, key, []string{
-			"problem organisation policies: constraints/iam.serviceAccountKeyExpiryHours allows keys that are valid for 1h, and no longer: task looks takes nothing else"}},
+			"problem organisation policies: constraints/iam.serviceAccountKeyExpiryHours allows keys that are valid for 1h, and no longer: task looks takes nothing else; |put ttl = \"1h\" under [task] in the manifest, or less; put deliver"}},
 		{"keys short enough", agents, `constraints = ["iam.serviceAccountKeyExpiryHours=8h"]`, key, nil},
 		{"no keys of Google's making", agents, `constraints = ["iam.disableServiceAccountKeyCreation"]`, key, nil},
 		{"no accounts", agents, `constraints = ["iam.disableServiceAccountCreation"]`, key, []string{

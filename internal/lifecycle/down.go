@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -243,6 +244,8 @@ func (d *downRun) incomplete() error {
 	if d.journal == nil {
 		again = "taskiam down --account " + d.target.email + " --project " + d.target.project
 	}
+	// Steps that went on side by side failed in any order.
+	slices.SortFunc(d.errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(append([]error{fault.WithHint(
 		fault.New(fault.Incomplete, "run %s is not completely removed: %d left", d.target.run, len(d.left)),
 		append([]string{again}, d.hints...)...)}, d.errs...)...)

@@ -201,6 +201,9 @@ func (q *surveyor) hostPermissions(ctx context.Context) error {
 	mints := slices.Contains(have, mintPermission) &&
 		(len(task.Audiences) == 0 || slices.Contains(have, mintIDPermission))
 	kinds, err := allowed(task, mints, have)
+	if len(have) == 0 {
+		err = q.perhapsMissing(ctx, task.Project, err)
+	}
 	q.note(func(s *survey) { s.host, s.mints, s.deliver = have, mints, kinds })
 	return err
 }
@@ -270,6 +273,7 @@ func (q *surveyor) listedPermissions(ctx context.Context) error {
 func (q *surveyor) policy(ctx context.Context, edit grants.Edit) error {
 	doc, err := q.Cloud.ReadPolicy(ctx, edit.Resource)
 	if err != nil {
+		err = q.perhapsMissing(ctx, edit.Resource.Project(), err)
 		for _, i := range edit.Grants {
 			if instead, why, ok := review.Elsewhere(q.plan.Task.Grants[i], nil); ok {
 				err = fault.WithHint(err, fmt.Sprintf("%s: role = %q, resource = %q", why, instead.Role,

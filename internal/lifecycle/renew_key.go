@@ -41,7 +41,9 @@ func (x *renewRun) makeKey(ctx context.Context) (secret.String, error) {
 			key, err = x.unknownKey(ctx, err)
 		}
 		if err != nil {
-			return err
+			return x.keysRefused(ctx, o.Project, x.ttl, func(ttl string) string {
+				return "taskiam renew " + string(o.Run) + " --ttl " + ttl
+			}, err)
 		}
 		x.newKey = key.ID
 		if err := x.journal.Append(journal.KeyCreated{KeyID: key.ID, ValidBefore: key.ValidBefore}); err != nil {

@@ -223,7 +223,7 @@ func (s *sweeper) disable(ctx context.Context) {
 	project := s.result.Project
 	accounts, err := s.Cloud.Accounts(ctx, project)
 	if err != nil {
-		s.fail(err)
+		s.fail(s.perhapsMissing(ctx, project, err))
 	}
 	s.warnOfClock(s.clockAhead(), "whether a run has expired is decided by the cloud's")
 	s.result.Looked = len(accounts)

@@ -75,7 +75,7 @@ func (e *Engine) sweepRoles(ctx context.Context, project string, young grants.Ru
 	// changes their etags.
 	all, err := e.Cloud.CustomRoles(ctx, project)
 	if err != nil {
-		out.Err = err
+		out.Err = e.perhapsMissing(ctx, project, err)
 		return out
 	}
 	out.Count = len(all)
@@ -137,7 +137,7 @@ func (e *Engine) findYoung(ctx context.Context, projects []string) (young grants
 	for _, project := range projects {
 		accounts, err := e.Cloud.Accounts(ctx, project)
 		if err != nil {
-			return "", err
+			return "", e.perhapsMissing(ctx, project, err)
 		}
 		for _, a := range accounts {
 			if mark, ours := markOf(a, project); ours && e.Cloud.Clock().Before(mark.Started().Add(searchSettles)) {

@@ -416,7 +416,7 @@ func (u *upRun) deliverKey(ctx context.Context, kind delivery.Kind) error {
 		}, fault.NotFound, fault.Denied)
 		if err != nil {
 			u.forbidden = fault.Is(err, fault.Precondition)
-			return keysRefused(err)
+			return u.keysRefused(ctx, u.plan.Task.Project, u.plan.Task.TTL, putTTL, err)
 		}
 		if err := u.journal.Append(journal.KeyCreated{KeyID: key.ID, ValidBefore: key.ValidBefore}); err != nil {
 			return err
@@ -448,15 +448,6 @@ func (u *upRun) onlyKey(ctx context.Context, exists error) (grants.Key, error) {
 		return grants.Key{}, errors.Join(exists, err)
 	}
 	return keys[0], nil
-}
-
-// keysRefused adds the way around an organisation policy that forbids keys.
-func keysRefused(err error) error {
-	if !fault.Is(err, fault.Precondition) {
-		return err
-	}
-	return fault.WithHint(err,
-		`keys are not allowed here: put deliver = ["key", "token"] under [credentials] in the manifest`)
 }
 
 // letMint lets the operator mint tokens of the account, if nothing else does.

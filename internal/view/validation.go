@@ -56,8 +56,8 @@ func NewFailure(err error, exitCode int) Failure {
 		Schema: "taskiam.error/v1", ExitCode: exitCode, Kind: fault.KindOf(err).String(),
 		Errors: []string{}, Hints: []string{}, Problems: NewProblems(err),
 	}
-	for _, m := range messages(err) {
-		f.Errors = append(f.Errors, redact(m))
+	for _, part := range fault.Parts(err) {
+		f.Errors = append(f.Errors, redact(part.Err.Error()))
 	}
 	for _, h := range fault.Hints(err) {
 		f.Hints = append(f.Hints, redact(h))

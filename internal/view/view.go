@@ -101,7 +101,7 @@ func say(to *Stream, text string) {
 	_ = to.say(b.String())
 }
 
-// Error says what went wrong and what to do next. Of a manifest it says everything that is wrong.
+// Error says what went wrong, and after each error what to do about it. Of a manifest it says everything that is wrong.
 func Error(to *Stream, err error) {
 	if problems, ok := errors.AsType[manifest.Problems](err); ok {
 		for _, p := range problems {
@@ -114,11 +114,15 @@ func Error(to *Stream, err error) {
 		}
 		return
 	}
-	for _, message := range messages(err) {
-		sayLines(to, "error: ", message)
-	}
-	for _, hint := range fault.Hints(err) {
-		sayLines(to, "hint: ", hint)
+	parts := fault.Parts(err)
+	for i, part := range parts {
+		sayLines(to, "error: ", part.Err.Error())
+		if i+1 < len(parts) && slices.Equal(part.Hints, parts[i+1].Hints) {
+			continue // what helps against several is said after the last of them
+		}
+		for _, hint := range part.Hints {
+			sayLines(to, "hint: ", hint)
+		}
 	}
 }
 
@@ -137,27 +141,6 @@ func Tell(to *Stream, format string, args ...any) error {
 	var r Report
 	r.Line(format, args...)
 	return r.Print(to)
-}
-
-// messages returns the message of every error that err joins, each once, or its only one.
-func messages(err error) []string {
-	joined, ok := err.(interface{ Unwrap() []error })
-	if !ok {
-		// Hints and exit codes wrap an error without a word of their own.
-		if inner := errors.Unwrap(err); inner != nil && inner.Error() == err.Error() {
-			return messages(inner)
-		}
-		return []string{err.Error()}
-	}
-	var out []string
-	for _, e := range joined.Unwrap() {
-		for _, m := range messages(e) {
-			if !slices.Contains(out, m) {
-				out = append(out, m)
-			}
-		}
-	}
-	return out
 }
 
 // message returns what an error says; "" for none.
