@@ -221,7 +221,7 @@ func CompetingIn(environ []string) []string {
 	for _, v := range environ {
 		name, _, _ := strings.Cut(v, "=")
 		upper := strings.ToUpper(name)
-		if namePattern.MatchString(name) && !kept.matches(upper) && !slices.Contains(known, name) &&
+		if namePattern().MatchString(name) && !kept.matches(upper) && !slices.Contains(known, name) &&
 			slices.ContainsFunc(rules, func(r Rule) bool { return r.Competes && r.matches(upper) }) {
 			names = append(names, name)
 		}
