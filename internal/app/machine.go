@@ -61,7 +61,9 @@ func (a *App) examineDelivery() lifecycle.Examined {
 func (a *App) examineSandbox() lifecycle.Examined {
 	const what = "bubblewrap"
 	probe := supervise.SandboxConfig{Isolated: true, Command: []string{"true"}}
-	if _, err := a.Sandbox(probe, Shown{}); err != nil {
+	silent := *a // what it would warn of is a finding of its own
+	silent.Warn = func(string, ...any) {}
+	if _, err := silent.Sandbox(probe, Shown{}); err != nil {
 		f := lifecycle.Trouble(lifecycle.ThisMachine, what, err)
 		f.Health, f.Lacks = lifecycle.Doubtful, false // nothing else needs it
 		f.Says = "run --isolate would refuse: " + f.Says

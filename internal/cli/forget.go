@@ -61,7 +61,7 @@ func runForget(ctx context.Context, e *Env, o downOptions) error {
 		t, err := engine.Forget(ctx, run.ID(), o.wait)
 		receipts, errs = append(receipts, view.NewTeardown(run, t, err)), append(errs, err)
 	}
-	return errors.Join(append(errs, e.print(view.NewReceipts(receipts...), o.json))...)
+	return errors.Join(append(errs, e.showDown(o.json, receipts...))...)
 }
 
 // agreeToForget says what a run leaves if it is forgotten, and asks whether it may be.

@@ -20,7 +20,8 @@ import (
 )
 
 // watchEnd tells the person when the run's time is nearly over, and when it is: the clients in CMD only say that they
-// are refused, or ask for a login. With --renew it keeps that from happening. It returns what to call when CMD has ended.
+// are refused, or ask for a login. With --renew it keeps that from happening. It returns what to call when CMD has
+// ended.
 func (c *commandRun) watchEnd(ctx context.Context) (ended func()) {
 	journals, err := c.app().Journals()
 	if err != nil {

@@ -198,9 +198,9 @@ func TestRenewUpToTheLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		_, plan := w.up(byKey) // its ttl is an hour
+		_, plan := w.up(byKey) // its ttl is two hours
 		time.Sleep(10 * time.Minute)
-		o := lifecycle.RenewOptions{TTL: 2 * time.Hour, MaxTTL: 90 * time.Minute, UpToMax: true}
+		o := lifecycle.RenewOptions{TTL: 3 * time.Hour, MaxTTL: 150 * time.Minute, UpToMax: true}
 		renewal, err := w.engine().Renew(t.Context(), plan.Run, o)
 		if err != nil {
 			t.Fatal(err)

@@ -326,6 +326,8 @@ func (v Receipt) Outcome() string {
 		return v.name() + " is already down"
 	case len(v.Left) == 0 && v.Error != "":
 		return v.Error
+	case v.Forgotten != nil:
+		return v.name() + " is forgotten: the cloud was not asked"
 	case len(v.Left) > 0:
 		return v.name() + " is not completely removed after " + took + "; left: " + strings.Join(v.Left, "; ")
 	default:
