@@ -27,7 +27,7 @@ import (
 
 var (
 	faultsTable = flag.String("faults.table", "", "play every kind of credential, and write the table to this `file`")
-	faultsAll   = flag.Bool("faults.all", false, "play every cell, and not one in three")
+	faultsAll   = flag.Bool("faults.all", racetest.Whole(), "play every cell, and not one in three")
 	faultsMatch = flag.String("faults.match", "", "only the cells whose name contains this")
 )
 

@@ -28,6 +28,7 @@ import (
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/policy"
+	"github.com/taskiam/taskiam/internal/racetest"
 	"github.com/taskiam/taskiam/internal/resource"
 	"github.com/taskiam/taskiam/internal/secret"
 )
@@ -37,8 +38,16 @@ import (
 
 var (
 	modelSeed      = flag.Uint64("model.seed", 0, "play only the history of this `seed`, until it fails, and tell it")
-	modelHistories = flag.Int("model.histories", 30, "how many histories to play")
+	modelHistories = flag.Int("model.histories", histories(), "how many histories to play")
 )
+
+// histories is how many are played where no flag says it.
+func histories() int {
+	if racetest.Whole() {
+		return 2000
+	}
+	return 30
+}
 
 // history is one history at play, in a bubble and on an emulator of its own. All that
 // is left to chance comes from its seed, how long each call travels included, and with

@@ -3,6 +3,7 @@
 package racetest
 
 import (
+	"os"
 	"runtime/debug"
 	"slices"
 	"testing"
@@ -13,6 +14,10 @@ func Enabled() bool {
 	info, ok := debug.ReadBuildInfo()
 	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
+
+// Whole reports whether this is the pass of make check that is without the race detector: there a
+// test plays all that it has, and elsewhere what can be waited for.
+func Whole() bool { return os.Getenv("TASKIAM_TEST_RACE") == "0" }
 
 // Skip skips a test under the race detector. The test belongs into WITHOUT_RACE of the
 // Makefile, so that make check runs it without.
