@@ -69,14 +69,14 @@ func TestWhatARunLeaves(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	bound := journal.Binding{Role: "roles/pubsub.publisher", Member: "serviceAccount:e"}
-	on := "//pubsub.googleapis.com/projects/acme/topics/report"
+	on := "//pubsub.googleapis.com/projects/acme-agents/topics/reports"
 	run := journal.NewRun(journal.Opened{Email: "e"}, at)
 	if err := run.Add(at, journal.AccountCreated{UniqueID: "1"}, journal.KeyIntended{},
 		journal.BindIntended{Resource: on, Binding: bound}); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{"the account e (unique id 1)", "perhaps a key of e",
-		"perhaps roles/pubsub.publisher on projects/acme/topics/report, which does not expire"}
+		"perhaps roles/pubsub.publisher on projects/acme-agents/topics/reports, which does not expire"}
 	if got := lifecycle.Leaves(run); !slices.Equal(got, want) {
 		t.Errorf("it leaves %q", got)
 	}
