@@ -131,6 +131,7 @@ type downRun struct {
 	checks []journal.Check
 	errs   []error
 	hints  []string
+	harms  []error // what services changed beside the teardown's edits
 	// unrecorded is why the journal could not be written. That stops no teardown: what
 	// it takes away was announced when it was made.
 	unrecorded error
@@ -175,6 +176,9 @@ func (d *downRun) end() (*Teardown, error) {
 	t := &Teardown{Run: d.run, Looked: d.looked}
 	if len(d.left) > 0 {
 		return t, d.incomplete()
+	}
+	if len(d.harms) > 0 {
+		return t, fmt.Errorf("run %s is down, but %w", d.target.run, errors.Join(append(d.harms, d.unrecorded)...))
 	}
 	if d.unrecorded != nil {
 		return t, fmt.Errorf("run %s is down, but its journal does not say so: %w", d.target.run, d.unrecorded)
@@ -229,6 +233,14 @@ func (d *downRun) record(records ...journal.Record) {
 	}
 }
 
+// harm records what a service changed of others beside the teardown's edit.
+func (d *downRun) harm(on string, err error) {
+	d.record(journal.Failed{Step: "unbind", On: on, Message: err.Error()})
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.harms = append(d.harms, err)
+}
+
 // remains records that something is still there.
 func (d *downRun) remains(format string, args ...any) {
 	what := fmt.Sprintf(format, args...)
@@ -248,7 +260,7 @@ func (d *downRun) incomplete() error {
 	slices.SortFunc(d.errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(append([]error{fault.WithHint(
 		fault.New(fault.Incomplete, "run %s is not completely removed: %d left", d.target.run, len(d.left)),
-		append([]string{again}, d.hints...)...)}, d.errs...)...)
+		append([]string{again}, d.hints...)...)}, slices.Concat(d.errs, d.harms)...)...)
 }
 
 // clearHere stops what the run has at work on this machine, and removes the delivery.

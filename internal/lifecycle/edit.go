@@ -63,9 +63,16 @@ type policyEdit struct {
 	// account that is not visible everywhere yet. They are retried for as long as within says.
 	passing []fault.Kind
 	within  time.Duration
-	// account is the email of the account that may not be visible yet. An error that names
-	// another member of the policy is not about it, and does not pass.
+	// account is the email of the run's account, which may not be visible yet. An error that
+	// names another member of the policy is not about it, and does not pass.
 	account string
+	// accounts are the emails where the edit is of several runs.
+	accounts []string
+	// harmed is told of what a service changed beside the edit, which is no reason for the edit to
+	// have failed. Where it is nil, that is the edit's error.
+	harmed func(error)
+	// mending says that this edit puts such a thing back.
+	mending bool
 	// beforeRetry is called before such an error is waited for, and may remove its cause. An
 	// error that it returns is final. It may be nil.
 	beforeRetry func(ctx context.Context) error
@@ -335,10 +342,18 @@ func (t *attempt) writeIn(ctx context.Context, turn *journal.Turn, doc policy.Do
 	if err == nil {
 		err = t.drop(drops, true)
 	}
-	if err != nil || t.check == nil {
+	if err != nil {
 		return err
 	}
-	return t.check(stored)
+	harm := t.mend(ctx, stored)
+	if harm != nil && t.harmed != nil {
+		t.harmed(harm)
+		harm = nil
+	}
+	if t.check != nil {
+		err = t.check(stored)
+	}
+	return errors.Join(err, harm)
 }
 
 // end ends a turn with the result err, and shares what was learned about other writers and

@@ -174,6 +174,7 @@ func (x *renewRun) move(ctx context.Context, m *move, to time.Time) error {
 				return survived(stored, edit)
 			},
 			dropping: journalDrops(x.journal, m.resource),
+			account:  x.run.Opened.Email,
 		})
 		if err == nil {
 			err = x.differs(m, found)
@@ -231,6 +232,8 @@ func (x *renewRun) moveBack(ctx context.Context, m *move, to time.Time) error {
 				return nil
 			},
 			dropping: journalDrops(x.journal, m.resource),
+			account:  x.run.Opened.Email,
+			harmed:   x.warn,
 		})
 		switch {
 		case fault.Is(err, fault.NotFound): // and binds no account
@@ -249,6 +252,9 @@ func (x *renewRun) moveBack(ctx context.Context, m *move, to time.Time) error {
 	}
 	return nil
 }
+
+// warn tells of what went wrong beside an undo, which goes on.
+func (x *renewRun) warn(err error) { x.report(err.Error(), "", Warned, nil) }
 
 // takenAway is what a renewal removed, since Google keeps it without the end that it was given.
 type takenAway struct {
@@ -279,6 +285,8 @@ func (x *renewRun) takeAway(ctx context.Context, m *move, strange []policy.Bindi
 			return changed
 		},
 		dropping: journalDrops(x.journal, m.resource),
+		account:  x.run.Opened.Email,
+		harmed:   x.warn,
 	})
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		return fmt.Errorf("%s, and it could not be removed: %w", lacking, err)

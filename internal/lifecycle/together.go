@@ -88,6 +88,14 @@ func (g together) unbindFrom(ctx context.Context, p shared) {
 				}
 				return nil
 			},
+			accounts: emails(p.runs),
+			harmed: func(err error) {
+				for i, d := range p.runs {
+					if seen[i] {
+						d.harm(p.name.String(), err)
+					}
+				}
+			},
 		})
 		if fault.Is(err, fault.NotFound) { // a resource that is gone binds no account
 			return nil
@@ -248,4 +256,13 @@ func (e *Engine) tally(what string, of int) func() {
 			e.report(fmt.Sprintf("%s: %d of %d", what, done, of), "", Known, nil)
 		}
 	}
+}
+
+// emails returns the emails of the runs' accounts.
+func emails(runs []*downRun) []string {
+	out := make([]string, len(runs))
+	for i, d := range runs {
+		out[i] = d.target.email
+	}
+	return out
 }

@@ -46,6 +46,8 @@ type Fault struct {
 	// RetryAfter is what FaultAnswer says in the header of that name and, where the service's
 	// errors have details, in a RetryInfo, in whole seconds; 0 leaves both out.
 	RetryAfter Delay `json:"retry_after,omitzero"`
+	// Spare is a part of the titles of conditions that FaultLossy leaves; empty spares none.
+	Spare string `json:"spare,omitempty"`
 	// For is how long FaultDelay waits. A range is drawn from in the sequence of Seed.
 	For Delay `json:"for,omitzero"`
 }
@@ -297,7 +299,7 @@ func (s *Server) applyFaults(c *Call, rules []appliedFault, after bool) (answer 
 		case FaultAnswer:
 			return faultAnswer(c.Method.Host, s.state.errorForm(c.Method.Host), hit.Fault), true
 		case FaultLossy:
-			c.Body = withoutConditions(c.Body)
+			c.Body = withoutConditions(c.Body, hit.Spare)
 		}
 	}
 	return nil, c.Request.Context().Err() == nil
@@ -354,14 +356,15 @@ func faultAnswer(host string, form ErrorForm, f Fault) *Error {
 }
 
 // withoutConditions returns the body of a request that sets a policy, in whichever form
-// the service takes it, without its conditions. Any other body stays as it is.
-func withoutConditions(body []byte) []byte {
+// the service takes it, without its conditions, but for those with a title that has spare in
+// it. Any other body stays as it is.
+func withoutConditions(body []byte, spare string) []byte {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(body, &fields) != nil {
 		return body
 	}
 	if policy, ok := fields["policy"]; ok {
-		fields["policy"] = withoutConditions(policy)
+		fields["policy"] = withoutConditions(policy, spare)
 	}
 	for _, name := range []string{"bindings", "access"} {
 		var entries []map[string]json.RawMessage
@@ -369,7 +372,10 @@ func withoutConditions(body []byte) []byte {
 			continue
 		}
 		for _, e := range entries {
-			delete(e, "condition")
+			var c struct{ Title string }
+			if spare == "" || json.Unmarshal(e["condition"], &c) != nil || !strings.Contains(c.Title, spare) {
+				delete(e, "condition")
+			}
 		}
 		if raw, err := json.Marshal(entries); err == nil {
 			fields[name] = raw

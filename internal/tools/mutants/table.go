@@ -775,4 +775,14 @@ var mutants = []mutant{
 		}},
 		pkg: "internal/manifest", tests: []string{"TestRefusals"},
 	},
+	{
+		name:  "what a service changes of neighbours is not looked at",
+		edits: []edit{{lifecycle, "attempt.mend", `differs.IsZero() || $t.mending`, `true || $t.mending`}},
+		pkg:   lifecycle, tests: []string{"TestNeighboursConditionsDropped"},
+	},
+	{
+		name:  "what a neighbour wrote since is taken for the service's doing",
+		edits: []edit{{policies, "Difference.In", `has(b) && (!$later || `, `has(b) && (true || `}},
+		pkg:   policies, tests: []string{"TestDifferenceInALaterPolicy"},
+	},
 }

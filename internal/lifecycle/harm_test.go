@@ -1,0 +1,165 @@
+package lifecycle_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/taskiam/taskiam/emulator"
+	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/policy"
+	"github.com/taskiam/taskiam/internal/resource"
+)
+
+// hours is what a neighbour has on the secret that the tests' runs use.
+var hours = policy.Binding{
+	Role: "roles/secretmanager.secretAccessor", Member: "user:olivia@acme.example",
+	Condition: policy.Condition{Title: "office hours", Expression: `request.time < timestamp("2039-01-01T00:00:00Z")`},
+}
+
+// neighbour binds hours on the secret, and returns the secret.
+func (w *world) neighbour() resource.Name {
+	w.t.Helper()
+	secret, _, err := resource.Parse("projects/acme-agents/secrets/api-key")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	cloud := w.engine().Cloud
+	doc, err := cloud.ReadPolicy(w.t.Context(), secret)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	doc.Add(hours)
+	if _, err := cloud.WritePolicy(w.t.Context(), secret, doc); err != nil {
+		w.t.Fatal(err)
+	}
+	return secret
+}
+
+// A service that drops a neighbour's condition while it stores what a flow writes is told of, by
+// resource, role, member and condition; the condition is put back, or it is said that it is not.
+func TestNeighboursConditionsDropped(t *testing.T) {
+	t.Parallel()
+	flows := map[string]func(w *world, lossy func()) error{
+		"up": func(w *world, lossy func()) error {
+			e := w.engine()
+			plan := w.plan(e, byKey)
+			lossy()
+			_, err := e.Up(w.t.Context(), plan, w.options(plan))
+			return err
+		},
+		"renew": func(w *world, lossy func()) error {
+			_, plan := w.up(byKey)
+			lossy()
+			_, err := w.engine().Renew(w.t.Context(), plan.Run, lifecycle.RenewOptions{TTL: 3 * time.Hour})
+			return err
+		},
+		"down": func(w *world, lossy func()) error {
+			_, plan := w.up(byKey)
+			lossy()
+			down, err := w.engine().Down(w.t.Context(), plan.Run, 0)
+			if down == nil || len(down.Run.Left()) > 0 {
+				w.t.Errorf("something of the run is left: %v", err)
+			}
+			return err
+		},
+		"sweep": func(w *world, lossy func()) error {
+			w.up(byKey)
+			time.Sleep(longAfter)
+			lossy()
+			result, err := w.elsewhere().engine().Sweep(w.t.Context(), sweepOptions())
+			if err == nil {
+				return nil
+			}
+			for _, p := range result.Projects {
+				for _, r := range p.Runs {
+					if r.Err != nil {
+						return r.Err
+					}
+				}
+			}
+			return err
+		},
+	}
+	for name, flow := range flows {
+		for _, good := range []bool{false, true} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t)
+					secret := w.neighbour()
+					err := flow(w, func() {
+						f := emulator.Fault{Method: "*.setIamPolicy", Resource: "secrets/api-key", Do: emulator.FaultLossy, Spare: "taskiam"}
+						if !good {
+							f.Count = 1
+						}
+						if _, err := w.server.AddFault(f); err != nil {
+							t.Fatal(err)
+						}
+					})
+					want := map[bool]fault.Kind{false: fault.Precondition, true: fault.Incomplete}[good]
+					if !fault.Is(err, want) {
+						t.Errorf("the error is %s: %v", fault.KindOf(err), err)
+					}
+					for _, part := range []string{secret.String(), hours.Role, hours.Member, `"office hours"`} {
+						if err == nil || !strings.Contains(err.Error(), part) {
+							t.Errorf("%s is not named: %v", part, err)
+						}
+					}
+					doc, readErr := w.engine().Cloud.ReadPolicy(t.Context(), secret)
+					if readErr != nil {
+						t.Fatal(readErr)
+					}
+					if doc.Has(hours) == good {
+						t.Errorf("there is %+v", doc.Bindings())
+					}
+					if bare := (policy.Binding{Role: hours.Role, Member: hours.Member}); doc.Has(bare) != good {
+						t.Errorf("the neighbour has %+v", doc.Bindings())
+					}
+				})
+			})
+		}
+	}
+}
+
+// A neighbour who writes the policy between our write and whatever is read later is not taken for a
+// fault of the service, and what he wrote stays.
+func TestNeighbourWritesBehindOurWrite(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		secret := w.neighbour()
+		e := w.engine()
+		plan := w.plan(e, byKey)
+		change := func() {
+			cloud := w.engine().Cloud
+			doc, err := cloud.ReadPolicy(t.Context(), secret)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if doc.Remove(hours) {
+				if _, err := cloud.WritePolicy(t.Context(), secret, doc); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		if _, err := w.server.AddFault(emulator.Fault{Method: "*.getIamPolicy", Resource: "secrets/api-key", Do: emulator.FaultDelay,
+			For: emulator.Delay{Min: 3 * time.Second}, Nth: 2}); err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(time.Second, change)
+		if _, err := e.Up(t.Context(), plan, w.options(plan)); err != nil {
+			t.Fatal(err)
+		}
+		change() // if it has not been yet
+		if _, err := w.engine().Down(t.Context(), plan.Run, 0); err != nil {
+			t.Fatal(err)
+		}
+		if doc, err := w.engine().Cloud.ReadPolicy(t.Context(), secret); err != nil || doc.Has(hours) {
+			t.Errorf("what a neighbour took away is there again: %v", err)
+		}
+	})
+}
