@@ -110,6 +110,17 @@ var relied = []attackRow{
 			return []string{"--rw", s.folder("home", ".cache")}, nil
 		}},
 	}},
+	{name: "change what your next runs are by your configuration", refused: []unmade{
+		{what: "that is not there yet", prepare: variable("XDG_CONFIG_HOME", "/config"), want: "your configuration of taskiam"},
+		{what: "by a folder of it", want: "your configuration of taskiam", prepare: func(s *stage, _ string) ([]string, map[string]string) {
+			s.write("configs/taskiam/config.toml", "")
+			return []string{"--rw", s.path("configs", "taskiam")}, map[string]string{"XDG_CONFIG_HOME": s.path("configs")}
+		}},
+		{what: "by where a link leads", want: "your configuration of taskiam", prepare: func(s *stage, tree string) ([]string, map[string]string) {
+			must(s.t, os.Symlink(tree+"/x", s.folder("linked")+"/taskiam"))
+			return nil, map[string]string{"XDG_CONFIG_HOME": s.path("linked")}
+		}},
+	}},
 	{name: "have taskiam trust another authority", refused: []unmade{
 		{what: "by a file", prepare: variable("SSL_CERT_FILE", "/ca.pem"), want: "$SSL_CERT_FILE, which taskiam reads"},
 		{what: "by the machine's", want: "settings and libraries of this machine", prepare: func(*stage, string) ([]string, map[string]string) {

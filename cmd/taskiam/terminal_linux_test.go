@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -142,6 +143,42 @@ read line; echo "line=$line"; stty size; exit 7`, func(p *person) {
 		}
 		if diff := cmp.Diff(before, p.settings()); diff != "" {
 			t.Errorf("%s: the person's terminal is not as before:\n%s", tt.name, diff)
+		}
+	}
+}
+
+// TestIsolatedShell is run without CMD, in a sandbox and without one, with each shell that is here.
+func TestIsolatedShell(t *testing.T) {
+	t.Parallel()
+	manyProcesses(t)
+	s := isolation(t)
+	for _, tt := range []struct {
+		shell, prompt string
+		flags         []string
+	}{
+		{"bash", "(taskiam nightly-report) ", []string{"--isolate"}},
+		{"bash", "(taskiam nightly-report) ", nil},
+		{"sh", "(taskiam nightly-report) $ ", []string{"--isolate"}},
+		{"fish", "(taskiam nightly-report) ", nil},
+		{"zsh", "(taskiam nightly-report)", nil},
+	} {
+		shell, err := exec.LookPath(tt.shell)
+		if err != nil {
+			t.Logf("%s is not installed: a run in it was not tried", tt.shell)
+			continue
+		}
+		s.write("person/.zshrc", "PS1='mine '\n") // without one, zsh asks what to do
+		s.write("person/.bashrc", "PS1='mine '\n")
+		c := command{dir: s.folder("tree")}
+		c.args = slices.Concat([]string{"taskiam", "run"}, tt.flags, []string{s.manifest("demo.toml", "key")})
+		p := newPerson(t)
+		cmd := p.starts(c, append(s.environ(), "SHELL="+shell, "TERM=xterm", "HOME="+s.path("person")))
+		p.sees(tt.prompt)
+		p.types("test -n \"$TASKIAM_RUN\" && exit 7\n")
+		p.sees("nothing is left")
+		_ = cmd.Wait()
+		if got := cmd.ProcessState.ExitCode(); got != 7 {
+			t.Errorf("%v %s: %d, want 7", tt.flags, tt.shell, got)
 		}
 	}
 }

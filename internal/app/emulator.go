@@ -3,6 +3,7 @@ package app
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/taskiam/taskiam/emulator"
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/supervise"
 	"github.com/taskiam/taskiam/internal/wait"
 )
 
@@ -89,6 +91,7 @@ func (h EmulatorHome) CAFile() string { return filepath.Join(h.Dir, "ca.pem") }
 func (h EmulatorHome) loginFile() string   { return filepath.Join(h.Dir, "adc.json") }
 func (h EmulatorHome) addressFile() string { return filepath.Join(h.Dir, "address") }
 func (h EmulatorHome) lockFile() string    { return filepath.Join(h.Dir, "lock") }
+func (h EmulatorHome) processFile() string { return filepath.Join(h.Dir, "process") }
 
 // claim locks the folder for this process: two emulators would overwrite each other's token.
 // The lock ends with the process, however that ends.
@@ -111,17 +114,103 @@ func (h EmulatorHome) claim(ctx context.Context) (release func() error, err erro
 			"a second one needs its own state folder: "+
 				EnvStateHome+"=DIR taskiam emulator --addr 127.0.0.1:0")
 	}
-	// An address that is there belongs to an emulator that was killed.
-	if err := os.Remove(h.addressFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, errors.Join(fmt.Errorf("removing a stale address: %w", err), lock.Unlock())
+	// What is there belongs to an emulator that was killed.
+	if err := errors.Join(h.forget(), h.sign()); err != nil {
+		return nil, errors.Join(err, lock.Unlock())
 	}
-	return func() error {
-		err := os.Remove(h.addressFile())
-		if errors.Is(err, fs.ErrNotExist) {
-			err = nil
+	return func() error { return errors.Join(h.forget(), lock.Unlock()) }, nil
+}
+
+// forget removes what says where an emulator is.
+func (h EmulatorHome) forget() error {
+	var errs []error
+	for _, file := range []string{h.addressFile(), h.processFile()} {
+		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
 		}
-		return errors.Join(err, lock.Unlock())
-	}, nil
+	}
+	return errors.Join(errs...)
+}
+
+// emulatorProcess is who holds the lock.
+type emulatorProcess struct {
+	PID   int    `json:"pid"`
+	Start string `json:"start"`
+}
+
+// sign writes which process this is, for [App.StopEmulator].
+func (h EmulatorHome) sign() error {
+	var p emulatorProcess
+	var err error
+	if p.PID, p.Start, err = supervise.Self(); err != nil {
+		return err
+	}
+	raw, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	if err := renameio.WriteFile(h.processFile(), append(raw, '\n'), 0o600); err != nil {
+		return fmt.Errorf("writing the emulator's process: %w", err)
+	}
+	return nil
+}
+
+// StopEmulator ends the emulator that runs with this state folder, and returns its address, if it has said one, and
+// the number of its process. No other process is signalled, whatever has that number by now.
+func (a *App) StopEmulator(ctx context.Context) (address string, pid int, err error) {
+	home, err := a.EmulatorHome()
+	if err != nil {
+		return "", 0, err
+	}
+	switch held, err := home.held(); {
+	case err != nil:
+		return "", 0, err
+	case !held:
+		return "", 0, home.none(fault.NotFound)
+	}
+	address, err = home.look()
+	if err != nil {
+		return "", 0, err
+	}
+	raw, err := os.ReadFile(home.processFile())
+	if err != nil {
+		return "", 0, fault.WithHint(fmt.Errorf("finding the emulator's process: %w", err),
+			"end it where it was started, with Ctrl-C")
+	}
+	var p emulatorProcess
+	if err := json.Unmarshal(raw, &p); err != nil || p.PID <= 1 || p.Start == "" {
+		return "", 0, fault.New(fault.Other, "%s does not say which process the emulator is", home.processFile())
+	}
+	if err := supervise.Stop(ctx, p.PID, p.Start); err != nil {
+		return "", 0, fmt.Errorf("stopping the emulator: %w", err)
+	}
+	if held, err := home.held(); err != nil || held {
+		return "", 0, errors.Join(err, fault.New(fault.Other, "an emulator still runs with the state folder %s: "+
+			"it is not process %d, which %s names", home.Dir, p.PID, home.processFile()))
+	}
+	return address, p.PID, home.forget() // one that was killed has left it
+}
+
+// none is the error where no emulator runs.
+func (h EmulatorHome) none(kind fault.Kind) error {
+	return fault.WithHint(fault.New(kind, "no emulator is running with the state folder %s", h.Dir),
+		"taskiam emulator &")
+}
+
+// held reports whether an emulator runs: it holds the lock as long as it lives.
+func (h EmulatorHome) held() (bool, error) {
+	if _, err := os.Stat(h.Dir); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	lock := flock.New(h.lockFile(), flock.SetPermissions(0o600))
+	free, err := lock.TryRLock()
+	if err != nil {
+		return false, fmt.Errorf("looking for the emulator: %w", err)
+	}
+	if free {
+		return false, lock.Unlock()
+	}
+	return true, nil
 }
 
 // announce writes the address of the emulator, for [EmulatorHome.Find].
@@ -142,9 +231,7 @@ func (h EmulatorHome) Find(ctx context.Context, within time.Duration) (string, e
 			return address, err
 		}
 		if wait.For(ctx, 20*time.Millisecond) != nil {
-			return "", fault.WithHint(
-				fault.New(fault.Unavailable, "no emulator is running with the state folder %s",
-					h.Dir), "taskiam emulator &")
+			return "", h.none(fault.Unavailable)
 		}
 	}
 }
@@ -159,13 +246,8 @@ func (h EmulatorHome) look() (string, error) {
 		return "", fmt.Errorf("reading the emulator's address: %w", err)
 	}
 	// If nobody holds the lock, the address belongs to an emulator that was killed.
-	lock := flock.New(h.lockFile(), flock.SetPermissions(0o600))
-	free, err := lock.TryRLock()
-	if err != nil {
-		return "", fmt.Errorf("looking for the emulator: %w", err)
-	}
-	if free {
-		return "", lock.Unlock()
+	if held, err := h.held(); err != nil || !held {
+		return "", err
 	}
 	return strings.TrimSpace(string(b)), nil
 }

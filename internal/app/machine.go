@@ -13,9 +13,9 @@ import (
 	"github.com/taskiam/taskiam/internal/supervise"
 )
 
-// ExamineMachine checks, for doctor, where deliveries go and whether commands can be isolated.
+// ExamineMachine checks, for doctor, the configuration, where deliveries go and whether commands can be isolated.
 func (a *App) ExamineMachine() []lifecycle.Examined {
-	return append([]lifecycle.Examined{a.examineDelivery(), a.examineSandbox()}, a.examineSettings()...)
+	return append(append(a.examineConfiguration(), a.examineDelivery(), a.examineSandbox()), a.examineSettings()...)
 }
 
 // examineSettings finds the variables of the environment that a command would inherit and that break clients of

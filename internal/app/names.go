@@ -19,6 +19,7 @@ const (
 
 	// The folders of the XDG Base Directory Specification.
 	EnvStateHome  = "XDG_STATE_HOME"
+	EnvConfigHome = "XDG_CONFIG_HOME"
 	EnvCacheHome  = "XDG_CACHE_HOME"
 	EnvRuntimeDir = "XDG_RUNTIME_DIR"
 	envHome       = "HOME"

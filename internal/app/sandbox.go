@@ -150,6 +150,9 @@ func (a *App) limits(manifests []string) (*limits, error) {
 			l.close(path, v.what)
 		}
 	}
+	if file := a.ConfigurationFile(); file != "" {
+		l.rely(file, "your configuration of taskiam", "")
+	}
 	if dir := a.cacheDir(); dir != "" {
 		l.rely(dir, "what taskiam keeps of roles", "")
 	}

@@ -349,6 +349,7 @@ func TestWhatIsPrintedIsEscaped(t *testing.T) {
 	t.Parallel()
 	raw := []string{
 		"run.go: Stdout.Child", "run.go: Stderr.Child", "isolate.go: Stdout.Child", "isolate.go: Stderr.Child",
+		"run_shell.go: Stdout.Child", // asked whether it is a terminal
 		"env.go: os.Stdout", "env.go: os.Stderr",
 	}
 	for _, at := range calls(t, list(t)["internal/cli"],

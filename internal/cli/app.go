@@ -32,6 +32,7 @@ its access are removed.`,
 		Commands: []*cli.Command{
 			newInitCmd(e),
 			newValidateCmd(e),
+			newFmtCmd(e),
 			newSchemaCmd(e),
 			newDoctorCmd(e),
 			newPlanCmd(e),

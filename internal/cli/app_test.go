@@ -18,6 +18,8 @@ import (
 	"github.com/taskiam/taskiam/internal/ci"
 	"github.com/taskiam/taskiam/internal/credentials"
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/manifest"
 	"github.com/taskiam/taskiam/internal/view"
 )
 
@@ -117,6 +119,16 @@ func TestParseUp(t *testing.T) {
 		{line: "up t.toml --json --reuse", want: defaults(upOptions{taskOptions: taskOptions{file: "t.toml"}, json: true, reuse: true})},
 		{line: "up --out d t.toml -q", want: defaults(upOptions{taskOptions: taskOptions{file: "t.toml"}, out: "d", quiet: true})},
 		{line: "up --ready-timeout 1m t.toml", want: upOptions{taskOptions: taskOptions{file: "t.toml"}, readyTimeout: time.Minute}},
+		{
+			line: "up t.toml --ttl 2m --deliver key,token", vars: map[string]string{envTTL: "3m", envProject: "acme-env"},
+			want: defaults(upOptions{taskOptions: taskOptions{file: "t.toml", given: manifest.Settings{
+				Project: "acme-env", TTL: 2 * time.Minute, Deliver: []grants.DeliveryKind{"key", "token"},
+			}}}),
+		},
+		{line: "up t.toml --project X", err: "--project: "},
+		{line: "up t.toml --ttl=", err: "--ttl: "},
+		{line: "up t.toml --max-ttl 1h --ttl 2h", err: "the maximum is 1h"},
+		{line: "up t.toml", vars: map[string]string{envTTL: "soon"}, err: "$TASKIAM_TTL: "},
 		{line: "up -- -t.toml", want: defaults(upOptions{taskOptions: taskOptions{file: "-t.toml"}})},
 		{line: "up t.toml --max-ttl=3h --operator-member user:a@b.c",
 			want: defaults(upOptions{taskOptions: taskOptions{file: "t.toml", maxTTL: 3 * time.Hour, member: "user:a@b.c"}})},
@@ -182,7 +194,8 @@ func TestParseRun(t *testing.T) {
 		{line: "run t.toml --uid 0 -- cmd", err: "not root's"},
 		{line: "run t.toml --uid 00 -- cmd", err: "not root's"},
 		{line: "run --isolate t.toml --uid 0 -- cmd", err: "not root's"},
-		{line: "run t.toml", err: "after --"},
+		{line: "run t.toml", want: options()},
+		{line: "run", err: "the manifest is missing"},
 		{line: "run t.toml cmd", err: "after --"},
 		{line: "run -- cmd", err: "the manifest is missing"},
 		{line: "run t.toml --", err: "no command after --"},
@@ -272,7 +285,7 @@ func TestParseOthers(t *testing.T) {
 		{line: "emulator advance -- -5m", err: "not a duration"},
 	})
 	testParse(t, simply(parseInit), []parseCase[initOptions]{
-		{line: "init", want: initOptions{file: "task.toml", project: "my-project"}},
+		{line: "init", want: initOptions{file: "task.toml"}},
 		{line: "init a.toml --name n --project my-p-1", want: initOptions{file: "a.toml", name: "n", project: "my-p-1"}},
 		{line: "init a b", err: "one file"},
 		{line: "init --project X", err: "--project"},
@@ -432,7 +445,7 @@ func TestCandidates(t *testing.T) {
 	runs := func() [][2]string { return [][2]string{{"r1", "run of t"}, {"r2", "run of t"}, {"t", "task"}} }
 	for line, want := range map[string][]string{
 		"em":                   {"emulator"},
-		"emulator s":           {"snapshot"},
+		"emulator s":           {"snapshot", "stop"},
 		"status --al":          {"--all"},
 		"down r":               {"r1", "r2", fileCandidates},
 		"down --all r":         {"r1", "r2", fileCandidates},

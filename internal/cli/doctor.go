@@ -73,7 +73,7 @@ func runDoctor(ctx context.Context, e *Env, o doctorOptions) error {
 	var subjects []lifecycle.Subject
 	for _, file := range o.files {
 		o.file = file
-		src, err := e.load(o.file, manifest.Limits{MaxTTL: o.maxTTL, Now: e.Now()})
+		src, err := e.load(o.file, manifest.Limits{MaxTTL: o.maxTTL, Now: e.Now(), Given: o.given})
 		if err != nil {
 			return err
 		}

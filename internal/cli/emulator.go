@@ -54,6 +54,7 @@ taskiam and of Google's clients, conditions included. Nothing is sent to Google.
 			newEmulatorEnvCmd(e),
 			newEmulatorSnapshotCmd(e),
 			newEmulatorAdvanceCmd(e),
+			newEmulatorStopCmd(e),
 		},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {

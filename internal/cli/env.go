@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/taskiam/taskiam/internal/app"
+	"github.com/taskiam/taskiam/internal/manifest"
 	"github.com/taskiam/taskiam/internal/view"
 )
 
@@ -34,8 +35,18 @@ func OS() *Env {
 		World:   app.World{Getenv: os.Getenv, Environ: os.Environ, Setenv: setenv, Now: time.Now, Random: rand.Reader},
 		Signals: listen,
 	}
-	e.Stdout, e.Stderr = view.Streams(os.Stdout, os.Stderr, e.formOf(colourAuto))
+	e.Stdout, e.Stderr = view.Streams(os.Stdout, os.Stderr, e.formOf(e.colour()))
 	return e
+}
+
+// colour returns what the configuration says of colour. What is wrong with it is told by the commands that need it:
+// none may fail to take a run down for it.
+func (e *Env) colour() string {
+	s, _, err := e.app().Configuration(manifest.Limits{})
+	if err != nil {
+		return colourAuto
+	}
+	return s.Colour
 }
 
 // app returns the other packages, connected for this environment.

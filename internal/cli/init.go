@@ -22,7 +22,7 @@ import (
 type initOptions struct {
 	file    string
 	name    string
-	project string
+	project string // "" is the usual one
 	example string // the sample to write; "" is the manifest to start from
 }
 
@@ -45,17 +45,19 @@ func newInitCmd(e *Env) *cli.Command {
 	return &cli.Command{
 		Name:  "init",
 		Usage: "write a commented manifest to start from",
-		UsageText: `taskiam init --name nightly-report --project acme-agents
+		UsageText: `taskiam init
+taskiam init --name nightly-report --project acme-agents
 taskiam init --example read-reports    # runs on the emulator as it is`,
 		ArgsUsage: "[FILE]",
 		Description: `Writes FILE (` + defaultManifest + ` if it is not given). A file that is already there is left
-as it is. An example is about the company that the emulator starts with.`,
+as it is. The project is the one that gcloud would use, or the emulator's. What it writes
+runs: its only grant lets the task see the project.
+An example is about the company that the emulator starts with.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "name", Usage: "`NAME` of the task; made of the folder's if it is not given"},
 			&cli.StringFlag{
 				Name:  "project",
-				Usage: "`PROJECT` that is to host the run's service account",
-				Value: "my-project",
+				Usage: "`PROJECT` that is to host the run's service account (default: gcloud's or the emulator's)",
 			},
 			&cli.StringFlag{
 				Name:   flagExample,
@@ -80,19 +82,25 @@ func parseInit(c *cli.Context) (initOptions, error) {
 	default:
 		return o, usage(c, "init writes one file, not %d", len(w))
 	}
-	if err := resource.CheckProject(o.project); err != nil {
+	if err := resource.CheckProject(o.project); c.IsSet("project") && err != nil {
 		return o, fault.New(fault.Usage, "--project: %w", err)
 	}
 	return o, nil
 }
 
-func runInit(_ context.Context, e *Env, o initOptions) error {
+func runInit(ctx context.Context, e *Env, o initOptions) error {
 	path, err := filepath.Abs(o.file)
 	if err != nil {
 		return fmt.Errorf("finding %s: %w", o.file, err)
 	}
 	if o.name == "" {
 		o.name = filepath.Base(filepath.Dir(path))
+	}
+	from := ""
+	if o.project == "" && o.example == "" {
+		if o.project, from, err = e.usualProject(ctx); err != nil {
+			return err
+		}
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if errors.Is(err, fs.ErrExist) {
@@ -118,6 +126,36 @@ func runInit(_ context.Context, e *Env, o initOptions) error {
 		e.say("next: taskiam emulator, or write names of your own into it; then taskiam plan %s", shell.Quote(o.file))
 		return nil
 	}
+	switch {
+	case o.project == "":
+		e.say("nothing says which project is yours: write it in the place of %s", manifest.Placeholder)
+	case from != "":
+		e.say("its project is %s, by %s", o.project, from)
+	}
 	e.say("next: edit it, then taskiam plan %s", shell.Quote(o.file))
 	return nil
+}
+
+// usualProject returns the project for a new manifest, and where that is said: what would be set over the manifest
+// first, then what Google's own clients would take.
+func (e *Env) usualProject(ctx context.Context) (project, from string, err error) {
+	a := e.app()
+	usual, _, err := a.Configuration(manifest.Limits{})
+	if err != nil {
+		return "", "", err
+	}
+	given := manifest.Settings{}
+	if text := e.Getenv(envProject); text != "" {
+		if given, err = manifest.ParseSetting(manifest.ProjectSetting, text, manifest.Limits{}); err != nil {
+			return "", "", fmt.Errorf("$%s: %w", envProject, err)
+		}
+	}
+	switch {
+	case given.Project != "":
+		return given.Project, "$" + envProject, nil
+	case usual.Project != "":
+		return usual.Project, a.ConfigurationFile(), nil
+	}
+	project, from = a.UsualProject(ctx)
+	return project, from, nil
 }

@@ -8,6 +8,10 @@ const (
 	envMaxTTL = "TASKIAM_MAX_TTL"
 	// envOperatorMember is the operator as policies name it, where the token does not say.
 	envOperatorMember = "TASKIAM_OPERATOR_MEMBER"
+	// What a manifest declares too.
+	envProject = "TASKIAM_PROJECT"
+	envTTL     = "TASKIAM_TTL"
+	envDeliver = "TASKIAM_DELIVER"
 )
 
 // environment is every variable that taskiam reads, as help explains it.
@@ -18,8 +22,13 @@ var environment = [][2]string{
 	{envMaxTTL, "longest ttl that a manifest may have (default 12h)"},
 	{envOperatorMember, "your member name in IAM policies; needed for federated logins, " +
 		"whose tokens do not contain it"},
+	{envProject, "project of the service account, in the place of the manifest's"},
+	{envTTL, "how long a run lasts, in the place of the manifest's ttl"},
+	{envDeliver, "how the credential is delivered, in the place of the manifest's deliver"},
 	{app.EnvGitLogin, "USER:PASSWORD with which manifest fetches over https"},
 	{app.EnvStateHome, "journals and other state are in its folder taskiam (default ~/.local/state)"},
+	{app.EnvConfigHome, "your configuration is taskiam/config.toml in it: project, ttl and deliver for manifests " +
+		"that do not say, and colour (default ~/.config)"},
 	{app.EnvCacheHome, "the permissions of predefined roles are cached in its folder taskiam/roles " +
 		"for a day (default ~/.cache)"},
 	{app.EnvRuntimeDir, "deliveries are in its folder taskiam/RUN, if it exists"},
@@ -27,6 +36,8 @@ var environment = [][2]string{
 
 // Flags that more than one command has.
 const (
+	flagTTL            = "ttl"
+	flagDeliver        = "deliver"
 	flagDebug          = "debug"
 	flagJSON           = "json"
 	flagQuiet          = "quiet"

@@ -14,8 +14,6 @@ import (
 	"github.com/taskiam/taskiam/internal/view"
 )
 
-const flagTTL = "ttl"
-
 type renewOptions struct {
 	word        string // "" is the only run that is up
 	ttl, maxTTL time.Duration

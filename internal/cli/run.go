@@ -37,7 +37,8 @@ type runOptions struct {
 	quiet        bool
 	renew        bool
 	isolate      isolateOptions
-	command      []string // CMD and its arguments
+	command      []string // CMD and its arguments; none is a shell on the terminal
+	prompt       []string // variables of that shell
 }
 
 func newRunCmd(e *Env) *cli.Command {
@@ -45,8 +46,9 @@ func newRunCmd(e *Env) *cli.Command {
 		Name:  "run",
 		Usage: "bring a task up, run a command with its access, and take it down in any case",
 		UsageText: `taskiam run task.toml -- ./my-agent --fast
-taskiam run task.toml -- gcloud storage cat gs://acme-reports/q1.csv`,
-		ArgsUsage: "FILE -- CMD [ARG ...]",
+taskiam run task.toml -- gcloud storage cat gs://acme-reports/q1.csv
+taskiam run task.toml                      # a shell`,
+		ArgsUsage: "FILE [-- CMD [ARG ...]]",
 		Description: `CMD gets the access of the run. Of your environment it gets a list of variables:
 PATH, HOME, language, terminal, proxy and CA files, and what --env names.
 Without --isolate this is not a sandbox: CMD runs as you and can read your files
@@ -55,6 +57,9 @@ and none of your other files and processes, except for --ro and --rw.
 Even so it has this machine's network: every server on loopback, and the metadata
 server of a cloud machine (169.254.169.254), which hands out that machine's own
 login. --isolate=nonet closes both.
+
+Without CMD it is your shell ($SHELL), with the name of the task in its prompt; that
+needs a terminal.
 
 With --renew the run does not expire while CMD works: in good time before its end,
 it is renewed by the manifest's ttl, as "taskiam renew" does, up to --max-ttl in all.
@@ -117,15 +122,17 @@ func parseRun(c *cli.Context, getenv func(string) string) (runOptions, error) {
 	args := c.Args().Slice()
 	dashes := slices.Index(args, "--")
 	switch {
-	case dashes < 0:
-		return o, usage(c, "the command is missing; it goes after --: taskiam run FILE -- CMD")
+	case dashes < 0 && len(args) > 1:
+		return o, usage(c, "the command goes after --: taskiam run FILE -- CMD")
+	case len(args) == 0:
+		return o, usage(c, "the manifest is missing")
 	case dashes == 0:
 		return o, usage(c, "the manifest is missing; it goes before --: taskiam run FILE -- CMD")
 	case dashes > 1:
 		return o, usage(c, "run takes one manifest, not %d", dashes)
 	case args[0] == "":
 		return o, usage(c, "the manifest's name is empty")
-	case len(args) == dashes+1 || args[dashes+1] == "":
+	case dashes > 0 && (len(args) == dashes+1 || args[dashes+1] == ""):
 		return o, usage(c, "there is no command after --")
 	case o.readyTimeout < 0:
 		return o, usage(c, "--%s is negative", flagReadyTimeout)
@@ -136,7 +143,10 @@ func parseRun(c *cli.Context, getenv func(string) string) (runOptions, error) {
 		return o, usage(c, "--%s is for a sandbox without network (--%s=%s); "+
 			"in this one only CMD can reach the port of its server", flagSocket, flagIsolate, isolateNoNet)
 	}
-	o.file, o.command = args[0], args[dashes+1:]
+	o.file = args[0]
+	if dashes > 0 {
+		o.command = args[dashes+1:]
+	}
 	if o.job, err = parseCI(c, getenv); err != nil {
 		return o, err
 	}
@@ -150,6 +160,9 @@ func parseRun(c *cli.Context, getenv func(string) string) (runOptions, error) {
 
 func runRun(ctx context.Context, e *Env, o runOptions) error {
 	if err := errors.Join(supervise.Protect(), supervise.SealDescriptors()); err != nil {
+		return err
+	}
+	if err := e.checkShell(o); err != nil {
 		return err
 	}
 	own, err := o.isolate.user.take(e.Random)
@@ -169,6 +182,7 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 	if err != nil {
 		return err
 	}
+	o.setShell(e.Getenv, src.Task.Name)
 	sandbox, err := e.app().Sandbox(o.isolate.sandbox(o.out, src.Path, o.command), o.isolate.shown)
 	if err != nil {
 		return err
@@ -301,7 +315,7 @@ func (c *commandRun) runChild(ctx context.Context) (exitCode, error) {
 	if err != nil {
 		return 0, err
 	}
-	environ := append(c.sandbox.Environment(), vars...)
+	environ := slices.Concat(c.sandbox.Environment(), vars, c.prompt)
 	leave, err := c.sandbox.Enter(ctx, c.run)
 	if err != nil {
 		return 0, err

@@ -16,14 +16,29 @@ import (
 type taskOptions struct {
 	file   string
 	maxTTL time.Duration // 0 is the manifest's own limit
-	member string        // the operator as policies name it; "" asks Google
-	owner  int           // the user whom the delivery is for; 0 is this user
-	vacant func() error  // why that user must get no delivery now
-	job    *ci.Job       // the CI job that the command runs in; nil for none
+	given  manifest.Settings
+	member string       // the operator as policies name it; "" asks Google
+	owner  int          // the user whom the delivery is for; 0 is this user
+	vacant func() error // why that user must get no delivery now
+	job    *ci.Job      // the CI job that the command runs in; nil for none
 }
 
 func newTaskFlags() []cli.Flag {
 	return []cli.Flag{
+		&cli.StringFlag{
+			Name: flagProject,
+			Usage: "`PROJECT`: project of the service account, in the place of the manifest's (default $" +
+				envProject + ")",
+		},
+		&cli.StringFlag{
+			Name:  flagTTL,
+			Usage: "`TTL`: how long the run lasts, in the place of the manifest's ttl (default $" + envTTL + ")",
+		},
+		&cli.StringFlag{
+			Name: flagDeliver,
+			Usage: "`KINDS`: how the credential is delivered, in the place of the manifest's deliver: what will do, " +
+				"with commas between (default $" + envDeliver + ")",
+		},
 		newMaxTTLFlag(),
 		&cli.StringFlag{
 			Name: flagOperatorMember,
@@ -48,6 +63,9 @@ func parseTask(c *cli.Context, getenv func(string) string) (taskOptions, error) 
 	if o.maxTTL, err = parseMaxTTL(c, getenv); err != nil {
 		return o, err
 	}
+	if o.given, err = parseGiven(c, getenv, manifest.Limits{MaxTTL: o.maxTTL}); err != nil {
+		return o, err
+	}
 	if o.member == "" {
 		o.member = getenv(envOperatorMember)
 	}
@@ -69,8 +87,43 @@ func parseMaxTTL(c *cli.Context, getenv func(string) string) (time.Duration, err
 	return most, nil
 }
 
-// load reads a manifest, from standard input if that is its name.
+// settings are what is set by a flag or by a variable, beside the manifest.
+var settings = []struct{ name, variable string }{
+	{manifest.ProjectSetting, envProject}, {manifest.TTLSetting, envTTL}, {manifest.DeliverSetting, envDeliver},
+}
+
+// parseGiven reads the settings of flags and of the environment. A flag is over a variable.
+func parseGiven(c *cli.Context, getenv func(string) string, limits manifest.Limits) (manifest.Settings, error) {
+	var byFlag, byVariable manifest.Settings
+	for _, s := range settings {
+		for _, from := range []struct {
+			to         *manifest.Settings
+			name, text string
+			set        bool
+		}{
+			{&byFlag, "--" + s.name, c.String(s.name), c.IsSet(s.name)},
+			{&byVariable, "$" + s.variable, getenv(s.variable), getenv(s.variable) != ""},
+		} {
+			if !from.set {
+				continue
+			}
+			one, err := manifest.ParseSetting(s.name, from.text, limits)
+			if err != nil {
+				return byFlag, usage(c, "%s: %v", from.name, err)
+			}
+			*from.to = one.Over(*from.to)
+		}
+	}
+	return byFlag.Over(byVariable), nil
+}
+
+// load reads a manifest, from standard input if that is its name. What neither it nor the limits set is as in the
+// operator's configuration.
 func (e *Env) load(file string, limits manifest.Limits) (app.Source, error) {
+	var err error
+	if limits.Usual, _, err = e.app().Configuration(limits); err != nil {
+		return app.Source{}, err
+	}
 	if file == app.StandardInput {
 		return app.Read(e.Stdin, limits)
 	}
@@ -79,7 +132,7 @@ func (e *Env) load(file string, limits manifest.Limits) (app.Source, error) {
 
 // prepare reads the manifest, and returns it with what carries out its plan.
 func (e *Env) prepare(ctx context.Context, o taskOptions, p app.Progress) (app.Source, *lifecycle.Engine, error) {
-	src, err := e.load(o.file, manifest.Limits{MaxTTL: o.maxTTL, Now: e.Now()})
+	src, err := e.load(o.file, manifest.Limits{MaxTTL: o.maxTTL, Now: e.Now(), Given: o.given})
 	if err != nil {
 		return app.Source{}, nil, err
 	}

@@ -160,7 +160,7 @@ func bringUp(ctx context.Context, e *Env, o upOptions) error {
 		return err
 	}
 	if o.reuse {
-		run, found, err := engine.Reusable(src.Path, src.SHA256)
+		run, found, err := engine.Reusable(src.Path, src.SHA256, src.Task)
 		if err != nil {
 			return err
 		}

@@ -697,11 +697,25 @@ func TestReuseIsForTheSameManifestOnly(t *testing.T) {
 	w := newWorld(t)
 	_, plan := w.up(byKey)
 	e := w.engine()
+	other := func(change func(*grants.Task)) grants.Task {
+		task := plan.Task
+		change(&task)
+		return task
+	}
 	for _, tt := range []struct {
 		path, sum string
+		task      grants.Task
 		want      bool
-	}{{"/tasks/task.toml", "00", true}, {"/tasks/task.toml", "01", false}, {"/other/task.toml", "00", false}} {
-		run, ok, err := e.Reusable(tt.path, tt.sum)
+	}{
+		{"/tasks/task.toml", "00", plan.Task, true},
+		{"/tasks/task.toml", "01", plan.Task, false},
+		{"/other/task.toml", "00", plan.Task, false},
+		{"/tasks/task.toml", "00", other(func(t *grants.Task) { t.Project = "acme-other" }), false},
+		{"/tasks/task.toml", "00", other(func(t *grants.Task) { t.TTL /= 2 }), false},
+		{"/tasks/task.toml", "00", other(func(t *grants.Task) { t.Deliver = []grants.DeliveryKind{"token"} }), false},
+		{"/tasks/task.toml", "00", other(func(t *grants.Task) { t.Deliver = nil }), true},
+	} {
+		run, ok, err := e.Reusable(tt.path, tt.sum, tt.task)
 		if err != nil || ok != tt.want || ok && run.ID() != plan.Run {
 			t.Errorf("Reusable(%s, %s) = %v, %v, %v", tt.path, tt.sum, run, ok, err)
 		}
@@ -709,7 +723,7 @@ func TestReuseIsForTheSameManifestOnly(t *testing.T) {
 	if _, err := e.Down(t.Context(), plan.Run, 0); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok, err := e.Reusable("/tasks/task.toml", "00"); ok || err != nil {
+	if _, ok, err := e.Reusable("/tasks/task.toml", "00", plan.Task); ok || err != nil {
 		t.Errorf("a run that is down is reused: %v", err)
 	}
 }

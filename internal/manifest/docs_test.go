@@ -31,7 +31,11 @@ func TestReference(t *testing.T) {
 			want = blocks[i+1][2]
 		}
 		got := ""
-		if _, err := Parse("task.toml", []byte(b[2]), Limits{}); err != nil {
+		_, err := Parse("task.toml", []byte(b[2]), Limits{})
+		if strings.HasPrefix(b[2], "# ~/.config/") { // the operator's, and no manifest
+			_, err = ParseSettings("config.toml", []byte(b[2]), Limits{})
+		}
+		if err != nil {
 			got = err.Error() + "\n"
 		}
 		if diff := cmp.Diff(want, got); diff != "" {

@@ -49,6 +49,8 @@ type Limits struct {
 	// Now is the time by this machine's clock. The zero time means that no condition is held
 	// against it.
 	Now time.Time
+	// Given is set by flags and by the environment, and Usual in a configuration.
+	Given, Usual Settings
 }
 
 // clockError is by how much the clock of a machine may be wrong, and a run be prolonged,
@@ -93,28 +95,37 @@ type reader struct {
 }
 
 func (r *reader) read() grants.Task {
+	values, root := r.decode()
+	if len(r.problems) > 0 {
+		return grants.Task{}
+	}
+	return r.manifest(&table{r, values, root, "the manifest"})
+}
+
+// decode reads TOML. If the file is not TOML, that is recorded as the only problem.
+func (r *reader) decode() (map[string]any, *place) {
 	if len(r.src) > MaxSize {
 		r.add(0, "", "the file has more than %d bytes, the most that a manifest may have", MaxSize)
-		return grants.Task{}
+		return nil, nil
 	}
 	if at := invalidUTF8(r.src); at >= 0 {
 		r.add(at, "", "the file is not in UTF-8, as TOML must be")
-		return grants.Task{}
+		return nil, nil
 	}
 	// The values come from BurntSushi's parser, and their places, which it does not give,
 	// from go-toml's. A file on which the two disagree is refused.
 	root, placeErr := locate(r.src)
 	if deep := (*placeError)(nil); errors.As(placeErr, &deep) && deep.deep {
 		r.addSyntax(nil, placeErr)
-		return grants.Task{}
+		return nil, nil
 	}
 	var values map[string]any
 	_, err := toml.Decode(string(trimBOM(r.src)), &values)
 	if err != nil || placeErr != nil {
 		r.addSyntax(err, placeErr)
-		return grants.Task{}
+		return nil, nil
 	}
-	return r.manifest(&table{r, values, root, "the manifest"})
+	return values, root
 }
 
 // addSyntax records why a file is not TOML. If both parsers refuse it, the message is the

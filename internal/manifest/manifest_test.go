@@ -483,7 +483,7 @@ func TestStarter(t *testing.T) {
 		}
 		// What is commented out is a manifest too.
 		all := strings.NewReplacer("# [[", "[[", "# role", "role", "# resource", "resource", "# condition", "condition", "# unbounded", "unbounded", "# reason", "reason").Replace(string(src))
-		if task, err = Parse("task.toml", []byte(all), Limits{}); err != nil || len(task.Grants) != 3 || task.Reason == "" {
+		if task, err = Parse("task.toml", []byte(all), Limits{}); err != nil || len(task.Grants) != 4 || task.Reason == "" {
 			t.Errorf("Starter(%q, %q) without its comment signs: %+v, %v", tt.name, tt.project, task, err)
 		}
 	}

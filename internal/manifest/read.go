@@ -7,10 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/lazy"
-	"github.com/taskiam/taskiam/internal/resource"
 )
 
 var (
@@ -46,7 +44,16 @@ func (r *reader) manifest(file *table) grants.Task {
 	if t := file.sub("credentials"); t != nil {
 		r.credentials(t, &task)
 	}
+	r.settle(&task)
 	return task
+}
+
+// settle decides between what the manifest declares and what is set elsewhere.
+func (r *reader) settle(task *grants.Task) {
+	declared := Settings{Project: task.Project, TTL: task.TTL, Deliver: task.Deliver}
+	defaults := Settings{TTL: min(defaultTTL, r.limits.maxTTL())}
+	s := r.limits.Given.Over(declared).Over(r.limits.Usual).Over(defaults)
+	task.Project, task.TTL, task.Deliver = s.Project, s.TTL, s.Deliver
 }
 
 func (r *reader) task(t *table, task *grants.Task) {
@@ -63,27 +70,9 @@ func (r *reader) task(t *table, task *grants.Task) {
 		t.missing("name", example)
 	}
 
-	example = `project = "acme-agents"`
-	if project, ok := t.text("project", example); ok {
-		at := t.place.child("project").value
-		if err := resource.CheckProject(project); err != nil {
-			r.add(at, "", "%s%s", err, foreign(project))
-		} else if strings.Trim(project, "0123456789") == "" {
-			r.add(at, example,
-				"%s is the number of a project; write its id, which the names of service accounts contain", project)
-		}
-		task.Project = project
-	} else if _, there := t.values["project"]; !there {
-		t.missing("project", example)
-	}
-
-	task.TTL = min(defaultTTL, r.limits.maxTTL())
-	if text, ok := t.text("ttl", `ttl = "1h"`); ok {
-		if ttl, message := r.ttl(text); message != "" {
-			r.add(t.place.child("ttl").value, `ttl = "`+short(task.TTL)+`"`, "%s", message)
-		} else {
-			task.TTL = ttl
-		}
+	task.Project, task.TTL = r.project(t), r.ttl(t)
+	if _, there := t.values["project"]; !there && r.limits.Given.Over(r.limits.Usual).Project == "" {
+		t.missing("project", `project = "acme-agents"`)
 	}
 
 	if reason, ok := t.text("reason", `reason = "Build the nightly report"`); ok {
@@ -101,22 +90,6 @@ func (r *reader) task(t *table, task *grants.Task) {
 	}
 }
 
-// ttl reads a duration, and says what is wrong with it.
-func (r *reader) ttl(text string) (ttl time.Duration, message string) {
-	ttl, err := time.ParseDuration(text)
-	switch {
-	case err != nil:
-		return 0, fmt.Sprintf(`%q is not a duration such as "90m" or "1h30m"`, text)
-	case ttl < MinTTL:
-		return 0, fmt.Sprintf("a ttl of %s is too short; the minimum is %s", short(ttl), short(MinTTL))
-	case ttl > r.limits.maxTTL():
-		return 0, fmt.Sprintf("a ttl of %s is too long; the maximum is %s", short(ttl), short(r.limits.maxTTL()))
-	case ttl%time.Second != 0:
-		return 0, fmt.Sprintf("a ttl of %s is not in whole seconds", ttl)
-	}
-	return ttl, ""
-}
-
 // short prints a duration without the parts that are zero: 2h, not 2h0m0s.
 func short(d time.Duration) string {
 	s := d.String()
@@ -131,17 +104,7 @@ func short(d time.Duration) string {
 
 func (r *reader) credentials(t *table, task *grants.Task) {
 	t.only(credentialsKeys...)
-	for _, word := range t.texts("deliver", deliverExample) {
-		switch d := grants.DeliveryKind(word.text); {
-		case delivery.Of(d).Name == "":
-			r.add(word.place.value, deliverExample,
-				"%q is not a kind of delivery; allowed are %s", word.text, deliveries())
-		case slices.Contains(task.Deliver, d):
-			r.add(word.place.value, "", "%q is listed twice", word.text)
-		default:
-			task.Deliver = append(task.Deliver, d)
-		}
-	}
+	task.Deliver = r.deliver(t)
 	if text, ok := t.text("token_lifetime", `token_lifetime = "15m"`); ok {
 		lifetime, message := tokenLifetime(text)
 		if message != "" {

@@ -35,13 +35,14 @@ const durationPattern = `^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)(h|m|s|ms|us|µs|μs|ns
 // a resource, a role or a condition is for [Parse] alone.
 func Schema() ([]byte, error) {
 	task := tableSchema("The task itself.", object{
-		"name":    text(namePattern(), "Its first 11 characters are in the name of the service account."),
-		"project": object{"type": "string", "minLength": 1, "description": "Id of the project that hosts the account."},
+		"name": text(namePattern(), "Its first 11 characters are in the name of the service account."),
+		"project": object{"type": "string", "minLength": 1,
+			"description": "Id of the project that hosts the account; the configuration's if it is left out."},
 		"ttl": object{"type": "string", "pattern": durationPattern, "examples": []string{"1h", "90m"},
-			"description": "How long the access lasts; 1h if it is left out."},
+			"description": "How long the access lasts; the configuration's or 1h if it is left out."},
 		"reason": object{"type": "string", "pattern": `^[ -~]*$`, "maxLength": maxReason,
 			"description": "Sent with every call, so that it shows in audit logs."},
-	}, "name", "project")
+	}, "name")
 	credentials := tableSchema("How the task gets its credential.", object{
 		"deliver": oneOrMore(object{"enum": deliveryNames()},
 			"What the task is given, the best first: the first kind that is allowed is taken."),

@@ -163,7 +163,7 @@ func TestSchemaIsEqualToTheParser(t *testing.T) {
 		if err != nil {
 			return // a list of several types has no form for the encoder
 		}
-		_, parseErr := Parse("f", src, Limits{})
+		_, parseErr := Parse("f", src, Limits{Usual: Settings{Project: "acme-usual"}})
 		v, ok := asJSON(t, src)
 		if !ok {
 			t.Fatalf("%s: not TOML:\n%s", what, src)

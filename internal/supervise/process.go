@@ -60,6 +60,12 @@ func waitGone(ctx context.Context, pid int, start string) (bool, error) {
 	}
 }
 
+// Self returns the number and the start of this process, for [Stop].
+func Self() (pid int, start string, err error) {
+	start, err = startOf(os.Getpid())
+	return os.Getpid(), start, err
+}
+
 // Running reports whether there is a process with this number and this start.
 func Running(pid int, start string) bool {
 	is, err := startOf(pid)

@@ -708,6 +708,19 @@ var mutants = []mutant{
 		pkg:   "cmd/taskiam", tests: []string{"TestIsolatedTerminal"},
 	},
 	{
+		name:  "the configuration may be writable",
+		edits: []edit{{"internal/app", "App.limits", `file != ""`, `file == ""`}},
+		pkg:   "cmd/taskiam", tests: []string{"TestAdversary"},
+	},
+	{
+		name: "the configuration counts for more than the manifest",
+		edits: []edit{{
+			"internal/manifest", "reader.settle", `r.limits.Given.Over(declared).Over(r.limits.Usual)`,
+			`r.limits.Given.Over(r.limits.Usual).Over(declared)`,
+		}},
+		pkg: "internal/manifest", tests: []string{"TestWhatIsSetFirstCounts"},
+	},
+	{
 		name:  "places where PATH looks for programs may be writable",
 		edits: []edit{{"internal/app", "App.relyOnPrograms", `range programs`, `range programs[:0]`}},
 		pkg:   "cmd/taskiam", tests: []string{"TestAdversary"},
