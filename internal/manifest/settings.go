@@ -19,12 +19,12 @@ type Settings struct {
 	Project string
 	TTL     time.Duration
 	Deliver []grants.DeliveryKind
-	// Colour is one of [Colours]. Manifests have none.
+	// Colour is one of auto, always or never. Manifests have none.
 	Colour string
 }
 
-// Colours are when output is coloured: by default on a terminal.
-var Colours = []string{"auto", "always", "never"}
+// colours are when output is coloured: by default on a terminal.
+var colours = []string{"auto", "always", "never"}
 
 // Over returns what holds if s counts for more than t. It is the one place that decides: by [Parse], flags and the
 // environment are over the manifest, which is over the configuration.
@@ -167,8 +167,8 @@ func (r *reader) deliver(t *table) []grants.DeliveryKind {
 func (r *reader) colour(t *table) string {
 	const example = `colour = "never"`
 	colour, ok := t.text(ColourSetting, example)
-	if ok && !slices.Contains(Colours, colour) {
-		r.add(t.place.child(ColourSetting).value, example, "%q is none of %s", colour, strings.Join(Colours, ", "))
+	if ok && !slices.Contains(colours, colour) {
+		r.add(t.place.child(ColourSetting).value, example, "%q is none of %s", colour, strings.Join(colours, ", "))
 	}
 	return colour
 }
