@@ -63,7 +63,7 @@ func (d Doctor) Show(r *Report) {
 		}
 		r.Line("  %-9s  %s: %s", f.State, f.What, strings.ReplaceAll(f.Says, "\n", "; "))
 		for _, m := range f.Fix {
-			r.Line("             %s", m)
+			r.Exact("             %s", m)
 		}
 	}
 	r.Line("")

@@ -134,25 +134,25 @@ func fenceNote(b review.OperatorBinding) string {
 
 // Show adds what a shell takes to a report: the rest is in comments.
 func (d Operator) Show(r *Report) {
-	r.Line("# The least access that %s needs to run %s.", d.Member, strings.Join(d.Tasks, ", "))
-	r.Line("# For an administrator who may create and bind roles: read it, then run it.\n")
+	r.Exact("# The least access that %s needs to run %s.", d.Member, strings.Join(d.Tasks, ", "))
+	r.Exact("# For an administrator who may create and bind roles: read it, then run it.\n")
 	for _, c := range d.Commands[:len(d.Roles)] {
-		r.Line("%s", c)
+		r.Exact("%s", c)
 	}
-	r.Line("")
+	r.Exact("")
 	for i := range d.Bindings {
 		if d.fences[i] != "" {
-			r.Line("# %s", d.fences[i])
+			r.Exact("# %s", d.fences[i])
 		}
-		r.Line("%s", d.Commands[len(d.Roles)+i])
+		r.Exact("%s", d.Commands[len(d.Roles)+i])
 	}
-	r.Line("")
+	r.Exact("")
 	for _, note := range d.Notes {
 		if !slices.Contains(d.fences, note) {
-			r.Line("# %s", note)
+			r.Exact("# %s", note)
 		}
 	}
-	r.Line("#\n# Optional permissions on the project of the accounts, and what they are for:")
+	r.Exact("#\n# Optional permissions on the project of the accounts, and what they are for:")
 	for _, o := range d.Optional {
 		r.Row("#   "+o.Permission, o.For)
 	}

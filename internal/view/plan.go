@@ -223,7 +223,7 @@ func (d Plan) showBinding(r *Report, b EditBinding) {
 	if b.Offer != nil {
 		r.Line("    to make it expire, write this instead; %s:", b.Offer.Widens)
 		for line := range strings.Lines(b.Offer.TOML) {
-			r.Line("      %s", strings.TrimSuffix(line, "\n"))
+			r.Exact("      %s", strings.TrimSuffix(line, "\n"))
 		}
 	}
 }

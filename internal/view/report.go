@@ -4,23 +4,16 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/taskiam/taskiam/internal/visible"
 )
 
-// Report gathers what a command prints for people, columns aligned. The zero value is empty.
+// Report gathers what a command prints for people: lines, and tables in aligned columns. How wide it may be is known
+// when it is printed. The zero value is empty.
 type Report struct {
-	text strings.Builder
-	tab  *tabwriter.Writer
-}
-
-func (r *Report) table() *tabwriter.Writer {
-	if r.tab == nil {
-		r.tab = tabwriter.NewWriter(&r.text, 0, 0, 2, ' ', 0)
-	}
-	return r.tab
+	parts []func(width int) string // each gives whole lines; a width of 0 is as wide as they are
+	rows  [][]string               // of the table that is being added
 }
 
 // Row adds one line of cells, aligned with the rows around it.
@@ -28,7 +21,18 @@ func (r *Report) Row(cells ...string) {
 	for i, c := range cells {
 		cells[i] = visible.Line(redact(c))
 	}
-	_, _ = fmt.Fprintln(r.table(), strings.Join(cells, "\t")) // a strings.Builder takes everything
+	r.rows = append(r.rows, cells)
+}
+
+// add adds lines, and ends the table before them.
+func (r *Report) add(lines func(width int) string) {
+	if rows := r.rows; len(rows) > 0 {
+		r.rows = nil
+		r.parts = append(r.parts, func(width int) string { return table(rows, width) })
+	}
+	if lines != nil {
+		r.parts = append(r.parts, lines)
+	}
 }
 
 // Line adds one line, and ends the table before it. An argument cannot begin another line: it may
@@ -60,44 +64,58 @@ func (v inlined) Format(f fmt.State, verb rune) {
 
 // Text adds lines of our own, and ends the table before them.
 func (r *Report) Text(text string) {
-	_ = r.table().Flush()
-	r.text.WriteString(text + "\n")
+	r.add(func(width int) string { return foldAll(text+"\n", width) })
 }
 
-// What help fits in, and where its second column begins at the latest.
-const (
-	pageWidth = 80
-	maxIndent = 30
-)
+// Exact adds lines that are to be pasted or run, and are never broken.
+func (r *Report) Exact(format string, args ...any) {
+	text := fmt.Sprintf(format, inline(args)...) + "\n"
+	r.add(func(int) string { return text })
+}
 
-// Terms adds names and what they mean in two columns, wrapped so that a line has at most 80 characters.
+// maxIndent is where the second column of help begins at the latest.
+const maxIndent = 30
+
+// page returns how wide help is.
+func page(width int) int {
+	if width <= 0 {
+		return plainWidth
+	}
+	return width
+}
+
+// Terms adds names and what they mean in two columns, wrapped to the width, which is 80 where there is none.
 func (r *Report) Terms(terms [][2]string) {
-	indent := 0
-	for _, t := range terms {
-		if n := len("  " + t[0] + "  "); n <= maxIndent {
-			indent = max(indent, n)
+	r.add(func(width int) string {
+		var b strings.Builder
+		indent := 0
+		for _, t := range terms {
+			if n := len("  " + t[0] + "  "); n <= min(maxIndent, page(width)/2) {
+				indent = max(indent, n)
+			}
 		}
-	}
-	for _, t := range terms {
-		line := "  " + t[0]
-		if len(line)+2 > indent {
-			r.Text(line)
-			line = ""
+		for _, t := range terms {
+			line := "  " + t[0]
+			if len(line)+2 > indent {
+				b.WriteString(line + "\n")
+				line = ""
+			}
+			for _, text := range wrap(t[1], page(width)-indent) {
+				fmt.Fprintf(&b, "%-*s%s\n", indent, line, text)
+				line = ""
+			}
 		}
-		for _, text := range wrap(t[1], pageWidth-indent) {
-			r.Text(fmt.Sprintf("%-*s%s", indent, line, text))
-			line = ""
-		}
-	}
+		return b.String()
+	})
 }
 
-// Prose adds paragraphs of our own, each wrapped so that a line has at most 80 characters. A line that begins
+// Prose adds paragraphs of our own, each wrapped to the width, which is 80 where there is none. A line that begins
 // with a space stays as it is.
 func (r *Report) Prose(text string) {
 	var paragraph []string
 	flush := func() {
-		if len(paragraph) > 0 {
-			r.Text(strings.Join(wrap(strings.Join(paragraph, " "), pageWidth), "\n"))
+		if words := strings.Join(paragraph, " "); words != "" {
+			r.add(func(width int) string { return strings.Join(wrap(words, page(width)), "\n") + "\n" })
 		}
 		paragraph = nil
 	}
@@ -130,26 +148,31 @@ func wrap(text string, width int) []string {
 	return append(lines, line)
 }
 
-// String returns the text, without spaces at the ends of lines.
-func (r *Report) String() string {
-	_ = r.table().Flush()
+// String returns the text as it is where no width is known, without spaces at the ends of lines.
+func (r *Report) String() string { return r.render(0) }
+
+// render returns the text in lines no wider than the width, as far as their words and commands allow.
+func (r *Report) render(width int) string {
+	r.add(nil)
 	var b strings.Builder
-	for line := range strings.Lines(r.text.String()) {
-		b.WriteString(strings.TrimRight(line, " \n") + "\n")
+	for _, part := range r.parts {
+		for line := range strings.Lines(part(width)) {
+			b.WriteString(strings.TrimRight(line, " \n") + "\n")
+		}
 	}
 	return b.String()
 }
 
 // Print writes the report for people.
 func (r *Report) Print(to *Stream) error {
-	if err := to.say(r.String()); err != nil {
+	if err := to.say(r.render(to.form.fold())); err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}
 	return nil
 }
 
 // Say writes the report as a message: every line of it with the prefix.
-func (r *Report) Say(to *Stream) { say(to, r.String()) }
+func (r *Report) Say(to *Stream) { say(to, r.render(max(0, to.form.fold()-len(prefix)))) }
 
 // Span writes a length of time as people say it: 850ms, 2.4s, 1h30m.
 func Span(d time.Duration) string {

@@ -152,6 +152,15 @@ func (f Form) columns() int {
 	return f.Columns()
 }
 
+// fold returns the width to which lines are broken; 0 for none, where there is no terminal and nobody asked for one:
+// a line of a file or a pipe is read by programs too.
+func (f Form) fold() int {
+	if f.Width == 0 && f.Columns == nil {
+		return 0
+	}
+	return f.width()
+}
+
 // width returns how wide lines are to be. Very long ones are hard to read, and very short ones are no lines.
 func (f Form) width() int {
 	if f.Width > 0 {

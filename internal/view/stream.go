@@ -84,7 +84,11 @@ func (s *Stream) say(text string) error {
 	}
 	s.people.mu.Lock()
 	defer s.people.mu.Unlock()
-	_, err := io.WriteString(s.beside(), string(show(strings.TrimSuffix(redact(text), "\n")+"\n")))
+	clean := show(strings.TrimSuffix(redact(text), "\n") + "\n")
+	if s.form.Colour {
+		clean = paint(clean)
+	}
+	_, err := io.WriteString(s.beside(), string(clean))
 	return err
 }
 

@@ -11,7 +11,7 @@
 //   - Messages begin with a lower-case letter and end without a full stop.
 //   - An error is one "error:" line and its "hint:" lines. A hint is a next step,
 //     and where possible a command that can be pasted.
-//   - Tables are plain ASCII. There is no colour, so there is none to turn off.
+//   - Tables are plain ASCII. Colour never says more than the word that has it.
 //   - Text that others wrote (a policy, Google, a manifest, a journal) is never printed raw. A [Stream] sees to
 //     that: it is no io.Writer, so that nothing reaches it but what this package has made safe.
 package view
@@ -90,7 +90,11 @@ func escapeJSON(b []byte) []byte {
 const prefix = "taskiam: "
 
 // Say writes one message to people, every line of it with the prefix. An argument cannot begin another line.
-func Say(to *Stream, format string, args ...any) { say(to, fmt.Sprintf(format, inline(args)...)) }
+func Say(to *Stream, format string, args ...any) {
+	var r Report
+	r.Text(strings.TrimRight(fmt.Sprintf(format, inline(args)...), "\n"))
+	r.Say(to)
+}
 
 func say(to *Stream, text string) {
 	var b strings.Builder
