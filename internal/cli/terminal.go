@@ -33,7 +33,7 @@ func (e *Env) formOf(colour string) func(io.Writer) view.Form {
 		var form view.Form
 		f, ok := w.(*os.File)
 		terminal := ok && term.IsTerminal(int(f.Fd()))
-		form.Colour = wantsColour(e.Getenv, terminal, colour)
+		form.Colour = func() bool { return !e.json && wantsColour(e.Getenv, terminal, colour) }
 		if n, err := strconv.Atoi(e.Getenv(envColumns)); err == nil && n > 0 {
 			form.Width = n
 		}

@@ -1,11 +1,12 @@
 package view
 
 import (
-	"regexp"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/clipperhouse/displaywidth"
+
+	"github.com/taskiam/taskiam/internal/lazy"
 )
 
 // widestLabel is how wide the labels of a list of two columns may be.
@@ -16,7 +17,7 @@ const gap = 2
 
 // command finds where a command begins that is to be pasted: at the beginning of a text or after a colon. It goes to
 // the end, and is never broken, whatever the width.
-var command = regexp.MustCompile(`(?:^|[:;] )((?:taskiam|gcloud|bq|gsutil|curl|eval|export|sudo|git|docker|chmod|rm) )`)
+var command = lazy.Regexp(`(?:^|[:;] )((?:taskiam|gcloud|bq|gsutil|curl|eval|export|sudo|git|docker|chmod|rm) )`)
 
 // fold breaks a line at spaces so that no part is wider than the width, where words allow that. The parts after the
 // first begin under its text, or two columns further in if it is no list. A word, such as a name or an address, and a
@@ -28,7 +29,7 @@ func fold(line string, width int) []string {
 	text := strings.TrimLeft(line, " ")
 	indent := line[:len(line)-len(text)]
 	last := ""
-	if at := command.FindStringSubmatchIndex(text); at != nil {
+	if at := command().FindStringSubmatchIndex(text); at != nil {
 		text, last = strings.TrimRight(text[:at[2]], " "), text[at[2]:]
 	}
 	words := strings.Split(text, " ")
@@ -72,6 +73,35 @@ func table(rows [][]string, width int) string {
 	if width <= 0 || widestOf(aligned) <= width || strings.HasPrefix(rows[0][0], "#") {
 		return aligned
 	}
+	columns, fits := fitColumns(rows, width)
+	if !fits {
+		return blocks(rows, width)
+	}
+	var b strings.Builder
+	for _, row := range rows {
+		cells, height := make([][]string, len(row)), 0
+		for i, cell := range row {
+			cells[i] = foldCell(cell, columns[i])
+			height = max(height, len(cells[i]))
+		}
+		for line := range height {
+			text := ""
+			for i := range cells {
+				part := ""
+				if line < len(cells[i]) {
+					part = cells[i][line]
+				}
+				text += part + strings.Repeat(" ", max(0, columns[i]-displaywidth.String(part))+gap)
+			}
+			b.WriteString(strings.TrimRight(text, " ") + "\n")
+		}
+	}
+	return b.String()
+}
+
+// fitColumns returns how wide each column is to be, so that the rows fit the width: the widest give way first. It
+// reports false if their longest words do not fit.
+func fitColumns(rows [][]string, width int) ([]int, bool) {
 	columns := 0
 	for _, row := range rows {
 		columns = max(columns, len(row))
@@ -91,38 +121,16 @@ func table(rows [][]string, width int) string {
 				widest = i
 			}
 		}
-		switch {
-		case widest >= 0:
-		case columns == 2 && natural[0] <= widestLabel: // a long word stands out, and the labels stay in line
-			natural[1] = max(room-natural[0], 1)
-		default:
-			return blocks(rows, width)
-		}
 		if widest < 0 {
-			break
+			if columns == 2 && natural[0] <= widestLabel { // a long word stands out, and the labels stay in line
+				natural[1] = max(room-natural[0], 1)
+				return natural, true
+			}
+			return nil, false
 		}
 		natural[widest]--
 	}
-	var b strings.Builder
-	for _, row := range rows {
-		cells, height := make([][]string, len(row)), 0
-		for i, cell := range row {
-			cells[i] = foldCell(cell, natural[i])
-			height = max(height, len(cells[i]))
-		}
-		for line := range height {
-			text := ""
-			for i := range cells {
-				part := ""
-				if line < len(cells[i]) {
-					part = cells[i][line]
-				}
-				text += part + strings.Repeat(" ", max(0, natural[i]-displaywidth.String(part))+gap)
-			}
-			b.WriteString(strings.TrimRight(text, " ") + "\n")
-		}
-	}
-	return b.String()
+	return natural, true
 }
 
 // foldCell breaks a cell so that each part fits its column; the parts keep the indent of the first.
@@ -147,7 +155,7 @@ func foldCell(cell string, width int) []string {
 // unbroken yields the words of a cell; a command is one word.
 func unbroken(cell string) func(yield func(string) bool) {
 	text, last := strings.TrimLeft(cell, " "), ""
-	if at := command.FindStringSubmatchIndex(text); at != nil {
+	if at := command().FindStringSubmatchIndex(text); at != nil {
 		text, last = text[:at[2]], text[at[2]:]
 	}
 	return func(yield func(string) bool) {
@@ -233,7 +241,7 @@ func sum(numbers []int) int {
 }
 
 // graded finds the word at the beginning of a line that says how grave the line is.
-var graded = regexp.MustCompile(`(?m)^(?:    (stop|warn|note) [a-z]|  (problem|warning|ok) +[^ ]|taskiam: (error|warning):|` +
+var graded = lazy.Regexp(`(?m)^(?:    (stop|warn|note) [a-z]|  (problem|warning|ok) +[^ ]|taskiam: (error|warning):|` +
 	`(NOT ALL [A-Z]+|MAY NEVER EXPIRE|NO SERVER):)`)
 
 // colours are the sequences for the words that [graded] finds; the others are as red as an error.
@@ -243,8 +251,8 @@ var colours = map[string]string{
 
 // paint colours the words that say how grave a line is. The words stay: colour alone says nothing.
 func paint(text safe) safe {
-	return safe(graded.ReplaceAllStringFunc(string(text), func(found string) string {
-		for _, word := range graded.FindStringSubmatch(found + "x")[1:] {
+	return safe(graded().ReplaceAllStringFunc(string(text), func(found string) string {
+		for _, word := range graded().FindStringSubmatch(found + "x")[1:] {
 			if word != "" {
 				colour, ok := colours[word]
 				if !ok {

@@ -42,7 +42,7 @@ func TestWidths(t *testing.T) {
 	t.Parallel()
 	for _, width := range []int{0, 60, 80, 120, 200} {
 		var b bytes.Buffer
-		form := Form{Width: width, Colour: width == 80}
+		form := Form{Width: width, Colour: func() bool { return width == 80 }}
 		to := newStream(&b, form, &screen{})
 		if err := sample().Print(to); err != nil {
 			t.Fatal(err)
@@ -84,7 +84,7 @@ func FuzzWidth(f *testing.F) {
 		got := strings.Join(strings.Fields(b.String()), " ")
 		for line := range strings.Lines(b.String()) {
 			line = strings.TrimSuffix(line, "\n")
-			if displaywidth.String(line) > width && len(strings.Fields(line)) > 1 && !command.MatchString(strings.TrimSpace(line)) &&
+			if displaywidth.String(line) > width && len(strings.Fields(line)) > 1 && !command().MatchString(strings.TrimSpace(line)) &&
 				!strings.Contains(line, "b: ") && !strings.Contains(line, "  ") {
 				t.Errorf("at %d columns: %q", width, line)
 			}

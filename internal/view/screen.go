@@ -15,8 +15,8 @@ type Form struct {
 	Columns func() int
 	// Width is how wide lines are to be if that was asked for; 0 is as wide as the terminal, and 80 without one.
 	Width int
-	// Colour says that findings and states are coloured.
-	Colour bool
+	// Colour reports whether findings and states are coloured; nil is never.
+	Colour func() bool
 	// Live reports whether the last line of the terminal may be rewritten in place now; nil is never.
 	Live func() bool
 }

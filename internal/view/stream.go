@@ -85,7 +85,7 @@ func (s *Stream) say(text string) error {
 	s.people.mu.Lock()
 	defer s.people.mu.Unlock()
 	clean := show(strings.TrimSuffix(redact(text), "\n") + "\n")
-	if s.form.Colour {
+	if s.form.Colour != nil && s.form.Colour() {
 		clean = paint(clean)
 	}
 	_, err := io.WriteString(s.beside(), string(clean))
