@@ -70,7 +70,7 @@ var allowed = map[string][]string{
 	"internal/lifecycle": {
 		"internal/customrole", "internal/delivery", "internal/fault", "internal/gcloud", "internal/gcp",
 		"internal/grants", "internal/journal", "internal/policy", "internal/resource", "internal/review",
-		"internal/secret", "internal/wait",
+		"internal/search", "internal/secret", "internal/wait",
 	},
 	"internal/manifest": {
 		"internal/delivery", "internal/fault", "internal/grants", "internal/lazy", "internal/resource",
@@ -84,8 +84,11 @@ var allowed = map[string][]string{
 		"internal/resource", "internal/visible",
 	},
 	"internal/racetest": {},
-	"internal/secret":   {},
-	"internal/shell":    {},
+	"internal/search": {
+		"internal/fault", "internal/gcp", "internal/grants", "internal/policy", "internal/resource",
+	},
+	"internal/secret": {},
+	"internal/shell":  {},
 	"internal/supervise": {
 		"internal/credentials", "internal/delivery", "internal/fault", "internal/grants", "internal/isolate",
 		"internal/journal", "internal/metadata", "internal/shell", "internal/visible", "internal/wait",

@@ -8,6 +8,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/search"
 )
 
 // accountWait bounds the wait for another process that is at work on the run.
@@ -20,7 +21,8 @@ const accountWait = 30 * time.Second
 // stays, disabled, and the error is [fault.Incomplete]. An account that does not carry
 // exactly the mark of its email is not touched; what a deleted one of the run left beside it is removed.
 func (e *Engine) DownAccount(ctx context.Context, project, email string, more []resource.Name) (*Teardown, error) {
-	if _, err := projectName(project); err != nil {
+	host, err := projectName(project)
+	if err != nil {
 		return nil, err
 	}
 	run, ours := grants.RunOf(email, project)
@@ -54,11 +56,8 @@ func (e *Engine) DownAccount(ctx context.Context, project, email string, more []
 		}
 		return t, err
 	}
-	s, err := e.newSearcher(ctx, project, email, more)
-	if err != nil {
-		return nil, err
-	}
-	teardown, err := e.newDownRun(s.marked(account, mark, known), nil).carryOut(ctx)
+	s := search.New(ctx, e.Cloud, host, email, more)
+	teardown, err := e.newDownRun(fromMark(s, account, mark, known), nil).carryOut(ctx)
 	if err == nil && known.damaged {
 		e.report("the journal "+e.Journals.Where(run)+" cannot be read, and is not needed any more: delete it", "",
 			Known, nil)
@@ -68,14 +67,15 @@ func (e *Engine) DownAccount(ctx context.Context, project, email string, more []
 
 // downTombstones takes away what a deleted account left in policies.
 func (e *Engine) downTombstones(ctx context.Context, project, email string, more []resource.Name) (*Teardown, error) {
-	s, err := e.newSearcher(ctx, project, email, more)
+	host, err := projectName(project)
 	if err != nil {
 		return nil, err
 	}
-	dead, err := s.tombstonesIn(ctx, s.places(), nil)
+	s := search.New(ctx, e.Cloud, host, email, more)
+	dead, err := s.TombstonesIn(ctx, s.Places(), nil)
 	for _, g := range dead {
 		if g.Email == email {
-			return e.newDownRun(s.target(g), nil).carryOut(ctx)
+			return e.newDownRun(tombstone(s, project, g), nil).carryOut(ctx)
 		}
 	}
 	if err != nil {
@@ -92,15 +92,15 @@ func markOf(a grants.Account, project string) (grants.Mark, bool) {
 	return mark, ok && a.Email == grants.AccountEmail(grants.AccountID(mark.Task, mark.Run), project)
 }
 
-// marked returns the target for an account whose journal is missing or damaged here. known
+// fromMark returns the target for an account whose journal is missing or damaged here. known
 // is what remains of the journal; if it names the resources, no search is needed.
-func (s *searcher) marked(a grants.Account, m grants.Mark, known remains) target {
+func fromMark(s *search.Searcher, a grants.Account, m grants.Mark, known remains) target {
 	t := marked(a, m)
 	t.resources, t.dir = known.edits, known.dir
-	t.find = func() findings {
-		f := s.find(m.Started(), a.Email)
+	t.find = func() search.Findings {
+		f := s.Find(m.Started(), a.Email)
 		if len(known.edits) > 0 {
-			f.missing, f.hints = nil, nil
+			f.Missing, f.Hints = nil, nil
 		}
 		return f
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/search"
 )
 
 // goneWithin bounds the wait for reads to show that something is gone.
@@ -115,7 +116,7 @@ type downRun struct {
 	off      bool          // whether it is, once disabled is closed
 
 	// search waits for what a search over all policies says; nil if none was begun.
-	search func() elsewhere
+	search func() search.Answer
 
 	names   []resource.Name                    // whose policies may name the account
 	found   map[resource.Name][]policy.Binding // those of them that the search alone names, and what it says
@@ -488,9 +489,9 @@ func (d *downRun) find() {
 	if d.target.find != nil {
 		d.try("find bindings", d.target.email, func() error {
 			found := d.target.find()
-			all = append(all, found.resources...)
-			d.looked, d.missing = found.looked, found.missing
-			d.hints = append(d.hints, found.hints...)
+			all = append(all, found.Resources...)
+			d.looked, d.missing = found.Looked, found.Missing
+			d.hints = append(d.hints, found.Hints...)
 			return d.missing
 		})
 	}

@@ -9,11 +9,11 @@ import (
 	"time"
 
 	"github.com/taskiam/taskiam/internal/gcloud"
-	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/search"
 )
 
 // NotSearched begins the check of a receipt that says why nothing was searched.
@@ -22,61 +22,22 @@ const NotSearched = "not searched for bindings that others made: "
 // searchWithin bounds the search for what a journal does not know: a teardown does not depend on it.
 const searchWithin = 10 * time.Second
 
-// elsewhere is what a search over all policies says of an account: what binds it that its journal
-// does not know, because somebody has done that by hand.
-type elsewhere struct {
-	scope   resource.Name // what was searched; zero if nothing could be
-	matches []gcp.Match
-	why     error // why no more was searched; nil if all was
-}
-
 // searchElsewhere begins to search everything above a project at once, so that it takes two round
 // trips beside the teardown's own, and returns what waits for the answer of the topmost that may
 // be searched.
-func (e *Engine) searchElsewhere(ctx context.Context, project, email string) func() elsewhere {
+func (e *Engine) searchElsewhere(ctx context.Context, project, email string) func() search.Answer {
 	ctx, stop := context.WithTimeoutCause(ctx, searchWithin, fmt.Errorf("no answer within %s", searchWithin))
-	answer := make(chan elsewhere, 1)
+	answer := make(chan search.Answer, 1)
 	go func() {
 		defer stop()
-		answer <- e.searchAbove(ctx, project, email)
-	}()
-	return sync.OnceValue(func() elsewhere { return <-answer })
-}
-
-func (e *Engine) searchAbove(ctx context.Context, project, email string) elsewhere {
-	own, err := projectName(project)
-	if err != nil {
-		return elsewhere{why: err}
-	}
-	search := func(scope resource.Name) elsewhere {
-		found, err := e.Cloud.SearchPolicies(ctx, scope, email)
+		own, err := projectName(project)
 		if err != nil {
-			return elsewhere{why: err}
+			answer <- search.Answer{Why: err}
+			return
 		}
-		return elsewhere{scope: scope, matches: found}
-	}
-	var beneath elsewhere
-	var wg sync.WaitGroup
-	wg.Go(func() { beneath = search(own) })
-	scopes, err := e.Cloud.Ancestors(ctx, project) // the project, and what is above it
-	if err == nil && len(scopes) > 0 {
-		scopes = scopes[1:]
-	}
-	above := make([]elsewhere, len(scopes))
-	for i, scope := range scopes {
-		wg.Go(func() { above[i] = search(scope) })
-	}
-	wg.Wait()
-	best := elsewhere{why: err}
-	for _, s := range slices.Backward(append([]elsewhere{beneath}, above...)) {
-		if best.why == nil {
-			best.why = s.why
-		}
-		if !s.scope.IsZero() {
-			return elsewhere{scope: s.scope, matches: s.matches, why: best.why}
-		}
-	}
-	return best
+		answer <- search.Above(ctx, e.Cloud, own, email)
+	}()
+	return sync.OnceValue(func() search.Answer { return <-answer })
 }
 
 // addFound adds to the resources of a teardown those which the search has found and the journal
@@ -86,14 +47,14 @@ func (d *downRun) addFound() {
 		return
 	}
 	found := d.search()
-	if found.scope.IsZero() {
-		why := strings.Join(strings.Fields(found.why.Error()), " ")
+	if found.Scope.IsZero() {
+		why := strings.Join(strings.Fields(found.Why.Error()), " ")
 		d.checks = append(d.checks, journal.Check{OK: true, What: NotSearched + why})
 		return
 	}
-	d.looked = append(d.looked, "everything in "+found.scope.String())
-	d.checks = append(d.checks, journal.Check{OK: true, What: "search the policies of " + found.scope.String()})
-	for _, m := range found.matches {
+	d.looked = append(d.looked, "everything in "+found.Scope.String())
+	d.checks = append(d.checks, journal.Check{OK: true, What: "search the policies of " + found.Scope.String()})
+	for _, m := range found.Matches {
 		bindings := slices.DeleteFunc(slices.Clone(m.Bindings),
 			func(b policy.Binding) bool { return !d.isMember(b.Member) })
 		if len(bindings) == 0 && len(m.Bindings) > 0 {

@@ -15,6 +15,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/search"
 )
 
 // maxAtOnce is how many things of one kind a sweep works on at once.
@@ -175,7 +176,7 @@ func joinIncompleteFirst(errs []error) error {
 type sweeper struct {
 	*Engine
 	options SweepOptions
-	search  *searcher
+	search  *search.Searcher
 	over    []*endedRun
 
 	mu     sync.Mutex // guards result
@@ -303,14 +304,15 @@ func (s *sweeper) begin(ctx context.Context, o *endedRun) {
 
 // find finds what binds the accounts of the runs that are over.
 func (s *sweeper) find(ctx context.Context) {
-	search, err := s.newSearcher(ctx, s.result.Project, anyAccount, s.options.Resources)
+	project, err := projectName(s.result.Project)
 	if err != nil {
 		s.fail(err)
 		return
 	}
-	s.search, s.result.Short = search, search.short
-	if !search.scope.IsZero() {
-		s.result.Searched = search.scope.String()
+	s.search = search.New(ctx, s.Cloud, project, search.AnyAccount, s.options.Resources)
+	s.result.Short = s.search.Short
+	if !s.search.Scope.IsZero() {
+		s.result.Searched = s.search.Scope.String()
 	}
 	for _, o := range s.over {
 		if o.down != nil {
@@ -321,12 +323,12 @@ func (s *sweeper) find(ctx context.Context) {
 
 // findingsOf returns what looks for places that bind a run's account. A journal knows all that its
 // run was to bind; what else binds the account is found too, if it can be.
-func (s *sweeper) findingsOf(o *endedRun) func() findings {
+func (s *sweeper) findingsOf(o *endedRun) func() search.Findings {
 	complete := o.journal != nil || len(o.target.resources) > 0
-	return func() findings {
-		f := s.search.find(o.target.mark.Started(), o.Email)
+	return func() search.Findings {
+		f := s.search.Find(o.target.mark.Started(), o.Email)
 		if complete {
-			f.missing, f.hints = nil, nil
+			f.Missing, f.Hints = nil, nil
 		}
 		return f
 	}
@@ -372,7 +374,7 @@ func (o *endedRun) end() {
 // look says what binds the run's account, and writes nothing.
 func (s *sweeper) look(ctx context.Context, o *endedRun) {
 	o.State = SweptFound
-	places := append(s.search.find(o.target.mark.Started(), o.Email).resources, o.target.resources...)
+	places := append(s.search.Find(o.target.mark.Started(), o.Email).Resources, o.target.resources...)
 	if run, err := s.Journals.Read(o.Run); err == nil && run.Opened.Email == o.Email && s.refuse(run.Opened) == nil {
 		places = append(places, targetOf(run).resources...)
 	}
@@ -399,20 +401,20 @@ func (s *sweeper) tombstones(ctx context.Context) (out []*endedRun) {
 	if s.search == nil {
 		return nil
 	}
-	places := s.search.places()
+	places := s.search.Places()
 	for _, run := range s.journalledLive() { // of one that is down, all was checked
 		if run.Account.UniqueID != "" {
 			places = append(places, targetOf(run).resources...)
 		}
 	}
-	dead, err := s.search.tombstonesIn(ctx, places, s.inJournal)
+	dead, err := s.search.TombstonesIn(ctx, places, s.inJournal)
 	if err != nil {
 		s.fail(err)
 	}
-	s.result.Unread = s.search.unread
+	s.result.Unread = s.search.Unread
 	for _, g := range dead {
-		o := &endedRun{SweptRun: SweptRun{Run: g.run, Email: g.Email, Kind: SweptTombstone, State: SweptFound}}
-		if run, err := s.Journals.Read(g.run); err == nil && run.Opened.Email == g.Email {
+		o := &endedRun{SweptRun: SweptRun{Run: g.Run, Email: g.Email, Kind: SweptTombstone, State: SweptFound}}
+		if run, err := s.Journals.Read(g.Run); err == nil && run.Opened.Email == g.Email {
 			o.Task, o.Expires = run.Opened.Task, run.Expires()
 			if run.Live() && !s.isOver(run.Expires()) {
 				o.State = SweptLive
@@ -426,12 +428,12 @@ func (s *sweeper) tombstones(ctx context.Context) (out []*endedRun) {
 		}
 		out = append(out, o)
 		if s.options.DryRun {
-			for _, full := range g.resources {
+			for _, full := range g.Resources {
 				o.Bound = append(o.Bound, plain(full))
 			}
 			continue
 		}
-		o.down = s.newDownRun(s.search.target(g), nil)
+		o.down = s.newDownRun(tombstone(s.search, s.result.Project, g), nil)
 		o.on = o.down.begin(ctx)
 	}
 	return out

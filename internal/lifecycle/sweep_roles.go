@@ -11,6 +11,7 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/search"
 )
 
 // SweptRoles is what a sweep of custom roles found and did, project by project.
@@ -89,7 +90,7 @@ func (e *Engine) sweepRoles(ctx context.Context, project string, young grants.Ru
 	s := &customrole.Sweeper{
 		Manager: e.customRoles(), Project: name, More: o.Resources, DryRun: o.DryRun,
 		Needed: func(role string) (string, bool) { return e.needed(role, runs, o.OlderThan) },
-		Young:  young, Settles: searchSettles,
+		Young:  young, Settles: search.Settles,
 	}
 	out.Roles = make([]customrole.Swept, len(all))
 	sideBySide(all, func(i int, r grants.Role) { out.Roles[i] = s.Sweep(ctx, r) })
@@ -140,7 +141,7 @@ func (e *Engine) findYoung(ctx context.Context, projects []string) (young grants
 			return "", e.perhapsMissing(ctx, project, err)
 		}
 		for _, a := range accounts {
-			if mark, ours := markOf(a, project); ours && e.Cloud.Clock().Before(mark.Started().Add(searchSettles)) {
+			if mark, ours := markOf(a, project); ours && e.Cloud.Clock().Before(mark.Started().Add(search.Settles)) {
 				young = mark.Run
 			}
 		}

@@ -8,6 +8,8 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/policy"
+	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/search"
 )
 
 // target is what a teardown takes away, as known from the run's journal, from the mark of
@@ -46,15 +48,7 @@ type target struct {
 	proof    []string
 	bindings []journal.RunBinding
 	// find returns more places that may bind the account; nil where all are known.
-	find func() findings
-}
-
-// findings is what a search for an account came to.
-type findings struct {
-	resources []string // full names
-	looked    []string // where, in words
-	missing   error    // why there may be more places; nil if there are not
-	hints     []string // what would make up for that
+	find func() search.Findings
 }
 
 // targetOf returns what a journal knows. It shares nothing with the run, which a teardown writes to.
@@ -190,4 +184,33 @@ func (t target) judge(live grants.Account) (whose ownership, why error) {
 func (t target) isStranger(live grants.Account) bool {
 	whose, _ := t.judge(live)
 	return whose == strangers
+}
+
+// projectName returns a project that accounts are looked for in. Emails have its id, and
+// not its number.
+func projectName(project string) (resource.Name, error) {
+	name, _, err := resource.Parse("projects/" + project)
+	if err != nil {
+		return resource.Name{}, fault.New(fault.Usage, "project %q: %w", project, err)
+	}
+	if project[0] >= '0' && project[0] <= '9' {
+		return resource.Name{}, fault.New(fault.Usage, "project %s is a number: name the project by its id", project)
+	}
+	return name, nil
+}
+
+// tombstone returns what there is to take away of a deleted account. There may be more than was seen,
+// as there may be of a live account.
+func tombstone(s *search.Searcher, project string, g search.DeadAccount) target {
+	return target{
+		run: g.Run, project: project, email: g.Email, uid: g.UniqueID,
+		tombstone: true, resources: g.Resources, proof: g.Titled,
+		find: func() search.Findings {
+			f := s.Find(s.Began(g.Run), g.Email)
+			if g.Known {
+				f.Missing, f.Hints = nil, nil
+			}
+			return f
+		},
+	}
 }

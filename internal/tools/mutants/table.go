@@ -346,7 +346,7 @@ var mutants = []mutant{
 	},
 	{
 		name:  "places that are named stand in for a search that failed",
-		edits: []edit{{lifecycle, "searcher.find", `len($s.more) > 0 && !passing($f.missing)`, `len($s.more) > 0`}},
+		edits: []edit{{"internal/search", "Searcher.Find", `len($s.more) > 0 && !passing($f.Missing)`, `len($s.more) > 0`}},
 		pkg:   lifecycle, tests: []string{"TestSweepWhileTheSearchIsOut"},
 	},
 	{
