@@ -18,7 +18,7 @@ import (
 // object with Google's own Go client and application default credentials alone, and
 // says as whom. It ends with 1 if it cannot.
 func adcprobe() {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 	defer cancel()
 	// Both are tried: neither of the two ways to a login may find somebody else's.
 	if err := errors.Join(sayWho(ctx), readReport(ctx)); err != nil {

@@ -418,7 +418,7 @@ func TestKilledRun(t *testing.T) {
 // gone waits until no such process is left.
 func (s *stage) gone(match func(process) bool) {
 	s.t.Helper()
-	tick, deadline := time.NewTicker(10*time.Millisecond), time.After(patience)
+	tick, deadline := time.NewTicker(10*time.Millisecond), time.After(waitLimit)
 	defer tick.Stop()
 	for len(processes(match)) > 0 {
 		select {

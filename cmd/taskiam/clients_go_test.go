@@ -24,7 +24,7 @@ import (
 // client for Go and application default credentials: at URL, or at production URLs.
 // It says what came of it, and ends with 1 if a call failed.
 func goLibraries() {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 	defer cancel()
 	url := ""
 	if len(os.Args) > 1 {

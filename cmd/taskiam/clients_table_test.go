@@ -153,8 +153,8 @@ func (c *cell) begin(ctx context.Context, k *kit, box *sandbox, of client) {
 		c.failed = err.Error()
 		return
 	}
-	granted, ok := c.asker.ask(ctx, of.granted, 3*patience)
-	other, otherOK := c.asker.ask(ctx, of.other, 3*patience)
+	granted, ok := c.asker.ask(ctx, of.granted, 3*waitLimit)
+	other, otherOK := c.asker.ask(ctx, of.other, 3*waitLimit)
 	c.refused = cause(other)
 	refused := "403"
 	if c.client.unfit(c.column) != "" {

@@ -86,7 +86,7 @@ func (s *stage) journalHas(text string) bool {
 // eventually waits until something is so.
 func eventually(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	deadline, tick := time.After(patience), time.NewTicker(10*time.Millisecond)
+	deadline, tick := time.After(waitLimit), time.NewTicker(10*time.Millisecond)
 	defer tick.Stop()
 	for !so() {
 		select {

@@ -66,7 +66,7 @@ func newStage(t *testing.T, flags ...string) *stage {
 		}
 	})
 	s.emulator = cmd.Process.Pid
-	for line := range strings.Lines(s.ok("emulator", "env", "--wait", patience.String())) {
+	for line := range strings.Lines(s.ok("emulator", "env", "--wait", waitLimit.String())) {
 		name, value, _ := strings.Cut(strings.TrimSpace(strings.TrimPrefix(line, "export ")), "=")
 		s.vars[name] = strings.Trim(value, "'")
 	}
@@ -167,7 +167,7 @@ func (s *stage) run(c command) outcome {
 	if c.dir == "" {
 		c.dir = s.dir
 	}
-	ctx, cancel := context.WithTimeout(s.t.Context(), 3*patience) // taskiam has bounds of its own, which say more
+	ctx, cancel := context.WithTimeout(s.t.Context(), 3*waitLimit) // taskiam has bounds of its own, which say more
 	defer cancel()
 	cmd := exec.CommandContext(ctx, c.args[0], c.args[1:]...)
 	cmd.Dir, cmd.Env, cmd.ExtraFiles = c.dir, environ(c.vars), c.files

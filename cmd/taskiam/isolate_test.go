@@ -22,7 +22,7 @@ import (
 func dial() {
 	network, address := os.Args[1], os.Args[2]
 	if network != "metadata" {
-		c, err := net.DialTimeout(network, address, patience)
+		c, err := net.DialTimeout(network, address, waitLimit)
 		if err != nil {
 			fmt.Println("refused")
 			os.Exit(1)
@@ -35,7 +35,7 @@ func dial() {
 	if err == nil {
 		req.Header.Set("Metadata-Flavor", "Google")
 		var resp *http.Response
-		if resp, err = (&http.Client{Transport: &http.Transport{}, Timeout: patience}).Do(req); err == nil {
+		if resp, err = (&http.Client{Transport: &http.Transport{}, Timeout: waitLimit}).Do(req); err == nil {
 			body, _ := io.ReadAll(resp.Body)
 			fmt.Printf("%d %s\n", resp.StatusCode, body)
 			return
@@ -167,7 +167,7 @@ func (s *stage) await(name string) {
 
 func (s *stage) awaitPath(name string) {
 	s.t.Helper()
-	deadline, tick := time.After(patience), time.NewTicker(10*time.Millisecond)
+	deadline, tick := time.After(waitLimit), time.NewTicker(10*time.Millisecond)
 	defer tick.Stop()
 	for {
 		if info, err := os.Stat(name); err == nil && info.Size() > 0 {
@@ -359,7 +359,7 @@ func TestIsolatedEndsWithTaskiam(t *testing.T) {
 	run := line(s.read(s.path("killed", "env.txt")), "TASKIAM_RUN=")
 	must(t, cmd.Process.Kill())
 	_ = cmd.Wait() // it was killed
-	tick, deadline := time.NewTicker(10*time.Millisecond), time.After(patience)
+	tick, deadline := time.NewTicker(10*time.Millisecond), time.After(waitLimit)
 	defer tick.Stop()
 	for len(processes(func(p process) bool { return strings.Contains(p.command, c.dir) })) > 0 {
 		select {

@@ -89,8 +89,8 @@ func manyProcesses(t *testing.T) {
 // before it ends.
 const raceOptions = "atexit_sleep_ms=0"
 
-// patience bounds every wait of a script; a busy machine may need some of it.
-const patience = time.Minute
+// waitLimit bounds every wait of a script; a busy machine may need some of it.
+const waitLimit = time.Minute
 
 // code N CMD... runs CMD, which must end with the exit code N.
 func code(ts *testscript.TestScript, neg bool, args []string) {
@@ -134,7 +134,7 @@ func startEmulator(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Logf("ending the emulator: %v", err)
 		}
 	})
-	ts.Check(ts.Exec("taskiam", "emulator", "env", "--wait", patience.String()))
+	ts.Check(ts.Exec("taskiam", "emulator", "env", "--wait", waitLimit.String()))
 	exports(ts, ts.ReadFile("stdout"))
 }
 
@@ -151,7 +151,7 @@ func setenv(ts *testscript.TestScript, neg bool, args []string) {
 func exports(ts *testscript.TestScript, shell string) {
 	// A shell knows best what it means; it tells by way of its own environment.
 	const end = "--\n"
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-c", shell+"\necho "+end+"env")
 	cmd.Env = []string{"PATH=" + ts.Getenv("PATH")}
@@ -180,7 +180,7 @@ func waitfile(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 || len(args) > 2 {
 		ts.Fatalf("usage: waitfile FILE [TEXT]")
 	}
-	deadline := time.After(patience)
+	deadline := time.After(waitLimit)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -70,7 +70,7 @@ func (p *person) types(text string) {
 // sees waits until the screen has shown the text, and forgets what was before the end of it.
 func (p *person) sees(text string) string {
 	p.t.Helper()
-	deadline, tick := time.After(patience), time.NewTicker(10*time.Millisecond)
+	deadline, tick := time.After(waitLimit), time.NewTicker(10*time.Millisecond)
 	defer tick.Stop()
 	for {
 		p.mu.Lock()

@@ -69,7 +69,7 @@ func thief() {
 	t := &burglar{self: os.Getenv("CLOUDSDK_CORE_ACCOUNT"), client: &http.Client{
 		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Timeout:       patience,
+		Timeout:       waitLimit,
 	}}
 	switch {
 	case len(os.Args) > 2 && os.Args[1] == "mount":
@@ -171,7 +171,7 @@ func (t *burglar) metadata(method, path string, headers ...string) (int, string)
 			r.Header.Set(name, value)
 		}
 	}
-	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}).Do(r)
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: waitLimit}).Do(r)
 	if failed, ok := errors.AsType[*url.Error](err); ok && !failed.Timeout() {
 		return 0, noConnection // refused, or ended without an answer
 	}
@@ -754,7 +754,7 @@ func (t *burglar) eachProcess(try func(int) error) string {
 // flood sends n requests that are refused, with as much as possible to log, and returns
 // the answer to the last.
 func (t *burglar) flood(n int) string {
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}, Timeout: patience}
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}, Timeout: waitLimit}
 	last := "nothing"
 	var mu sync.Mutex
 	var all sync.WaitGroup
@@ -855,7 +855,7 @@ func device(path string) uint64 {
 }
 
 func dialled(network, address string) string {
-	c, err := net.DialTimeout(network, address, patience)
+	c, err := net.DialTimeout(network, address, waitLimit)
 	if err == nil {
 		err = c.Close()
 	}

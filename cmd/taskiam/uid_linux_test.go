@@ -247,7 +247,7 @@ setsid sh -c "sleep 600" left-by-"$1" >/dev/null 2>&1 </dev/null &
 		t.Errorf("as the user of another run: %d\n%s", o.code, o.stderr)
 	}
 	s.ok("down", up.Run)
-	defer time.AfterFunc(patience, func() { _ = cmd.Process.Signal(syscall.SIGTERM) }).Stop()
+	defer time.AfterFunc(waitLimit, func() { _ = cmd.Process.Signal(syscall.SIGTERM) }).Stop()
 	_ = cmd.Wait() // it was killed, or the wait is over
 	if status := cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != syscall.SIGKILL {
 		t.Errorf("a process of the run's user ended with %v", status)
