@@ -75,7 +75,8 @@ func harm(on resource.Name, seen, left policy.Difference, err error) error {
 	}
 	if len(lines) == 0 {
 		for _, b := range seen.Gained {
-			lines = append(lines, fmt.Sprintf("%s of %s %s, which nobody had given", b.Role, b.Member, titled(b.Condition)))
+			lines = append(lines, fmt.Sprintf("%s of %s %s, which nobody had given", b.Role, b.Member,
+				titled(b.Condition)))
 		}
 	}
 	if seen.Others {

@@ -18,8 +18,8 @@ func TestWithoutConditions(t *testing.T) {
 // A fault can spare some conditions, such as those of whoever writes.
 func TestWithoutConditionsOfOthers(t *testing.T) {
 	t.Parallel()
-	got := withoutConditions([]byte(`{"policy":{"bindings":[{"role":"a","condition":{"title":"ours 1"}},{"role":"b","condition":{"title":"hours"}}]}}`), "ours")
-	if want := `{"policy":{"bindings":[{"condition":{"title":"ours 1"},"role":"a"},{"role":"b"}]}}`; string(got) != want {
+	got := withoutConditions([]byte(`{"policy":{"bindings":[{"role":"a","condition":{"title":"taskiam 1"}},{"role":"b","condition":{"title":"hours"}}]}}`), "taskiam")
+	if want := `{"policy":{"bindings":[{"condition":{"title":"taskiam 1"},"role":"a"},{"role":"b"}]}}`; string(got) != want {
 		t.Errorf("%s", got)
 	}
 }

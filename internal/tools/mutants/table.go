@@ -795,7 +795,7 @@ var mutants = []mutant{
 	},
 	{
 		name:  "what a neighbour wrote since is taken for the service's doing",
-		edits: []edit{{policies, "Difference.In", `has(b) && (!$later || `, `has(b) && (true || `}},
+		edits: []edit{{policies, "Difference.In", `if has(b) && (!$later || `, `if has(b) && (true || `}},
 		pkg:   policies, tests: []string{"TestDifferenceInALaterPolicy"},
 	},
 }
