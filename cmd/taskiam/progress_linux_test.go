@@ -47,7 +47,7 @@ func TestProgressLine(t *testing.T) {
 		cmd := p.starts(c, s.environ())
 		said := p.sees("taskiam: error: ")
 		_ = cmd.Wait()
-		if strings.Contains(said, "\x1b") || !strings.Contains(said, "usually 2m, at most ") {
+		if strings.Contains(said, "\x1b") || !strings.Contains(said, "waiting for access to take effect (usually") {
 			t.Errorf("at a terminal with --json it says\n%q", said)
 		}
 	}
