@@ -23,10 +23,10 @@ const (
 	// written in the first minutes of a run, and the index has nearly every change some
 	// minutes later (asset-inventory/docs/asset-types).
 	Settles = 30 * time.Minute
-	// AnyAccount is in every member that is an account of a run's, and AnyTombstone in
+	// AnyAccount is in every member that is an account of a run's, and anyTombstone in
 	// every one that is a deleted one.
 	AnyAccount   = "serviceAccount:ti-"
-	AnyTombstone = "deleted:" + AnyAccount
+	anyTombstone = "deleted:" + AnyAccount
 )
 
 // Searcher finds what binds the accounts of one project, in as much of the company as
@@ -203,7 +203,7 @@ func (s *Searcher) Began(run grants.RunID) time.Time {
 
 // Places returns where tombstones are looked for.
 func (s *Searcher) Places() []string {
-	out := append([]string{s.project.Full()}, s.naming(AnyTombstone)...)
+	out := append([]string{s.project.Full()}, s.naming(anyTombstone)...)
 	for _, name := range s.more {
 		out = append(out, name.Full())
 	}

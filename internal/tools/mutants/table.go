@@ -551,7 +551,7 @@ var mutants = []mutant{
 	{
 		name: "the user of a run does not end with it",
 		edits: []edit{{
-			lifecycle, "downRun.begin", `if $t.user.UID != 0 &&`, `if $t.user.UID < 0 &&`,
+			lifecycle, "downRun.clearHere", `if $t.user.UID != 0 &&`, `if $t.user.UID < 0 &&`,
 		}},
 		pkg: lifecycle, tests: []string{"TestUserOfARunEndsWithIt"},
 	},
