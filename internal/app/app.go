@@ -35,7 +35,7 @@ type World struct {
 // App connects the other packages. Nothing is opened or called before a method needs it.
 type App struct {
 	World
-	// Warn tells the operator of something that they may not have wanted.
+	// Warn tells the operator of something that they may not have wanted, the same thing once.
 	Warn func(format string, args ...any)
 	// Debug is told of every call to the cloud; nil is nobody. It may be called from several goroutines.
 	Debug func(format string, args ...any)
@@ -93,7 +93,17 @@ func (a *App) Journals() (journal.Store, error) {
 	if err != nil {
 		return nil, err // and no interface that holds a nil
 	}
-	return journal.Seal(dir, sync.OnceValues(func() ([]byte, error) { return a.stateKey("journals") })), nil
+	return journal.Seal(dir, sync.OnceValues(a.journalsKey)), nil
+}
+
+// journalsKey returns the key that seals journals. Without one they are written all the same, and
+// the operator is told: what is to be taken down must not depend on it.
+func (a *App) journalsKey() ([]byte, error) {
+	key, err := a.stateKey("journals")
+	if err != nil {
+		a.Warn("warning: journals are neither sealed nor verified: %v", err)
+	}
+	return key, err
 }
 
 // TokenLogs returns the logs of tokens that were given out on this machine.

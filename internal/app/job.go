@@ -18,6 +18,7 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/paths"
 	"github.com/taskiam/taskiam/internal/secret"
 )
 
@@ -94,7 +95,7 @@ func (j *Job) temp() (string, error) {
 		return "", err
 	}
 	for _, workspace := range j.Workspaces {
-		if inside(dir, workspace) {
+		if paths.Within(paths.Real(workspace), paths.Real(dir)) {
 			return "", fault.WithHint(
 				fault.New(fault.Usage,
 					"the folder for temporary files, %s, is inside the job's workspace %s, which may be published",
@@ -103,17 +104,6 @@ func (j *Job) temp() (string, error) {
 		}
 	}
 	return dir, nil
-}
-
-// inside reports whether dir is folder or below it, symbolic links followed.
-func inside(dir, folder string) bool {
-	for _, path := range []*string{&dir, &folder} {
-		if real, err := filepath.EvalSymlinks(*path); err == nil {
-			*path = real
-		}
-	}
-	rel, err := filepath.Rel(folder, dir)
-	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
 }
 
 // LoginFile returns the credential file that the job logs in with, as an absolute path;

@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/google/renameio/v2"
+
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/grants"
@@ -171,18 +173,15 @@ func (c cachedRoles) write(path string, a cachedAnswer) error {
 	if err := os.MkdirAll(c.dir, 0o700); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(c.dir, ".new-*") // 0600
+	f, err := renameio.TempFile(c.dir, path) // 0600; WriteFile keeps the mode of what was there
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(b)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
+	if err == nil {
+		err = f.CloseAtomicallyReplace()
 	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+	return errors.Join(err, f.Cleanup())
 }
 
 // cacheDir returns the folder for what can be asked for again; "" if there is none.
@@ -234,7 +233,8 @@ func (a *App) stateKey(name string) ([]byte, error) {
 	}
 	info, err := os.Lstat(path)
 	if err != nil || len(key) != keySize || !mineAlone(info) || info.Mode().Perm()&0o077 != 0 {
-		return nil, fault.New(fault.Other, "reading the key %s: it is not whole, or not this user's alone", path)
+		return nil, fault.New(fault.Other,
+			"reading the key %s: it is not whole, or not this user's alone; once it is removed, another is made", path)
 	}
 	return key, nil
 }
@@ -248,16 +248,16 @@ func (a *App) makeKey(path string) error {
 	if _, err := io.ReadFull(a.Random, key); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".key-*") // 0600
+	f, err := renameio.TempFile(filepath.Dir(path), path) // 0600
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(key)
 	// A key that a power loss has cut short would be there for good.
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+	if err = errors.Join(err, f.Sync()); err == nil {
 		if err = os.Link(f.Name(), path); errors.Is(err, fs.ErrExist) {
 			err = nil
 		}
 	}
-	return errors.Join(err, os.Remove(f.Name()))
+	return errors.Join(err, f.Cleanup())
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/taskiam/taskiam/internal/isolate"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lazy"
+	"github.com/taskiam/taskiam/internal/paths"
 	"github.com/taskiam/taskiam/internal/shell"
 	"github.com/taskiam/taskiam/internal/supervise"
 )
@@ -62,7 +63,7 @@ func (a *App) lookForLogins(meant []string, uid int) func(path string) error {
 	}
 	search.Homes = slices.DeleteFunc(search.Homes, func(dir string) bool { return !filepath.IsAbs(dir) })
 	for _, path := range meant {
-		search.Meant = append(search.Meant, supervise.RealPath(path))
+		search.Meant = append(search.Meant, paths.Real(path))
 	}
 	return func(path string) error {
 		logins, whole := search.In(path)
@@ -92,14 +93,14 @@ type limits struct {
 
 // close adds a place that no sandbox may see. What leads to it is relied on.
 func (l *limits) close(path, what string) {
-	l.Closed = append(l.Closed, isolate.Place{Path: supervise.RealPath(path), What: what})
+	l.Closed = append(l.Closed, isolate.Place{Path: paths.Real(path), What: what})
 	l.rely(path, what, "")
 }
 
 // rely adds a place that no sandbox may write to, and the links that lead to it. hint says what
 // to do if one could; "" says nothing.
 func (l *limits) rely(path, what, hint string) {
-	for _, at := range isolate.Trail(path) {
+	for _, at := range paths.Trail(path) {
 		l.Relied = append(l.Relied, isolate.Place{Path: at, What: what, Hint: hint})
 	}
 }
@@ -107,7 +108,7 @@ func (l *limits) rely(path, what, hint string) {
 // fix adds a manifest that must stay as it is. Links that lead to it are relied on: they cannot
 // be kept as they are. One with a second name is refused: it could be changed by that.
 func (l *limits) fix(manifest string) error {
-	trail := isolate.Trail(manifest)
+	trail := paths.Trail(manifest)
 	end := trail[len(trail)-1]
 	info, err := os.Lstat(end)
 	if err != nil || !info.Mode().IsRegular() {
@@ -237,9 +238,13 @@ var systemFolders = []string{
 var linkerVariables = []string{"LD_LIBRARY_PATH", "LD_PRELOAD", "LD_AUDIT", "GCONV_PATH"}
 
 // programs are what taskiam runs by name, and what an operator runs by what it prints.
-var programs = []string{"bwrap", "taskiam", "gcloud", "bq", "git", "buildkite-agent"}
+var programs = []string{"bwrap", "taskiam", "gcloud", "bq", "git", buildkiteAgent}
 
-// relyOnPrograms adds this program and every place at which one of the others is looked for.
+// buildkiteAgent is run in jobs of Buildkite alone. Where it is not installed, nobody installs it.
+const buildkiteAgent = "buildkite-agent"
+
+// relyOnPrograms adds this program and every place at which one of the others is looked for. One
+// that is not installed would be installed by whoever puts a program there.
 func (a *App) relyOnPrograms(l *limits) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -252,8 +257,8 @@ func (a *App) relyOnPrograms(l *limits) error {
 	}
 	for _, name := range programs {
 		places, found := lookedFor(name, a.Getenv("PATH"))
-		if !found {
-			continue // nobody runs it, as long as it is not installed
+		if !found && name == buildkiteAgent && a.Getenv("BUILDKITE") == "" {
+			continue
 		}
 		for _, at := range places {
 			l.rely(at, "by your PATH, you or taskiam would run that as "+name,
@@ -264,7 +269,8 @@ func (a *App) relyOnPrograms(l *limits) error {
 	return nil
 }
 
-// lookedFor returns every path at which a program is looked for, up to the one at which it is.
+// lookedFor returns every path at which a program is looked for, up to the one at which it is; all
+// of them if it is at none.
 func lookedFor(name, path string) (places []string, found bool) {
 	for _, dir := range filepath.SplitList(path) {
 		if dir == "" {

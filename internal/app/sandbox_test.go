@@ -1,6 +1,7 @@
 package app
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/isolate"
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/paths"
 )
 
 func write(t *testing.T, path, text string) {
@@ -109,5 +111,47 @@ func TestLimitsOfADamagedJournal(t *testing.T) {
 	write(t, store.Where(run), "no record\n"+string(whole))
 	if err := (&limits{}).runs(store); err == nil || !strings.Contains(err.Error(), string(run)) {
 		t.Errorf("with no first record: %v", err)
+	}
+}
+
+// A program that is not installed is installed by whoever puts it into a folder of PATH.
+func TestReliesOnProgramsThatAreNotInstalled(t *testing.T) {
+	t.Parallel()
+	few, last := paths.Real(t.TempDir()), paths.Real(t.TempDir())
+	for _, name := range []string{"bwrap", "taskiam", "git", "bq"} {
+		write(t, filepath.Join(few, name), "")
+		if err := os.Chmod(filepath.Join(few, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, job := range []string{"", "true"} {
+		environ := map[string]string{"PATH": few + ":" + last, "BUILDKITE": job}
+		a := &App{World: World{Getenv: func(name string) string { return environ[name] }}}
+		l := &limits{}
+		if err := a.relyOnPrograms(l); err != nil {
+			t.Fatal(err)
+		}
+		for name, want := range map[string]bool{"bwrap": false, "git": false, "gcloud": true, "buildkite-agent": job != ""} {
+			at := filepath.Join(last, name)
+			if got := slices.ContainsFunc(l.Relied, func(p isolate.Place) bool { return p.Path == at }); got != want {
+				t.Errorf("BUILDKITE=%s: that %s is not written is relied on: %t", job, at, got)
+			}
+		}
+	}
+}
+
+func TestNoKeyIsToldOf(t *testing.T) {
+	t.Parallel()
+	state := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(state, "taskiam", "journals.key"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	a := &App{
+		World: World{Getenv: func(name string) string { return map[string]string{EnvStateHome: state}[name] }},
+		Warn:  func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) },
+	}
+	if _, err := a.journalsKey(); err == nil || len(said) != 1 || !strings.Contains(said[0], "neither sealed nor verified") {
+		t.Errorf("said %q: %v", said, err)
 	}
 }

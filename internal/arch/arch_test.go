@@ -31,10 +31,10 @@ var allowed = map[string][]string{
 	"internal/app": {
 		"emulator", "internal/audit", "internal/ci", "internal/credentials", "internal/delivery",
 		"internal/fault", "internal/gcp", "internal/grants", "internal/isolate", "internal/journal",
-		"internal/lazy", "internal/lifecycle", "internal/manifest", "internal/metadata", "internal/resource",
-		"internal/secret", "internal/shell", "internal/supervise", "internal/wait",
+		"internal/lazy", "internal/lifecycle", "internal/manifest", "internal/metadata", "internal/paths",
+		"internal/resource", "internal/secret", "internal/shell", "internal/supervise", "internal/wait",
 	},
-	"internal/audit": {"internal/lazy"},
+	"internal/audit": {"internal/lazy", "internal/paths"},
 	"internal/ci":    {"internal/fault", "internal/secret"},
 	"internal/cli": {
 		"emulator", "internal/app", "internal/ci", "internal/credentials", "internal/delivery", "internal/demo",
@@ -64,7 +64,7 @@ var allowed = map[string][]string{
 		"internal/secret", "internal/wait",
 	},
 	"internal/grants":  {"internal/lazy", "internal/policy", "internal/resource", "internal/secret"},
-	"internal/isolate": {"internal/fault"},
+	"internal/isolate": {"internal/fault", "internal/paths"},
 	"internal/journal": {"internal/fault", "internal/grants", "internal/lazy", "internal/policy", "internal/wait"},
 	"internal/lazy":    {},
 	"internal/lifecycle": {
@@ -77,6 +77,7 @@ var allowed = map[string][]string{
 		"internal/review", "internal/visible",
 	},
 	"internal/metadata": {"internal/fault", "internal/grants", "internal/secret"},
+	"internal/paths":    {},
 	"internal/policy":   {"internal/fault", "internal/lazy", "internal/resource"},
 	"internal/resource": {"internal/lazy", "internal/visible"},
 	"internal/review": {
@@ -91,7 +92,7 @@ var allowed = map[string][]string{
 	"internal/shell":  {},
 	"internal/supervise": {
 		"internal/credentials", "internal/delivery", "internal/fault", "internal/grants", "internal/isolate",
-		"internal/journal", "internal/metadata", "internal/shell", "internal/visible", "internal/wait",
+		"internal/journal", "internal/metadata", "internal/paths", "internal/shell", "internal/visible", "internal/wait",
 	},
 	"internal/tools/bench": {
 		"emulator", "internal/credentials", "internal/fault", "internal/gcp", "internal/grants",

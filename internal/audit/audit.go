@@ -10,7 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
+
+	"github.com/taskiam/taskiam/internal/paths"
 )
 
 // Login is a place where a login is, and what it is.
@@ -36,7 +37,7 @@ type Search struct {
 // it first. whole is false if there are more than [MaxEntries] files.
 func (s Search) In(root string) (logins []Login, whole bool) {
 	found := func(path, what string) {
-		meant := slices.ContainsFunc(s.Meant, func(m string) bool { return within(m, path) || within(m, root) })
+		meant := slices.ContainsFunc(s.Meant, func(m string) bool { return paths.Within(m, path) || paths.Within(m, root) })
 		if !meant && !slices.ContainsFunc(logins, func(l Login) bool { return l.Path == path }) {
 			logins = append(logins, Login{path, what})
 		}
@@ -44,9 +45,9 @@ func (s Search) In(root string) (logins []Login, whole bool) {
 	for _, p := range s.places() {
 		switch _, err := os.Lstat(p.path); {
 		case p.exactly && root != p.path:
-		case within(p.path, root) && !harmless(root):
+		case paths.Within(p.path, root) && !harmless(root):
 			found(root, p.what)
-		case within(root, p.path) && err == nil:
+		case paths.Within(root, p.path) && err == nil:
 			found(p.path, p.what)
 		}
 	}
@@ -129,10 +130,4 @@ func knownEntry(path string, e fs.DirEntry) string {
 		return ""
 	}
 	return known(path, info)
-}
-
-// within reports whether path is dir or inside it.
-func within(dir, path string) bool {
-	rel, err := filepath.Rel(dir, path)
-	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
 }

@@ -31,8 +31,8 @@ func write(t *testing.T, dir, name, text string) string {
 
 func nothing(string) string { return "" }
 
-// paths returns where logins were found, from dir on.
-func paths(dir string, logins []Login) []string {
+// namesOf returns where logins were found, from dir on.
+func namesOf(dir string, logins []Login) []string {
 	var out []string
 	for _, l := range logins {
 		rel, err := filepath.Rel(dir, l.Path)
@@ -153,7 +153,7 @@ func TestLoginsInATree(t *testing.T) {
 	}
 	slices.Sort(want)
 	found, whole := Search{Getenv: nothing}.In(dir)
-	if diff := cmp.Diff(want, paths(dir, found)); diff != "" || !whole {
+	if diff := cmp.Diff(want, namesOf(dir, found)); diff != "" || !whole {
 		t.Errorf("found in the tree (-want +got), whole %v:\n%s", whole, diff)
 	}
 	for _, l := range found {
@@ -165,7 +165,7 @@ func TestLoginsInATree(t *testing.T) {
 	// What is meant is not reported; what is beside it is.
 	meant, _ := Search{Getenv: nothing, Meant: []string{filepath.Join(dir, "home"), filepath.Join(dir, "token")}}.In(dir)
 	want = slices.DeleteFunc(want, func(p string) bool { return p == "token" || strings.HasPrefix(p, "home/") })
-	if diff := cmp.Diff(want, paths(dir, meant)); diff != "" {
+	if diff := cmp.Diff(want, namesOf(dir, meant)); diff != "" {
 		t.Errorf("beside what is meant (-want +got):\n%s", diff)
 	}
 	if all, _ := (Search{Getenv: nothing, Meant: []string{dir}}).In(dir); len(all) != 0 {
@@ -191,7 +191,7 @@ func TestPlaces(t *testing.T) {
 				t.Errorf("in %s: %+v", p, found)
 			}
 			write(t, home, filepath.Join(p, "x"), "")
-			if found, _ := s.In(home); !slices.Contains(paths(home, found), p) {
+			if found, _ := s.In(home); !slices.Contains(namesOf(home, found), p) {
 				t.Errorf("around %s: %+v", p, found)
 			}
 			if err := os.RemoveAll(at); err != nil {
@@ -203,7 +203,7 @@ func TestPlaces(t *testing.T) {
 			s := Search{Homes: []string{home}, Getenv: func(n string) string {
 				return map[string]string{name: "unix://" + at}[n]
 			}}
-			if found, _ := s.In(elsewhere); !slices.Contains(paths(elsewhere, found), name) {
+			if found, _ := s.In(elsewhere); !slices.Contains(namesOf(elsewhere, found), name) {
 				t.Errorf("$%s: %+v", name, found)
 			}
 		}

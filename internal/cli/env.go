@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -24,8 +25,9 @@ type Env struct {
 	Signals func() (<-chan os.Signal, func())
 
 	interrupts *interrupts
-	json       bool // the document of an error is wanted
-	debug      bool // every call to the cloud is told of
+	json       bool     // the document of an error is wanted
+	debug      bool     // every call to the cloud is told of
+	warned     sync.Map // by what was said
 }
 
 // OS returns the process's own environment.
@@ -51,7 +53,7 @@ func (e *Env) colour() string {
 
 // app returns the other packages, connected for this environment.
 func (e *Env) app() *app.App {
-	a := &app.App{World: e.World, Warn: e.say}
+	a := &app.App{World: e.World, Warn: e.warn}
 	if e.debug {
 		a.Debug = e.say
 	}

@@ -19,6 +19,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/taskiam/taskiam/internal/paths"
 )
 
 // Network is how much of the network a sandbox has.
@@ -156,7 +158,7 @@ func (s Spec) mounts() []Mount {
 func (s Spec) writable(path string) string {
 	innermost := ownPath{}
 	for _, o := range s.own() {
-		if within(o.path, path) && len(o.path) > len(innermost.path) {
+		if paths.Within(o.path, path) && len(o.path) > len(innermost.path) {
 			innermost = o
 		}
 	}
@@ -172,12 +174,12 @@ func (s Spec) writable(path string) string {
 func (s Spec) above(path string) []string {
 	top := ""
 	for _, o := range s.own() {
-		if o.writable && within(o.path, path) && (top == "" || len(o.path) < len(top)) {
+		if o.writable && paths.Within(o.path, path) && (top == "" || len(o.path) < len(top)) {
 			top = o.path
 		}
 	}
 	var out []string
-	for dir := filepath.Dir(path); top != "" && dir != top && within(top, dir); dir = filepath.Dir(dir) {
+	for dir := filepath.Dir(path); top != "" && dir != top && paths.Within(top, dir); dir = filepath.Dir(dir) {
 		if s.writable(dir) != "" {
 			out = append(out, dir)
 		}

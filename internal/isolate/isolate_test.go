@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -240,39 +239,5 @@ func TestFixedInNestedFolders(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("what is mounted (-want +got):\n%s", diff)
-	}
-}
-
-func TestTrail(t *testing.T) {
-	t.Parallel()
-	dir, err := filepath.EvalSymlinks(t.TempDir())
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	must(err)
-	must(os.MkdirAll(filepath.Join(dir, "real", "bin"), 0o700))
-	must(os.Symlink("real/bin", filepath.Join(dir, "bin")))
-	must(os.Symlink(filepath.Join(dir, "real", "bin", "tool-2"), filepath.Join(dir, "real", "bin", "tool")))
-	must(os.Symlink("loop", filepath.Join(dir, "loop")))
-	for path, want := range map[string][]string{
-		"real/bin/none":    {"real/bin/none"},
-		"none/at/all":      {"none/at/all"},
-		"bin/tool":         {"bin", "real/bin/tool", "real/bin/tool-2"},
-		"bin/../x":         {"bin", "real/x"},
-		"./bin//tool-2":    {"bin", "real/bin/tool-2"},
-		"real/bin/tool/..": {"real/bin/tool", "real/bin"},
-	} {
-		for i := range want {
-			want[i] = filepath.Join(dir, want[i])
-		}
-		if diff := cmp.Diff(want, Trail(dir+"/"+path)); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", path, diff)
-		}
-	}
-	if got := Trail(dir + "/loop"); len(got) == 0 || len(got) > maxLinks+1 {
-		t.Errorf("a loop has %d places", len(got))
 	}
 }

@@ -2,12 +2,10 @@ package isolate
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/paths"
 )
 
 // shared are folders that all users of the machine share, or that hold no files.
@@ -54,7 +52,7 @@ func (s Spec) Check(limits Limits) error {
 // is known for certain only when the run is up.
 func (s Spec) CheckDelivery() error {
 	for _, o := range s.own() {
-		if s.Delivery != "" && within(o.path, s.Delivery) {
+		if s.Delivery != "" && paths.Within(o.path, s.Delivery) {
 			return fault.New(fault.Usage,
 				"the delivery %s must lie outside of %s: %s", s.Delivery, o.what, o.path)
 		}
@@ -86,7 +84,7 @@ func (o ownPath) keepsOff(relied []Place, fixed []string) error {
 		return nil
 	}
 	for _, r := range relied {
-		if within(o.path, r.Path) || within(r.Path, o.path) {
+		if paths.Within(o.path, r.Path) || paths.Within(r.Path, o.path) {
 			err := fault.New(fault.Usage, "%s is %s: the command could then change or make %s: %s",
 				o.what, o.path, r.Path, r.What)
 			if r.Hint != "" {
@@ -102,62 +100,24 @@ func (o ownPath) keepsOff(relied []Place, fixed []string) error {
 	return nil
 }
 
-// Trail returns every place that decides what is found at a path: the symbolic links on the way,
-// and where it ends, which need not exist.
-func Trail(path string) []string {
-	if !filepath.IsAbs(path) {
-		if here, err := os.Getwd(); err == nil {
-			path = here + "/" + path // not cleaned: .. after a link is above the link's target
-		}
-	}
-	var out []string
-	at, rest := "/", strings.Split(path, "/")
-	for links := 0; len(rest) > 0; {
-		name := rest[0]
-		rest = rest[1:]
-		next := filepath.Join(at, name) // .. is above, for there is no link in at
-		target, err := os.Readlink(next)
-		if err != nil || name == "" || links == maxLinks {
-			at = next
-			continue
-		}
-		links++
-		out = append(out, next)
-		if filepath.IsAbs(target) {
-			at = "/"
-		}
-		rest = append(strings.Split(target, "/"), rest...)
-	}
-	return append(out, at)
-}
-
-// maxLinks is how many links the kernel follows in a path.
-const maxLinks = 40
-
 func refuse(what, path, home string, closed []Place) error {
 	switch {
 	case path == "/":
 		return fault.New(fault.Usage, "%s is /: that contains everything", what)
-	case within(path, home):
+	case paths.Within(path, home):
 		return fault.New(fault.Usage, "%s is %s: that contains all of %s, your logins included", what, path, home)
-	case within("/proc", path), within("/sys", path), within("/dev", path):
+	case paths.Within("/proc", path), paths.Within("/sys", path), paths.Within("/dev", path):
 		return fault.New(fault.Usage, "%s is %s: that is not a folder of files", what, path)
 	}
 	for _, c := range closed {
-		if within(path, c.Path) || within(c.Path, path) {
+		if paths.Within(path, c.Path) || paths.Within(c.Path, path) {
 			return fault.New(fault.Usage, "%s is %s: the command could then see %s, %s", what, path, c.What, c.Path)
 		}
 	}
 	for _, dir := range shared {
-		if within(path, dir) {
+		if paths.Within(path, dir) {
 			return fault.New(fault.Usage, "%s is %s: all users of this machine share that", what, path)
 		}
 	}
 	return nil
-}
-
-// within reports whether path is dir or inside it.
-func within(dir, path string) bool {
-	rel, err := filepath.Rel(dir, path)
-	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
 }

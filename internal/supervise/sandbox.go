@@ -15,6 +15,7 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/isolate"
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/paths"
 	"github.com/taskiam/taskiam/internal/shell"
 )
 
@@ -123,7 +124,7 @@ func (s *Sandbox) describe() (isolate.Spec, error) {
 	}
 	spec.Home = filepath.Clean(spec.Home)
 	if s.Delivery != "" {
-		spec.Delivery = RealPath(s.Delivery)
+		spec.Delivery = paths.Real(s.Delivery)
 	}
 	if s.NoNetwork {
 		spec.Network = isolate.None
@@ -161,17 +162,6 @@ func realPaths(flag string, paths ...string) ([]string, error) {
 		out = append(out, real)
 	}
 	return out, nil
-}
-
-// RealPath returns the path, absolute and, if it exists, without links.
-func RealPath(path string) string {
-	if absolute, err := filepath.Abs(path); err == nil {
-		path = absolute
-	}
-	if resolved, err := filepath.EvalSymlinks(path); err == nil {
-		return resolved
-	}
-	return filepath.Clean(path)
 }
 
 // Environment returns the environment of the command, without what its run adds.
@@ -236,7 +226,7 @@ func (s *Sandbox) Enter(ctx context.Context, run *journal.Run) (leave func(), er
 	if !s.Isolated {
 		return func() {}, nil
 	}
-	s.spec.Delivery = RealPath(run.Opened.DeliveryDir)
+	s.spec.Delivery = paths.Real(run.Opened.DeliveryDir)
 	if err := s.spec.CheckDelivery(); err != nil {
 		return nil, err
 	}

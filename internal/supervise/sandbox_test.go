@@ -7,12 +7,13 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/isolate"
 	"github.com/taskiam/taskiam/internal/journal"
+	"github.com/taskiam/taskiam/internal/paths"
 )
 
 // Where the delivery of a run lies is known when the run is up: not in what the sandbox shows anyway.
 func TestEnterRefusesADeliveryInTheTree(t *testing.T) {
 	t.Parallel()
-	tree := RealPath(t.TempDir())
+	tree := paths.Real(t.TempDir())
 	s := &Sandbox{SandboxConfig: SandboxConfig{Isolated: true}, spec: isolate.Spec{WorkTree: tree}}
 	run := &journal.Run{Opened: journal.Opened{DeliveryDir: filepath.Join(tree, "tmp", "taskiam")}}
 	if leave, err := s.Enter(t.Context(), run); !fault.Is(err, fault.Usage) {

@@ -409,7 +409,7 @@ var mutants = []mutant{
 		name: "what taskiam relies on may be writable in a sandbox",
 		edits: []edit{{
 			"internal/isolate", "ownPath.keepsOff",
-			`if within($o.path, $r.Path) || within($r.Path, $o.path) {`,
+			`if paths.Within($o.path, $r.Path) || paths.Within($r.Path, $o.path) {`,
 			`if $o.path == "" && $r.Path == "" {`,
 		}},
 		pkg: "internal/isolate", tests: []string{"TestCheck"},
