@@ -68,6 +68,19 @@ func TestIsolatedNamesTheFlag(t *testing.T) {
 	}
 }
 
+// TestIsolatedIsSearchedWhenItsAccessIsGone: how much there is to search is the command's choice, so nothing waits
+// for that.
+func TestIsolatedIsSearchedWhenItsAccessIsGone(t *testing.T) {
+	t.Parallel()
+	manyProcesses(t)
+	s := isolation(t)
+	o := s.run(s.isolated("tree", "--isolate", s.manifest("demo.toml", "key"), "sh", "-c", "echo >tool; chmod 2755 tool"))
+	down, found := strings.Index(o.stderr, "nothing is left"), strings.Index(o.stderr, "is a set-gid program of the command's")
+	if o.code != 0 || down < 0 || found < down {
+		t.Errorf("it ended with %d\n%s", o.code, o.stderr)
+	}
+}
+
 // TestIsolatedAllowsAsAUser is the same for an operator who is not root.
 func TestIsolatedAllowsAsAUser(t *testing.T) {
 	t.Parallel()

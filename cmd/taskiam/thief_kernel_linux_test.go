@@ -84,6 +84,21 @@ var kernelAttacks = []attackRow{
 	}},
 	{name: "reach the machine by a socket that is not the network's", moves: []move{
 		sandboxed("AF_VSOCK", noFamily, func(*burglar) string { return opened(unix.AF_VSOCK) }),
+		sandboxed("netlink, for what the kernel tells of devices and processes", "none", func(*burglar) string {
+			for protocol := range 32 {
+				if protocol == unix.NETLINK_ROUTE || protocol == unix.NETLINK_SOCK_DIAG {
+					continue
+				}
+				fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW, protocol)
+				if err == nil {
+					err = unix.Close(fd)
+				}
+				if got := outcomeOf(err); got != "protocol not supported" {
+					return got
+				}
+			}
+			return "none"
+		}),
 		sandboxed("any other family", "none", func(*burglar) string {
 			for family := range 64 {
 				switch family {
@@ -197,24 +212,21 @@ var kernelAttacks = []attackRow{
 			}
 			return "none"
 		}),
-		calls("in its log", forbidden, unix.SYS_SYSLOG, 3, 0, 0),
 	}},
+	// What the kernel itself refuses to a command without rights, as bpf, kexec_load, syslog and fsopen on most
+	// machines, would be refused without the filter, too: TestFilter of package isolate has those.
 	{name: "reach more of the kernel", moves: []move{
-		calls("programs of its own", forbidden, unix.SYS_BPF, 0, 0, 0),
 		calls("counters", forbidden, unix.SYS_PERF_EVENT_OPEN, 0, 0, 0),
 		calls("faults of memory", forbidden, unix.SYS_USERFAULTFD, 1),
-		calls("another kernel", forbidden, unix.SYS_KEXEC_LOAD, 0, 0, 0, 0),
-		calls("mounts", forbidden, unix.SYS_FSOPEN, 0, 0),
-		calls("mounts, as before", forbidden, unix.SYS_MOUNT, 0, 0, 0, 0, 0),
+		calls("mounts", forbidden, unix.SYS_MOUNT, 0, 0, 0, 0, 0),
 		calls("root's rights in a namespace", forbidden, unix.SYS_UNSHARE, unix.CLONE_NEWUSER),
 		sandboxed("the same, in a new process", forbidden, func(*burglar) string {
 			cmd := exec.Command("true")
 			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER}
 			return outcomeOf(cmd.Run())
 		}),
-		sandboxed("the memory of the sandbox's first process", forbidden, func(*burglar) string {
-			return outcomeOf(unix.PtraceAttach(os.Getppid()))
-		}),
+		// Without the filter there would be no such process.
+		calls("the memory of another process", forbidden, unix.SYS_PTRACE, unix.PTRACE_ATTACH, 1<<30, 0, 0),
 	}},
 	{name: "touch a device node, as a user", stands: true, moves: []move{
 		sandboxed("to the time that it is", "permission denied|"+readOnly+"|"+succeeded, func(*burglar) string {

@@ -266,5 +266,21 @@ setsid sh -c "sleep 600" left-by-"$1" >/dev/null 2>&1 </dev/null &
 		t.Errorf("if that is meant: %d\n%s", o.code, o.stderr)
 	}
 	as(t, 65190, place, `kill -KILL -1`)
+
+	// A process may come while the run is brought up: the program that masks the credential starts one.
+	agent := s.write("bin/buildkite-agent", "#!/bin/sh\ncat >/dev/null\n"+
+		"exec chroot --userspec=65191:65191 / sh -c 'sleep 600 >/dev/null 2>&1 &'\n")
+	must(t, os.Chmod(agent, 0o700))
+	for name, value := range map[string]string{
+		"PATH": s.path("bin") + ":" + s.vars["PATH"], "BUILDKITE": "true", "BUILDKITE_ORGANIZATION_SLUG": "acme",
+		"BUILDKITE_PIPELINE_SLUG": "app", "BUILDKITE_BUILD_NUMBER": "9", "BUILDKITE_JOB_ID": "0190-abcd",
+	} {
+		s.vars[name] = value
+	}
+	o = run("--uid", "65191", "--ci=buildkite")
+	if o.code != 125 || !strings.Contains(o.stderr, "already has processes") || strings.Contains(o.stderr, " is up ") {
+		t.Errorf("who got a process meanwhile: %d\n%s", o.code, o.stderr)
+	}
+	as(t, 65191, place, `kill -KILL -1`)
 	s.asBefore(before)
 }

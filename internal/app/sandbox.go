@@ -33,6 +33,26 @@ type Shown struct {
 	Logins []string
 }
 
+// areSeen refuses logins that are meant to be shown and are in nothing that the sandbox shows: the
+// flag shows nothing by itself.
+func (s Shown) areSeen(c supervise.SandboxConfig) error {
+	for _, login := range s.Logins {
+		real := paths.Real(login)
+		seen := func(path string) bool {
+			path = paths.Real(path)
+			return paths.Within(path, real) || paths.Within(real, path)
+		}
+		if !slices.ContainsFunc(slices.Concat([]string{"."}, c.ReadOnly, c.Writable), seen) {
+			at := shell.Quote(login)
+			return fault.WithHint(
+				fault.New(fault.Usage, "--show-login %s: the command does not see that, because it is neither in the "+
+					"work tree nor in what --ro and --rw name", login),
+				"--ro "+at+" --show-login "+at)
+		}
+	}
+	return nil
+}
+
 // Sandbox returns the sandbox for a command, and fails if the command could not be run in it.
 // The operator's home, what is passed of the operator's environment, and what the command must
 // not reach, are filled in here. Fixed has the manifest of the run, if there is one.
@@ -44,6 +64,9 @@ func (a *App) Sandbox(c supervise.SandboxConfig, shown Shown) (*supervise.Sandbo
 	if c.Isolated {
 		l, err := a.limits(c.Fixed)
 		if err != nil {
+			return nil, err
+		}
+		if err := shown.areSeen(c); err != nil {
 			return nil, err
 		}
 		c.Fixed, c.Limits = l.fixed, l.Limits

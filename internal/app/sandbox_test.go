@@ -15,6 +15,7 @@ import (
 	"github.com/taskiam/taskiam/internal/isolate"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/paths"
+	"github.com/taskiam/taskiam/internal/supervise"
 )
 
 func write(t *testing.T, path, text string) {
@@ -153,5 +154,19 @@ func TestNoKeyIsToldOf(t *testing.T) {
 	}
 	if _, err := a.journalsKey(); err == nil || len(said) != 1 || !strings.Contains(said[0], "neither sealed nor verified") {
 		t.Errorf("said %q: %v", said, err)
+	}
+}
+
+func TestShownLoginsAreSeen(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c := supervise.SandboxConfig{ReadOnly: []string{filepath.Join(dir, "ro")}, Writable: []string{filepath.Join(dir, "rw")}}
+	for path, want := range map[string]bool{
+		".": true, "sandbox.go": true, filepath.Join(dir, "ro"): true, filepath.Join(dir, "rw", "token"): true, dir: true,
+		filepath.Join(dir, "other"): false, "/etc/passwd": false,
+	} {
+		if err := (Shown{Logins: []string{path}}).areSeen(c); (err == nil) != want || err != nil && !fault.Is(err, fault.Usage) {
+			t.Errorf("%s: %v", path, err)
+		}
 	}
 }

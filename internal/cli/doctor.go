@@ -121,7 +121,8 @@ func (e *Env) examine(ctx context.Context, o doctorOptions, subjects []lifecycle
 		} else {
 			here = append([]lifecycle.Examined{lifecycle.ExamineState(journals)}, here...)
 		}
-		return &lifecycle.Examination{Findings: append(here, lifecycle.Trouble("the cloud", "login", err))}, "", "", nil
+		here = append(here, lifecycle.Trouble("the cloud", "login", err))
+		return &lifecycle.Examination{Findings: append(here, lifecycle.Unexamined(subjects)...)}, "", "", nil
 	}
 	cloud, endpoint = engine.Cloud.Cloud()
 	x, err = engine.Examine(ctx, subjects)

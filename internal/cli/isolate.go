@@ -39,6 +39,9 @@ func (v *isolateValue) Set(text string) error {
 
 func (v *isolateValue) String() string { return string(*v) }
 
+// Follows reports whether the word after the flag is its value and not an argument.
+func (*isolateValue) Follows(word string) bool { return word == string(isolateNoNet) }
+
 // IsBoolFlag tells package flag that the value is optional.
 func (*isolateValue) IsBoolFlag() bool { return true }
 
@@ -161,6 +164,14 @@ func (o isolateOptions) sandbox(out, manifest string, command []string) supervis
 		UID: o.user.uid, Command: command, ReadOnly: o.ro, Writable: o.rw, Delivery: out,
 		Fixed:       fixed,
 		AllowUserns: o.userns, AllowPtrace: o.ptrace,
+	}
+}
+
+// warnOfUserns says that a flag does not do what it seems to.
+func (o isolateOptions) warnOfUserns(e *Env) {
+	if o.userns && o.user.uid == 0 && os.Geteuid() == 0 {
+		e.warn("warning: --%s is of little use to root, who can mount nothing even in new namespaces; "+
+			"as an ordinary user: --%s %s", flagAllowUserns, flagUID, userNew)
 	}
 }
 

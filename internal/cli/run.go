@@ -174,6 +174,7 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 			return err
 		}
 	}
+	o.isolate.warnOfUserns(e)
 	p := e.newProgress(o.quiet)
 	src, engine, err := e.prepare(ctx, o.taskOptions, p)
 	if err != nil {

@@ -45,6 +45,11 @@ const makesFile = unix.O_CREAT | 0o20000000 // __O_TMPFILE
 // parts of the kernel.
 var families = []uint32{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK}
 
+// protocols are what a command may ask of the kernel by AF_NETLINK: addresses and routes, and lists
+// of sockets. Others tell of the whole machine, such as which devices are plugged in (uevents) and,
+// from Linux 6.6 on, which processes begin and end (the connector).
+var protocols = []uint32{unix.NETLINK_ROUTE, unix.NETLINK_SOCK_DIAG}
+
 // always is refused in every sandbox. What has no namespace belongs to the whole machine.
 var always = []refusal{
 	// Programs take "no such call" for an older kernel and use another call, which the filter
@@ -59,6 +64,9 @@ var always = []refusal{
 		"clock_settime", "iopl", "ioperm", "lookup_dcookie", "open_by_handle_at", "nfsservctl", "uselib", "vhangup",
 	}},
 	{answer: unix.EAFNOSUPPORT, calls: []string{"socket", "socketpair"}, when: []test{{argument: 0, values: families, others: true}}},
+	{answer: unix.EPROTONOSUPPORT, calls: []string{"socket"}, when: []test{
+		{argument: 0, values: []uint32{unix.AF_NETLINK}}, {argument: 2, values: protocols, others: true},
+	}},
 	// Typing into a terminal, and having the kernel load a driver for one.
 	{answer: unix.EPERM, calls: []string{"ioctl"}, when: []test{
 		{argument: 1, values: []uint32{unix.TIOCSTI, unix.TIOCLINUX, unix.TIOCSETD}},
@@ -167,35 +175,37 @@ func assemble(refusals []refusal, goarch string) ([]bpf.Instruction, error) {
 	p.JmpIfTrue(bpf.JumpLessOrEqual, uint32(newest), known)
 	reply(unix.ENOSYS)
 	p.SetLabel(known)
-	seen := map[string]bool{}
-	for _, r := range refusals {
-		for _, name := range r.calls {
-			if seen[name] {
-				return nil, fmt.Errorf("%s is in two rules", name)
+	names, rules := byCall(refusals)
+	for _, name := range names {
+		number, has := machine.SyscallNames[name]
+		if !has {
+			continue
+		}
+		other := p.NewLabel()
+		p.JmpIfTrue(bpf.JumpNotEqual, uint32(number), other)
+		always := false
+		for _, r := range rules[name] {
+			if always {
+				return nil, fmt.Errorf("%s has a rule after one that always holds", name)
 			}
-			seen[name] = true
-			number, has := machine.SyscallNames[name]
-			if !has {
+			if always = len(r.when) == 0; always {
+				reply(r.answer)
 				continue
 			}
-			other := p.NewLabel()
-			p.JmpIfTrue(bpf.JumpNotEqual, uint32(number), other)
-			if len(r.when) > 0 {
-				allowed := p.NewLabel()
-				for _, t := range r.when {
-					t.assemble(&p, allowed)
-				}
-				reply(r.answer)
-				p.SetLabel(allowed)
-				p.Ret(seccomp.ActionAllow)
-			} else {
-				reply(r.answer)
+			next := p.NewLabel()
+			for _, t := range r.when {
+				t.assemble(&p, next)
 			}
-			p.SetLabel(other)
+			reply(r.answer)
+			p.SetLabel(next)
 		}
+		if !always {
+			p.Ret(seccomp.ActionAllow)
+		}
+		p.SetLabel(other)
 	}
 	p.Ret(seccomp.ActionAllow)
-	rules, err := p.Assemble()
+	decide, err := p.Assemble()
 	if err != nil {
 		return nil, err
 	}
@@ -204,7 +214,21 @@ func assemble(refusals []refusal, goarch string) ([]bpf.Instruction, error) {
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(machine.ID), SkipTrue: 1},
 		bpf.RetConstant{Val: uint32(seccomp.ActionKillProcess)},
 		bpf.LoadAbsolute{Off: numberAt, Size: wordSize},
-	}, rules), nil
+	}, decide), nil
+}
+
+// byCall returns the names of all calls that have rules, and the rules of each, in their order.
+func byCall(refusals []refusal) (names []string, rules map[string][]refusal) {
+	rules = map[string][]refusal{}
+	for _, r := range refusals {
+		for _, name := range r.calls {
+			if rules[name] == nil {
+				names = append(names, name)
+			}
+			rules[name] = append(rules[name], r)
+		}
+	}
+	return names, rules
 }
 
 // assemble goes on if the test holds, and to failed if it does not.

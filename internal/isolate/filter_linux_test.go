@@ -93,6 +93,17 @@ func TestFilter(t *testing.T) {
 			rows = append(rows, row{name, [6]uint64{family}, want}, row{name, [6]uint64{high | family}, want})
 		}
 	}
+	for protocol := range uint64(32) {
+		want := "EPROTONOSUPPORT"
+		if protocol == unix.NETLINK_ROUTE || protocol == unix.NETLINK_SOCK_DIAG {
+			want = "allowed"
+		}
+		for _, bit := range []uint64{0, high} {
+			rows = append(rows,
+				row{"socket", [6]uint64{bit | unix.AF_NETLINK, unix.SOCK_RAW, bit | protocol}, want},
+				row{"socket", [6]uint64{unix.AF_INET, unix.SOCK_RAW, protocol}, "allowed"})
+		}
+	}
 	widens := map[bool]string{true: "allowed", false: "EPERM"}
 	for _, machine := range []struct {
 		goarch string

@@ -80,6 +80,7 @@ func (e *Engine) Examine(ctx context.Context, subjects []Subject) (*Examination,
 		f := Trouble(about, "login", err)
 		f.Lacks = fault.Is(err, fault.Unauthenticated, fault.Denied)
 		x.add(f)
+		x.add(Unexamined(subjects)...)
 		return x.done(id), nil
 	}
 	x.operator = id
@@ -102,6 +103,17 @@ func (e *Engine) Examine(ctx context.Context, subjects []Subject) (*Examination,
 	}
 	x.findings = slices.Insert(x.findings, 2, clock)
 	return x.done(id), nil
+}
+
+// Unexamined is what is known of tasks where nobody can be asked about them.
+func Unexamined(subjects []Subject) []Examined {
+	var out []Examined
+	for _, s := range subjects {
+		out = append(out, Examined{
+			About: "task " + s.Task.Name, What: "access", Health: NotKnown, Says: "the cloud could not be asked",
+		})
+	}
+	return out
 }
 
 // ExamineState is the look at the journals that an up begins with.

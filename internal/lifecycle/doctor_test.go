@@ -169,7 +169,8 @@ func TestExamineLogin(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	got, x := w.examine(w.engineOf("ya29.nobody"), fmt.Sprintf(looksKey, `"key"`))
-	if len(got) != 1 || !strings.HasPrefix(got[0], "problem login: ") || !strings.Contains(got[0], "taskiam emulator env") || len(x.Findings) != 2 {
+	if len(got) != 2 || !strings.HasPrefix(got[0], "problem login: ") || !strings.Contains(got[0], "taskiam emulator env") ||
+		!strings.HasPrefix(got[1], "not known access: ") || len(x.Findings) != 3 {
 		t.Errorf("found:\n%s", strings.Join(got, "\n"))
 	}
 }

@@ -385,7 +385,8 @@ func (v Run) record() string {
 	case v.forged:
 		return "not verified: it has records that are not sealed, or were changed"
 	default:
-		return "not verified: whoever uses the run can read the key that seals it"
+		return "not verified: whoever uses the run can read the key that seals it, and could have changed it; " +
+			"down asks the cloud"
 	}
 }
 

@@ -670,6 +670,11 @@ var mutants = []mutant{
 		pkg:   "internal/isolate", tests: []string{"TestFilter"},
 	},
 	{
+		name:  "the filter lets through what the kernel tells of devices",
+		edits: []edit{{"internal/isolate", "protocols", `unix.NETLINK_SOCK_DIAG`, `unix.NETLINK_SOCK_DIAG, unix.NETLINK_KOBJECT_UEVENT`}},
+		pkg:   "internal/isolate", tests: []string{"TestFilter"},
+	},
+	{
 		name:  "the filter lets set-uid modes through",
 		edits: []edit{{"internal/isolate", "always", `"chmod", "fchmod",`, ``}},
 		pkg:   "internal/isolate", tests: []string{"TestFilter"},
