@@ -37,7 +37,9 @@ type Search struct {
 // it first. whole is false if there are more than [MaxEntries] files.
 func (s Search) In(root string) (logins []Login, whole bool) {
 	found := func(path, what string) {
-		meant := slices.ContainsFunc(s.Meant, func(m string) bool { return paths.Within(m, path) || paths.Within(m, root) })
+		meant := slices.ContainsFunc(s.Meant, func(m string) bool {
+			return paths.Within(m, path) || paths.Within(m, root)
+		})
 		if !meant && !slices.ContainsFunc(logins, func(l Login) bool { return l.Path == path }) {
 			logins = append(logins, Login{path, what})
 		}
