@@ -70,7 +70,7 @@ var allowed = map[string][]string{
 	"internal/lifecycle": {
 		"internal/customrole", "internal/delivery", "internal/fault", "internal/gcloud", "internal/gcp",
 		"internal/grants", "internal/journal", "internal/policy", "internal/resource", "internal/review",
-		"internal/search", "internal/secret", "internal/wait",
+		"internal/search", "internal/secret", "internal/surroundings", "internal/wait",
 	},
 	"internal/manifest": {
 		"internal/delivery", "internal/fault", "internal/grants", "internal/lazy", "internal/resource",
@@ -93,6 +93,9 @@ var allowed = map[string][]string{
 	"internal/supervise": {
 		"internal/credentials", "internal/delivery", "internal/fault", "internal/grants", "internal/isolate",
 		"internal/journal", "internal/metadata", "internal/paths", "internal/shell", "internal/visible", "internal/wait",
+	},
+	"internal/surroundings": {
+		"internal/gcp", "internal/grants", "internal/policy", "internal/resource", "internal/review",
 	},
 	"internal/tools/bench": {
 		"emulator", "internal/credentials", "internal/fault", "internal/gcp", "internal/grants",

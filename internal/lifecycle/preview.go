@@ -15,6 +15,7 @@ import (
 	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 	"github.com/taskiam/taskiam/internal/review"
+	"github.com/taskiam/taskiam/internal/surroundings"
 )
 
 // Preview is what `plan` reports: what an up would meet.
@@ -72,9 +73,9 @@ func (e *Engine) Preview(ctx context.Context, plan grants.Plan) (*Preview, error
 	for name, doc := range s.policies {
 		p.Dropped[name] = doc.Dropped()
 	}
-	around := e.around(ctx, plan)
-	names := around.names()
-	p.Unseen, p.Ambient = around.unseen(), e.ambient(ctx, names, s)
+	around := surroundings.Find(ctx, e.Cloud, plan)
+	names := around.Names()
+	p.Unseen, p.Ambient = around.Missing(), e.ambient(ctx, names, s)
 	for _, a := range p.Ambient {
 		if a.Known {
 			around.Bindings[a.Resource] = a.all
