@@ -670,6 +670,58 @@ var mutants = []mutant{
 		pkg:   "internal/isolate", tests: []string{"TestFilter"},
 	},
 	{
+		name:  "a manifest with a second name is shown in a sandbox",
+		edits: []edit{{"internal/app", "limits.fix", `$s.Nlink > 1`, `$s.Nlink > 1000`}},
+		pkg:   "internal/app", tests: []string{"TestManifestWithASecondNameIsRefused"},
+	},
+	{
+		name:  "a FIFO beside a manifest is waited for",
+		edits: []edit{{"internal/app", "isManifest", `os.O_RDONLY|syscall.O_NONBLOCK`, `os.O_RDONLY`}},
+		pkg:   "internal/app", tests: []string{"TestManifestsBesideWaitForNothing"},
+	},
+	{
+		name:  "the delivery of a run with a damaged journal is shown in a sandbox",
+		edits: []edit{{"internal/app", "limits.runs", `deliveries[o.DeliveryDir], manifests[o.ManifestPath] = o.Run, true`, `_ = o`}},
+		pkg:   "internal/app", tests: []string{"TestLimitsOfADamagedJournal"},
+	},
+	{
+		name:  "a delivery may lie in the work tree",
+		edits: []edit{{"internal/supervise", "Sandbox.Enter", `err := $s.spec.CheckDelivery(); err != nil`, `err := $s.spec.CheckDelivery(); err != nil && false`}},
+		pkg:   "internal/supervise", tests: []string{"TestEnterRefusesADeliveryInTheTree"},
+	},
+	{
+		name: "a user who got a process while the run came up gets the delivery",
+		edits: []edit{
+			{"internal/app", "deliverer.Deliver", `if $c.vacant != nil {`, `if $c.vacant != nil && false {`},
+		},
+		pkg: "internal/app", tests: []string{"TestDeliverAsksAgainWhetherTheUserIsVacant"},
+	},
+	{
+		name:  "the folder of a delivery stays open",
+		edits: []edit{{"internal/app", "deliverer.Remove", `err = $h.Close()`, `err = nil`}},
+		pkg:   "internal/app", tests: []string{"TestRemovedDeliveryIsHeldNoMore"},
+	},
+	{
+		name:  "a program that is not installed may be put into a folder of PATH",
+		edits: []edit{{"internal/app", "App.relyOnPrograms", `!$found && name == buildkiteAgent`, `!$found && name != ""`}},
+		pkg:   "internal/app", tests: []string{"TestReliesOnProgramsThatAreNotInstalled"},
+	},
+	{
+		name:  "all that git prints is kept",
+		edits: []edit{{"internal/app", "bounded.Write", `$p[:min(len($p), $b.size-len($b.kept))]`, `$p`}},
+		pkg:   "internal/app", tests: []string{"TestGitPrintsTooMuch"},
+	},
+	{
+		name: "what a command left is searched for while it still has access",
+		edits: []edit{{
+			"internal/cli", "runRun", `$err := e.downAfter(ctx, engine, result.Run, o.quiet)
+			c.sayAfter(ctx, code)`,
+			`c.sayAfter(ctx, code)
+			$err := e.downAfter(ctx, engine, result.Run, o.quiet)`,
+		}},
+		pkg: "cmd/taskiam", tests: []string{"TestIsolatedIsSearchedWhenItsAccessIsGone"},
+	},
+	{
 		name:  "the filter lets through what the kernel tells of devices",
 		edits: []edit{{"internal/isolate", "protocols", `unix.NETLINK_SOCK_DIAG`, `unix.NETLINK_SOCK_DIAG, unix.NETLINK_KOBJECT_UEVENT`}},
 		pkg:   "internal/isolate", tests: []string{"TestFilter"},
