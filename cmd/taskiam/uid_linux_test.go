@@ -269,7 +269,7 @@ setsid sh -c "sleep 600" left-by-"$1" >/dev/null 2>&1 </dev/null &
 
 	// A process may come while the run is brought up: the program that masks the credential starts one.
 	agent := s.write("bin/buildkite-agent", "#!/bin/sh\ncat >/dev/null\n"+
-		"exec chroot --userspec=65191:65191 / sh -c 'sleep 600 >/dev/null 2>&1 &'\n")
+		"exec chroot --userspec=65191:65191 / setsid sh -c 'sleep 600 >/dev/null 2>&1 &'\n")
 	must(t, os.Chmod(agent, 0o700))
 	for name, value := range map[string]string{
 		"PATH": s.path("bin") + ":" + s.vars["PATH"], "BUILDKITE": "true", "BUILDKITE_ORGANIZATION_SLUG": "acme",
