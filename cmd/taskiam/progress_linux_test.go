@@ -30,7 +30,8 @@ func TestProgressLine(t *testing.T) {
 	_, err := p.screen.WriteString("the end\n")
 	must(t, err)
 	rest := p.sees("the end")
-	if at := strings.LastIndex(rest, "\x1b["); !strings.HasSuffix(rest, "\n") || at >= 0 && strings.Contains(rest[at:], "waiting for") {
+	at := strings.LastIndex(rest, "\x1b[")
+	if !strings.HasSuffix(rest, "\n") || at >= 0 && strings.Contains(rest[at:], "waiting for") {
 		t.Errorf("at the end there is %q", rest)
 	}
 

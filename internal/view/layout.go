@@ -67,10 +67,10 @@ func foldAll(text string, width int) string {
 }
 
 // table returns rows in aligned columns. If that is wider than the width, cells are broken at spaces; and if even the
-// longest words do not fit beside each other, each row becomes a block of lines. Comments of a shell stay as they are.
+// longest words do not fit beside each other, each row becomes a block of lines.
 func table(rows [][]string, width int) string {
 	aligned := align(rows)
-	if width <= 0 || widestOf(aligned) <= width || strings.HasPrefix(rows[0][0], "#") {
+	if width <= 0 || widestOf(aligned) <= width {
 		return aligned
 	}
 	columns, fits := fitColumns(rows, width)

@@ -73,7 +73,7 @@ func FuzzWidth(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string, columns uint8) {
 		width := max(narrowest, int(columns))
 		var r Report
-		r.Row(strings.Split(text, "|")...)
+		r.Row(strings.SplitN(text, "|", 6)...) // as many columns as tables have
 		r.Row("A", "B", text)
 		r.Line("    %s", text)
 		var b bytes.Buffer
@@ -85,7 +85,7 @@ func FuzzWidth(f *testing.F) {
 		for line := range strings.Lines(b.String()) {
 			line = strings.TrimSuffix(line, "\n")
 			if displaywidth.String(line) > width && len(strings.Fields(line)) > 1 && !command().MatchString(strings.TrimSpace(line)) &&
-				!strings.Contains(line, "b: ") && !strings.Contains(line, "  ") {
+				!strings.Contains(line, "b: ") && !strings.Contains(line, `\`) && !strings.Contains(line, "  ") {
 				t.Errorf("at %d columns: %q", width, line)
 			}
 		}

@@ -153,7 +153,11 @@ func (d Operator) Show(r *Report) {
 		}
 	}
 	r.Exact("#\n# Optional permissions on the project of the accounts, and what they are for:")
+	var comments [][]string
 	for _, o := range d.Optional {
-		r.Row("#   "+o.Permission, o.For)
+		comments = append(comments, []string{"#   " + string(showLine(o.Permission)), string(showLine(o.For))})
+	}
+	for line := range strings.Lines(align(comments)) {
+		r.Exact("%s", strings.TrimSuffix(line, "\n"))
 	}
 }
