@@ -147,26 +147,29 @@ func RunsNamed(journals journal.Store, words ...string) ([]*journal.Run, error) 
 			return nil, err
 		}
 	}
-	last := map[string]grants.RunID{}
+	last := map[string]journal.Summary{}
 	runs, unreadable := Runs(journals, func(s journal.Summary) bool {
 		for i, word := range words {
-			if s.Task == word || s.ManifestPath == paths[i] {
-				last[word] = s.Run
+			// Ids are ordered by the second alone: runs of the same one come in any order.
+			if (s.Task == word || s.ManifestPath == paths[i]) && !s.Last.Before(last[word].Last) {
+				last[word] = s
 			}
 		}
 		return s.Live() || slices.Contains(words, string(s.Run))
 	})
-	for _, id := range last {
-		if slices.ContainsFunc(runs, func(r *journal.Run) bool { return r.ID() == id }) {
+	for _, s := range last {
+		if slices.ContainsFunc(runs, func(r *journal.Run) bool { return r.ID() == s.Run }) {
 			continue
 		}
-		run, err := journals.Read(id)
+		run, err := journals.Read(s.Run)
 		if err != nil {
 			unreadable = errors.Join(unreadable, err)
 			continue
 		}
 		runs = append(runs, run)
 	}
-	slices.SortFunc(runs, func(a, b *journal.Run) int { return cmp.Compare(a.ID(), b.ID()) })
+	slices.SortFunc(runs, func(a, b *journal.Run) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.ID(), b.ID()))
+	})
 	return runs, unreadable
 }
