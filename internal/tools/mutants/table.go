@@ -369,7 +369,7 @@ var mutants = []mutant{
 	},
 	{
 		name:  "a renewal leaves the key of one that was cut off",
-		edits: []edit{{lifecycle, "renewRun.deleteOldKeys", `if !$all { keys, $err := $x.Cloud.Keys`, `if false { keys, $err := $x.Cloud.Keys`}},
+		edits: []edit{{lifecycle, "renewRun.deleteOldKeys", `if !$all { keys, $err := $x.Cloud.Keys`, `if $all && !$all { keys, $err := $x.Cloud.Keys`}},
 		pkg:   lifecycle, tests: []string{"TestRenewAfterOneThatWasCutOff"},
 	},
 	{
