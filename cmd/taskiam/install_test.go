@@ -19,7 +19,7 @@ func TestMakeInstall(t *testing.T) {
 	built, root := filepath.Join(dir, "built"), filepath.Join(dir, "a root")
 	for _, text := range []string{"#!/bin/sh\necho first\n", "#!/bin/sh\necho second\n"} {
 		must(t, os.WriteFile(built, []byte(text), 0o600))
-		install := exec.Command(tool, "-s", "-C", "../..", "-o", "build", "install", "BIN="+built, "DESTDIR="+root, "PREFIX=/opt/x")
+		install := exec.Command(tool, "-s", "--no-print-directory", "-C", "../..", "-o", "build", "install", "BIN="+built, "DESTDIR="+root, "PREFIX=/opt/x")
 		if out, err := install.CombinedOutput(); err != nil || len(out) > 0 {
 			t.Fatalf("make install: %v\n%s", err, out)
 		}

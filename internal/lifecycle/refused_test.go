@@ -209,16 +209,30 @@ func TestPermissionsThatCannotBeAskedAbout(t *testing.T) {
 	t.Parallel()
 	for grant, want := range map[string]journal.Readiness{
 		`role = "roles/browser"`: journal.Proved,
-		`permissions = ["resourcemanager.projects.get", "resourcemanager.projects.list"]`: journal.NotProvable,
+		`permissions = ["resourcemanager.projects.get", "resourcemanager.projects.update"]`: journal.NotProvable,
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
+			w.wire.step(func(_ int, r *http.Request) (*http.Response, error) {
+				if want == journal.NotProvable && strings.HasSuffix(r.URL.Path, ":testIamPermissions") &&
+					bytes.Contains(body(t, r), []byte("resourcemanager.projects.update")) &&
+					r.Header.Get("Authorization") != "Bearer "+operator(w) {
+					return answer(r, 400, `{"error":{"code":400,"status":"INVALID_ARGUMENT"}}`), nil
+				}
+				return nil, nil
+			}, nil)
 			result, _ := w.up("version = 1\n[task]\nname = \"looks\"\nproject = \"acme-agents\"\nttl = \"1h\"\n[[grant]]\n" +
 				grant + "\nresource = \"projects/acme-agents\"\n[credentials]\ndeliver = \"key\"\n")
 			got := result.Grants[0]
-			if got.State != want || want == journal.NotProvable && !strings.Contains(got.Why, "resourcemanager.projects.list") {
+			if got.State != want || want == journal.NotProvable && !strings.Contains(got.Why, "resourcemanager.projects.update") {
 				t.Errorf("%s: %s %q, want %s", grant, got.State, got.Why, want)
 			}
 		})
 	}
+}
+
+// operator returns the operator's token.
+func operator(w *world) string {
+	_, token := w.server.Operator()
+	return token
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -142,8 +143,9 @@ func TestTheLineOfATerminal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &glass{columns: 120}
-		ours := true
-		out, errs := Streams(g, g, func(io.Writer) Form { return Form{Columns: g.size, Live: func() bool { return ours }} })
+		var ours atomic.Bool
+		ours.Store(true)
+		out, errs := Streams(g, g, func(io.Writer) Form { return Form{Columns: g.size, Live: ours.Load} })
 		p := NewProgress(errs, false)
 		begun := time.Now()
 		for _, on := range []string{"gs://a", "gs://b"} {
@@ -179,10 +181,10 @@ func TestTheLineOfATerminal(t *testing.T) {
 		g.mu.Unlock()
 		time.Sleep(time.Second)
 		shows("taskiam: something else", "a report", "waiting for Google to apply it (1m6s, ...")
-		ours = false // in the background
+		ours.Store(false) // in the background
 		time.Sleep(time.Second)
 		shows("taskiam: something else", "a report", "")
-		ours = true
+		ours.Store(true)
 		time.Sleep(time.Second)
 		synctest.Wait()
 		if got := g.shows(); !strings.HasPrefix(got[2], "waiting") || len(got[2]) > 45-roomBehind {
