@@ -32,6 +32,9 @@ var environment = [][2]string{
 	{app.EnvCacheHome, "the permissions of predefined roles are cached in its folder taskiam/roles " +
 		"for a day (default ~/.cache)"},
 	{app.EnvRuntimeDir, "deliveries are in its folder taskiam/RUN, if it exists"},
+	{envColumns, "how wide output is, in the place of the terminal's width"},
+	{envNoColour, "nothing is coloured if it is set"},
+	{envForceColour, "output is coloured without a terminal too, unless it is 0"},
 }
 
 // Flags that more than one command has.

@@ -33,14 +33,14 @@ type loginHinter interface{ loginHint() string }
 // [fault.Unauthenticated], with a hint.
 func DefaultLogin(ctx context.Context, cfg Config) (TokenSource, error) {
 	if err := ctx.Err(); err != nil { // the library takes no context; looking for a metadata server takes a while
-		return nil, fmt.Errorf("looking for application default credentials: %w", context.Cause(ctx))
+		return nil, fmt.Errorf("finding your login (application default credentials): %w", context.Cause(ctx))
 	}
 	hc := httpClient(cfg, newTransport(cfg), anonymous{})
 	creds, err := credentials.DetectDefault(options(hc, scopeCloudPlatform, scopeEmail))
 	if err != nil {
 		return nil, fault.WithHint(&fault.Error{
 			Kind:    fault.Unauthenticated,
-			Message: "looking for application default credentials: " + err.Error(),
+			Message: "finding your login (application default credentials): " + err.Error(),
 			Err:     err,
 		}, loginCommand)
 	}

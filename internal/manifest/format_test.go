@@ -91,17 +91,7 @@ func checkFormat(t *testing.T, src []byte) {
 }
 
 func FuzzFormat(f *testing.F) {
-	files, err := filepath.Glob("testdata/corpus/*.toml")
-	if err != nil || len(files) == 0 {
-		f.Fatalf("no corpus: %v", err)
-	}
-	for _, file := range files {
-		src, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(src)
-	}
+	addCorpus(f)
 	for _, src := range []string{
 		reference, string(Starter("a", "acme-agents")), "a=[ # c\n[1,\n2],{x=1}]\n", "\"\"=''\n'a.b' . c={d.e=1.5}\n",
 		"a=\"\"\"\\\"\"\"\"\"\"\n", "[[ a ]]\n#c\n\n\n[ a.b ]\nd=1979-05-27 07:32:00", "a = nan",

@@ -19,7 +19,9 @@ import (
 	"github.com/taskiam/taskiam/internal/review"
 )
 
-func FuzzParse(f *testing.F) {
+// addCorpus adds the manifests of the corpus to what a fuzzer begins with.
+func addCorpus(f *testing.F) {
+	f.Helper()
 	files, err := filepath.Glob("testdata/corpus/*.toml")
 	if err != nil || len(files) == 0 {
 		f.Fatalf("no corpus: %v", err)
@@ -31,6 +33,10 @@ func FuzzParse(f *testing.F) {
 		}
 		f.Add(src)
 	}
+}
+
+func FuzzParse(f *testing.F) {
+	addCorpus(f)
 	for _, r := range refusals() {
 		if len(r.src) < MaxSize {
 			f.Add([]byte(r.src))

@@ -260,17 +260,3 @@ func compareCrowds(ctx context.Context, out io.Writer, dir, program string, rtt 
 	}
 	return nil
 }
-
-// onlyCrowds is compareCrowds on its own.
-func onlyCrowds(ctx context.Context, out io.Writer, program string, rtt time.Duration) error {
-	program, err := filepath.Abs(program)
-	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "taskiam-bench-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	return compareCrowds(ctx, out, dir, program, rtt)
-}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -157,18 +156,4 @@ func comparePolicies(ctx context.Context, out io.Writer, dir, program string, rt
 	fmt.Fprintln(out, "\nThe emulator's own reading and checking of the policy is in these. Without it:")
 	fmt.Fprintln(out)
 	return benchFullPolicy(ctx, out)
-}
-
-// onlyPolicies is comparePolicies by itself.
-func onlyPolicies(ctx context.Context, out io.Writer, program string, rtt time.Duration, rounds int) error {
-	program, err := filepath.Abs(program)
-	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "taskiam-bench-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	return comparePolicies(ctx, out, dir, program, rtt, rounds)
 }

@@ -94,16 +94,3 @@ func (c *company) manyEnded(ctx context.Context, n int) error {
 	}
 	return nil
 }
-
-func onlyJournals(ctx context.Context, out io.Writer, program string, rounds int) error {
-	program, err := filepath.Abs(program)
-	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "taskiam-bench-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	return compareJournals(ctx, out, dir, program, rounds)
-}

@@ -40,24 +40,29 @@ func main() {
 	journalsOnly := flag.Bool("journals", false, "measure commands beside many journals, and nothing else")
 	sweepsOnly := flag.Bool("sweeps", false, "measure sweeps of few accounts and of many, and nothing else")
 	flag.Parse()
-	measure := func() error { return run(ctx, os.Stdout, *program, *rtt, *rounds) }
+	out := os.Stdout
+	// in measures with a folder of its own.
+	in := func(measure func(dir, program string) error) func() error {
+		return func() error { return inFolder(*program, measure) }
+	}
+	measure := in(func(dir, program string) error { return run(ctx, out, dir, program, *rtt, *rounds) })
 	if *load || *soak {
-		measure = func() error { return benchEmulator(ctx, os.Stdout, *soak) }
+		measure = func() error { return benchEmulator(ctx, out, *soak) }
 	}
 	if *metadataOnly {
-		measure = func() error { return benchMetadata(ctx, os.Stdout) }
+		measure = func() error { return benchMetadata(ctx, out) }
 	}
 	if *policiesOnly {
-		measure = func() error { return onlyPolicies(ctx, os.Stdout, *program, *rtt, *rounds) }
+		measure = in(func(dir, program string) error { return comparePolicies(ctx, out, dir, program, *rtt, *rounds) })
 	}
 	if *journalsOnly {
-		measure = func() error { return onlyJournals(ctx, os.Stdout, *program, *rounds) }
+		measure = in(func(dir, program string) error { return compareJournals(ctx, out, dir, program, *rounds) })
 	}
 	if *sweepsOnly {
-		measure = func() error { return onlySweeps(ctx, os.Stdout, *program, *rtt) }
+		measure = in(func(dir, program string) error { return compareSweeps(ctx, out, dir, program, *rtt) })
 	}
 	if *crowds {
-		measure = func() error { return onlyCrowds(ctx, os.Stdout, *program, *rtt) }
+		measure = in(func(dir, program string) error { return compareCrowds(ctx, out, dir, program, *rtt) })
 	}
 	if err := measure(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -65,7 +70,8 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, out io.Writer, program string, rtt time.Duration, rounds int) error {
+// inFolder measures with a folder that is there meanwhile, and the absolute path of the program.
+func inFolder(program string, measure func(dir, program string) error) error {
 	program, err := filepath.Abs(program)
 	if err != nil {
 		return err
@@ -75,7 +81,10 @@ func run(ctx context.Context, out io.Writer, program string, rtt time.Duration, 
 		return err
 	}
 	defer os.RemoveAll(dir)
+	return measure(dir, program)
+}
 
+func run(ctx context.Context, out io.Writer, dir, program string, rtt time.Duration, rounds int) error {
 	fmt.Fprintf(out, "Wall time in round trips of %s, medians of %d. \"process\" is the whole program, from exec\n",
 		rtt, rounds)
 	fmt.Fprintf(out, "to exit; \"inside\" what it reports of itself; \"one by one\" is inside, with the emulator\n")

@@ -136,17 +136,3 @@ func (c *company) leave(ctx context.Context, dir string, n int) error {
 	}
 	return nil
 }
-
-// onlySweeps is compareSweeps by itself.
-func onlySweeps(ctx context.Context, out io.Writer, program string, rtt time.Duration) error {
-	program, err := filepath.Abs(program)
-	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "taskiam-bench-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	return compareSweeps(ctx, out, dir, program, rtt)
-}

@@ -373,6 +373,21 @@ var mutants = []mutant{
 		pkg:   lifecycle, tests: []string{"TestRenewAfterOneThatWasCutOff"},
 	},
 	{
+		name:  "what the index says of a journal holds for good",
+		edits: []edit{{"internal/journal", "Dir.Select", `$known && $err == nil && $e.Stamp == $stamp`, `$known && $err == nil`}},
+		pkg:   "internal/journal", tests: []string{"TestChangedJournalIsReadAgain"},
+	},
+	{
+		name:  "a run is forgotten although something of it is left here",
+		edits: []edit{{lifecycle, "Engine.Forget", `if len($d.left) == 0 { $d.record`, `if len($d.left) >= 0 { $d.record`}},
+		pkg:   lifecycle, tests: []string{"TestForgetAsksNoCloud"},
+	},
+	{
+		name:  "forgotten runs count as up",
+		edits: []edit{{"internal/journal", "State.Live", `$s != Ended && $s != GivenUp`, `$s != Ended`}},
+		pkg:   lifecycle, tests: []string{"TestForgetAsksNoCloud"},
+	},
+	{
 		name:  "a renewal moves one binding of each resource",
 		edits: []edit{{lifecycle, "move.apply", `range $m.bindings`, `range $m.bindings[:1]`}},
 		pkg:   lifecycle, tests: []string{"TestRenewMovesAllAfterTheMark"},
