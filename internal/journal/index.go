@@ -64,6 +64,7 @@ type Unread struct {
 
 // indexed is one line of the index.
 type indexed struct {
+	V int `json:"v"`
 	// Stamp is that of the journal when it was read: see [Disk].
 	Stamp string `json:"stamp"`
 	Summary
@@ -83,7 +84,7 @@ func (d *Dir) readIndex() map[grants.RunID]indexed {
 	}
 	for line := range bytes.Lines(b) {
 		var e indexed
-		if strict(line, &e) == nil && !e.Live() {
+		if json.Unmarshal(line, &e) == nil && e.V == version && !e.Live() {
 			out[e.Run] = e
 		}
 	}
@@ -142,7 +143,7 @@ func (d *Dir) Select(want func(Summary) bool) ([]*Run, []Unread, error) {
 		}
 		s := c.run.Summary()
 		if !known && !s.Live() && stamp != "" {
-			kept[id] = indexed{stamp, s}
+			kept[id] = indexed{version, stamp, s}
 			missed++
 		}
 		if known || want(s) {

@@ -191,8 +191,8 @@ func TestIndexIsOnlyACache(t *testing.T) {
 		"of other journals":       bytes.ReplaceAll(whole, []byte(ids[0]), []byte(ids[manyEnded])),
 		"one line of each twice":  bytes.Join(append(lines, lines...), nil),
 		"says that they are up":   bytes.ReplaceAll(whole, []byte(`"state":"down"`), []byte(`"state":"up"`)),
-		"of a later version":      bytes.ReplaceAll(whole, []byte(`{"stamp"`), []byte(`{"more":1,"stamp"`)),
-		"of another state folder": bytes.ReplaceAll(whole, []byte(`{"stamp":"`), []byte(`{"stamp":"1`)),
+		"of a later version":      bytes.ReplaceAll(whole, []byte(`{"v":1,`), []byte(`{"v":2,`)),
+		"of another state folder": bytes.ReplaceAll(whole, []byte(`"stamp":"`), []byte(`"stamp":"1`)),
 	} {
 		if err := os.WriteFile(index, text, 0o600); err != nil {
 			t.Fatal(err)
@@ -252,5 +252,50 @@ func TestIndexInARace(t *testing.T) {
 	disk.LosePower(nil)
 	if runs, _, err := openDir(t, "/state", disk).Select(journal.Summary.Live); err != nil || len(runs) != 1 {
 		t.Errorf("after it: %d are up, %v", len(runs), err)
+	}
+}
+
+// BenchmarkSelect asks for the runs that are up, as another process, beside few and many that are down.
+func BenchmarkSelect(b *testing.B) {
+	for _, n := range []int{10, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			path := b.TempDir()
+			d, err := journal.OpenDir(path, nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			text := ""
+			for i := range n {
+				o := opened(0)
+				o.Run = grants.NewRunID(began, [5]byte{1, 2, byte(i >> 16), byte(i >> 8), byte(i)})
+				if text == "" {
+					j, err := d.Create(o)
+					if err == nil {
+						err = errors.Join(j.Append(journal.DownBegan{}, journal.Closed{}), j.Close())
+					}
+					whole, readErr := os.ReadFile(d.Where(o.Run))
+					if err = errors.Join(err, readErr); err != nil {
+						b.Fatal(err)
+					}
+					text = strings.ReplaceAll(string(whole), string(o.Run), "RUN")
+				}
+				err := os.WriteFile(d.Where(o.Run), []byte(strings.ReplaceAll(text, "RUN", string(o.Run))), 0o600)
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+			if _, _, err := d.Select(none); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				other, err := journal.OpenDir(path, nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if runs, unread, err := other.Select(journal.Summary.Live); err != nil || len(runs)+len(unread) > 0 {
+					b.Fatal(len(runs), unread, err)
+				}
+			}
+		})
 	}
 }
