@@ -141,8 +141,18 @@ func (e *Engine) Sweep(ctx context.Context, o SweepOptions) (*Sweep, error) {
 	begun := e.Now()
 	out := &Sweep{}
 	sweepers := make([]*sweeper, len(o.Projects))
+	// Of a journal that cannot be read status and down speak; a sweep goes by the accounts.
+	open, _, err := e.Journals.Select(func(r journal.Summary) bool {
+		return r.Live() && slices.Contains(o.Projects, r.Project)
+	})
 	for i, p := range o.Projects {
-		sweepers[i] = &sweeper{Engine: e, options: o, result: SweptProject{Project: p}}
+		s := &sweeper{Engine: e, options: o, result: SweptProject{Project: p, Err: err}}
+		for _, run := range open {
+			if run.Opened.Project == p && s.refuse(run.Opened) == nil {
+				s.open = append(s.open, run)
+			}
+		}
+		sweepers[i] = s
 	}
 	sideBySide(sweepers, func(_ int, s *sweeper) { s.disable(ctx) })
 	sideBySide(sweepers, func(_ int, s *sweeper) { s.find(ctx) })
@@ -176,6 +186,7 @@ func joinIncompleteFirst(errs []error) error {
 type sweeper struct {
 	*Engine
 	options SweepOptions
+	open    []*journal.Run // which this machine's journals had open when the sweep began
 	search  *search.Searcher
 	over    []*endedRun
 
@@ -260,7 +271,7 @@ func (s *sweeper) disable(ctx context.Context) {
 // of which there is no live account.
 func (s *sweeper) journalled(live map[grants.RunID]bool) []*endedRun {
 	var out []*endedRun
-	for _, run := range s.journalledLive() {
+	for _, run := range s.open {
 		o := run.Opened
 		if live[o.Run] || !s.isOver(run.Expires()) {
 			continue
@@ -270,16 +281,6 @@ func (s *sweeper) journalled(live map[grants.RunID]bool) []*endedRun {
 		}})
 	}
 	return out
-}
-
-// journalledLive returns the runs of the project that this machine's journals have open.
-func (s *sweeper) journalledLive() []*journal.Run {
-	runs, _, err := s.Journals.Select(func(r journal.Summary) bool { return r.Live() && r.Project == s.result.Project })
-	if err != nil {
-		s.fail(err)
-	}
-	// Of a journal that cannot be read status and down speak; a sweep goes by the accounts.
-	return slices.DeleteFunc(runs, func(r *journal.Run) bool { return s.refuse(r.Opened) != nil })
 }
 
 // begin takes the run's journal in hand, if there is one here, and disables the account.
@@ -402,8 +403,9 @@ func (s *sweeper) tombstones(ctx context.Context) (out []*endedRun) {
 		return nil
 	}
 	places := s.search.Places()
-	for _, run := range s.journalledLive() { // of one that is down, all was checked
-		if run.Account.UniqueID != "" {
+	for _, was := range s.open {
+		run, err := s.Journals.Read(was.ID())
+		if err == nil && run.Live() && run.Account.UniqueID != "" { // of one that is down, all was checked
 			places = append(places, targetOf(run).resources...)
 		}
 	}
