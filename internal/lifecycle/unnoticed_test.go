@@ -259,12 +259,11 @@ func TestKeyAmongOthers(t *testing.T) {
 		w := newWorld(t)
 		e := w.engine()
 		plan := w.plan(e, byKey)
-		lost := false
+		var lost atomic.Bool
 		w.wire.step(nil, func(_ int, r *http.Request, answer *http.Response) (*http.Response, error) {
-			if lost || !strings.HasSuffix(r.URL.Path, "/keys:upload") {
+			if !strings.HasSuffix(r.URL.Path, "/keys:upload") || lost.Swap(true) {
 				return answer, nil
 			}
-			lost = true
 			pair, err := w.safe.NewKeyPair()
 			if err != nil {
 				t.Error(err)
@@ -278,7 +277,7 @@ func TestKeyAmongOthers(t *testing.T) {
 			}
 			return nil, errors.New("connection reset")
 		})
-		if result, err := e.Up(t.Context(), plan, w.options(plan)); err == nil || !lost {
+		if result, err := e.Up(t.Context(), plan, w.options(plan)); err == nil || !lost.Load() {
 			t.Errorf("up: %+v, %v", result, err)
 		}
 		w.asBefore()
@@ -349,12 +348,12 @@ func TestFailedCheckIsRecorded(t *testing.T) {
 		secretName := plan.Edits[slices.IndexFunc(plan.Edits, func(e grants.Edit) bool {
 			return strings.Contains(e.Resource.Full(), "api-key")
 		})].Resource
-		back := false
+		var back atomic.Bool
 		w.wire.step(nil, func(_ int, r *http.Request, answer *http.Response) (*http.Response, error) {
 			if r.Method == http.MethodDelete && strings.Contains(r.URL.Path, "/serviceAccounts/") {
-				back = true
+				back.Store(true)
 			}
-			if back && strings.HasSuffix(r.URL.Path, "secrets/api-key:getIamPolicy") {
+			if back.Load() && strings.HasSuffix(r.URL.Path, "secrets/api-key:getIamPolicy") {
 				return rewritten(t, answer, func([]byte) []byte {
 					return []byte(`{"etag":"BwY=","bindings":[{"role":"roles/viewer","members":["deleted:serviceAccount:` + plan.Email + `?uid=` +
 						result.Run.Account.UniqueID + `"]}]}`)
