@@ -180,7 +180,10 @@ func (b *Box) Discard() error { return errors.Join(closeAll(b.theirs), b.Close()
 func (b *Box) listen() {
 	// The first message is sent before the command starts.
 	line, rights := make([]byte, 64), make([]byte, unix.CmsgSpace(4))
-	n, rightsLen, _, _, _ := b.control.ReadMsgUnix(line, rights) // nothing, if bubblewrap fails
+	n, rightsLen, _, _, err := b.control.ReadMsgUnix(line, rights)
+	if err != nil { // bubblewrap has failed, and there is no message
+		n, rightsLen = 0, 0
+	}
 	master := received(rights[:rightsLen])
 	b.once.Do(func() { b.pids, b.master = string(line[:n]), master; close(b.known) })
 	for {

@@ -151,6 +151,11 @@ var mutants = []mutant{
 		pkg:   "internal/metadata", tests: []string{"TestRefusals"},
 	},
 	{
+		name:  "taskiam ends in a panic if bubblewrap fails",
+		edits: []edit{{"internal/isolate", "Box.listen", `n, rightsLen = 0, 0`, ``}},
+		pkg:   "internal/isolate", tests: []string{"TestBoxWithoutSandbox"},
+	},
+	{
 		name:  "the metadata server of a sandbox answers strangers",
 		edits: []edit{{"internal/isolate", "guarded.Accept", `err == nil && !held`, `err != nil && !held`}},
 		pkg:   "internal/isolate", tests: []string{"TestOnlyFrom"},
