@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -218,7 +220,53 @@ var bareAttacks = []attackRow{
 		name:   "have part of a manifest, a policy or a journal erased, reordered or forged on the operator's screen",
 		played: []play{{"by each of them", othersText}},
 	},
+	{
+		name:   "exchange what another sandbox shows, while that is being made",
+		played: []play{{"by what can be written there", shownIsExchanged}},
+	},
 	{name: "wait for the next run as the same user, with `--uid`", played: []play{{"by what an earlier run left", userOfARun}}},
+}
+
+// shownIsExchanged: what a sandbox shows is checked, and shown some time later. In between, the command of another
+// sandbox puts something else there, for it can write to the folder that contains both. A program in the place of
+// bubblewrap does that here in the right moment.
+func shownIsExchanged(t *testing.T) {
+	s := isolation(t)
+	bwrap, err := exec.LookPath("bwrap")
+	must(t, err)
+	s.write("home/keep/notes.txt", "what the operator keeps")
+	before := s.snapshot()
+	tree, flag := s.path("outer", "tree"), s.path("outer", "flag")
+	// It leads to what the operator has in HOME.
+	link := func(path string) string {
+		return "mv " + path + " " + path + ".away; ln -s " + s.path("home", "keep") + " " + path
+	}
+	for name, tt := range map[string]struct{ exchange, says string }{
+		"the work tree, for a link":       {link(tree), tree + " was changed"},
+		"what --rw names, for a link":     {link(flag), flag + " was changed"},
+		"a folder above, for another":     {"mv " + s.path("outer") + " " + s.path("away") + "; mkdir " + s.path("outer") + "; ln -s " + s.path("home", "keep") + " " + tree + "; ln -s " + s.path("home", "keep") + " " + flag, "was changed"},
+		"the work tree, for a folder":     {"mv " + tree + " " + tree + ".away; mkdir " + tree, tree + " was changed"},
+		"the work tree, for nothing":      {"mv " + tree + " " + tree + ".away", "without a sandbox"},
+		"nothing, which is as it must be": {":", "notes"},
+	} {
+		must(t, errors.Join(os.RemoveAll(s.path("outer")), os.RemoveAll(s.path("away"))))
+		s.folder("outer/flag")
+		must(t, os.Chmod(s.write("bin/bwrap", "#!/bin/sh\nPATH=/usr/bin:/bin\ncase \"$*\" in *--look*) ;; *) "+tt.exchange+";; esac\n"+
+			"exec "+bwrap+" \"$@\"\n"), 0o755))
+		c := s.isolated("outer/tree", "--isolate", s.manifest("demo.toml", "metadata"), "sh", "-c", "cat notes.txt "+flag+"/notes.txt; echo x >planted; echo x >"+flag+"/planted")
+		c.args = slices.Insert(c.args, 3, "--rw", flag)
+		c.vars = maps.Clone(s.vars)
+		c.vars["PATH"] = s.path("bin") + ":" + s.vars["PATH"]
+		o := s.run(c)
+		if !strings.Contains(o.stdout+o.stderr, tt.says) || strings.Contains(o.stdout, "keeps") ||
+			!strings.Contains(o.stderr, "nothing is left") || tt.exchange != ":" && o.code == 0 {
+			t.Errorf("%s: %d\n%s%s", name, o.code, o.stdout, o.stderr)
+		}
+		if _, err := os.Lstat(s.path("home", "keep", "planted")); err == nil {
+			t.Errorf("%s: the command has written to what the operator keeps", name)
+		}
+		s.sameCloud(before)
+	}
 }
 
 // firstOf returns the first error, and does not go on after it.

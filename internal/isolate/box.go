@@ -76,6 +76,9 @@ func (s Spec) Try(bwrap string, prepare func(*exec.Cmd)) error {
 		return nil
 	}
 	switch {
+	case ran && exit.ExitCode() == codeChanged && said.Len() == 0:
+		return fault.New(fault.Conflict,
+			"making a sandbox: the work tree, or what else it shows, was changed meanwhile")
 	case ran && exit.ExitCode() == codeNotFound:
 		return fmt.Errorf("in the sandbox: %w", exec.ErrNotFound)
 	case ran && exit.ExitCode() == codeNoExec:

@@ -27,3 +27,5 @@ func inMemory(string, []byte) (*os.File, error) {
 }
 
 func changed(info fs.FileInfo) time.Time { return info.ModTime() }
+
+func identity(string) (string, error) { return "", errors.New("telling files apart takes Linux") }

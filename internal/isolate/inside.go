@@ -16,8 +16,9 @@ import (
 )
 
 // The exit codes that shells have for a command that cannot be run, and for one that does
-// not exist.
+// not exist; and that of a sandbox that shows something else than it should.
 const (
+	codeChanged  = 125
 	codeNoExec   = 126
 	codeNotFound = 127
 )
@@ -32,6 +33,7 @@ type Order struct {
 	// own; "" is none of them.
 	Terminal string
 	Forwards []Forward // with the sockets' paths inside
+	Pins     []Pinned
 	Command  []string
 }
 
@@ -60,6 +62,16 @@ func ParseInside(args []string) (Order, error) {
 				return o, fmt.Errorf("--forward is ADDRESS=SOCKET, not %q", args[i])
 			}
 			o.Forwards = append(o.Forwards, Forward{address, socket})
+		case "--pin":
+			i++
+			if i == len(args) {
+				return o, errors.New("--pin has no value")
+			}
+			p, err := parsePin(args[i])
+			if err != nil {
+				return o, err
+			}
+			o.Pins = append(o.Pins, p)
 		case "--":
 			o.Command = args[i+1:]
 			if len(o.Command) == 0 {
@@ -76,6 +88,11 @@ func ParseInside(args []string) (Order, error) {
 // Inside is the first process in a sandbox, and returns its exit code. Bubblewrap is the
 // sandbox's init: it reaps, and when this process ends, the kernel ends all others in it.
 func Inside(ctx context.Context, o Order, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
+	for _, p := range o.Pins {
+		if err := p.check(); err != nil {
+			return codeChanged, err
+		}
+	}
 	environ, err := commandsEnviron()
 	if err != nil {
 		return codeNoExec, err

@@ -79,6 +79,8 @@ type Spec struct {
 	// AllowUserns lets the command make namespaces, as sandboxes inside this one do, and
 	// AllowPtrace lets it debug its processes.
 	AllowUserns, AllowPtrace bool
+
+	pins []Pinned
 }
 
 // Mount is a file, a folder or a file system that a sandbox shows.
@@ -222,6 +224,9 @@ func (s Spec) Args(what ...string) []string {
 	args = append(args, what...)
 	for _, f := range s.Forwards {
 		args = append(args, "--forward", f.Address+"="+f.inside())
+	}
+	for _, p := range s.pins {
+		args = append(args, "--pin", p.argument())
 	}
 	return slices.Concat(args, []string{"--"}, s.Command)
 }

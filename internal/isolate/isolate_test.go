@@ -92,7 +92,7 @@ func TestArgs(t *testing.T) {
 
 func TestParseInsideRefuses(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{nil, {"--"}, {"--look"}, {"--forward"}, {"--forward", "x", "--", "c"}, {"c"}, {"--what", "--", "c"}} {
+	for _, args := range [][]string{nil, {"--"}, {"--look"}, {"--forward"}, {"--forward", "x", "--", "c"}, {"--pin"}, {"--pin", "1:2", "--", "c"}, {"c"}, {"--what", "--", "c"}} {
 		if order, err := ParseInside(args); err == nil {
 			t.Errorf("%q is taken for %+v", args, order)
 		}

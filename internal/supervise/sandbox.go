@@ -74,6 +74,9 @@ func NewSandbox(c SandboxConfig) (*Sandbox, error) {
 	if s.spec, err = s.describe(); err != nil {
 		return nil, err
 	}
+	if err := s.spec.Pin(); err != nil {
+		return nil, err
+	}
 	if err := s.spec.Check(c.Limits); err != nil {
 		return nil, err
 	}
@@ -228,6 +231,9 @@ func (s *Sandbox) Enter(ctx context.Context, run *journal.Run) (leave func(), er
 	}
 	s.spec.Delivery = paths.Real(run.Opened.DeliveryDir)
 	if err := s.spec.CheckDelivery(); err != nil {
+		return nil, err
+	}
+	if err := s.spec.PinDelivery(); err != nil {
 		return nil, err
 	}
 	s.spec.Private = []string{delivery.GcloudPath(s.spec.Delivery)}

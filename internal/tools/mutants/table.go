@@ -156,6 +156,11 @@ var mutants = []mutant{
 		pkg:   "internal/isolate", tests: []string{"TestBoxWithoutSandbox"},
 	},
 	{
+		name:  "what a sandbox shows may be exchanged after it was checked",
+		edits: []edit{{"internal/isolate", "Pinned.check", `id != p.Identity`, `id == ""`}},
+		pkg:   "internal/isolate", tests: []string{"TestPin"},
+	},
+	{
 		name:  "the metadata server of a sandbox answers strangers",
 		edits: []edit{{"internal/isolate", "guarded.Accept", `err == nil && !held`, `err != nil && !held`}},
 		pkg:   "internal/isolate", tests: []string{"TestOnlyFrom"},
