@@ -29,6 +29,8 @@ func runBelievesNoJournal(t *testing.T) {
 		{"emptied", `for f in "$0"/*.jsonl; do : > $f; done`, 125, "has no record"},
 		{"garbage", `for f in "$0"/*.jsonl; do echo garbage > $f; done`, 125, "line 1"},
 		{"another's", `for f in "$0"/*.jsonl; do sed -i 's/"task":"nightly-report"/"task":"other"/' $f; done`, 125, "it was changed"},
+		{"huge", `for f in "$0"/*.jsonl; do truncate -s 100M $f; done`, 125, "more than 64 MiB"},
+		{"a pipe", `for f in "$0"/*.jsonl; do rm $f && mkfifo $f; done`, 125, "not a regular file"},
 		{"moved", `mv "$0" "$0".away`, 125, "has no journal"},
 		{"a link", `mv "$0" "$0".away2 && mkdir elsewhere && ln -s "$PWD/elsewhere" "$0"`, 125, "journal"},
 	} {

@@ -113,8 +113,16 @@ func (realDisk) Read(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(f)
+	b, err := io.ReadAll(io.LimitReader(f, maxRead+1))
+	if err == nil && len(b) > maxRead {
+		err = fmt.Errorf("%s has more than %d MiB, which taskiam has not written", path, maxRead>>20)
+	}
+	return b, err
 }
+
+// maxRead is more than any file of ours has: a journal has some kilobytes. A command that is not isolated can make
+// one so large that it takes the whole memory, and with that whoever was to take the run down.
+const maxRead = 64 << 20
 
 // Stamp has the time of the inode's last change, which no program can set.
 func (realDisk) Stamp(path string) (string, error) {
@@ -170,7 +178,7 @@ func (realDisk) SyncDir(dir string) error {
 }
 
 func (realDisk) OpenLock(path string) (Lock, error) {
-	flags := flock.SetFlag(os.O_CREATE | os.O_RDWR | syscall.O_NOFOLLOW)
+	flags := flock.SetFlag(os.O_CREATE | os.O_RDWR | syscall.O_NOFOLLOW | syscall.O_NONBLOCK)
 	return realLock{flock.New(path, flags, flock.SetPermissions(0o600))}, nil
 }
 
@@ -218,11 +226,17 @@ func (l realLock) Take(ctx context.Context) error {
 
 // sign tells those who wait who has the lock. The lock is good without it.
 func (l realLock) sign() {
-	_ = os.WriteFile(l.Path(), []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600)
+	f, err := openRegular(l.Path(), os.O_WRONLY|os.O_TRUNC)
+	if err != nil {
+		return
+	}
+	_, _ = f.WriteString(strconv.Itoa(os.Getpid()) + "\n")
+	_ = f.Close()
 }
 
+// Holder reads a file in which there may be anything by now, and waits for nobody to write it.
 func (l realLock) Holder() int {
-	b, err := os.ReadFile(l.Path())
+	b, err := realDisk{}.Read(l.Path())
 	if err != nil {
 		return 0
 	}

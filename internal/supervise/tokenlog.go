@@ -38,7 +38,7 @@ func (l TokenLogs) Open(run grants.RunID) (*os.File, error) {
 		return nil, fmt.Errorf("making the folder for the log of tokens: %w", err)
 	}
 	l.prune()
-	f, err := os.OpenFile(l.path(run), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(l.path(run), os.O_CREATE|os.O_APPEND|os.O_WRONLY|unix.O_NONBLOCK, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the log of tokens: %w", err)
 	}
@@ -74,7 +74,7 @@ func HoldTokenLog(log *os.File) error {
 
 // Held reports whether a process has locked the log of a run.
 func (l TokenLogs) Held(run grants.RunID) (bool, error) {
-	log, err := os.Open(l.path(run))
+	log, err := os.OpenFile(l.path(run), os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe is not waited for
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

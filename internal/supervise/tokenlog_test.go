@@ -3,6 +3,7 @@ package supervise
 import (
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -61,4 +62,27 @@ func TestTokenLogs(t *testing.T) {
 	logs.Now = func() time.Time { return began.Add(tokenLogsKept + time.Hour) }
 	open(4)
 	left(journal, logs.path(run(1)), logs.path(run(4)))
+}
+
+// TestTokenLogThatIsAPipe: a command that is not isolated can put a pipe in the place of a log.
+func TestTokenLogThatIsAPipe(t *testing.T) {
+	t.Parallel()
+	logs := TokenLogs{Dir: t.TempDir(), Now: time.Now}
+	run := grants.RunID("1lguhv4k2itf0v0")
+	if err := syscall.Mkfifo(logs.path(run), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		_, _ = logs.Held(run)
+		if log, err := logs.Open(run); err == nil {
+			_ = log.Close()
+		}
+	}()
+	select {
+	case <-answered:
+	case <-time.After(10 * time.Second):
+		t.Error("it is waited for somebody at the other end of the pipe")
+	}
 }

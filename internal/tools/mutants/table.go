@@ -161,6 +161,16 @@ var mutants = []mutant{
 		pkg:   "internal/isolate", tests: []string{"TestPin"},
 	},
 	{
+		name:  "a journal is read whatever its size",
+		edits: []edit{{"internal/journal", "realDisk.Read", `len(b) > maxRead`, `len(b) < 0`}},
+		pkg:   "internal/journal", tests: []string{"TestHugeFile"},
+	},
+	{
+		name:  "who has a lock is read from a pipe",
+		edits: []edit{{"internal/journal", "realLock.Holder", `realDisk{}.Read`, `os.ReadFile`}},
+		pkg:   "internal/journal", tests: []string{"TestLockThatIsAPipe"},
+	},
+	{
 		name:  "the metadata server of a sandbox answers strangers",
 		edits: []edit{{"internal/isolate", "guarded.Accept", `err == nil && !held`, `err != nil && !held`}},
 		pkg:   "internal/isolate", tests: []string{"TestOnlyFrom"},
