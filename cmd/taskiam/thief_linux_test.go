@@ -614,7 +614,7 @@ var inside = []attackRow{
 			return noTerminal
 		}),
 		{what: "by its other name", want: "no such device or address", but: map[place]string{barehome: untried}, try: func(*burglar) string { return openForWriting("/dev/tty") }},
-	}},
+	}, played: []play{{"as another user", typesAsAnother}}},
 	{name: "open the files of its streams anew", moves: []move{
 		// The test has something in the file that standard error goes to, and looks after it.
 		sandboxed("to read them", "nothing", func(*burglar) string {

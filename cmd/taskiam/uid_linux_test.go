@@ -284,3 +284,33 @@ setsid sh -c "sleep 600" left-by-"$1" >/dev/null 2>&1 </dev/null &
 	as(t, 65191, place, `kill -KILL -1`)
 	s.asBefore(before)
 }
+
+// typesAsAnother: whoever is in the session of a terminal can type there, and root's shell would read it. Another
+// user's command is in none, and still hears Ctrl-C.
+func typesAsAnother(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root runs a command as another user")
+	}
+	s := newStage(t)
+	place, err := os.MkdirTemp("", "taskiam-uid-")
+	must(t, err)
+	t.Cleanup(func() { must(t, os.RemoveAll(place)) })
+	must(t, os.Chmod(place, 0o711))
+	for _, uid := range []string{"new", strconv.Itoa(theirsFrom + 90)} {
+		p := newPerson(t)
+		cmd := p.starts(command{dir: "/", args: []string{
+			"taskiam", "run", "--uid", uid, "--out", filepath.Join(place, uid), s.manifest("demo.toml", "key"), "--", "sh", "-c",
+			`trap "exit 3" INT; (: </dev/tty) 2>/dev/null && echo "has a terminal"; echo up; while :; do sleep 0.05; done`,
+		}}, s.environ())
+		if said := p.sees("up\r\n"); strings.Contains(said, "has a terminal") {
+			t.Errorf("the command of user %s is in the session of the operator's terminal", uid)
+		}
+		p.types("\x03")
+		p.sees("nothing is left")
+		_ = cmd.Wait() // the code says it
+		if got := cmd.ProcessState.ExitCode(); got != 3 {
+			t.Errorf("after Ctrl-C, as user %s: %d", uid, got)
+		}
+	}
+}

@@ -33,6 +33,7 @@ type Child struct {
 	cmd       *exec.Cmd
 	box       *isolate.Box // the sandbox that it is in; nil is none
 	terminal  *terminal    // what connects it with our streams, if it is in a sandbox
+	apart     bool         // it is in no sandbox, and leads a session of its own
 	killAfter time.Duration
 	ended     chan error
 }
@@ -41,8 +42,8 @@ type Child struct {
 // output could not be copied.
 const Unknown = -1
 
-// Start starts the command in the sandbox. Without bubblewrap it is in our process group, so
-// that the terminal's job control works for it as usual.
+// Start starts the command in the sandbox. Without bubblewrap, as our own user, it is in our process
+// group, so that the terminal's job control works for it as usual.
 func (s *Sandbox) Start(c Command) (*Child, error) {
 	if s.Isolated {
 		return s.startIsolated(c)
@@ -60,7 +61,7 @@ func (s *Sandbox) Start(c Command) (*Child, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, NotStarted(c.Args[0], err)
 	}
-	child := &Child{cmd: cmd, killAfter: c.KillAfter, ended: make(chan error, 1)}
+	child := &Child{cmd: cmd, apart: s.user != nil, killAfter: c.KillAfter, ended: make(chan error, 1)}
 	go func() { child.ended <- cmd.Wait() }()
 	return child, nil
 }
@@ -167,7 +168,7 @@ func (c *Child) Wait(signals <-chan os.Signal) int {
 		if fromTerminal(s) {
 			// The command has received it too, unless it is in another session. It may have
 			// another use for it than to end.
-			if c.box != nil {
+			if c.box != nil || c.apart {
 				c.signal(s, true)
 			}
 			continue
@@ -201,6 +202,8 @@ func (c *Child) signal(s os.Signal, group bool) {
 	case c.box != nil && ok:
 		<-c.terminal.ready // what comes before the start reaches nobody
 		c.box.Signal(number, group)
+	case c.apart && group && ok:
+		_ = syscall.Kill(-c.cmd.Process.Pid, number)
 	case c.box == nil:
 		_ = c.cmd.Process.Signal(s)
 	}

@@ -36,12 +36,13 @@ func FindUser(uid int) (*User, error) {
 	return u, nil
 }
 
-// become makes the command run as the user; nil is our own.
+// become makes the command run as the user, in a session without a terminal; nil is our own user and session. In the
+// session of our terminal it could type there (TIOCSTI), for our shell to read. Kernels before 6.2 always allow that.
 func (u *User) become(cmd *exec.Cmd) {
 	if u == nil {
 		return
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: u.uid, Gid: u.gid}}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: u.uid, Gid: u.gid}, Setsid: true}
 }
 
 // environ returns the variables that say who the user is.

@@ -171,6 +171,11 @@ var mutants = []mutant{
 		pkg:   "internal/journal", tests: []string{"TestLockThatIsAPipe"},
 	},
 	{
+		name:  "another user's command is in the session of the operator's terminal",
+		edits: []edit{{"internal/supervise", "User.become", `Setsid: true`, `Setsid: false`}},
+		pkg:   "internal/supervise", tests: []string{"TestAnotherUserHasNoTerminal"},
+	},
+	{
 		name:  "the metadata server of a sandbox answers strangers",
 		edits: []edit{{"internal/isolate", "guarded.Accept", `err == nil && !held`, `err != nil && !held`}},
 		pkg:   "internal/isolate", tests: []string{"TestOnlyFrom"},
