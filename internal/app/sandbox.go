@@ -20,6 +20,7 @@ import (
 	"github.com/taskiam/taskiam/internal/isolate"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lazy"
+	"github.com/taskiam/taskiam/internal/manifest"
 	"github.com/taskiam/taskiam/internal/paths"
 	"github.com/taskiam/taskiam/internal/shell"
 	"github.com/taskiam/taskiam/internal/supervise"
@@ -308,7 +309,7 @@ func lookedFor(name, path string) (places []string, found bool) {
 	return places, false
 }
 
-// taskTable begins the first table of every manifest.
+// taskTable begins the first table of most manifests, also of those that are not TOML at the moment.
 var taskTable = lazy.Regexp(`(?m)^\s*\[\s*task\s*\]`)
 
 // manifestsBeside returns the manifests in the folder of one.
@@ -343,5 +344,5 @@ func isManifest(path string) bool {
 		return false
 	}
 	b, err := io.ReadAll(io.LimitReader(f, 1<<20))
-	return err == nil && taskTable().Match(b)
+	return err == nil && (taskTable().Match(b) || manifest.HasTask(b))
 }

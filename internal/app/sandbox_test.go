@@ -52,6 +52,23 @@ func TestManifestsBesideWaitForNothing(t *testing.T) {
 	}
 }
 
+// TestManifestsBeside: a manifest is one however its task is written, and even if something in it is wrong.
+func TestManifestsBeside(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"[task]\nname = \"x\"\n": true, "version = 1\n[ task ]\n": true, "[task]\nname = \n": true, "[\"task\"]\n": true,
+		"['task']\n": true, "[\"t\\u0061sk\"]\n": true, "task.name = \"x\"\n": true, "task = { name = \"x\" }\n": true,
+		"\ufeff[task]\n": true, "\ufefftask.name = \"x\"\n": true,
+		"": false, "[package]\n": false, "[tool.task]\n": false, "task = \"build\"\n": false, "[[task]]\n": false, "# task\n": false,
+	} {
+		path := filepath.Join(t.TempDir(), "task.toml")
+		write(t, path, text)
+		if got := len(manifestsBeside(path)) == 1; got != want {
+			t.Errorf("%q is a manifest: %v, want %v", text, got, want)
+		}
+	}
+}
+
 func TestManifestWithASecondNameIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -72,6 +72,16 @@ func (l Limits) maxTTL() time.Duration {
 	return l.MaxTTL
 }
 
+// HasTask reports whether a file is TOML with a task in it, however that is written.
+func HasTask(src []byte) bool {
+	var values map[string]any
+	if _, err := toml.Decode(string(trimBOM(src)), &values); err != nil {
+		return false
+	}
+	_, is := values["task"].(map[string]any)
+	return is
+}
+
 // Parse reads a manifest. The name of the file is only for messages. An error is of kind
 // [fault.Usage] and holds [Problems]: everything that is wrong, or, if the file is not
 // TOML, the first syntax error.

@@ -176,6 +176,11 @@ var mutants = []mutant{
 		pkg:   "internal/supervise", tests: []string{"TestAnotherUserHasNoTerminal"},
 	},
 	{
+		name:  "a manifest whose task is written in another way can be changed by a command",
+		edits: []edit{{"internal/app", "isManifest", `manifest.HasTask(b)`, `manifest.HasTask(nil)`}},
+		pkg:   "internal/app", tests: []string{"TestManifestsBeside"},
+	},
+	{
 		name:  "the metadata server of a sandbox answers strangers",
 		edits: []edit{{"internal/isolate", "guarded.Accept", `err == nil && !held`, `err != nil && !held`}},
 		pkg:   "internal/isolate", tests: []string{"TestOnlyFrom"},
