@@ -11,7 +11,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -243,5 +245,24 @@ func TestSearchIsBounded(t *testing.T) {
 		if got := walk(dir, most, func(string, string) { found++ }); found != 1 || got != whole {
 			t.Errorf("of %d files: %d, whole %v", most, found, got)
 		}
+	}
+}
+
+// TestSearchWaitsForNothing: what was a file when the folder was listed may be a pipe when it is opened.
+func TestSearchWaitsForNothing(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "token")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan []byte, 1)
+	go func() { read <- head(path) }()
+	select {
+	case b := <-read:
+		if len(b) > 0 {
+			t.Errorf("a pipe has %q", b)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it is waited for somebody at the other end of the pipe")
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/taskiam/taskiam/internal/lazy"
 )
@@ -112,13 +113,17 @@ func known(path string, info fs.FileInfo) string {
 	return content(filepath.Base(path), b)
 }
 
-// head reads the beginning of a file; nothing if it cannot be read.
+// head reads the beginning of a file; nothing if it cannot be read. A command of another sandbox may have put
+// something else there since it was listed, such as a pipe that nobody writes to.
 func head(path string) []byte {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil
+	}
 	b := make([]byte, maxSize)
 	n, _ := f.Read(b) // a login is in the first piece
 	return b[:n]
