@@ -86,6 +86,17 @@ func before(dir string, links ...string) func(*stage, string) ([]string, map[str
 	}
 }
 
+// login is a preparation that gives the operator a login which names where another one comes from.
+func login(source string) func(*stage, string) ([]string, map[string]string) {
+	return func(s *stage, tree string) ([]string, map[string]string) {
+		must(s.t, os.WriteFile(filepath.Join(tree, "login"), nil, 0o700))
+		text := `{"type":"impersonated_service_account","source_credentials":{"type":"external_account","credential_source":{` +
+			strings.ReplaceAll(source, "TREE", tree) + `}}}`
+		file := s.write("logins/"+filepath.Base(tree)+".json", text)
+		return nil, map[string]string{"GOOGLE_APPLICATION_CREDENTIALS": file}
+	}
+}
+
 // relied are attacks on what taskiam runs and believes, which is not to be writable.
 var relied = []attackRow{
 	{name: "put a program where you or taskiam would run it", refused: []unmade{
@@ -96,6 +107,9 @@ var relied = []attackRow{
 		{what: "by a link in it", prepare: before("TREE/link", "/usr/bin", "TREE/link"), want: "run that as bwrap"},
 		{what: "as a library", prepare: variable("LD_LIBRARY_PATH", "/lib"), want: "$LD_LIBRARY_PATH, by which taskiam and what it runs load code"},
 		{what: "as a preloaded one", prepare: variable("LD_PRELOAD", "/evil.so"), want: "$LD_PRELOAD, by which taskiam"},
+		{what: "as the program of a login", prepare: login(`"executable":{"command":"TREE/login --token"}`), want: "is made by that"},
+		{what: "as a script of it", prepare: login(`"executable":{"command":"/usr/bin/env sh TREE/login"}`), want: "is made by that"},
+		{what: "as what it is made from", prepare: login(`"file":"TREE/token"`), want: "takes a token from it"},
 		{what: "in its place", want: "taskiam itself", as: "./taskiam", prepare: func(s *stage, tree string) ([]string, map[string]string) {
 			programs(s.t, tree, "taskiam")
 			return nil, nil

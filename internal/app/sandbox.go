@@ -201,6 +201,7 @@ func (a *App) limits(manifests []string) (*limits, error) {
 	if err := a.relyOnPrograms(l); err != nil {
 		return nil, err
 	}
+	a.relyOnLogin(l)
 
 	journals, err := a.Journals()
 	if err != nil {

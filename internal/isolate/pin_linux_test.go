@@ -44,7 +44,8 @@ func TestPin(t *testing.T) {
 			return errors.Join(os.Rename(at("tree/a"), at("away")), os.Symlink(at("away"), at("tree/a")))
 		}, "tree/a"},
 		{"a manifest for another", func(at func(string) string) error {
-			return errors.Join(os.Rename(at("tree/a/b/task.toml"), at("away")), os.WriteFile(at("tree/a/b/task.toml"), nil, 0o600))
+			task := at("tree/a/b/task.toml")
+			return errors.Join(os.Rename(task, at("away")), os.WriteFile(task, nil, 0o600))
 		}, "tree/a/b/task.toml"},
 		{"the delivery for nothing", func(at func(string) string) error { return os.Remove(at("delivery")) }, "delivery"},
 	} {

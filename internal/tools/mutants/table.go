@@ -151,8 +151,8 @@ var mutants = []mutant{
 		pkg:   "internal/metadata", tests: []string{"TestRefusals"},
 	},
 	{
-		name:  "taskiam ends in a panic if bubblewrap fails",
-		edits: []edit{{"internal/isolate", "Box.listen", `n, rightsLen = 0, 0`, ``}},
+		name:  "a sandbox counts as made although bubblewrap failed",
+		edits: []edit{{"internal/isolate", "Box.listen", `n, rightsLen = 0, 0`, `n, rightsLen = 1, 0`}},
 		pkg:   "internal/isolate", tests: []string{"TestBoxWithoutSandbox"},
 	},
 	{
@@ -179,6 +179,11 @@ var mutants = []mutant{
 		name:  "a manifest whose task is written in another way can be changed by a command",
 		edits: []edit{{"internal/app", "isManifest", `manifest.HasTask(b)`, `manifest.HasTask(nil)`}},
 		pkg:   "internal/app", tests: []string{"TestManifestsBeside"},
+	},
+	{
+		name:  "a command can change the program that makes the operator's login",
+		edits: []edit{{"internal/app", "App.relyOnLogin", `strings.Fields(s.Executable.Command)`, `nil`}},
+		pkg:   "internal/app", tests: []string{"TestReliesOnLogin"},
 	},
 	{
 		name:  "the metadata server of a sandbox answers strangers",
