@@ -717,3 +717,55 @@ func TestRenewAfterOneThatWasCutOff(t *testing.T) {
 		}
 	})
 }
+
+// removing does something before a delivery is removed, and may fail it.
+type removing struct {
+	*safe
+	first func() error
+}
+
+func (r removing) Remove(dir string, run grants.RunID, folder string) (bool, error) {
+	if err := r.first(); err != nil {
+		return true, err
+	}
+	return r.safe.Remove(dir, run, folder)
+}
+
+// The journal says that the delivery is removed only once it is: a teardown that is killed while it removes it, or
+// cannot remove it, leaves that to the next one.
+func TestTheDeliveryIsRemovedBeforeTheJournalSaysSo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		_, plan := w.up(byKey)
+		there := func(when string) {
+			run, err := w.engine().Journals.Read(plan.Run)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(run.Delivery) == 0 {
+				t.Fatalf("%s the journal knows of no delivery", when)
+			}
+			for _, p := range run.Delivery {
+				if !p.Effect.Standing() {
+					t.Errorf("%s the journal says of %s: %s", when, p.Path, p.Effect)
+				}
+			}
+		}
+		e := w.engine()
+		e.Credentials = removing{w.safe, func() error {
+			there("while it is removed")
+			return errors.New("the disk does not let it go")
+		}}
+		if _, err := e.Down(t.Context(), plan.Run, 0); !fault.Is(err, fault.Incomplete) {
+			t.Errorf("down: %v", err)
+		}
+		there("after that failed")
+		e = w.engine()
+		e.Credentials = removing{w.safe, func() error { there("while it is removed again"); return nil }}
+		if _, err := e.Down(t.Context(), plan.Run, 0); err != nil {
+			t.Error(err)
+		}
+		w.asBefore()
+	})
+}
