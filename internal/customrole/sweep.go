@@ -37,6 +37,8 @@ const (
 	Unused SweptState = "unused"
 	// Retired means that the role was deleted. An up that needs it takes it back.
 	Retired SweptState = "retired"
+	// Gone means that somebody else deleted the role before the sweep did.
+	Gone SweptState = "was gone already"
 	// Left means that it is not known whether the role is in use, or that it could not be
 	// deleted.
 	Left SweptState = "left"
@@ -74,7 +76,11 @@ func (s *Sweeper) Sweep(ctx context.Context, r grants.Role) Swept {
 	err := s.Progress.Step("delete custom role", r.Name, func() error {
 		return s.Cloud.DeleteRole(ctx, r.Name, r.Etag)
 	})
-	switch {
+	switch gone := s.gone(ctx, r.Name, err); {
+	case gone && fault.Refused(err):
+		out.State = Gone
+		return out
+	case gone: // by an attempt whose answer was lost
 	case fault.Is(err, fault.Conflict):
 		out.State, out.Why = InUse, "somebody else changed it at the same time"
 		return out
@@ -99,6 +105,15 @@ func (s *Sweeper) Sweep(ctx context.Context, r grants.Role) Swept {
 		again.State, again.Err = Left, left(r.Name, fmt.Errorf("it was bound while it was deleted: %w", err))
 	}
 	return again
+}
+
+// gone reports whether the deleting of a role was refused because it is deleted.
+func (s *Sweeper) gone(ctx context.Context, name string, err error) bool {
+	if !fault.Is(err, fault.NotFound, fault.Precondition) {
+		return false
+	}
+	now, err := s.Cloud.Role(ctx, name)
+	return fault.Is(err, fault.NotFound) || err == nil && now.Deleted
 }
 
 func left(name string, err error) error {

@@ -295,11 +295,15 @@ type DownBegan struct{}
 type Unbound struct {
 	Resource string `json:"resource"`
 	Binding
+	// Missing means that it was not there any more: somebody else has removed it.
+	Missing bool `json:"missing,omitempty"`
 }
 
 // KeyDeleted means that the key is gone.
 type KeyDeleted struct {
 	KeyID string `json:"key_id"`
+	// Missing means that it was not there any more: somebody else has deleted it.
+	Missing bool `json:"missing,omitempty"`
 }
 
 // AccountRefused means that Google has refused to create the account: there is none.
@@ -310,10 +314,16 @@ type AccountRefused struct{}
 type AccountSeen struct{}
 
 // AccountDisabled means that Google refuses the account and its tokens.
-type AccountDisabled struct{}
+type AccountDisabled struct {
+	// Missing means that the account was not there any more: somebody else has deleted it.
+	Missing bool `json:"missing,omitempty"`
+}
 
 // AccountDeleted means that the account is gone.
-type AccountDeleted struct{}
+type AccountDeleted struct {
+	// Missing means that it was not there any more: somebody else has deleted it.
+	Missing bool `json:"missing,omitempty"`
+}
 
 // Removed means that a path of the delivery is gone.
 type Removed struct {

@@ -109,6 +109,8 @@ type RunBinding struct {
 	Effect   Effect
 	// ReadBack reports whether the binding was seen by a read after the write.
 	ReadBack bool
+	// Missing means that it was there, and that a teardown did not find it.
+	Missing bool
 }
 
 // Drop is the entry of a deleted member of somebody else's, which a write of a dataset's
@@ -129,6 +131,8 @@ type Key struct {
 	ID          string
 	ValidBefore time.Time
 	Effect      Effect
+	// Missing means that it was there, and that it was gone when it was to be deleted.
+	Missing bool
 }
 
 // Path is a file or folder of the delivery.
@@ -176,6 +180,8 @@ type Step struct {
 	What, On string
 	// Failure is why it did not come off; empty if it did.
 	Failure string
+	// Missing means that there was nothing to do: what had been there was gone already.
+	Missing bool
 }
 
 // Receipt is the closing record and its time.
@@ -407,10 +413,10 @@ func (r *Run) addAccount(e entry) bool {
 		r.Account.Seen = true
 	case AccountDisabled:
 		r.Account.Disabled = true
-		r.step(e.at, "disable account", r.Opened.Email)
+		r.step(e.at, "disable account", r.Opened.Email, rec.Missing)
 	case AccountDeleted:
 		r.Account.Effect = Undone
-		r.step(e.at, "delete account", r.Opened.Email)
+		r.step(e.at, "delete account", r.Opened.Email, rec.Missing)
 	default:
 		return false
 	}
@@ -433,7 +439,7 @@ func (r *Run) addAccess(e entry) bool {
 		}
 	case BindIntended:
 		b := r.binding(rec.Resource, rec.Binding)
-		b.Effect, b.ReadBack = Maybe, false
+		b.Effect, b.ReadBack, b.Missing = Maybe, false, false
 	case Bound:
 		r.binding(rec.Resource, rec.Binding).Effect = Done
 	case ReadBack:
@@ -442,8 +448,10 @@ func (r *Run) addAccess(e entry) bool {
 	case BindingFound:
 		r.binding(rec.Resource, rec.Binding).Effect = Maybe
 	case Unbound:
-		r.binding(rec.Resource, rec.Binding).Effect = Undone
-		r.step(e.at, "unbind "+rec.Role, rec.Resource)
+		b := r.binding(rec.Resource, rec.Binding)
+		missing := rec.Missing && b.Effect == Done // else it may never have been there
+		b.Effect, b.Missing = Undone, b.Missing || missing
+		r.step(e.at, "unbind "+rec.Role, rec.Resource, missing)
 	case DropIntended:
 		*r.drop(rec.Resource, rec.Binding) = Drop{rec.Resource, rec.Binding, Maybe, e.at}
 	case Dropped:
@@ -477,8 +485,9 @@ func (r *Run) addCredential(e entry) bool {
 			r.Keys = append(r.Keys, Key{})
 			k = &r.Keys[len(r.Keys)-1]
 		}
-		k.ID, k.Effect = rec.KeyID, Undone
-		r.step(e.at, "delete key", rec.KeyID)
+		missing := rec.Missing && k.Effect != Undone
+		k.ID, k.Effect, k.Missing = rec.KeyID, Undone, k.Missing || missing
+		r.step(e.at, "delete key", rec.KeyID, missing)
 	case TokenMinted:
 		r.Tokens++
 		if rec.Expires.After(r.TokensUntil) {
@@ -498,9 +507,9 @@ func (r *Run) addCredential(e entry) bool {
 		}
 	case Removed:
 		p := r.path(rec.Path)
-		p.Missing = p.Missing || rec.Missing && p.Effect == Done
-		p.Effect = Undone
-		r.step(e.at, "remove delivery", rec.Path)
+		missing := rec.Missing && p.Effect == Done
+		p.Effect, p.Missing = Undone, p.Missing || missing
+		r.step(e.at, "remove delivery", rec.Path, missing)
 	default:
 		return false
 	}
@@ -516,7 +525,7 @@ func (r *Run) addLife(e entry) bool {
 	case ProcessStopped:
 		p := r.process(rec.PID, rec.Start)
 		p.Effect = Undone
-		r.step(e.at, "stop process", p.Name())
+		r.step(e.at, "stop process", p.Name(), false)
 	case Up:
 		r.Up = e.at
 	case RenewIntended:
@@ -552,11 +561,11 @@ func (r *Run) addLife(e entry) bool {
 
 // step adds a step of a teardown that came off. Before there is one, what is taken away
 // gives way to something else.
-func (r *Run) step(at time.Time, what, on string) {
+func (r *Run) step(at time.Time, what, on string, missing bool) {
 	if r.Down.IsZero() {
 		return
 	}
-	r.Steps = append(r.Steps, Step{At: at, What: what, On: on})
+	r.Steps = append(r.Steps, Step{At: at, What: what, On: on, Missing: missing})
 }
 
 // role returns the custom role of this name, and adds it if there is none.

@@ -249,6 +249,15 @@ func TestSweepRoles(t *testing.T) {
 		"something does":          {func(w *world) { policy(w, theRole.Name) }, nil, customrole.InUse, fault.Other, false},
 		"bound as it is judged":   {nil, func(w *world) { policy(w, theRole.Name) }, customrole.InUse, fault.Other, false},
 		"changed as it is judged": {nil, func(w *world) { w.patchRole(theRole.Name, `{"title":"x"}`) }, customrole.InUse, fault.Other, false},
+		"deleted as it is judged": {nil, func(w *world) {
+			r, err := w.other().Role(t.Context(), theRole.Name)
+			must(t, err)
+			must(t, w.other().DeleteRole(t.Context(), r.Name, r.Etag))
+		}, customrole.Gone, fault.Other, true},
+		"an answer that is lost": {func(w *world) {
+			_, err := w.server.AddFault(emulator.Fault{Method: "iam.projects.roles.delete", Do: emulator.FaultAnswer, Code: 503, Count: 1, After: true})
+			must(t, err)
+		}, nil, customrole.Retired, fault.Other, true},
 		"nothing can be searched": {func(w *world) {
 			_, err := w.server.AddFault(emulator.Fault{Method: "cloudasset.searchAllIamPolicies", Do: emulator.FaultAnswer, Code: 403})
 			must(t, err)

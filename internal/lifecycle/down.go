@@ -384,6 +384,7 @@ func (d *downRun) lookUp(ctx context.Context) (grants.Account, presence) {
 		live, err := d.liveAccount(ctx)
 		if fault.Is(err, fault.NotFound) {
 			state = absent
+			d.gone()
 			return nil
 		}
 		if err != nil {
@@ -395,6 +396,7 @@ func (d *downRun) lookUp(ctx context.Context) (grants.Account, presence) {
 		case strangers:
 			// Ours is gone. Its policies can name it as deleted alone: the live member is the stranger.
 			state, d.target.tombstone = absent, true
+			d.gone()
 			d.report("the account "+live.Email+" is another one now (unique id "+live.UniqueID+") and was not changed",
 				"", Warned, nil)
 		case doubtful:
@@ -475,7 +477,7 @@ func (d *downRun) disable(ctx context.Context, account grants.Account) {
 		if err != nil && !fault.Is(err, fault.NotFound) {
 			return err
 		}
-		d.record(journal.AccountDisabled{})
+		d.record(journal.AccountDisabled{Missing: goneAlready(err)})
 		return nil
 	})
 }
@@ -560,7 +562,10 @@ func (d *downRun) unbound(full string, removed []policy.Binding) []journal.Recor
 	if d.journal != nil {
 		for _, b := range d.target.bindings {
 			if b.Resource == full {
-				out = append(out, journal.Unbound{Resource: full, Binding: b.Binding})
+				found := slices.ContainsFunc(removed, func(r policy.Binding) bool {
+					return same(b.Binding, journal.BindingOf(r))
+				})
+				out = append(out, journal.Unbound{Resource: full, Binding: b.Binding, Missing: !found})
 			}
 		}
 	}
@@ -598,12 +603,11 @@ func (d *downRun) deleteKeys(ctx context.Context, account grants.Account) (kept 
 	for i, id := range ids {
 		wg.Go(func() {
 			gone[i] = d.try("delete key", id, func() error {
-				err := d.Cloud.DeleteKey(ctx, account.Project, account.UniqueID, id)
-				// Google answers 403 as well as 404 for a key that is gone.
-				if err != nil && !fault.Is(err, fault.NotFound, fault.Denied) {
+				missing, err := d.deleteKey(ctx, account.Project, account.UniqueID, id)
+				if err != nil {
 					return err
 				}
-				d.record(journal.KeyDeleted{KeyID: id})
+				d.record(journal.KeyDeleted{KeyID: id, Missing: missing})
 				return nil
 			})
 		})
@@ -624,7 +628,7 @@ func (d *downRun) delete(ctx context.Context, account grants.Account) bool {
 		if err != nil && !fault.Is(err, fault.NotFound) {
 			return err
 		}
-		d.record(journal.AccountDeleted{})
+		d.record(journal.AccountDeleted{Missing: goneAlready(err)})
 		return nil
 	})
 }

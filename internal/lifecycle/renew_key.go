@@ -113,21 +113,13 @@ func (x *renewRun) proveKey(ctx context.Context, file secret.String) error {
 	}, fault.Unauthenticated)
 }
 
-// dropKey deletes a key. Google may refuse with 403 for one that is gone as well as for
-// one that must not be deleted, which only a look tells apart.
+// dropKey deletes a key.
 func (x *renewRun) dropKey(ctx context.Context, id string) error {
-	o := x.run.Opened
-	err := x.Cloud.DeleteKey(ctx, o.Project, o.Email, id)
-	if fault.Is(err, fault.Denied) {
-		keys, lookErr := x.Cloud.Keys(ctx, o.Project, o.Email)
-		if lookErr == nil && !slices.ContainsFunc(keys, func(k grants.Key) bool { return k.ID == id }) {
-			err = nil
-		}
-	}
-	if err != nil && !fault.Is(err, fault.NotFound) {
+	missing, err := x.deleteKey(ctx, x.run.Opened.Project, x.run.Opened.Email, id)
+	if err != nil {
 		return err
 	}
-	x.note(journal.KeyDeleted{KeyID: id})
+	x.note(journal.KeyDeleted{KeyID: id, Missing: missing})
 	return nil
 }
 

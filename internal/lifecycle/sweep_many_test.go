@@ -182,7 +182,7 @@ unbounded = "accept"
 `
 		_, plan := w.up(publisher)
 		_, again := w.up(publisher)
-		_, kept := w.up(byShort)
+		short, kept := w.up(byShort)
 		time.Sleep(longAfter)
 		live, err := w.engine().Cloud.Account(t.Context(), hosting, kept.Email)
 		if err != nil {
@@ -216,7 +216,9 @@ unbounded = "accept"
 			case again.Email:
 				want = []string{"bindings of " + r.Email + " on projects/acme-agents/topics/reports"}
 			case kept.Email:
-				want = []string{"the account " + r.Email + ", disabled"}
+				// Its key cannot either; it is there, so that the refusal is not the one of a key that is gone.
+				want = []string{"the account " + r.Email + ", disabled",
+					"key " + short.Run.Keys[0].ID + " of " + r.Email}
 			default:
 				want = []string{
 					"bindings of " + r.Email + " on gs://acme-reports",

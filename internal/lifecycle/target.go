@@ -23,6 +23,8 @@ type target struct {
 	// opened is when the run was begun, by the clock of the cloud, if its account may be
 	// too new to be seen; else zero. mark is what the account carries.
 	opened time.Time
+	// made says that the account is known to have been made, and not to have been deleted.
+	made bool
 	// seen says that a read has shown the account, and refused that it was never made.
 	seen, refused bool
 	// cameUp says that the run was handed to somebody: what the journal does not know may bind it.
@@ -62,6 +64,7 @@ func targetOf(run *journal.Run) target {
 		mark: grants.Mark{Version: grants.MarkVersion, Task: o.Task, Run: o.Run, Expires: run.Expires(), Began: o.Began,
 			Job: o.Job},
 	}
+	t.made = run.Account.Effect == journal.Done
 	t.seen, t.refused, t.cameUp = run.Account.Seen, run.Account.Refused, !run.Up.IsZero()
 	for _, p := range run.Delivery {
 		t.delivered = t.delivered || p.Path == t.dir && p.Effect == journal.Done

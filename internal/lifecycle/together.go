@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -64,7 +65,7 @@ func (g together) unbind(ctx context.Context, names func(*downRun) []resource.Na
 // unbindFrom takes all of its runs out of one policy. The reading goes on beside the disabling
 // of the accounts, the writing waits for it.
 func (g together) unbindFrom(ctx context.Context, p shared) {
-	took := make([][]policy.Binding, len(p.runs)) // what the write is to take away
+	took := make([][]policy.Binding, len(p.runs)) // what the writes were to take away: the answer to one may be lost
 	seen := make([]bool, len(p.runs))             // whose account, when the policy was last read
 	err := g.step("unbind", p.name.String(), func() error {
 		err := g.edit(ctx, policyEdit{
@@ -72,10 +73,11 @@ func (g together) unbindFrom(ctx context.Context, p shared) {
 			change: func(doc policy.Document) bool {
 				changed := false
 				for i, d := range p.runs {
-					took[i] = d.target.in(doc, d.account.UniqueID)
+					found := d.target.in(doc, d.account.UniqueID)
+					took[i] = union(took[i], found)
 					seen[i] = d.target.removeFrom(doc, d.account.UniqueID)
 					changed = changed || seen[i]
-					d.announce(p.name, took[i])
+					d.announce(p.name, found)
 				}
 				return changed
 			},
@@ -265,4 +267,14 @@ func emails(runs []*downRun) []string {
 		out[i] = d.target.email
 	}
 	return out
+}
+
+// union returns what is in either of two lists of bindings, each once.
+func union(a, b []policy.Binding) []policy.Binding {
+	for _, x := range b {
+		if !slices.Contains(a, x) {
+			a = append(a, x)
+		}
+	}
+	return a
 }

@@ -43,7 +43,7 @@ func printedDocuments() []printed {
 			`schema dry_run elapsed_ms projects projects.project projects.accounts projects.searched projects.short projects.unread projects.error
 			projects.runs projects.runs.run projects.runs.task projects.runs.account projects.runs.expires projects.runs.kind projects.runs.state
 			projects.runs.bound projects.runs.looked projects.runs.left projects.runs.error projects.runs.steps projects.runs.steps.step
-			projects.runs.steps.at projects.runs.steps.on projects.runs.steps.error` + strings.ReplaceAll(drops, " ", " projects.runs.")},
+			projects.runs.steps.at projects.runs.steps.on projects.runs.steps.error projects.runs.steps.missing` + strings.ReplaceAll(drops, " ", " projects.runs.")},
 		{SweptRoles{Schema: "taskiam.swept-roles/v1", Projects: []SweptRolesProject{{Roles: []SweptRole{{}}}}},
 			`schema dry_run elapsed_ms projects projects.project projects.custom_roles projects.error
 			projects.roles projects.roles.role projects.roles.permissions projects.roles.state projects.roles.why projects.roles.bound projects.roles.error`},
@@ -55,9 +55,9 @@ func printedDocuments() []printed {
 			declared declared.role declared.permissions declared.resource declared.prefix declared.condition declared.ends_by_itself
 			declared.works_until declared.readiness declared.why declared.accepted declared.known_at
 			custom_roles custom_roles.role custom_roles.permissions custom_roles.origin
-			granted granted.role granted.resource granted.condition granted.condition.title granted.condition.expression granted.read_back granted.state
-			minted minted.keys minted.keys.id minted.keys.until minted.keys.state minted.tokens minted.tokens_until
-			steps steps.at steps.step steps.on steps.error checks checks.what checks.ok checks.found`+drops)},
+			granted granted.role granted.resource granted.condition granted.condition.title granted.condition.expression granted.read_back granted.state granted.missing
+			minted minted.keys minted.keys.id minted.keys.until minted.keys.state minted.keys.missing minted.tokens minted.tokens_until
+			steps steps.at steps.step steps.on steps.error steps.missing checks checks.what checks.ok checks.found`+drops)},
 		{Doctor{Schema: "taskiam.doctor/v1", Findings: []Examined{{}}},
 			"schema ok cloud endpoint operator tasks findings findings.about findings.what findings.state findings.says findings.mend"},
 		{Operator{Schema: "taskiam.operator/v1", Roles: []OperatorRole{{}}, Bindings: []OperatorBinding{{Condition: &Condition{}}}, Optional: []Optional{{}}},

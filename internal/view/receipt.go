@@ -96,6 +96,7 @@ type Granted struct {
 	Condition *Condition `json:"condition"` // null for none
 	ReadBack  bool       `json:"read_back"` // it was seen by a read after the write
 	State     string     `json:"state"`     // "maybe", "done" or "undone"
+	Missing   bool       `json:"missing"`   // somebody else has removed it: it was gone already
 }
 
 // Dropped is an entry of a deleted member of somebody else's, which a write of a dataset's access list
@@ -118,6 +119,8 @@ type Key struct {
 	ID    string     `json:"id"`    // "" if Google's answer was never seen
 	Until *time.Time `json:"until"` // null likewise
 	State string     `json:"state"` // "maybe", "done" or "undone"
+	// Missing means that somebody else has deleted it: it was gone already.
+	Missing bool `json:"missing"`
 }
 
 // Step is one step of a teardown.
@@ -126,6 +129,8 @@ type Step struct {
 	Step  string    `json:"step"`
 	On    string    `json:"on"`
 	Error string    `json:"error"` // "" if it succeeded
+	// Missing means that somebody else has removed what had been there: it was gone already.
+	Missing bool `json:"missing"`
 }
 
 // Check is what was looked at after a teardown.
@@ -200,7 +205,7 @@ func newReceipt(r *journal.Run) Receipt {
 		binding := newBinding(b.Binding.Grants())
 		v.Granted = append(v.Granted, Granted{
 			Role: binding.Role, Resource: shortName(b.Resource), Condition: binding.Condition,
-			ReadBack: b.ReadBack, State: string(b.Effect),
+			ReadBack: b.ReadBack, State: string(b.Effect), Missing: b.Missing,
 		})
 	}
 	if r.Receipt != nil {
@@ -215,7 +220,8 @@ func newReceipt(r *journal.Run) Receipt {
 func newMinted(r *journal.Run) Minted {
 	m := Minted{Keys: []Key{}, Tokens: r.Tokens, TokensUntil: at(r.TokensUntil)}
 	for _, k := range r.Keys {
-		m.Keys = append(m.Keys, Key{ID: k.ID, Until: at(k.ValidBefore), State: string(k.Effect)})
+		m.Keys = append(m.Keys, Key{ID: k.ID, Until: at(k.ValidBefore), State: string(k.Effect),
+			Missing: k.Missing})
 	}
 	return m
 }
@@ -240,7 +246,7 @@ func newDropped(drops []journal.Drop) []Dropped {
 func newSteps(steps []journal.Step) []Step {
 	out := []Step{}
 	for _, s := range steps {
-		out = append(out, Step{At: s.At.UTC(), Step: s.What, On: shortName(s.On), Error: s.Failure})
+		out = append(out, Step{At: s.At.UTC(), Step: s.What, On: shortName(s.On), Error: s.Failure, Missing: s.Missing})
 	}
 	return out
 }
@@ -299,11 +305,7 @@ func (v Receipt) showTeardown(r *Report) {
 	}
 	r.Line("%s", v.name())
 	for _, s := range v.lastTeardown() {
-		outcome := "done"
-		if s.Error != "" {
-			outcome = "failed"
-		}
-		r.Row("  "+s.Step, s.On, outcome, "after "+Span(s.At.Sub(*v.Down)))
+		r.Row("  "+s.Step, s.On, s.outcome(), "after "+Span(s.At.Sub(*v.Down)))
 	}
 	r.Line("")
 	showDrops(r, v.justDropped)
@@ -403,12 +405,12 @@ func (v Receipt) showDeclared(r *Report) {
 func (v Receipt) showGranted(r *Report) {
 	r.Line("granted:")
 	for _, g := range v.Granted {
-		r.Row("  "+g.Role, g.Resource, g.seen(), standing(g.State))
+		r.Row("  "+g.Role, g.Resource, g.seen(), standing(g.State, g.Missing))
 	}
 	showDrops(r, v.Dropped)
 	r.Line("minted:")
 	for _, k := range v.Minted.Keys {
-		r.Row("  key "+orDash(k.ID), "until "+momentOr(k.Until, "-"), standing(k.State))
+		r.Row("  key "+orDash(k.ID), "until "+momentOr(k.Until, "-"), standing(k.State, k.Missing))
 	}
 	if n := v.Minted.Tokens; n > 0 {
 		r.Row(fmt.Sprintf("  tokens: %d", n), "until "+momentOr(v.Minted.TokensUntil, "-"))
@@ -418,11 +420,7 @@ func (v Receipt) showGranted(r *Report) {
 func (v Receipt) showEnd(r *Report) {
 	r.Line("removed:")
 	for _, s := range v.Steps {
-		outcome := "done"
-		if s.Error != "" {
-			outcome = "failed: " + s.Error
-		}
-		r.Row("  "+Moment(s.At), strings.TrimSpace(s.Step+" "+s.On), outcome)
+		r.Row("  "+Moment(s.At), strings.TrimSpace(s.Step+" "+s.On), s.outcome()+prefixed(": ", s.Error))
 	}
 	r.Line("checked:")
 	for _, c := range v.Checks {
@@ -474,10 +472,28 @@ func (g Granted) seen() string {
 	return "not read back"
 }
 
+// goneAlready is said of what somebody else removed before the teardown did.
+const goneAlready = "was gone already"
+
+// outcome says in words what came of a step.
+func (s Step) outcome() string {
+	switch {
+	case s.Error != "":
+		return "failed"
+	case s.Missing:
+		return goneAlready
+	default:
+		return "done"
+	}
+}
+
 // standing says whether something that a run made is there.
-func standing(effect string) string {
+func standing(effect string, missing bool) string {
 	switch journal.Effect(effect) {
 	case journal.Undone:
+		if missing {
+			return goneAlready
+		}
 		return "removed"
 	case journal.Done:
 		return "exists"

@@ -141,6 +141,11 @@ func (p SweptProject) show(r *Report) {
 			r.Line("%s is bound on %s", v.Account, strings.Join(v.Bound, ", "))
 		}
 		showDrops(r, v.Dropped)
+		for _, s := range v.Steps {
+			if s.Missing {
+				r.Line("%s %s of run %s: %s", s.Step, s.On, v.Run, s.outcome())
+			}
+		}
 		for _, what := range v.Left {
 			r.Line("left: %s", what)
 		}
@@ -177,10 +182,11 @@ type SweptRolesProject struct {
 type SweptRole struct {
 	Role        string   `json:"role"`
 	Permissions []string `json:"permissions"`
-	State       string   `json:"state"` // "in use", "changed", "unused" (a dry run), "retired" or "left"
-	Why         string   `json:"why"`   // what keeps it; "" for nothing
-	Bound       []string `json:"bound"` // what binds it
-	Error       string   `json:"error"` // "" for none
+	// State is "in use", "changed", "unused" (a dry run), "retired", "was gone already" or "left".
+	State string   `json:"state"`
+	Why   string   `json:"why"`   // what keeps it; "" for nothing
+	Bound []string `json:"bound"` // what binds it
+	Error string   `json:"error"` // "" for none
 }
 
 // NewSweptRoles returns the document of a sweep of custom roles.

@@ -105,7 +105,7 @@ var mutants = []mutant{
 	},
 	{
 		name:  "what was bound by hand is not journalled before it is removed",
-		edits: []edit{{lifecycle, "together.unbindFrom", `$d.announce($p.name, $took[$i])`, `_ = $p`}},
+		edits: []edit{{lifecycle, "together.unbindFrom", `$d.announce($p.name, $found)`, `_ = $p`}},
 		pkg:   lifecycle, tests: []string{"TestDownNamesWhatItMayNotTake"},
 	},
 	{
@@ -904,5 +904,35 @@ var mutants = []mutant{
 		name:  "what a neighbour wrote since is taken for the service's doing",
 		edits: []edit{{policies, "Difference.In", `if has(b) && (!$later || `, `if has(b) && (true || `}},
 		pkg:   policies, tests: []string{"TestDifferenceInALaterPolicy"},
+	},
+	{
+		name: "what a lost answer took away is said to have been gone already",
+		edits: []edit{{
+			lifecycle, "goneAlready", `fault.Is($e, fault.NotFound) && fault.Refused($e)`, `fault.Is($e, fault.NotFound)`,
+		}},
+		pkg: lifecycle, tests: []string{"TestWhatWasGoneAlready"},
+	},
+	{
+		name: "a binding that was not there is said to be removed",
+		edits: []edit{{
+			lifecycle, "downRun.unbound", `journal.Unbound{Resource: $f, Binding: $b.Binding, Missing: !$found}`,
+			`journal.Unbound{Resource: $f, Binding: $b.Binding, Missing: false && !$found}`,
+		}},
+		pkg: lifecycle, tests: []string{"TestWhatWasGoneAlready"},
+	},
+	{
+		name: "a refused key that is still there is said to be deleted",
+		edits: []edit{{
+			lifecycle, "Engine.deleteKey", `if fault.Is($l, fault.NotFound) ||`, `if true || fault.Is($l, fault.NotFound) ||`,
+		}},
+		pkg: lifecycle, tests: []string{"TestSweepOfManyRunsTellsWhoseAFailureIs"},
+	},
+	{
+		name: "the delivery is journalled as removed before it is",
+		edits: []edit{{
+			lifecycle, "downRun.clearHere", `$found, $err := $d.Credentials.Remove($t.dir, $t.run, $t.folder)`,
+			`$d.record(journal.Removed{Path: $t.dir}); $found, $err := $d.Credentials.Remove($t.dir, $t.run, $t.folder)`,
+		}},
+		pkg: lifecycle, tests: []string{"TestTheDeliveryIsRemovedBeforeTheJournalSaysSo"},
 	},
 }
