@@ -68,8 +68,13 @@ func (s *Server) adoptToken(token secret.String) error {
 	}
 	st.OperatorToken = token
 	// One token at a time: those of earlier starts are void.
-	maps.DeleteFunc(st.Tokens, func(_ string, t *iam.AccessToken) bool { return t.Person == st.Operator })
-	st.Tokens[iam.TokenHash(token.Reveal())] = &iam.AccessToken{Person: st.Operator}
+	maps.DeleteFunc(st.Tokens, func(_ string, t *iam.AccessToken) bool { return t.Login })
+	t, err := st.TokenOf(st.Operator)
+	if err != nil {
+		return fmt.Errorf("making the operator's token: %w", err)
+	}
+	t.Login = true
+	st.Tokens[iam.TokenHash(token.Reveal())] = &t
 	return nil
 }
 
@@ -128,7 +133,7 @@ func (s *Server) openControlToken() (secret.String, error) {
 	return token, nil
 }
 
-// login is the operator's login as Google's libraries keep that of a person: the
+// login is the operator's login, whatever kind of principal that is, as Google's libraries keep that of a person: the
 // application default credentials that `gcloud auth application-default login` would
 // leave. Of the file types that stand for a person it is the only one that all
 // libraries read; they renew it at oauth2.googleapis.com, whatever the file says, so it works
@@ -160,7 +165,8 @@ func (s *Server) openLogin() error {
 	}
 	s.wire.State().RefreshToken = secret.New(l.RefreshToken)
 	raw, err = json.MarshalIndent(login{
-		Type: "authorized_user", Account: s.wire.State().Operator, ClientID: iamapi.LoginClient,
+		Type: "authorized_user", Account: strings.TrimPrefix(strings.TrimPrefix(s.wire.State().Operator, "user:"),
+			"serviceAccount:"), ClientID: iamapi.LoginClient,
 		ClientSecret: iamapi.LoginClientSecret,
 		RefreshToken: l.RefreshToken, Universe: "googleapis.com",
 	}, "", "  ")

@@ -128,10 +128,10 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// Operator returns who runs taskiam in the seeded company, and a bearer token of
+// Operator returns who runs taskiam in the seeded company, of whatever kind that principal is, and a bearer token of
 // that principal that does not expire.
 func (s *Server) Operator() (member, token string) {
-	s.wire.View(func(st *wire.State) { member, token = "user:"+st.Operator, st.OperatorToken.Reveal() })
+	s.wire.View(func(st *wire.State) { member, token = st.Operator, st.OperatorToken.Reveal() })
 	return member, token
 }
 

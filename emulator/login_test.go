@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -99,6 +100,48 @@ func TestNoLoginInMemory(t *testing.T) {
 	for _, token := range []string{"", "x"} {
 		if r := l.renew(login{ClientID: iamapi.LoginClient, ClientSecret: iamapi.LoginClientSecret, RefreshToken: token}); r.str("error") != "invalid_grant" {
 			t.Errorf("refresh token %q is answered %s", token, r.raw)
+		}
+	}
+}
+
+// The login is of the operator of whatever kind; of an account that is disabled, or of a pool, it is over.
+func TestLoginOfAnyKind(t *testing.T) {
+	t.Parallel()
+	const builder = "builder@acme-agents.iam.gserviceaccount.com"
+	for member, tables := range map[string]string{
+		"serviceAccount:" + builder: "[[service_account]]\nproject = \"acme-agents\"\nid = \"builder\"\n",
+		"principal://iam.googleapis.com/locations/global/workforcePools/acme-staff/subject/ines@acme.example":                      "[[workforce_pool]]\nid = \"acme-staff\"\n",
+		"principal://iam.googleapis.com/projects/567890123456/locations/global/workloadIdentityPools/builds/subject/repo:acme/app": "[[pool]]\nproject = \"acme-agents\"\nid = \"builds\"\n",
+	} {
+		for _, disabled := range []bool{false, true} {
+			dir := t.TempDir()
+			seed := strings.ReplaceAll(string(acme), "user:olivia@acme.example", member) + tables
+			if disabled {
+				seed += "disabled = true\n"
+			}
+			l := newLab(t, func(c *Config) { c.Dir, c.Seed = dir, []byte(seed) })
+			if got, _ := l.Operator(); got != member {
+				t.Errorf("the operator is %s, want %s", got, member)
+			}
+			file := readLogin(t, dir)
+			if want := strings.TrimPrefix(member, "serviceAccount:"); file.Account != want {
+				t.Errorf("the login is of %s, want %s", file.Account, want)
+			}
+			r := l.renew(file)
+			if disabled {
+				if r.code != 400 || r.str("error") != "invalid_grant" {
+					t.Errorf("%s, disabled: the login gives %s", member, r.raw)
+				}
+				continue
+			}
+			l.want(r, 200, "")
+			l.must(r.str("access_token"), "GET", "https://cloudresourcemanager.googleapis.com/v1/projects/acme-agents", "")
+			if strings.HasPrefix(member, "principal:") {
+				info := l.do("", "POST", "https://oauth2.googleapis.com/tokeninfo", "access_token="+r.str("access_token"))
+				if info.code != 400 {
+					t.Errorf("tokeninfo knows a federated token: %s", info.raw)
+				}
+			}
 		}
 	}
 }

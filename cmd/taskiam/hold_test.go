@@ -67,8 +67,10 @@ func newStage(t *testing.T, flags ...string) *stage {
 	})
 	s.emulator = cmd.Process.Pid
 	for line := range strings.Lines(s.ok("emulator", "env", "--wait", waitLimit.String())) {
-		name, value, _ := strings.Cut(strings.TrimSpace(strings.TrimPrefix(line, "export ")), "=")
-		s.vars[name] = strings.Trim(value, "'")
+		if variable, ok := strings.CutPrefix(strings.TrimSpace(line), "export "); ok {
+			name, value, _ := strings.Cut(variable, "=")
+			s.vars[name] = strings.Trim(value, "'")
+		}
 	}
 	s.host = s.vars["TASKIAM_EMULATOR_HOST"]
 	s.operator = strings.TrimSpace(s.read(s.vars["TASKIAM_EMULATOR_TOKEN_FILE"]))

@@ -41,11 +41,20 @@ func (h EmulatorHome) Environment(address, client string) (string, error) {
 	case ForProxy:
 		return exports(emulator.ProxyEnv(address, h.CAFile())), nil
 	}
-	return exports([]string{
+	operator, err := h.operator()
+	if err != nil {
+		return "", err
+	}
+	pairs := []string{
 		EnvEmulatorHost + "=" + address,
 		EnvEmulatorToken + "=" + h.TokenFile(),
 		EnvEmulatorCA + "=" + h.CAFile(),
-	}), nil
+	}
+	// As at Google, the token of a federated login does not say whose it is.
+	if strings.HasPrefix(operator, "principal:") {
+		return exports(append(pairs, EnvOperatorMember+"="+operator)), nil
+	}
+	return exports(pairs) + "unset " + EnvOperatorMember + "\n", nil
 }
 
 // gcloudLogin returns the variables with which gcloud, bq and gsutil act as the operator. They
@@ -64,7 +73,7 @@ func (h EmulatorHome) gcloudLogin(operator string) []delivery.Var {
 	}
 }
 
-// operator returns the address of the operator, as its login has it.
+// operator returns the address of the operator, or the member string of a federated one, as its login has it.
 func (h EmulatorHome) operator() (string, error) {
 	raw, err := os.ReadFile(h.loginFile())
 	if err != nil {

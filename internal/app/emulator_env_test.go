@@ -74,7 +74,7 @@ func TestEmulatorEnvironment(t *testing.T) {
 	}{
 		{"taskiam", map[string]string{
 			EnvEmulatorHost: "127.0.0.1:8790", EnvEmulatorToken: home.Dir + "/token", EnvEmulatorCA: home.Dir + "/ca.pem",
-		}, nil},
+		}, []string{EnvOperatorMember}},
 		{"gcloud", gcloud, []string{"CLOUDSDK_AUTH_ACCESS_TOKEN", "CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT", "CLOUDSDK_ACTIVE_CONFIG_NAME"}},
 		{"sdk", sdk, []string{"STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "GOOGLE_OAUTH_ACCESS_TOKEN"}},
 		{"proxy", proxy, nil},
@@ -103,6 +103,23 @@ func TestEmulatorEnvironment(t *testing.T) {
 		if strings.Contains(text, "secret") {
 			t.Errorf("--for %s prints the login", c.client)
 		}
+	}
+}
+
+// A federated operator is named, because its token does not say who it is.
+func TestEmulatorEnvironmentOfFederated(t *testing.T) {
+	t.Parallel()
+	home := EmulatorHome{t.TempDir()}
+	const member = "principal://iam.googleapis.com/locations/global/workforcePools/acme-staff/subject/ines@acme.example"
+	if err := os.WriteFile(home.loginFile(), []byte(`{"account":"`+member+`"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text, err := home.Environment("127.0.0.1:8790", ForTaskiam)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if set, _ := exported(t, text); set[EnvOperatorMember] != member {
+		t.Errorf("the environment does not name the operator:\n%s", text)
 	}
 }
 

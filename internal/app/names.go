@@ -8,6 +8,8 @@ const (
 	EnvEmulatorToken = "TASKIAM_EMULATOR_TOKEN_FILE"
 	// EnvEmulatorCA names the file with the certificate of the emulator's CA.
 	EnvEmulatorCA = "TASKIAM_EMULATOR_CA"
+	// EnvOperatorMember is the operator as policies name it, where the token does not say.
+	EnvOperatorMember = "TASKIAM_OPERATOR_MEMBER"
 	// envQuotaProject is Google's own name for who pays for the calls of a login.
 	envQuotaProject = "GOOGLE_CLOUD_QUOTA_PROJECT"
 	// EnvCredentials is Google's own name for the file with a login.

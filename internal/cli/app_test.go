@@ -132,7 +132,7 @@ func TestParseUp(t *testing.T) {
 		{line: "up -- -t.toml", want: defaults(upOptions{taskOptions: taskOptions{file: "-t.toml"}})},
 		{line: "up t.toml --max-ttl=3h --operator-member user:a@b.c",
 			want: defaults(upOptions{taskOptions: taskOptions{file: "t.toml", maxTTL: 3 * time.Hour, member: "user:a@b.c"}})},
-		{line: "up t.toml", vars: map[string]string{envMaxTTL: "24h", envOperatorMember: "user:a@b.c"},
+		{line: "up t.toml", vars: map[string]string{envMaxTTL: "24h", app.EnvOperatorMember: "user:a@b.c"},
 			want: defaults(upOptions{taskOptions: taskOptions{file: "t.toml", maxTTL: 24 * time.Hour, member: "user:a@b.c"}})},
 		{line: "up t.toml --max-ttl 2h", vars: map[string]string{envMaxTTL: "24h"},
 			want: defaults(upOptions{taskOptions: taskOptions{file: "t.toml", maxTTL: 2 * time.Hour}})},

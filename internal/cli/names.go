@@ -6,8 +6,6 @@ import "github.com/taskiam/taskiam/internal/app"
 const (
 	// envMaxTTL is the longest life that a run may ask for.
 	envMaxTTL = "TASKIAM_MAX_TTL"
-	// envOperatorMember is the operator as policies name it, where the token does not say.
-	envOperatorMember = "TASKIAM_OPERATOR_MEMBER"
 	// What a manifest declares too.
 	envProject = "TASKIAM_PROJECT"
 	envTTL     = "TASKIAM_TTL"
@@ -20,7 +18,7 @@ var environment = [][2]string{
 	{app.EnvEmulatorToken, "file with the operator's token for the emulator"},
 	{app.EnvEmulatorCA, "file with the certificate of the emulator's CA"},
 	{envMaxTTL, "longest ttl that a manifest may have (default 12h)"},
-	{envOperatorMember, "your member name in IAM policies; needed for federated logins, " +
+	{app.EnvOperatorMember, "your member name in IAM policies; needed for federated logins, " +
 		"whose tokens do not contain it"},
 	{envProject, "project of the service account, in the place of the manifest's"},
 	{envTTL, "how long a run lasts, in the place of the manifest's ttl"},

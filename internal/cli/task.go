@@ -43,7 +43,7 @@ func newTaskFlags() []cli.Flag {
 		&cli.StringFlag{
 			Name: flagOperatorMember,
 			Usage: "`MEMBER`: your member name in IAM policies, if the token of your login does not " +
-				"contain it (default $" + envOperatorMember + ")",
+				"contain it (default $" + app.EnvOperatorMember + ")",
 		},
 	}
 }
@@ -67,7 +67,7 @@ func parseTask(c *cli.Context, getenv func(string) string) (taskOptions, error) 
 		return o, err
 	}
 	if o.member == "" {
-		o.member = getenv(envOperatorMember)
+		o.member = getenv(app.EnvOperatorMember)
 	}
 	return o, nil
 }

@@ -558,7 +558,7 @@ func (x *examination) examineNeighbours(ctx context.Context, project string, s *
 	}
 	var others []string
 	for _, a := range all {
-		if _, ours := markOf(a, project); !ours {
+		if _, ours := markOf(a, project); !ours && a.Email != x.operator.Email {
 			others = append(others, a.Email)
 		}
 	}

@@ -113,8 +113,13 @@ func (e *Engine) Up(ctx context.Context, plan grants.Plan, o UpOptions) (*Result
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(s.refusals...); err != nil {
-		return nil, err
+	cloud, endpoint := e.Cloud.Cloud()
+	refused := errors.Join(s.refusals...)
+	if refused == nil || fault.Is(refused, fault.Denied) { // who it is that may not
+		e.report("acting as "+s.operator.Member, cloud+" ("+endpoint+")", Known, nil)
+	}
+	if refused != nil {
+		return nil, refused
 	}
 	plan = s.plan
 	u.plan = plan
@@ -125,8 +130,6 @@ func (e *Engine) Up(ctx context.Context, plan grants.Plan, o UpOptions) (*Result
 	}
 	u.survey = s
 	e.prune()
-	cloud, endpoint := e.Cloud.Cloud()
-	e.report("acting as "+s.operator.Member, cloud+" ("+endpoint+")", Known, nil)
 	e.tellAccepted(plan.Task, s)
 	j, err := e.Journals.Create(journal.Opened{
 		Run: plan.Run, Task: plan.Task.Name, Cloud: cloud, Endpoint: endpoint, Operator: s.operator.Member,

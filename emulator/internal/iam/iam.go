@@ -11,6 +11,7 @@ package iam
 
 import (
 	"crypto/x509"
+	"strings"
 	"time"
 
 	"github.com/taskiam/taskiam/internal/secret"
@@ -28,8 +29,8 @@ type Company struct {
 	Groups        map[string][]string      `json:"groups,omitempty"`        // member strings, by e-mail address
 	Accounts      map[string]*Account      `json:"accounts,omitempty"`      // by unique id; the deleted ones too
 	Tokens        map[string]*AccessToken  `json:"tokens,omitempty"`        // by SHA-256, in hexadecimal
-	Operator      string                   `json:"operator,omitempty"`      // e-mail address
-	Pools         map[string]*IdentityPool `json:"pools,omitempty"`         // by name, projects/NUMBER/...
+	Operator      string                   `json:"operator,omitempty"`      // member string
+	Pools         map[string]*IdentityPool `json:"pools,omitempty"`         // by name, of workloads and of a workforce
 	Doubts        Doubts                   `json:"doubts,omitzero"`
 
 	// Roles are the custom roles by full name, the deleted ones too. Runs share them, so
@@ -76,6 +77,9 @@ func (c *Company) Index() {
 	if len(c.Signing.DER) > 0 {
 		// If it cannot be read, the first signature fails with the reason.
 		c.Signing.parsed, _ = x509.ParsePKCS1PrivateKey(c.Signing.DER)
+	}
+	if c.Operator != "" && !strings.Contains(c.Operator, ":") { // data of earlier versions: an e-mail address
+		c.Operator = "user:" + c.Operator
 	}
 	c.live = map[string]*Account{}
 	for _, a := range c.Accounts {

@@ -14,10 +14,11 @@ type Principal struct {
 	identities map[string]bool // every member string that means it; filled when first asked
 }
 
-// IdentityPool is a workload identity pool: identities from elsewhere, named by what
-// its providers say of them (iam/docs/workload-identity-federation).
+// IdentityPool is a workload or workforce identity pool: identities from elsewhere, named by what
+// its providers say of them (iam/docs/workload-identity-federation, iam/docs/workforce-identity-federation).
 type IdentityPool struct {
-	Name      string                       `json:"name"` // projects/NUMBER/locations/global/workloadIdentityPools/ID
+	// projects/NUMBER/locations/global/workloadIdentityPools/ID or locations/global/workforcePools/ID
+	Name      string                       `json:"name"`
 	Disabled  bool                         `json:"disabled,omitempty"`
 	Providers map[string]*IdentityProvider `json:"providers,omitempty"` // by id
 }

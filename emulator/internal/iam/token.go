@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
+	"strings"
 	"time"
 )
 
@@ -15,7 +17,37 @@ type AccessToken struct {
 	Federated *Federated `json:"federated,omitempty"`
 	Scopes    []string   `json:"scopes,omitempty"`
 	Expires   time.Time  `json:"expires,omitzero"` // zero means never
+	Login     bool       `json:"login,omitempty"`  // of the operator's login
 }
+
+// TokenOf returns a token, without an end, of whom a member string names: a person, an account or an identity of a
+// pool that the company has. A set or a group holds no token.
+func (s *Company) TokenOf(member string) (AccessToken, error) {
+	kind, id, _ := strings.Cut(member, ":")
+	switch kind {
+	case "user":
+		if s.People[id] != nil {
+			return AccessToken{Person: id}, nil
+		}
+		return AccessToken{}, fmt.Errorf("there is no %s", member)
+	case "serviceAccount":
+		if a := s.AccountByEmail(id); a != nil {
+			return AccessToken{Account: a.UniqueID}, nil
+		}
+		return AccessToken{}, fmt.Errorf("there is no %s", member)
+	case "principal":
+		pool, subject, ok := strings.Cut(strings.TrimPrefix(id, "//"+Host+"/"), "/subject/")
+		if ok && subject != "" && len(subject) <= MaxSubject && s.Pools[pool] != nil {
+			return AccessToken{Federated: &Federated{Pool: pool, Subject: subject}}, nil
+		}
+		return AccessToken{}, fmt.Errorf("%s is no subject of a pool that is there", member)
+	}
+	return AccessToken{}, fmt.Errorf("%q is not of the form user:EMAIL, serviceAccount:EMAIL or "+
+		"principal://%s/POOL/subject/SUBJECT", member, Host)
+}
+
+// MaxSubject is how long the subject of an identity pool may be, in bytes.
+const MaxSubject = 127
 
 // Expired reports whether the token has expired at now.
 func (t *AccessToken) Expired(now time.Time) bool {

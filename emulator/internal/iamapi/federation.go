@@ -27,7 +27,6 @@ import (
 )
 
 const (
-	maxSubject       = 127  // bytes
 	maxAttributes    = 50   // custom ones
 	maxAttributeSize = 8192 // bytes, of all values
 )
@@ -182,7 +181,7 @@ var (
 	errSubjectTooBig = wire.OAuthError(400, "invalid_request",
 		"The size of mapped attribute google.subject exceeds the %d bytes limit. "+
 			"Either modify your attribute mapping or the incoming assertion to produce a mapped attribute that is "+
-			"less than %d bytes.", maxSubject, maxSubject)
+			"less than %d bytes.", iam.MaxSubject, iam.MaxSubject)
 	errSubjectCondition = wire.OAuthError(400, "unauthorized_client",
 		"The given credential is rejected by the attribute condition.")
 )
@@ -273,7 +272,7 @@ func identify(p *iam.IdentityProvider, pool string, assertion map[string]any) (*
 	switch {
 	case f.Subject == "":
 		return nil, wire.OAuthError(400, "invalid_grant", "The mapped attribute google.subject is empty.")
-	case len(f.Subject) > maxSubject:
+	case len(f.Subject) > iam.MaxSubject:
 		return nil, errSubjectTooBig
 	case size > maxAttributeSize:
 		return nil, wire.OAuthError(400, "invalid_request",

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/taskiam/taskiam/emulator/internal/iam"
 	"github.com/taskiam/taskiam/emulator/internal/wire"
 )
 
@@ -29,12 +28,17 @@ func renewLogin(c *wire.Call, form url.Values) (any, error) {
 		return nil, wire.OAuthError(http.StatusBadRequest, "invalid_grant", "Token has been expired or revoked.")
 	}
 	st := c.State()
-	t := &iam.AccessToken{Person: st.Operator, Expires: c.Now.Add(maxTokenLifetime)}
-	token := iam.NewToken()
-	st.Tokens[iam.TokenHash(token)] = t
-	c.Caller = &iam.Principal{Member: "user:" + t.Person, Email: t.Person} // for the request log
-	scope, _ := tokenFacts(t, c.Now)
+	t, err := st.TokenOf(st.Operator)
+	if err == nil {
+		c.Caller = st.PrincipalOf(&t, c.Now) // for the request log
+	}
+	if c.Caller == nil { // an account that is disabled or gone, a pool that is disabled
+		return nil, wire.OAuthError(http.StatusBadRequest, "invalid_grant", "Account has been disabled or deleted.")
+	}
+	t.Login = true
+	token, expires := st.Issue(t, c.Now, maxTokenLifetime)
+	scope, _ := tokenFacts(&t, c.Now)
 	return map[string]any{
-		"access_token": token, "expires_in": secondsLeft(t.Expires, c.Now), "scope": scope, "token_type": "Bearer",
+		"access_token": token, "expires_in": secondsLeft(expires, c.Now), "scope": scope, "token_type": "Bearer",
 	}, nil
 }

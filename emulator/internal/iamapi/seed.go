@@ -17,25 +17,27 @@ func iamSeed() (any, func(*wire.Seeding) error) {
 		Groups          []seedGroup          `toml:"group"`
 		ServiceAccounts []seedServiceAccount `toml:"service_account"`
 		Pools           []seedPool           `toml:"pool"`
+		Workforce       []seedPool           `toml:"workforce_pool"`
 		Roles           []seedRole           `toml:"role"`
 	}
 	return &in, func(s *wire.Seeding) error {
-		if err := seedPrincipals(s, in.Operator, in.Principals, in.Groups); err != nil {
-			return err
-		}
 		if err := seedAccounts(s, in.ServiceAccounts); err != nil {
 			return err
 		}
-		if err := seedRoles(s, in.Roles); err != nil {
+		if err := seedPools(s, in.Pools, in.Workforce); err != nil {
 			return err
 		}
-		return seedPools(s, in.Pools)
+		if err := seedPrincipals(s, in.Operator, in.Principals, in.Groups); err != nil {
+			return err
+		}
+		return seedRoles(s, in.Roles)
 	}
 }
 
 type seedPrincipal struct {
-	Member string `toml:"member"` // user:EMAIL
-	Token  string `toml:"token"`  // a bearer token that never expires; drawn at random for the operator if absent
+	// user:EMAIL, or the serviceAccount: or principal:// of an account or a pool that the seed has too.
+	Member string `toml:"member"`
+	Token  string `toml:"token"` // a bearer token that never expires; drawn at random for the operator if absent
 }
 
 type seedGroup struct {
@@ -64,15 +66,14 @@ type seedRole struct {
 }
 
 func seedPrincipals(s *wire.Seeding, operator seedPrincipal, others []seedPrincipal, groups []seedGroup) error {
-	email, err := seedPerson(s, operator)
-	if err != nil {
+	if err := seedOne(s, operator); err != nil {
 		return fmt.Errorf("operator: %w", err)
 	}
-	s.Operator = email
+	s.Operator = operator.Member
 	s.OperatorToken = secret.New(operator.Token)
 	for _, p := range others {
-		if _, err := seedPerson(s, p); err != nil {
-			return err
+		if err := seedOne(s, p); err != nil {
+			return fmt.Errorf("principal: %w", err)
 		}
 	}
 	for _, g := range groups {
@@ -81,16 +82,19 @@ func seedPrincipals(s *wire.Seeding, operator seedPrincipal, others []seedPrinci
 	return nil
 }
 
-func seedPerson(s *wire.Seeding, p seedPrincipal) (email string, err error) {
-	email, ok := strings.CutPrefix(p.Member, "user:")
-	if !ok || email == "" {
-		return "", fmt.Errorf("principal %q is not of the form user:EMAIL", p.Member)
+// seedOne makes the person that a principal is, if it is one, and the token of a principal of any kind.
+func seedOne(s *wire.Seeding, p seedPrincipal) error {
+	if email, ok := strings.CutPrefix(p.Member, "user:"); ok && email != "" {
+		s.People[email] = &iam.Person{Email: email, ID: iam.UniqueID()}
 	}
-	s.People[email] = &iam.Person{Email: email, ID: iam.UniqueID()}
+	t, err := s.TokenOf(p.Member)
+	if err != nil {
+		return err
+	}
 	if p.Token != "" {
-		s.Tokens[iam.TokenHash(p.Token)] = &iam.AccessToken{Person: email}
+		s.Tokens[iam.TokenHash(p.Token)] = &t
 	}
-	return email, nil
+	return nil
 }
 
 func seedAccounts(s *wire.Seeding, accounts []seedServiceAccount) error {

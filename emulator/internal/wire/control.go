@@ -79,7 +79,11 @@ func (s *Server) isOperator(r *http.Request) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	t := s.state.Tokens[iam.TokenHash(token)]
-	return t != nil && t.Person != "" && t.Person == s.state.Operator && !t.Expired(s.Now())
+	if t == nil || t.Expired(s.Now()) {
+		return false
+	}
+	p := s.state.PrincipalOf(t, s.Now())
+	return p != nil && p.Member == s.state.Operator
 }
 
 // ControlToken returns the bearer token of the control API.
