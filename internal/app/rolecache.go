@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -41,116 +43,106 @@ type cachedRoles struct {
 	now func() time.Time
 }
 
-// sealedAnswer is a file of the folder. The seal is an HMAC of the answer with a key that lies
-// with the journals: what a role holds decides whether a grant is stopped, and whoever can
-// write to the cache must not decide that.
-type sealedAnswer struct {
-	Seal   []byte          `json:"seal"`
-	Answer json.RawMessage `json:"answer"` // a cachedAnswer
-}
-
-// cachedAnswer is an answer that is kept.
+// cachedAnswer is an answer that is kept, as the second line of a file. The first is its seal,
+// an HMAC of the answer with a key that lies with the journals: what a role holds decides
+// whether a grant is stopped, and whoever can write to the cache must not decide that.
 type cachedAnswer struct {
-	Schema string        `json:"schema"` // taskiam.roles/v2
+	Schema string        `json:"schema"` // taskiam.roles/v3
 	Of     string        `json:"of"`     // the cloud, its endpoint and the question
 	Asked  time.Time     `json:"asked"`
-	Roles  []grants.Role `json:"roles"`
+	Roles  []grants.Role `json:"roles,omitempty"`
+	Names  []string      `json:"names,omitempty"` // of roles, where nothing else was asked for
 }
 
-const rolesSchema = "taskiam.roles/v2"
+const rolesSchema = "taskiam.roles/v3"
 
 // Role reads a role and its permissions.
 func (c cachedRoles) Role(ctx context.Context, name string) (grants.Role, error) {
 	if !predefined(name) {
 		return c.Roles.Role(ctx, name)
 	}
-	roles, err := c.answer("role "+name, func() ([]grants.Role, error) {
+	a, err := c.answer("role "+name, func() (cachedAnswer, error) {
 		r, err := c.Roles.Role(ctx, name)
-		return []grants.Role{r}, err
+		return cachedAnswer{Roles: []grants.Role{r}}, err
 	})
 	if err != nil {
 		return grants.Role{}, err
 	}
-	return roles[0], nil
+	return a.Roles[0], nil
 }
 
 // RolesOn returns the predefined roles that can be granted on resources of the type of
 // name, with their permissions. Custom roles are left out: they are those of one project.
 func (c cachedRoles) RolesOn(ctx context.Context, name resource.Name) ([]grants.Role, error) {
-	return c.answer("roles on "+name.Type().ID, func() ([]grants.Role, error) {
+	a, err := c.answer("roles on "+name.Type().ID, func() (cachedAnswer, error) {
 		roles, err := c.Roles.RolesOn(ctx, name)
-		return slices.DeleteFunc(roles, func(r grants.Role) bool { return !predefined(r.Name) }), err
+		return cachedAnswer{Roles: slices.DeleteFunc(roles, func(r grants.Role) bool { return !predefined(r.Name) })}, err
 	})
+	return a.Roles, err
 }
 
 // GrantableRoles returns the names of the predefined roles that can be granted on
 // resources of the type of name.
 func (c cachedRoles) GrantableRoles(ctx context.Context, name resource.Name) (map[string]bool, error) {
-	roles, err := c.answer("names of roles on "+name.Type().ID, func() ([]grants.Role, error) {
-		names, err := c.Roles.GrantableRoles(ctx, name)
-		var roles []grants.Role
-		for n := range names {
-			if predefined(n) {
-				roles = append(roles, grants.Role{Name: n})
-			}
-		}
-		return roles, err
+	a, err := c.answer("names of roles on "+name.Type().ID, func() (cachedAnswer, error) {
+		all, err := c.Roles.GrantableRoles(ctx, name)
+		return cachedAnswer{Names: slices.DeleteFunc(slices.Sorted(maps.Keys(all)), func(n string) bool { return !predefined(n) })}, err
 	})
 	names := map[string]bool{}
-	for _, r := range roles {
-		names[r.Name] = true
+	for _, n := range a.Names {
+		names[n] = true
 	}
 	return names, err
 }
 
 func predefined(role string) bool { return strings.HasPrefix(role, "roles/") }
 
-// answer returns the roles that answer a question: those that are kept, or else those of
-// the cloud, which are kept then. An error is never kept, nor is an answer without roles.
-func (c cachedRoles) answer(question string, ask func() ([]grants.Role, error)) ([]grants.Role, error) {
+// answer returns the answer to a question: that which is kept, or else that of the cloud, which
+// is kept then. An error is never kept, nor is an answer without roles.
+func (c cachedRoles) answer(question string, ask func() (cachedAnswer, error)) (cachedAnswer, error) {
 	of := c.of + " " + question
 	sum := sha256.Sum256([]byte(of))
 	path := filepath.Join(c.dir, hex.EncodeToString(sum[:16])+".json")
-	if roles, ok := c.read(path, of); ok {
-		return roles, nil
+	if a, ok := c.read(path, of); ok {
+		return a, nil
 	}
-	roles, err := ask()
-	if err == nil && len(roles) > 0 {
+	a, err := ask()
+	if err == nil && !a.empty() {
+		a.Schema, a.Of, a.Asked = rolesSchema, of, c.now().UTC()
 		// Without a cache it is asked again: nothing is lost.
-		_ = c.write(path, cachedAnswer{rolesSchema, of, c.now().UTC(), roles})
+		_ = c.write(path, a)
 	}
-	return roles, err
+	return a, err
 }
 
-// seal returns the HMAC of an answer.
+func (a cachedAnswer) empty() bool { return len(a.Roles) == 0 && len(a.Names) == 0 }
+
+// seal returns the HMAC of an answer, in hexadecimal digits.
 func (c cachedRoles) seal(answer []byte) []byte {
 	h := hmac.New(sha256.New, c.key)
 	h.Write(answer)
-	return h.Sum(nil)
+	return hex.AppendEncode(nil, h.Sum(nil))
 }
 
 // read returns what is kept, if it is sealed, of this question, no older than it may be and
 // not from the future, and if nobody else can have written it.
-func (c cachedRoles) read(path, of string) ([]grants.Role, bool) {
+func (c cachedRoles) read(path, of string) (cachedAnswer, bool) {
 	for _, p := range []string{c.dir, path} {
 		if info, err := os.Lstat(p); err != nil || !mineAlone(info) {
-			return nil, false
+			return cachedAnswer{}, false
 		}
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return nil, false
+		return cachedAnswer{}, false
 	}
-	var s sealedAnswer
-	if json.Unmarshal(b, &s) != nil || !hmac.Equal(s.Seal, c.seal(s.Answer)) {
-		return nil, false
-	}
+	seal, answer, _ := bytes.Cut(b, []byte("\n"))
 	var a cachedAnswer
-	if json.Unmarshal(s.Answer, &a) != nil || a.Schema != rolesSchema || a.Of != of || len(a.Roles) == 0 {
-		return nil, false
+	if !hmac.Equal(seal, c.seal(answer)) || json.Unmarshal(answer, &a) != nil || a.Schema != rolesSchema || a.Of != of || a.empty() {
+		return cachedAnswer{}, false
 	}
 	age := c.now().Sub(a.Asked)
-	return a.Roles, age >= 0 && age < rolesKept
+	return a, age >= 0 && age < rolesKept
 }
 
 // mineAlone reports whether a folder or a file is the user's own, and no one else's to write.
@@ -166,10 +158,6 @@ func (c cachedRoles) write(path string, a cachedAnswer) error {
 	if err != nil {
 		return err
 	}
-	b, err := json.Marshal(sealedAnswer{c.seal(answer), answer})
-	if err != nil {
-		return err
-	}
 	if err := os.MkdirAll(c.dir, 0o700); err != nil {
 		return err
 	}
@@ -177,7 +165,7 @@ func (c cachedRoles) write(path string, a cachedAnswer) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(b)
+	_, err = f.Write(slices.Concat(c.seal(answer), []byte("\n"), answer))
 	if err == nil {
 		err = f.CloseAtomicallyReplace()
 	}

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -133,22 +132,21 @@ func TestRolesAreKept(t *testing.T) {
 	file := files[0]
 	says := func(text string) error { return os.WriteFile(file, []byte(text), 0o600) }
 	sealed := func(text string, key string) error {
-		b, err := json.Marshal(sealedAnswer{cachedRoles{key: []byte(key)}.seal([]byte(text)), json.RawMessage(text)})
-		return errors.Join(err, says(string(b)))
+		return says(string(cachedRoles{key: []byte(key)}.seal([]byte(text))) + "\n" + text)
 	}
-	const harmless = `{"schema":"taskiam.roles/v2","of":"emulator one role roles/x","asked":"2026-01-01T00:00:00Z","roles":[{"Name":"roles/x"}]}`
+	const harmless = `{"schema":"taskiam.roles/v3","of":"emulator one role roles/x","asked":"2026-01-01T00:00:00Z","roles":[{"Name":"roles/x"}]}`
 	for what, spoil := range map[string]func() error{
 		"half a file":        func() error { return os.Truncate(file, 40) },
 		"an empty file":      func() error { return os.Truncate(file, 0) },
 		"writable by others": func() error { return os.Chmod(file, 0o622) },
 		"without roles": func() error {
-			return sealed(`{"schema":"taskiam.roles/v2","of":"emulator one role roles/x","asked":"2026-01-01T00:00:00Z"}`, "ours")
+			return sealed(`{"schema":"taskiam.roles/v3","of":"emulator one role roles/x","asked":"2026-01-01T00:00:00Z"}`, "ours")
 		},
 		"of another question": func() error { return sealed(strings.ReplaceAll(harmless, "roles/x", "roles/y"), "ours") },
-		"of another version":  func() error { return sealed(strings.Replace(harmless, "/v2", "/v3", 1), "ours") },
+		"of another version":  func() error { return sealed(strings.Replace(harmless, "/v3", "/v4", 1), "ours") },
 		"sealed by others":    func() error { return sealed(harmless, "theirs") },
-		"without a seal":      func() error { return says(`{"answer":` + harmless + `}`) },
-		"of the old form":     func() error { return says(strings.Replace(harmless, "/v2", "/v1", 1)) },
+		"without a seal":      func() error { return says("\n" + harmless) },
+		"of the old form":     func() error { return says(strings.Replace(harmless, "/v3", "/v2", 1)) },
 		"a link":              func() error { return errors.Join(os.Rename(file, file+".real"), os.Symlink(file+".real", file)) },
 		"gone":                func() error { return os.Remove(file) },
 	} {

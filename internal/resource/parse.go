@@ -190,8 +190,8 @@ func checkAll(values []value) error {
 // short is one short form, ready to be matched.
 type short struct {
 	typ       *Type
-	scheme    string         // "" where there is none
-	pattern   *regexp.Regexp // over what follows, without a prefix
+	scheme    string                // "" where there is none
+	pattern   func() *regexp.Regexp // over what follows, without a prefix; compiled when it is first asked for
 	variables []segment
 }
 
@@ -214,7 +214,7 @@ var shorts = sync.OnceValue(func() []short {
 				re.WriteString("([^/]*)")
 				rest = tail
 			}
-			sh.pattern = regexp.MustCompile("^" + re.String() + "$")
+			sh.pattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile("^" + re.String() + "$") })
 			out = append(out, sh)
 		}
 	}
@@ -245,7 +245,7 @@ func parseShort(s string) (Name, string, error) {
 		if sh.typ.Prefixes {
 			text, prefix, _ = strings.Cut(rest, "/")
 		}
-		texts := sh.pattern.FindStringSubmatch(text)
+		texts := sh.pattern().FindStringSubmatch(text)
 		if texts == nil {
 			if strings.Contains(text, "/") && len(sh.typ.Short) > 0 {
 				invalid = cmp.Or(invalid, fmt.Errorf("%s takes no prefix; write %s", sh.typ.A(), form))
