@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // secretText is what a credential of Google's looks like, wherever it stands.
@@ -34,6 +36,17 @@ func TestDemo(t *testing.T) {
 	}
 	if lines := strings.Count(out, "\n"); lines > 50 {
 		t.Errorf("the story has %d lines, more than a tall screen", lines)
+	}
+	asTold := func(text string) string { // without what differs from one telling to the next
+		text = regexp.MustCompile(`\d+(\.\d+)? ?m?s\b|\d+ bytes`).ReplaceAllString(constant(text), "N")
+		return regexp.MustCompile(` +`).ReplaceAllString(text, " ")
+	}
+	for _, b := range blocksOf("README.md", fileOf(t, "README.md")) {
+		if provedBy(b) == t.Name() {
+			if diff := cmp.Diff(asTold(b.text), asTold(out)); diff != "" {
+				t.Errorf("%s does not tell the story as it is (-README +story):\n%s", b, diff)
+			}
+		}
 	}
 	var doc struct {
 		Schema   string

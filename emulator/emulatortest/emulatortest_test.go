@@ -1,11 +1,20 @@
 package emulatortest_test
 
 import (
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	credentials "cloud.google.com/go/iam/credentials/apiv1"
 	"cloud.google.com/go/iam/credentials/apiv1/credentialspb"
+	"golang.org/x/oauth2"
+	"google.golang.org/api/googleapi"
+	"google.golang.org/api/option"
 	"google.golang.org/api/storage/v1"
 
 	"github.com/taskiam/taskiam/emulator"
@@ -66,5 +75,44 @@ func TestBesideGeneratedClients(t *testing.T) {
 	})
 	if err == nil || !strings.Contains(err.Error(), "getAccessToken") {
 		t.Errorf("the error is %v, want that of IAM", err)
+	}
+}
+
+// The lines of this test, and of the next one's body, are in docs/emulator.md.
+func TestWithoutAPort(t *testing.T) {
+	srv := emulatortest.Start(t, emulator.Config{})
+	service, err := storage.NewService(t.Context(), srv.ClientOptions("ya29.emulator-mara")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := service.Objects.Delete("acme-reports", "2026/01.csv").Do(); err == nil {
+		t.Error("Mara may delete")
+	}
+}
+
+// Code that makes its own clients reaches the emulator by the proxy in its environment, which Go reads once: so it is
+// a process of its own.
+func TestAtProductionURLs(t *testing.T) {
+	const inside = "TASKIAM_TEST_BEHIND_PROXY"
+	if os.Getenv(inside) != "" {
+		mara := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "ya29.emulator-mara"})
+		client, err := storage.NewService(t.Context(), option.WithTokenSource(mara))
+		err = client.Objects.Delete("acme-reports", "2026/01.csv").Context(t.Context()).Do()
+		if e, ok := errors.AsType[*googleapi.Error](err); !ok || e.Code != http.StatusForbidden {
+			t.Errorf("Mara may delete: %v", err)
+		}
+		return
+	}
+	dir := t.TempDir()
+	srv := emulatortest.Start(t, emulator.Config{Dir: dir})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go srv.Serve(t.Context(), l) // its error is that of the test below
+	cmd := exec.Command(os.Args[0], "-test.run=^TestAtProductionURLs$")
+	cmd.Env = append(emulator.ProxyEnv(l.Addr().String(), filepath.Join(dir, "ca.pem")), inside+"=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
