@@ -111,7 +111,8 @@ func constant(text string) string {
 // each; "..." stands for lines that are left out.
 func showsARun(t *testing.T, b block, s *stage) {
 	i := slices.IndexFunc(shownRuns, func(n shownRun) bool {
-		return n.file == b.file && (strings.HasPrefix(b.text, "$ "+n.first+" ") || strings.HasPrefix(b.text, "$ "+n.first+"\n"))
+		return n.file == b.file && (strings.HasPrefix(b.text, "$ "+n.first+" ") ||
+			strings.HasPrefix(b.text, "$ "+n.first+"\n"))
 	})
 	if i < 0 {
 		t.Fatal("nothing says in what world this is run: add it to shownRuns")
@@ -167,8 +168,10 @@ func isASeed(t *testing.T, b block) {
 	for _, part := range []struct{ key, text string }{
 		{"[organization]", "[organization]\nnumber = \"123456789012\"\ndomain = \"acme.example\"\n"},
 		{"[operator]", "[operator]\nmember = \"user:olivia@acme.example\"\n"},
-		{`= "acme-agents"` + "\nnumber", "[[project]]\nid = \"acme-agents\"\nnumber = \"567890123456\"\nparent = \"organizations/123456789012\"\n"},
-		{`= "acme-data"` + "\nnumber", "[[project]]\nid = \"acme-data\"\nnumber = \"678901234567\"\nparent = \"organizations/123456789012\"\n"},
+		{`= "acme-agents"` + "\nnumber", "[[project]]\nid = \"acme-agents\"\nnumber = \"567890123456\"\nparent = " +
+			"\"organizations/123456789012\"\n"},
+		{`= "acme-data"` + "\nnumber", "[[project]]\nid = \"acme-data\"\nnumber = \"678901234567\"\nparent = " +
+			"\"organizations/123456789012\"\n"},
 	} {
 		if !strings.Contains(b.text, part.key) {
 			text = part.text + text
@@ -221,7 +224,8 @@ func areAnswered(t *testing.T, blocks []block) {
 			continue
 		}
 		for _, r := range []request{
-			{"DELETE", "faults", ""}, {"PUT", "lag", "{}"}, {"PUT", "quotas", "{}"}, {"POST", "clock", `{"stopped":false}`},
+			{"DELETE", "faults", ""}, {"PUT", "lag", "{}"}, {"PUT", "quotas", "{}"}, {"POST", "clock",
+				`{"stopped":false}`},
 		} {
 			r.url = "http://" + s.host + "/_emulator/" + r.url
 			if a := s.call(control, r); a.code != 200 {
@@ -319,7 +323,8 @@ func (d *documentTest) isForCI(t *testing.T, b block) {
 				if strings.Contains(name, "/ci/buildkite#") {
 					subset("the plugin", value, "ci/buildkite/plugin.yml", "configuration", "properties")
 				}
-				if strings.HasPrefix(name, "TASKIAM_") && !strings.Contains(fileOf(t, "ci/gitlab/taskiam.gitlab-ci.yml"), "$"+name) &&
+				if strings.HasPrefix(name, "TASKIAM_") &&
+					!strings.Contains(fileOf(t, "ci/gitlab/taskiam.gitlab-ci.yml"), "$"+name) &&
 					!strings.Contains(fileOf(t, "ci/gitlab/taskiam.gitlab-ci.yml"), "${"+name) {
 					t.Errorf("%s: GitLab's file does not read %s", b, name)
 				}

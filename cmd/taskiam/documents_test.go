@@ -86,6 +86,14 @@ func TestDocuments(t *testing.T) {
 		t.Parallel()
 		areAnswered(t, calls)
 	})
+	for claim, holds := range map[string]func(*testing.T){
+		"SECURITY.md on refused roles": refusesRoles, "doctor --help": doctorLooks, "docs/plan.md on what is kept": keepsRoles,
+	} {
+		t.Run(claim, func(t *testing.T) {
+			t.Parallel()
+			holds(t)
+		})
+	}
 	d.inline(t)
 	for _, u := range unproved {
 		if !d.used[u.file+u.begins] {
@@ -108,7 +116,9 @@ func (d *documentTest) held(t *testing.T, blocks []block) {
 		if source := fileOf(t, p.in); !strings.Contains(source, "func "+p.test+"(") {
 			t.Errorf("%s has no %s", p.in, p.test)
 		}
-		if !slices.ContainsFunc(blocks, func(b block) bool { return b.file == p.file && strings.HasPrefix(b.text, p.begins) }) {
+		if !slices.ContainsFunc(blocks, func(b block) bool {
+			return b.file == p.file && strings.HasPrefix(b.text, p.begins)
+		}) {
 			t.Errorf("%s has no block that begins with %q", p.file, p.begins)
 		}
 	}

@@ -145,6 +145,9 @@ func TestCheck(t *testing.T) {
 		if tt.want == "" && err != nil || tt.want != "" && (!fault.Is(err, fault.Usage) || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
 		}
+		if err != nil && tt.want != "outside" && !strings.Contains(err.Error(), "a login") && len(fault.Hints(err)) == 0 {
+			t.Errorf("%s: nothing says what to do about it: %v", tt.name, err)
+		}
 	}
 }
 

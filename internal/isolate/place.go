@@ -30,11 +30,12 @@ type Limits struct {
 // closed place; none that is writable may contain what is relied on, or be inside it.
 func (s Spec) Check(limits Limits) error {
 	for _, o := range s.own() {
-		if err := refuse(o.what, o.path, s.Home, limits.Closed); err != nil {
-			return err
+		err := refuse(o.what, o.path, s.Home, limits.Closed)
+		if err == nil {
+			err = o.keepsOff(limits.Relied, s.Fixed)
 		}
-		if err := o.keepsOff(limits.Relied, s.Fixed); err != nil {
-			return err
+		if err != nil {
+			return o.advised(err)
 		}
 	}
 	for _, o := range s.own() {
@@ -60,6 +61,9 @@ func (s Spec) CheckDelivery() error {
 	return nil
 }
 
+// workTree is what messages call the folder in which the command begins.
+const workTree = "the work tree"
+
 // ownPath is one path that a sandbox was given to show.
 type ownPath struct {
 	what, path string
@@ -67,7 +71,7 @@ type ownPath struct {
 }
 
 func (s Spec) own() []ownPath {
-	all := []ownPath{{"the work tree", s.WorkTree, true}}
+	all := []ownPath{{workTree, s.WorkTree, true}}
 	for _, path := range s.ReadOnly {
 		all = append(all, ownPath{"--ro", path, false})
 	}
@@ -75,6 +79,17 @@ func (s Spec) own() []ownPath {
 		all = append(all, ownPath{"--rw", path, true})
 	}
 	return all
+}
+
+// advised adds what to do about a refusal, where nothing has said so.
+func (o ownPath) advised(err error) error {
+	switch {
+	case len(fault.Hints(err)) > 0:
+		return err
+	case o.what == workTree:
+		return fault.WithHint(err, "cd FOLDER   # one that holds the work, and nothing else")
+	}
+	return fault.WithHint(err, "name what the command needs alone: "+o.what+" FOLDER")
 }
 
 // keepsOff refuses a writable path that reaches what is relied on. A fixed file can be inside

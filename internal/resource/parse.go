@@ -20,7 +20,7 @@ const maxPrefix = 1024
 
 // Parse reads a resource's name in any form that people write: a full resource name
 // (//service/…), a short form (gs://bucket, bq://project.dataset), a relative name
-// (projects/p/secrets/s), or a link to it in its API, as gcloud and the console print it
+// (projects/p/secrets/s), or a link to it in its API, as gcloud prints it
 // (https://compute.googleapis.com/compute/v1/projects/…). A relative name that several
 // services have is refused with the full names that may be meant. What follows a bucket's short name comes back as
 // prefix: gs://b/2026/ names the bucket b with the prefix "2026/".

@@ -25,7 +25,7 @@ A resource is named by any of these:
 - its full resource name: ` + "`//run.googleapis.com/projects/acme-agents/locations/europe-west3/services/web`" + `
 - its relative name, if no other service has one like it: ` + "`projects/acme-agents/secrets/api-key`" + `.
   One that several have is refused, and the error names them in full.
-- the link to it that gcloud and the console print:
+- the link to it in its API, which gcloud prints (` + "`selfLink`" + `); a page of the console is refused:
   ` + "`https://www.googleapis.com/compute/v1/projects/acme-agents/zones/europe-west3-a/instances/vm`" + `
 - a short form: ` + "`gs://BUCKET`, `bq://PROJECT.DATASET`, `bq://PROJECT.DATASET.TABLE`, `gcp-kms://KEY`," + `
   ` + "`LOCATION-docker.pkg.dev/PROJECT/REPOSITORY`" + `
