@@ -32,7 +32,7 @@ func (u *upRun) bind(ctx context.Context, edit grants.Edit) error {
 		})...); err != nil {
 			return err
 		}
-		return u.writeWith(ctx, edit, custom)
+		return u.edit(ctx, u.binding(edit, custom))
 	})
 	if err != nil {
 		return err
@@ -68,21 +68,24 @@ func (u *upRun) visibleWithin() time.Duration {
 	return min(visibleWithin, max(u.options.ReadyTimeout, 30*time.Second))
 }
 
-// write adds the bindings of one edit, once the account is there and as soon as it is
-// visible to the service that is to name it.
-func (u *upRun) write(ctx context.Context, edit grants.Edit, also ...fault.Kind) error {
-	return u.writeWith(ctx, edit, &customrole.Set{}, also...)
-}
-
-// writeWith is write for bindings of custom roles, which may be retired in the meantime.
-func (u *upRun) writeWith(ctx context.Context, edit grants.Edit, custom *customrole.Set, also ...fault.Kind) error {
-	return u.edit(ctx, policyEdit{
+// binding is what adds the bindings of one edit, once the account is there and as soon as it is
+// visible to the service that is to name it. Custom roles may be retired in the meantime.
+func (u *upRun) binding(edit grants.Edit, custom *customrole.Set, also ...fault.Kind) policyEdit {
+	var members []string
+	for _, b := range edit.Bindings {
+		members = append(members, b.Member)
+	}
+	return policyEdit{
 		doing: "bind", name: edit.Resource, ready: u.created,
 		beforeRetry: func(ctx context.Context) error { return u.customRoles().Watch(ctx, custom, u.journal.Append) },
 		room:        func(doc policy.Document) error { return room(doc, edit) },
 		change: func(doc policy.Document) bool {
 			changed := false
 			for _, b := range edit.Bindings {
+				// There is one without its end if the service dropped that in a write whose answer was lost.
+				if bare := endless(b); !slices.Contains(edit.Bindings, bare) {
+					changed = doc.Remove(bare) || changed
+				}
 				changed = doc.Add(b) || changed
 			}
 			return changed
@@ -92,7 +95,14 @@ func (u *upRun) writeWith(ctx context.Context, edit grants.Edit, custom *customr
 		passing:  slices.Concat(invisible, also),
 		within:   u.visibleWithin(),
 		account:  u.plan.Email,
-	})
+		accounts: members,
+	}
+}
+
+// endless returns a binding without its condition.
+func endless(b policy.Binding) policy.Binding {
+	b.Condition = policy.Condition{}
+	return b
 }
 
 // survived returns an error if a binding came back changed from Google. It must
@@ -102,9 +112,7 @@ func survived(stored policy.Document, edit grants.Edit) error {
 		if stored.Has(b) {
 			continue
 		}
-		bare := b
-		bare.Condition = policy.Condition{}
-		if !b.Condition.IsZero() && stored.Has(bare) {
+		if !b.Condition.IsZero() && stored.Has(endless(b)) {
 			return fault.New(fault.Precondition,
 				"granting %s on %s: the service has dropped the condition that makes it expire", b.Role, edit.Resource)
 		}
@@ -118,7 +126,7 @@ func survived(stored policy.Document, edit grants.Edit) error {
 func (e *Engine) readBack(ctx context.Context, j journal.Journal, edit grants.Edit) error {
 	return e.step("read back", edit.Resource.String(), func() error {
 		err := e.repeat(ctx, "read back", edit.Resource.String(), forWritten, readBackWithin, func() error {
-			doc, err := e.Cloud.ReadPolicy(ctx, edit.Resource)
+			doc, err := e.lookBack(ctx, edit.Resource)
 			if err != nil {
 				return err
 			}

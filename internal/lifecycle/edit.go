@@ -66,7 +66,7 @@ type policyEdit struct {
 	// account is the email of the run's account, which may not be visible yet. An error that
 	// names another member of the policy is not about it, and does not pass.
 	account string
-	// accounts are the emails where the edit is of several runs.
+	// accounts are the emails, or members, whose bindings are the edit's own beside that account's.
 	accounts []string
 	// harmed is told of what a service changed beside the edit, which is no reason for the edit to
 	// have failed. Where it is nil, that is the edit's error.
@@ -88,9 +88,11 @@ func (e *Engine) edit(ctx context.Context, p policyEdit) error {
 	begun := e.Now()
 	var contest, outage, hidden streak
 	var steady steadiness
+	var unanswered policy.Document
 	for {
-		t := attempt{Engine: e, policyEdit: p}
+		t := &attempt{Engine: e, policyEdit: p, unanswered: unanswered}
 		err := t.run(ctx)
+		unanswered = t.unanswered
 		if err == nil {
 			return nil
 		}
@@ -250,12 +252,15 @@ func retryAfter(err error) time.Duration {
 type attempt struct {
 	*Engine
 	policyEdit
-	written   policy.Document // what was sent to be stored; nil before that
-	etag      string          // of the version that it was to replace
-	read      time.Time       // when the last read was over
-	roundTrip time.Duration   // and how long it took
-	rest      time.Duration   // how long to rest after it was lost or throttled
-	moved     time.Time       // when somebody on this machine last got through
+	written policy.Document // what was sent to be stored; nil before that
+	etag    string          // of the version that it was to replace
+	stored  string          // that of what Google says it stored
+	// unanswered is what was sent, by this attempt or an earlier one, in a write whose answer was lost.
+	unanswered policy.Document
+	read       time.Time     // when the last read was over
+	roundTrip  time.Duration // and how long it took
+	rest       time.Duration // how long to rest after it was lost or throttled
+	moved      time.Time     // when somebody on this machine last got through
 }
 
 func (t *attempt) run(ctx context.Context) error {
@@ -325,35 +330,49 @@ func (t *attempt) writeIn(ctx context.Context, turn *journal.Turn, doc policy.Do
 	}
 	if !t.change(doc) {
 		turn.End()
-		return nil
+		if t.unanswered == nil {
+			return nil
+		}
+		t.written = t.unanswered // it was stored after all
+		return t.mend(ctx, doc)
 	}
-	drops := doc.Dropped()
-	if err := t.drop(drops, false); err != nil {
+	if err := t.drop(doc.Dropped(), false); err != nil {
 		turn.End()
 		return err
 	}
-	t.written, t.etag = doc, doc.Etag()
+	return t.put(ctx, doc, func(err error) {
+		turn.Wrote()
+		if err == nil {
+			turn.Accepted(t.roundTrip)
+		}
+		t.end(turn, err)
+	})
+}
+
+// put has the document stored, and looks at what was: at all of it, since a service may change what
+// is not the edit's own. Every write of a policy goes this way. Once there is an answer, answered is called.
+func (t *attempt) put(ctx context.Context, doc policy.Document, answered func(error)) error {
+	t.written, t.etag, t.unanswered = doc, doc.Etag(), nil
 	stored, err := t.Cloud.TryWritePolicy(ctx, t.name, doc)
-	turn.Wrote()
-	if err == nil {
-		turn.Accepted(t.roundTrip)
+	answered(err)
+	if fault.Is(err, fault.Unavailable) {
+		t.unanswered = doc
 	}
-	t.end(turn, err)
 	if err == nil {
-		err = t.drop(drops, true)
+		err = t.drop(doc.Dropped(), true)
 	}
 	if err != nil {
 		return err
 	}
-	harm := t.mend(ctx, stored)
-	if harm != nil && t.harmed != nil {
-		t.harmed(harm)
-		harm = nil
+	t.stored = stored.Etag()
+	t.wrote.Store(t.name, t)
+	if !t.mending {
+		err = t.mend(ctx, stored)
 	}
 	if t.check != nil {
-		err = t.check(stored)
+		err = errors.Join(t.check(stored), err)
 	}
-	return errors.Join(err, harm)
+	return err
 }
 
 // end ends a turn with the result err, and shares what was learned about other writers and

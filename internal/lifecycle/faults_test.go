@@ -40,6 +40,8 @@ type trouble struct {
 	fault emulator.Fault
 	// conflict is answered with the code that the service has for it.
 	conflict bool
+	// lossy drops what others have, where they have something under a condition.
+	lossy bool
 	// killed and late end the process before or after the call; with power, the machine.
 	killed, late, power bool
 	// expired makes the operator's login expire at the call.
@@ -73,6 +75,9 @@ var troubles = []trouble{
 	{name: "hang once", short: "H", fault: emulator.Fault{Do: emulator.FaultHang, Count: 1}},
 	{name: "hang for good", short: "H*", fault: emulator.Fault{Do: emulator.FaultHang}},
 	{name: "login expired", short: "401*", expired: true},
+	{name: "neighbours' conditions dropped", short: "ND", lossy: true, fault: emulator.Fault{
+		Do: emulator.FaultLossy, Spare: "taskiam", Count: 1,
+	}},
 }
 
 // strike makes the trouble happen to the call r, and to what comes later.
@@ -174,6 +179,16 @@ func (s step) writes() bool {
 	return verb == "PUT" || verb == "PATCH" || verb == "DELETE"
 }
 
+// conditioned reports whether a neighbour has something under a condition in the policy that the call writes.
+func (s step) conditioned() bool {
+	for _, c := range conditioned {
+		if s.writes() && strings.HasSuffix(s.call, c.write) {
+			return true
+		}
+	}
+	return false
+}
+
 // cell is one box of the table.
 type cell struct {
 	flow    flow
@@ -226,6 +241,9 @@ func (c cell) play(m *machine) (o outcome) {
 	if !m.reached {
 		return unexplained("the call was not reached: %v", err)
 	}
+	if c.trouble.lossy && (err == nil || !strings.Contains(err.Error(), hours.Member) || !strings.Contains(err.Error(), hours.Condition.Title)) {
+		return unexplained("what the service did to a neighbour is not named: %v", err)
+	}
 	begins := c.flow.prepare == nil // else there is something to take away, whatever happens
 	switch {
 	case c.trouble.deadly():
@@ -239,7 +257,7 @@ func (c cell) play(m *machine) (o outcome) {
 			}
 		}
 	case err == nil || fault.Is(err, fault.NotReady):
-	case begins && !fault.Is(err, fault.Incomplete): // it says that nothing is left
+	case (begins || c.trouble.lossy) && !fault.Is(err, fault.Incomplete): // it says that nothing is left
 		if left := m.changed(); left != nil {
 			return unexplained("it says only %w\nbut there is\n%s", err, strings.Join(left, "\n"))
 		}
@@ -363,6 +381,9 @@ func TestFaults(t *testing.T) {
 					c := cell{f, kind, source, s, tr}
 					if tr.conflict && !s.writes() {
 						continue // nothing that it could conflict with
+					}
+					if tr.lossy && !s.conditioned() {
+						continue // nothing that could be dropped
 					}
 					if !strings.Contains(c.String(), *faultsMatch) {
 						continue

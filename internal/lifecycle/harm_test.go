@@ -1,7 +1,18 @@
 package lifecycle_test
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -83,9 +94,16 @@ func TestNeighboursConditionsDropped(t *testing.T) {
 			return err
 		},
 	}
+	// How the service answers the write: with what it stores, with what it was sent, or not at all.
+	answers := map[string]func(w *world){
+		"shown":  func(*world) {},
+		"hidden": (*world).hideDropped,
+		"lost":   (*world).loseAnswer,
+	}
 	for name, flow := range flows {
-		for _, good := range []bool{false, true} {
-			t.Run(name, func(t *testing.T) {
+		for c := range 2 * len(answers) {
+			answer, good := slices.Sorted(maps.Keys(answers))[c/2], c%2 == 1
+			t.Run(fmt.Sprintf("%s, %s, for good: %t", name, answer, good), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					w := newWorld(t)
@@ -98,6 +116,7 @@ func TestNeighboursConditionsDropped(t *testing.T) {
 						if _, err := w.server.AddFault(f); err != nil {
 							t.Fatal(err)
 						}
+						answers[answer](w)
 					})
 					want := map[bool]fault.Kind{false: fault.Precondition, true: fault.Incomplete}[good]
 					if !fault.Is(err, want) {
@@ -121,6 +140,108 @@ func TestNeighboursConditionsDropped(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// hideDropped has the answer to each write of the secret's policy show what was sent, and not what was stored.
+func (w *world) hideDropped() {
+	var mu sync.Mutex
+	sent := map[*http.Request][]byte{}
+	w.wire.step(func(_ int, r *http.Request) (*http.Response, error) {
+		if setsSecret(r) {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				return nil, err
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			mu.Lock()
+			defer mu.Unlock()
+			sent[r] = body
+		}
+		return nil, nil
+	}, func(_ int, r *http.Request, answer *http.Response) (*http.Response, error) {
+		if !setsSecret(r) || answer.StatusCode != http.StatusOK {
+			return answer, nil
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		body, err := io.ReadAll(answer.Body)
+		if err != nil {
+			return nil, err
+		}
+		shown := decode(w.t, sent[r])["policy"].(map[string]any)
+		shown["etag"] = decode(w.t, body)["etag"]
+		if body, err = json.Marshal(shown); err != nil {
+			return nil, err
+		}
+		answer.Body, answer.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		return answer, nil
+	})
+}
+
+func setsSecret(r *http.Request) bool {
+	return strings.HasSuffix(r.URL.Path, "secrets/api-key:setIamPolicy")
+}
+
+// loseAnswer has the answer to the first write of the secret's policy be lost.
+func (w *world) loseAnswer() {
+	var lost atomic.Bool
+	w.wire.step(nil, func(_ int, r *http.Request, answer *http.Response) (*http.Response, error) {
+		if setsSecret(r) && lost.CompareAndSwap(false, true) {
+			return nil, io.ErrUnexpectedEOF
+		}
+		return answer, nil
+	})
+}
+
+// A run's own condition that the service dropped in a write whose answer was lost is not left beside the one that is
+// written then.
+func TestDroppedConditionOfALostAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		if _, err := w.server.AddFault(emulator.Fault{
+			Method: "*.setIamPolicy", Resource: "secrets/api-key", Do: emulator.FaultLossy, Count: 1,
+		}); err != nil {
+			t.Fatal(err)
+		}
+		w.loseAnswer()
+		_, plan := w.up(byKey)
+		for _, edit := range plan.Edits {
+			if strings.Contains(edit.Resource.Full(), "secrets/api-key") {
+				if there := w.endless(plan.Email, edit); len(there) > 0 {
+					t.Errorf("there is %+v", there)
+				}
+			}
+		}
+		if _, err := w.engine().Down(t.Context(), plan.Run, 0); err != nil {
+			t.Error(err)
+		}
+		w.asBefore()
+	})
+}
+
+// Every write of a policy goes one way, on which all that was stored is compared.
+func TestPoliciesAreWrittenInOnePlace(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var writes []string
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range strings.Count(string(text), "WritePolicy(") {
+			if !strings.HasSuffix(file, "_test.go") {
+				writes = append(writes, file)
+			}
+		}
+	}
+	if !slices.Equal(writes, []string{"edit.go"}) {
+		t.Errorf("policies are written in %v, and not in attempt.put alone", writes)
 	}
 }
 

@@ -16,9 +16,12 @@ package lifecycle
 import (
 	"context"
 	"io"
+	"sync"
 	"time"
 
+	"github.com/taskiam/taskiam/internal/customrole"
 	"github.com/taskiam/taskiam/internal/delivery"
+	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
@@ -35,6 +38,13 @@ type Roles interface {
 	// and GrantableRoles their names alone.
 	RolesOn(ctx context.Context, name resource.Name) ([]grants.Role, error)
 	GrantableRoles(ctx context.Context, name resource.Name) (map[string]bool, error)
+}
+
+// Turns keeps the runs of one machine from competing for a policy. Nothing depends on it:
+// a run that gets no turn meets a conflict, and tries again.
+type Turns interface {
+	// LockPolicy waits for the turn to read and write the policy that key names.
+	LockPolicy(ctx context.Context, key string, pace journal.Pace) (*journal.Turn, error)
 }
 
 // KeyPair is a key whose private half never leaves this machine.
@@ -82,6 +92,9 @@ type Engine struct {
 	Delivered func(grants.RunID) string
 	// Progress is told what is being done. It is called from several goroutines.
 	Progress func(Event)
+
+	// wrote has the *attempt that wrote a policy last, by its resource.Name, until a read shows another thing.
+	wrote sync.Map
 }
 
 // Event is one line of progress: the beginning, the end or a wait of one step.
@@ -169,4 +182,34 @@ func (e *Engine) step(step, on string, f func() error) error {
 	}
 	e.report(step, on, Done, nil)
 	return nil
+}
+
+// customRoles returns what looks after custom roles.
+func (e *Engine) customRoles() customrole.Manager {
+	return customrole.Manager{Cloud: e.Cloud, RolesOn: e.Roles.RolesOn, Progress: progress{e}}
+}
+
+// progress lets customrole tell of its steps as the engine does.
+type progress struct{ *Engine }
+
+func (p progress) Warn(text string) { p.report(text, "", Warned, nil) }
+
+func (p progress) Step(name, on string, f func() error) error { return p.step(name, on, f) }
+
+func (p progress) Retry(
+	ctx context.Context, name, on string, bound time.Duration, f func() error, kinds ...fault.Kind,
+) error {
+	return p.repeat(ctx, name, on, forRole, bound, f, kinds...)
+}
+
+// receiptsKept is for how long the journal of a run that is down is kept: it is the
+// run's receipt.
+const receiptsKept = 90 * 24 * time.Hour
+
+// prune removes the journals that are not needed any more. A failure is only reported: it
+// must not stop what follows, and the next call tries again.
+func (e *Engine) prune() {
+	if err := e.Journals.Prune(e.Now().Add(-receiptsKept)); err != nil {
+		e.report("old journals cannot be deleted: "+err.Error(), "", Known, nil)
+	}
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/taskiam/taskiam/internal/journal/journaltest"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/manifest"
+	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 	"github.com/taskiam/taskiam/internal/secret"
 )
@@ -99,9 +100,40 @@ func newMachine(t *testing.T, log io.Writer) *machine {
 	}
 	_, token := server.Operator()
 	m := &machine{t: t, server: server, wire: server.Transport(), token: token, safe: &safe{}, key: testKey, random: rand.Reader}
+	m.clear()
+	m.bindNeighbours()
 	m.before = m.snapshot()
 	m.clear()
 	return m
+}
+
+// conditioned has how the policies are written in which a neighbour has something under a condition, and what.
+var conditioned = []struct {
+	write, resource, role string
+}{
+	{"/secrets/api-key:setIamPolicy", "projects/acme-agents/secrets/api-key", "roles/secretmanager.secretAccessor"},
+	{"/b/acme-reports/iam", "gs://acme-reports", "roles/storage.objectViewer"},
+	{"/datasets/sales", "bq://acme-data.sales", "roles/bigquery.dataViewer"},
+}
+
+// bindNeighbours binds them.
+func (m *machine) bindNeighbours() {
+	m.t.Helper()
+	cloud := m.engine().Cloud
+	for _, c := range conditioned {
+		name, _, err := resource.Parse(c.resource)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		doc, err := cloud.ReadPolicy(m.t.Context(), name)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		doc.Add(policy.Binding{Role: c.role, Member: hours.Member, Condition: hours.Condition})
+		if _, err := cloud.WritePolicy(m.t.Context(), name, doc); err != nil {
+			m.t.Fatal(err)
+		}
+	}
 }
 
 // elsewhere returns another machine of the same operator, on which nothing is known of

@@ -366,6 +366,9 @@ func (h *history) alive(m *machine) bool {
 	return !m.dead
 }
 
+// dropsConditions meets the first write from some call on of a policy in which neighbours have conditions.
+var dropsConditions = emulator.Fault{Do: emulator.FaultLossy, Spare: "taskiam", Count: 1}
+
 // modelFaults are what a call may meet; without a count, every later call of its path.
 var modelFaults = []emulator.Fault{
 	{Do: emulator.FaultReset, After: true, Count: 1},
@@ -374,6 +377,8 @@ var modelFaults = []emulator.Fault{
 	{Do: emulator.FaultAnswer, Code: http.StatusServiceUnavailable, Count: 1},
 	{Do: emulator.FaultAnswer, Code: http.StatusInternalServerError, After: true, Count: 1},
 	{Do: emulator.FaultHang, Count: 1},
+	dropsConditions,
+	dropsConditions,
 	{Do: emulator.FaultAnswer, Code: http.StatusForbidden},
 	{Do: emulator.FaultAnswer, Code: http.StatusForbidden},
 	{Do: emulator.FaultAnswer, Code: http.StatusBadRequest},
@@ -391,6 +396,7 @@ func (h *history) disturb(m *machine) (power bool) {
 	which, victim := h.random.IntN(len(neighbours)), h.random.IntN(1+len(h.runs))
 	trouble := pick(h, modelFaults...)
 	var n atomic.Int64
+	var dropping atomic.Bool
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.each = func(_ int, r *http.Request) func() {
@@ -407,6 +413,10 @@ func (h *history) disturb(m *machine) (power bool) {
 				h.deleteByHand(victim)
 			case 3, 4, 5:
 				h.tell("  at %s: %+v", name, trouble)
+				if trouble == dropsConditions {
+					dropping.Store(true)
+					break
+				}
 				if trouble.Count == 0 {
 					h.mu.Lock()
 					h.lasting[m] = lastingFault{r.URL.Path, trouble}
@@ -431,12 +441,26 @@ func (h *history) disturb(m *machine) (power bool) {
 		h.mu.Lock()
 		lasting, is := h.lasting[m]
 		h.mu.Unlock()
+		// What cannot be put back is no mistake: it is dropped only where everything else goes well.
+		if !is && m.loggedIn() && writesConditions(name) && dropping.CompareAndSwap(true, false) {
+			h.tell("  %s drops conditions", name)
+			after = h.inject(m, r, dropsConditions)
+		}
 		if is && lasting.path == r.URL.Path {
 			after = h.inject(m, r, lasting.fault)
 		}
 		return after
 	}
 	return power
+}
+
+// writesConditions reports whether a call writes a policy in which a neighbour has something under a condition.
+func writesConditions(call string) bool { return step{point: point{call: call}}.conditioned() }
+
+func (m *machine) loggedIn() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !m.expired
 }
 
 // inject has the emulator do this to the one call r, and not to others' of that path.

@@ -184,17 +184,15 @@ func (x *renewRun) move(ctx context.Context, m *move, to time.Time) error {
 	if err != nil || !m.journalled {
 		return err
 	}
-	if err := x.journal.Append(x.movedRecords(m, to)...); err != nil {
+	if err := x.journal.Append(x.standingAlone(m, edit.Bindings)...); err != nil {
 		return err
 	}
 	return x.readBack(ctx, x.journal, edit)
 }
 
-// movedRecords returns the records that say that a resource's bindings end at a time, and
-// at no other.
-func (x *renewRun) movedRecords(m *move, to time.Time) []journal.Record {
-	edit := m.at(to)
-	return append(x.standing(m, edit.Bindings), x.otherEnds(m, edit.Bindings)...)
+// standingAlone returns the records that say that bindings are there, and that they end at no other time.
+func (x *renewRun) standingAlone(m *move, there []policy.Binding) []journal.Record {
+	return append(x.standing(m, there), x.otherEnds(m, there)...)
 }
 
 // otherEnds returns the records that say that the bindings of a resource whose end is to move are not there any
@@ -247,10 +245,15 @@ func (x *renewRun) moveBack(ctx context.Context, m *move, to time.Time) error {
 			there = slices.DeleteFunc(there, func(b policy.Binding) bool { return !stored.Has(b) })
 		}
 	}
-	if m.journalled {
-		x.note(append(x.standing(m, there), x.otherEnds(m, there)...)...)
-	}
+	x.noteThere(m, there)
 	return nil
+}
+
+// noteThere keeps which of the bindings whose end was to move are there, and that no others are.
+func (x *renewRun) noteThere(m *move, there []policy.Binding) {
+	if m.journalled {
+		x.note(x.standingAlone(m, there)...)
+	}
 }
 
 // warn tells of what went wrong beside an undo, which goes on.
@@ -269,12 +272,7 @@ func (t takenAway) Error() string {
 // takeAway removes bindings that Google keeps without the end that they were given: less access is better than
 // access without an end. It returns an error in any case, [takenAway] once they are gone.
 func (x *renewRun) takeAway(ctx context.Context, m *move, strange []policy.Binding) error {
-	note := func(there []policy.Binding) {
-		if m.journalled {
-			x.note(append(x.standing(m, there), x.otherEnds(m, there)...)...)
-		}
-	}
-	note(strange)
+	x.noteThere(m, strange)
 	lacking := takenAway{strange[0], m.resource}
 	err := x.edit(ctx, policyEdit{
 		doing: "remove what would not expire", name: m.resource, ready: x.marked,
@@ -291,6 +289,6 @@ func (x *renewRun) takeAway(ctx context.Context, m *move, strange []policy.Bindi
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		return fmt.Errorf("%s, and it could not be removed: %w", lacking, err)
 	}
-	note(nil)
+	x.noteThere(m, nil)
 	return lacking
 }

@@ -100,16 +100,7 @@ func (t *target) add(other target) {
 			t.bindings = append(t.bindings, b)
 		}
 	}
-	for _, k := range other.keys {
-		if !slices.Contains(t.keys, k) {
-			t.keys = append(t.keys, k)
-		}
-	}
-	for _, p := range other.processes {
-		if !slices.Contains(t.processes, p) {
-			t.processes = append(t.processes, p)
-		}
-	}
+	t.keys, t.processes = union(t.keys, other.keys), union(t.processes, other.processes)
 	t.askKeys = t.askKeys || other.askKeys
 }
 

@@ -93,7 +93,7 @@ func (g together) unbindFrom(ctx context.Context, p shared) {
 			accounts: emails(p.runs),
 			harmed: func(err error) {
 				for i, d := range p.runs {
-					if seen[i] {
+					if len(took[i]) > 0 {
 						d.harm(p.name.String(), err)
 					}
 				}
@@ -148,7 +148,7 @@ func (g together) checkAccount(ctx context.Context, d *downRun) {
 
 func (g together) checkPolicy(ctx context.Context, p shared) {
 	g.verify(ctx, "check policy", p.name.String(), p.runs, func(left []string) error {
-		doc, err := g.Cloud.ReadPolicy(ctx, p.name)
+		doc, err := g.lookBack(ctx, p.name)
 		gone := fault.Is(err, fault.NotFound)
 		for i, d := range p.runs {
 			switch {
@@ -269,8 +269,8 @@ func emails(runs []*downRun) []string {
 	return out
 }
 
-// union returns what is in either of two lists of bindings, each once.
-func union(a, b []policy.Binding) []policy.Binding {
+// union returns what is in either of two lists, each once.
+func union[T comparable](a, b []T) []T {
 	for _, x := range b {
 		if !slices.Contains(a, x) {
 			a = append(a, x)

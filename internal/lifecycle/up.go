@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/taskiam/taskiam/internal/customrole"
 	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/gcp"
@@ -467,8 +468,8 @@ func (u *upRun) letMint(ctx context.Context) error {
 	// that a teardown may touch: this binding is not journalled.
 	return u.step("let the operator mint", u.plan.Email, func() error {
 		err := u.writeFirst(ctx, edit)
-		if fault.Is(err, append(invisible, fault.Conflict)...) {
-			err = u.write(ctx, edit, fault.Denied)
+		if fault.Is(err, append(invisible, fault.Conflict, fault.Throttled, fault.Unavailable)...) {
+			err = u.edit(ctx, u.binding(edit, &customrole.Set{}, fault.Denied))
 		}
 		return err
 	})
@@ -487,11 +488,8 @@ func (u *upRun) writeFirst(ctx context.Context, edit grants.Edit) error {
 	for _, b := range edit.Bindings {
 		doc.Add(b)
 	}
-	stored, err := u.Cloud.WritePolicy(ctx, edit.Resource, doc)
-	if err != nil {
-		return err
-	}
-	return survived(stored, edit)
+	t := attempt{Engine: u.Engine, policyEdit: u.binding(edit, &customrole.Set{})}
+	return t.put(ctx, doc, func(error) {})
 }
 
 // deliverToken mints a token, to be handed over or, where a metadata server is to

@@ -897,8 +897,28 @@ var mutants = []mutant{
 	},
 	{
 		name:  "what a service changes of neighbours is not looked at",
-		edits: []edit{{lifecycle, "attempt.mend", `differs.IsZero() || $t.mending`, `true || $t.mending`}},
+		edits: []edit{{lifecycle, "attempt.putBack", `if differs.IsZero()`, `if true || differs.IsZero()`}},
 		pkg:   lifecycle, tests: []string{"TestNeighboursConditionsDropped"},
+	},
+	{
+		name: "of a policy that is read back only the run's own bindings are looked at",
+		edits: []edit{{
+			lifecycle, "Engine.lookBack", `$ok && $last.(*attempt).stored == $doc.Etag()`, `$ok && $last == nil`,
+		}},
+		pkg: lifecycle, tests: []string{"TestNeighboursConditionsDropped"},
+	},
+	{
+		name:  "what was stored although its answer was lost is not looked at",
+		edits: []edit{{lifecycle, "attempt.put", `if fault.Is(err, fault.Unavailable)`, `if false`}},
+		pkg:   lifecycle, tests: []string{"TestNeighboursConditionsDropped"},
+	},
+	{
+		name: "a condition that was dropped in a write whose answer was lost stays dropped",
+		edits: []edit{{
+			lifecycle, "upRun.binding", `!slices.Contains($edit.Bindings, $bare)`,
+			`!slices.Contains($edit.Bindings, $bare) && false`,
+		}},
+		pkg: lifecycle, tests: []string{"TestDroppedConditionOfALostAnswer"},
 	},
 	{
 		name:  "what a neighbour wrote since is taken for the service's doing",
