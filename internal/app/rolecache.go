@@ -76,7 +76,8 @@ func (c cachedRoles) Role(ctx context.Context, name string) (grants.Role, error)
 func (c cachedRoles) RolesOn(ctx context.Context, name resource.Name) ([]grants.Role, error) {
 	a, err := c.answer("roles on "+name.Type().ID, func() (cachedAnswer, error) {
 		roles, err := c.Roles.RolesOn(ctx, name)
-		return cachedAnswer{Roles: slices.DeleteFunc(roles, func(r grants.Role) bool { return !predefined(r.Name) })}, err
+		roles = slices.DeleteFunc(roles, func(r grants.Role) bool { return !predefined(r.Name) })
+		return cachedAnswer{Roles: roles}, err
 	})
 	return a.Roles, err
 }
@@ -86,7 +87,8 @@ func (c cachedRoles) RolesOn(ctx context.Context, name resource.Name) ([]grants.
 func (c cachedRoles) GrantableRoles(ctx context.Context, name resource.Name) (map[string]bool, error) {
 	a, err := c.answer("names of roles on "+name.Type().ID, func() (cachedAnswer, error) {
 		all, err := c.Roles.GrantableRoles(ctx, name)
-		return cachedAnswer{Names: slices.DeleteFunc(slices.Sorted(maps.Keys(all)), func(n string) bool { return !predefined(n) })}, err
+		names := slices.DeleteFunc(slices.Sorted(maps.Keys(all)), func(n string) bool { return !predefined(n) })
+		return cachedAnswer{Names: names}, err
 	})
 	names := map[string]bool{}
 	for _, n := range a.Names {
@@ -138,7 +140,10 @@ func (c cachedRoles) read(path, of string) (cachedAnswer, bool) {
 	}
 	seal, answer, _ := bytes.Cut(b, []byte("\n"))
 	var a cachedAnswer
-	if !hmac.Equal(seal, c.seal(answer)) || json.Unmarshal(answer, &a) != nil || a.Schema != rolesSchema || a.Of != of || a.empty() {
+	if !hmac.Equal(seal, c.seal(answer)) || json.Unmarshal(answer, &a) != nil {
+		return cachedAnswer{}, false
+	}
+	if a.Schema != rolesSchema || a.Of != of || a.empty() {
 		return cachedAnswer{}, false
 	}
 	age := c.now().Sub(a.Asked)

@@ -394,7 +394,7 @@ var mutants = []mutant{
 	},
 	{
 		name:  "keys that the journal alone knows of are not deleted",
-		edits: []edit{{lifecycle, "target.add", `!slices.Contains($t.keys, $k)`, `false && !slices.Contains($t.keys, $k)`}},
+		edits: []edit{{lifecycle, "target.add", `union($t.keys, $o.keys)`, `union($t.keys, $o.keys[:0])`}},
 		pkg:   lifecycle, tests: []string{"TestKeysOfTheJournalAlone"},
 	},
 	{
@@ -487,8 +487,8 @@ var mutants = []mutant{
 		name: "what is kept of roles is believed without its seal",
 		edits: []edit{{
 			"internal/app", "cachedRoles.read",
-			`|| !hmac.Equal($s.Seal, $c.seal($s.Answer))`,
-			`|| false && !hmac.Equal($s.Seal, $c.seal($s.Answer))`,
+			`!hmac.Equal($seal, $c.seal($answer)) || `,
+			`false && !hmac.Equal($seal, $c.seal($answer)) || `,
 		}},
 		pkg: "internal/app", tests: []string{"TestRolesAreKept"},
 	},
