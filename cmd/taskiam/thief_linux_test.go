@@ -75,6 +75,9 @@ func thief() {
 	case len(os.Args) > 2 && os.Args[1] == "mount":
 		fmt.Println(t.mount(os.Args[2:]))
 		return
+	case len(os.Args) > 1 && os.Args[1] == "nest":
+		fmt.Println(outcomeOf(nest(os.Getenv("CLOUDSDK_CONFIG"))))
+		return
 	case len(os.Args) > 1 && os.Args[1] == "allowed":
 		allowed()
 		return
@@ -572,6 +575,12 @@ var inside = []attackRow{
 			return fileSystem(os.Getenv("TASKIAM_DELIVERY"))
 		}},
 	}},
+	{name: "keep `down` from its work by what it puts into the delivery", moves: []move{
+		// The test looks whether the run ended well.
+		{what: "a tree that is too deep for a path", want: succeeded, but: map[place]string{barehome: untried}, try: func(*burglar) string {
+			return outcomeOf(nest(os.Getenv("CLOUDSDK_CONFIG")))
+		}},
+	}, played: []play{{"without isolation", deliveryIsHardToRemove}}},
 	{name: "turn the kernel's switches", moves: []move{
 		// Nothing is written: that such a file can be opened is enough.
 		{what: "who gets core dumps", want: readOnly + "|permission denied", but: map[place]string{barehome: untried}, try: func(*burglar) string {

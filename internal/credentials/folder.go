@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,7 +39,7 @@ func (f *Folder) Remove() error {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Nlink == 0 {
 		return nil // somebody has removed it
 	}
-	if err := empty(f.root); err != nil {
+	if err := f.empty(); err != nil {
 		return err
 	}
 	return f.unlink(info)
@@ -51,12 +52,7 @@ func (f *Folder) unlink(info fs.FileInfo) error {
 		return err
 	}
 	defer parent.Close()
-	names, err := readNames(parent)
-	if err != nil {
-		// It cannot be listed, which the folder of other users' deliveries never can: the name is still the old one.
-		names = nil
-	}
-	for _, name := range append([]string{filepath.Base(f.root.Name())}, names...) {
+	for name := range f.names(parent) {
 		if child, err := openAt(parent, name); err == nil {
 			here, err := child.Stat()
 			if err = errors.Join(err, child.Close()); err == nil && os.SameFile(info, here) {
@@ -67,15 +63,26 @@ func (f *Folder) unlink(info fs.FileInfo) error {
 	return errors.New("it was moved, to where this user cannot look; it is empty now")
 }
 
-// readNames lists a folder that is open for searching alone.
-func readNames(dir *os.File) ([]string, error) {
-	fd, err := unix.Openat(int(dir.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
+// names returns the names that the folder may have in the one that it is in: first the old one. If that one cannot be
+// listed, which the folder of other users' deliveries never can, there is no other.
+func (f *Folder) names(parent *os.File) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if !yield(filepath.Base(f.root.Name())) {
+			return
+		}
+		fd, err := unix.Openat(int(parent.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return
+		}
+		dir := os.NewFile(uintptr(fd), parent.Name())
+		defer dir.Close()
+		steps := 0
+		for name, err := range namesIn(dir) {
+			if steps++; err != nil || steps > maxSteps || !yield(name) {
+				return
+			}
+		}
 	}
-	f := os.NewFile(uintptr(fd), dir.Name())
-	names, err := f.Readdirnames(-1)
-	return names, errors.Join(err, f.Close())
 }
 
 // openAt opens a folder inside another one, and follows no link.

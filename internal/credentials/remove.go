@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -68,13 +67,17 @@ func marked(root *os.Root, run grants.RunID) (bool, error) {
 	if b, err := readRegular(root, readmeName); err == nil && strings.Contains(string(b), about) {
 		return true, nil
 	}
-	names, err := list(root)
-	for _, name := range names {
-		if !strings.HasPrefix(name, unfinished(run)) {
+	dir, err := root.Open(".")
+	if err != nil {
+		return false, err
+	}
+	defer dir.Close()
+	for name, err := range namesIn(dir) {
+		if err != nil || !strings.HasPrefix(name, unfinished(run)) {
 			return false, err
 		}
 	}
-	return err == nil, err
+	return true, nil
 }
 
 // readRegular reads a file of the folder. It refuses links, pipes and devices, and reads
@@ -102,40 +105,14 @@ func readRegular(root *os.Root, name string) ([]byte, error) {
 
 // empty removes everything in the folder: the credential first, the marker last, so that
 // an interrupted removal can be repeated.
-func empty(root *os.Root) error {
-	names, err := list(root)
-	if err != nil {
-		return err
-	}
-	var errs []error
+func (f *Folder) empty() error {
 	for _, kind := range delivery.Kinds() { // of every kind, because the folder does not say reliably which it is
-		for _, f := range secrets(delivery.Delivery{Kind: kind.Name}) {
-			errs = append(errs, root.RemoveAll(f.Name))
+		for _, file := range secrets(delivery.Delivery{Kind: kind.Name}) {
+			_, _ = unlink(f.self, file.Name) // what stays of them is come to again
 		}
 	}
-	for _, name := range names {
-		if name != markerName {
-			errs = append(errs, removeAll(root, name))
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err := clearFolder(f.self, markerName); err != nil {
 		return err
 	}
-	return root.RemoveAll(markerName)
-}
-
-// removeAll removes a tree, including folders without write permission.
-func removeAll(root *os.Root, name string) error {
-	err := root.RemoveAll(name)
-	if !errors.Is(err, fs.ErrPermission) {
-		return err
-	}
-	// The walk follows no links. It makes each folder accessible before it enters it.
-	walkErr := fs.WalkDir(root.FS(), filepath.ToSlash(name), func(path string, entry fs.DirEntry, err error) error {
-		if entry != nil && entry.IsDir() && err == nil {
-			return root.Chmod(filepath.FromSlash(path), 0o700)
-		}
-		return err
-	})
-	return errors.Join(walkErr, root.RemoveAll(name))
+	return clearFolder(f.self, "")
 }

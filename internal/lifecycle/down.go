@@ -19,8 +19,12 @@ import (
 	"github.com/taskiam/taskiam/internal/search"
 )
 
-// goneWithin bounds the wait for reads to show that something is gone.
-const goneWithin = time.Minute
+const (
+	// goneWithin bounds the wait for reads to show that something is gone.
+	goneWithin = time.Minute
+	// clearedWithin bounds the wait for a delivery to be removed. How long that takes, the run's command can decide.
+	clearedWithin = 3 * time.Minute
+)
 
 // Teardown is what came of one attempt to take a run down.
 type Teardown struct {
@@ -112,8 +116,9 @@ type downRun struct {
 
 	account  grants.Account // as far as it is known
 	state    presence
-	disabled chan struct{} // closed once the account is disabled, or cannot be
-	off      bool          // whether it is, once disabled is closed
+	here     sync.WaitGroup // what is taken away on this machine
+	disabled chan struct{}  // closed once the account is disabled, or cannot be
+	off      bool           // whether it is, once disabled is closed
 
 	// search waits for what a search over all policies says; nil if none was begun.
 	search func() search.Answer
@@ -169,6 +174,7 @@ func (d *downRun) carryOut(ctx context.Context) (*Teardown, error) {
 // end closes the journal's account of the teardown and returns what came of it.
 func (d *downRun) end() (*Teardown, error) {
 	<-d.disabled
+	d.here.Wait()
 	// What is left keeps the run open, whatever was or was not checked.
 	for _, what := range d.left {
 		d.checks = append(d.checks, journal.Check{What: "nothing is left", Found: what})
@@ -265,8 +271,7 @@ func (d *downRun) incomplete() error {
 }
 
 // clearHere stops what the run has at work on this machine, and removes the delivery.
-func (d *downRun) clearHere(ctx context.Context) {
-	t := d.target
+func (d *downRun) clearHere(ctx context.Context, t target) {
 	for _, p := range t.processes {
 		pid := p.Name()
 		if !d.try("stop process", pid, func() error {
@@ -285,7 +290,7 @@ func (d *downRun) clearHere(ctx context.Context) {
 		d.remains("processes of user %d", t.user.UID)
 	}
 	if t.dir != "" && !d.try("remove delivery", t.dir, func() error {
-		found, err := d.Credentials.Remove(t.dir, t.run, t.folder)
+		found, err := d.removeDelivery(ctx, t)
 		if err != nil {
 			return err
 		}
@@ -299,13 +304,34 @@ func (d *downRun) clearHere(ctx context.Context) {
 	}
 }
 
-// begin stops what the run has at work, removes the delivery, makes sure of the account,
-// and begins to disable it: of all writes that is the first, because it is what ends
-// tokens that are already out. It reports whether there is anything more that may be done.
+// removeDelivery removes the delivery and reports whether it was there. It waits no longer than clearedWithin.
+func (d *downRun) removeDelivery(ctx context.Context, t target) (found bool, err error) {
+	type answer struct {
+		found bool
+		err   error
+	}
+	removed := make(chan answer, 1)
+	go func() {
+		found, err := d.Credentials.Remove(t.dir, t.run, t.folder)
+		removed <- answer{found, err}
+	}()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), clearedWithin)
+	defer cancel()
+	select {
+	case a := <-removed:
+		return a.found, a.err
+	case <-ctx.Done():
+		return true, fault.New(fault.Unavailable, "removing %s: not finished within %s", t.dir, clearedWithin)
+	}
+}
+
+// begin makes sure of the account and begins to disable it: of all writes that is the first, because it is what ends
+// tokens that are already out. Beside that, what the run has on this machine is taken away: neither waits for the
+// other. It reports whether there is anything more that may be done.
 func (d *downRun) begin(ctx context.Context) bool {
 	d.record(journal.DownBegan{})
 	t := d.target
-	d.clearHere(ctx)
+	d.here.Go(func() { d.clearHere(ctx, t) })
 	d.account, d.state = d.lookUp(ctx)
 	if d.state != present {
 		close(d.disabled)

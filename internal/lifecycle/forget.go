@@ -29,7 +29,7 @@ func (e *Engine) Forget(ctx context.Context, run grants.RunID, wait time.Duratio
 	d := e.newDownRun(targetOf(j.Run()), j)
 	left := Leaves(j.Run())
 	d.record(journal.DownBegan{})
-	d.clearHere(ctx)
+	d.clearHere(ctx, d.target)
 	if len(d.left) == 0 {
 		d.record(journal.Forgotten{Left: left})
 	}

@@ -769,3 +769,31 @@ func TestTheDeliveryIsRemovedBeforeTheJournalSaysSo(t *testing.T) {
 		w.asBefore()
 	})
 }
+
+// TestAccessIsCutWhateverTheDeliveryDoes: the run's command decides how long it takes to remove what it has put there.
+func TestAccessIsCutWhateverTheDeliveryDoes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		_, plan := w.up(byKey)
+		e := w.engine()
+		released := make(chan struct{})
+		defer close(released)
+		e.Credentials = removing{w.safe, func() error {
+			time.Sleep(2 * time.Minute)
+			if diff := cmp.Diff(string(w.before), string(w.snapshot())); diff != "" {
+				t.Errorf("the run is still in the cloud (-before +now):\n%s", diff)
+			}
+			<-released
+			return errors.New("too late")
+		}}
+		_, err := e.Down(t.Context(), plan.Run, 0)
+		if !fault.Is(err, fault.Incomplete) || !strings.Contains(err.Error(), "not finished within 3m0s") {
+			t.Errorf("down: %v", err)
+		}
+		if _, err := w.engine().Down(t.Context(), plan.Run, 0); err != nil {
+			t.Errorf("down, once the delivery can be removed: %v", err)
+		}
+		w.asBefore()
+	})
+}

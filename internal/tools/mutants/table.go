@@ -950,9 +950,40 @@ var mutants = []mutant{
 	{
 		name: "the delivery is journalled as removed before it is",
 		edits: []edit{{
-			lifecycle, "downRun.clearHere", `$found, $err := $d.Credentials.Remove($t.dir, $t.run, $t.folder)`,
-			`$d.record(journal.Removed{Path: $t.dir}); $found, $err := $d.Credentials.Remove($t.dir, $t.run, $t.folder)`,
+			lifecycle, "downRun.clearHere", `$found, $err := $d.removeDelivery($ctx, $t)`,
+			`$d.record(journal.Removed{Path: $t.dir}); $found, $err := $d.removeDelivery($ctx, $t)`,
 		}},
 		pkg: lifecycle, tests: []string{"TestTheDeliveryIsRemovedBeforeTheJournalSaysSo"},
+	},
+	{
+		name:  "a teardown waits for the delivery before it cuts the access",
+		edits: []edit{{lifecycle, "downRun.begin", `$d.here.Go(func() { $d.clearHere($ctx, $t) })`, `$d.clearHere($ctx, $t)`}},
+		pkg:   lifecycle, tests: []string{"TestAccessIsCutWhateverTheDeliveryDoes"},
+	},
+	{
+		name:  "a teardown waits for a delivery without end",
+		edits: []edit{{lifecycle, "downRun.removeDelivery", `context.WithoutCancel(ctx), clearedWithin`, `context.WithoutCancel(ctx), 1000*clearedWithin`}},
+		pkg:   lifecycle, tests: []string{"TestAccessIsCutWhateverTheDeliveryDoes"},
+	},
+	{
+		name: "what is mounted in a delivery is removed",
+		edits: []edit{
+			{"internal/credentials", "openSameMount", `Resolve: unix.RESOLVE_NO_XDEV`, `Resolve: 0`},
+			{"internal/credentials", "unlink", `case errors.Is($err, unix.ENOTEMPTY),`,
+				`case errors.Is($err, unix.EBUSY), errors.Is($err, unix.ENOTEMPTY),`},
+		},
+		pkg: "internal/credentials", tests: []string{"TestClearingEntersNoMountPoint"},
+	},
+	{
+		name:  "a tree is removed for as long as there is something in it",
+		edits: []edit{{"internal/credentials", "clearing.next", `$c.steps < 0`, `false`}},
+		pkg:   "internal/credentials", tests: []string{"TestClearingEndsWithItsSteps"},
+	},
+	{
+		name: "the folders of a tree are all held open while it is removed",
+		edits: []edit{{"internal/credentials", "Folder.empty", ``, `if err := f.root.RemoveAll("gcloud"); err != nil {
+			return err
+		}`}},
+		pkg: "cmd/taskiam", tests: []string{"TestAdversary"},
 	},
 }
