@@ -54,6 +54,7 @@ clients: ## drive the emulator with Google's clients, fetching some, and print w
 	@dir="$$(mktemp -d)" && trap 'rm -rf "$$dir"' EXIT && cp cmd/taskiam/testdata/clients/node/package.json "$$dir" && \
 	npm install --prefix "$$dir" --no-audit --no-fund --no-package-lock --ignore-scripts && \
 	(cd cmd/taskiam/testdata/clients/go && $(GO) build -o "$$dir/gostorage" .) && \
+	(cd emulator/testdata/clients && $(GO) test -count=1 -timeout 10m ./...) && \
 	{ TASKIAM_TEST_NODE="$$dir" $(GO) test -count=1 -timeout 30m -v -run '^(TestClients|TestClientTable|TestPlanByGcloud|TestIsolatedClients)$$' ./cmd/taskiam -args \
 		-clients.all -clients.table "$$dir/table" $(if $(WRITE),-clients.write) >"$$dir/log" || { cat "$$dir/log"; false; }; }; \
 	status=$$?; cat "$$dir/table"; exit $$status

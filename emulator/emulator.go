@@ -1,6 +1,6 @@
 // Package emulator is a Google Cloud on this machine that enforces IAM.
 //
-// It answers the REST APIs of IAM, Resource Manager, IAM Credentials, OAuth 2.0,
+// It answers the APIs of IAM, Resource Manager, IAM Credentials, OAuth 2.0,
 // Cloud Storage, Pub/Sub, Secret Manager, BigQuery and Cloud KMS, as far as taskiam
 // needs them, at their production names: by the Host header, by path on a loopback
 // address, and as an HTTPS proxy. Of every other resource type that has an allow
@@ -32,6 +32,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/taskiam/taskiam/emulator/internal/grpcapi"
 	"github.com/taskiam/taskiam/emulator/internal/wire"
 )
 
@@ -78,6 +79,7 @@ var acme []byte
 type Server struct {
 	cfg   Config
 	wire  *wire.Server
+	grpc  *grpcapi.Server
 	ca    *authority
 	proxy *proxy
 }
@@ -104,7 +106,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, wire: w}
+	s := &Server{cfg: cfg, wire: w, grpc: grpcapi.New(w)}
 	if cfg.Doubts != nil {
 		w.State().Doubts = *cfg.Doubts
 	}
@@ -145,11 +147,14 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		Handler:           s.Handler(),
 		ReadHeaderTimeout: 10 * time.Second,
 		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		ConnContext:       grpcapi.WithConn,
+		Protocols:         protocols(),
 		// Clients that hang up in the middle of a handshake are no news.
 		ErrorLog: log.New(io.Discard, "", 0),
 	}
 	stop := context.AfterFunc(ctx, func() {
 		s.wire.RemoveFault("") // what they hold is let go
+		s.grpc.EndStreams()
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		if srv.Shutdown(grace) != nil {
@@ -177,8 +182,20 @@ func (s *Server) Handler() http.Handler {
 			s.wire.Recovering(w, r, s.proxy.connect)
 			return
 		}
+		if grpcapi.Serves(r) {
+			s.grpc.ServeHTTP(w, r)
+			return
+		}
 		s.wire.ServeHTTP(w, r)
 	})
+}
+
+// protocols are those of a listener without TLS: gRPC clients speak HTTP/2 there from the first byte.
+func protocols() *http.Protocols {
+	p := &http.Protocols{}
+	p.SetHTTP1(true)
+	p.SetUnencryptedHTTP2(true)
+	return p
 }
 
 // killProcess ends the process without another instruction of its own.

@@ -25,7 +25,8 @@ func ClientEnv(addr, caFile string) []string {
 //
 // The CA is named once for each family of clients, because a variable of a client's
 // own wins over the general SSL_CERT_FILE of Go and OpenSSL, and a machine may have
-// set it: REQUESTS_CA_BUNDLE and HTTPLIB2_CA_CERTS in Python, CURL_CA_BUNDLE in curl.
+// set it: REQUESTS_CA_BUNDLE and HTTPLIB2_CA_CERTS in Python, CURL_CA_BUNDLE in curl,
+// GRPC_DEFAULT_SSL_ROOTS_FILE_PATH in gRPC for Node, Python, Ruby and C++.
 func ProxyEnv(addr, caFile string) []string {
 	url := "http://" + addr
 	return append([]string{"HTTPS_PROXY=" + url, "https_proxy=" + url}, append(direct(),
@@ -34,6 +35,7 @@ func ProxyEnv(addr, caFile string) []string {
 		"HTTPLIB2_CA_CERTS="+caFile,
 		"CURL_CA_BUNDLE="+caFile,
 		"NODE_EXTRA_CA_CERTS="+caFile,
+		"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH="+caFile,
 		"CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE="+caFile,
 	)...)
 }

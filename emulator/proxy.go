@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/taskiam/taskiam/emulator/internal/grpcapi"
 	"github.com/taskiam/taskiam/emulator/internal/wire"
 )
 
@@ -28,6 +29,7 @@ func newProxy(s *Server) *proxy {
 	p.server = &http.Server{
 		Handler:           s.Handler(),
 		ReadHeaderTimeout: 10 * time.Second,
+		ConnContext:       grpcapi.WithConn,
 		TLSConfig:         &tls.Config{NextProtos: []string{"h2", "http/1.1"}},
 		ErrorLog:          log.New(io.Discard, "", 0), // clients that do not trust the CA say so themselves
 	}

@@ -249,7 +249,8 @@ func TestClientEnv(t *testing.T) {
 	for name, want := range map[string]string{
 		"HTTPS_PROXY": "http://127.0.0.1:8790", "https_proxy": "http://127.0.0.1:8790", "NO_PROXY": "127.0.0.1,localhost",
 		"SSL_CERT_FILE": "/d/ca.pem", "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE": "/d/ca.pem", "NODE_EXTRA_CA_CERTS": "/d/ca.pem",
-		"CLOUDSDK_AUTH_TOKEN_HOST": "http://127.0.0.1:8790/token", "CLOUDSDK_API_ENDPOINT_OVERRIDES_IAM": "http://127.0.0.1:8790/",
+		"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": "/d/ca.pem",
+		"CLOUDSDK_AUTH_TOKEN_HOST":         "http://127.0.0.1:8790/token", "CLOUDSDK_API_ENDPOINT_OVERRIDES_IAM": "http://127.0.0.1:8790/",
 	} {
 		if got[name] != want {
 			t.Errorf("%s is %q, want %q", name, got[name], want)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/taskiam/taskiam/emulator/internal/wire"
 )
 
 // open are the methods that anybody may call: those by which a login is come by or
@@ -45,6 +47,9 @@ func TestNoLogin(t *testing.T) {
 		for _, host := range []string{r.Method.Host, "127.0.0.1:8790"} {
 			for _, header := range []string{"", "Bearer", "Bearer ya29.nobody", "Bearer e30.e30.e30", "Basic b2xpdmlhOng="} {
 				q := httptest.NewRequest(r.Verb, "http://"+host+path, strings.NewReader("{}"))
+				if r.Method.OverGRPC {
+					q = q.WithContext(wire.OverGRPC(q.Context(), "google.test.v1.Test/Any"))
+				}
 				if header != "" {
 					q.Header.Set("Authorization", header)
 				}

@@ -45,7 +45,7 @@ func TestEmulatorEnvironment(t *testing.T) {
 	}
 	for _, ca := range []string{
 		"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "HTTPLIB2_CA_CERTS", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS",
-		"CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE",
+		"CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
 	} {
 		proxy[ca] = home.Dir + "/ca.pem"
 	}

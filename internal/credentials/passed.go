@@ -17,6 +17,7 @@ var allowed = slices.Concat([]string{
 	"CI",
 	"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
 	"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTPLIB2_CA_CERTS", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS",
+	"GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
 }, kept.Names)
 
 // folders are allowed too where the command sees this user's files: they name folders that

@@ -82,6 +82,7 @@ func methods() []wire.Method {
 		writes := !strings.HasPrefix(pattern, "GET ")
 		return wire.Method{ID: "pubsub.projects." + id, Host: host, Pattern: pattern, Writes: writes, Serve: serve}
 	}
+	overGRPC := func(m wire.Method) wire.Method { m.OverGRPC = true; return m }
 	methods := []wire.Method{
 		at("topics.create", "PUT "+topics+"/{topic}", createTopic),
 		at("topics.get", "GET "+topics+"/{topic}", getTopic),
@@ -100,6 +101,8 @@ func methods() []wire.Method {
 		at("subscriptions.acknowledge", "POST "+subscriptions+"/{subscription}:acknowledge", acknowledge),
 		at("subscriptions.modifyAckDeadline", "POST "+subscriptions+"/{subscription}:modifyAckDeadline",
 			modifyAckDeadline),
+		overGRPC(at("subscriptions.streamingPull", "POST "+subscriptions+"/{subscription}:streamingPull",
+			streamingPull)),
 	}
 	methods = append(methods, wire.PolicyMethods(wire.PolicySpec{
 		ID: "pubsub.projects.topics", Host: host, Path: topics + "/{topic}", GetVerb: http.MethodGet,

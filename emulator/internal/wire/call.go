@@ -21,6 +21,8 @@ type Method struct {
 	Public  bool // served without a caller, such as the token endpoint
 	Always  bool // served in projects whose API is not enabled too
 	Colons  bool // the last part of its path may contain ":"
+	// OverGRPC is a method that Google has over gRPC alone: no other request reaches it.
+	OverGRPC bool
 	// Refuse writes a refusal that the emulator makes instead of the method; nil is the form
 	// of the service's errors.
 	Refuse func(*Error) (any, error)
@@ -55,6 +57,7 @@ type Call struct {
 
 	Decisions []iam.Decision // what was asked of IAM, for the request log
 	fault     string         // the rule that was applied, for the request log
+	idle      bool
 }
 
 // State returns what the methods work on.

@@ -71,10 +71,16 @@ func (k *clock) stands() bool {
 func (s *Server) Now() time.Time { return s.clock.now() }
 
 // Advance moves the emulator's clock forward by d, even if it is stopped.
-func (s *Server) Advance(d time.Duration) { s.clock.advance(d) }
+func (s *Server) Advance(d time.Duration) {
+	s.clock.advance(d)
+	s.tellChange()
+}
 
 // SetTime sets the emulator's clock to t, which may be in the past.
-func (s *Server) SetTime(t time.Time) { s.clock.set(t) }
+func (s *Server) SetTime(t time.Time) {
+	s.clock.set(t)
+	s.tellChange()
+}
 
 // StopClock stops the emulator's clock until [Server.StartClock]; Advance and SetTime
 // still move it.

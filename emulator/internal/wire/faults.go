@@ -297,7 +297,7 @@ func (s *Server) applyFaults(c *Call, rules []appliedFault, after bool) (answer 
 			s.cfg.Kill()
 			s.abort(c)
 		case FaultAnswer:
-			return faultAnswer(c.Method.Host, s.state.errorForm(c.Method.Host), hit.Fault), true
+			return faultAnswer(c.Method.Host, s.errorForm(c.Method.Host, c.Request), hit.Fault), true
 		case FaultLossy:
 			c.Body = withoutConditions(c.Body, hit.Spare)
 		}

@@ -17,18 +17,21 @@ type logLine struct {
 	Decision   string `json:"decision"` // allowed, denied; or none, where IAM was not asked
 	By         string `json:"by,omitempty"`
 	Code       int    `json:"code"`
+	GRPC       string `json:"grpc,omitempty"`   // the gRPC method that the call was made by
 	Fault      string `json:"fault,omitempty"`  // the fault that was applied; code is then 0 if there was no answer
 	Reason     string `json:"reason,omitempty"` // what the client gave as X-Goog-Request-Reason
 }
 
 // record writes the request log: a line for each decision of a call, one at least.
 func (s *Server) record(c *Call, code int) {
-	if s.cfg.Log == nil {
+	if s.cfg.Log == nil || c.idle && c.fault == "" {
 		return
 	}
-	line := logLine{Time: c.Now.UTC().Format(time.RFC3339Nano), Method: c.Method.ID, HTTP: c.Request.Method + " " +
-		c.Request.URL.Path,
-		Decision: "none", Code: code, Fault: c.fault, Reason: c.Request.Header.Get("X-Goog-Request-Reason")}
+	line := logLine{
+		Time: c.Now.UTC().Format(time.RFC3339Nano), Method: c.Method.ID, GRPC: grpcMethodOf(c.Request),
+		HTTP:     c.Request.Method + " " + c.Request.URL.Path,
+		Decision: "none", Code: code, Fault: c.fault, Reason: c.Request.Header.Get("X-Goog-Request-Reason"),
+	}
 	if c.Caller != nil {
 		line.Principal = c.Caller.Member
 	}

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"net/http"
 	"strings"
 
 	"github.com/taskiam/taskiam/emulator/internal/iam"
@@ -83,10 +84,10 @@ func (st *State) AssetBelow(project, full, typ string, p *iam.Policy) (Asset, bo
 	return Asset{full, typ, parent.Child(full, "", typ, p), p}, true
 }
 
-// errorForm is how the service at host writes errors.
-func (st *State) errorForm(host string) ErrorForm {
-	if s := st.Service(host); s != nil {
-		return s.Errors
+// errorForm is how the service at host writes errors for a request.
+func (s *Server) errorForm(host string, r *http.Request) ErrorForm {
+	if sv := s.state.Service(host); sv != nil && grpcMethodOf(r) == "" {
+		return sv.Errors
 	}
 	return ModernErrors
 }

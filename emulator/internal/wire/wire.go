@@ -55,6 +55,7 @@ type Server struct {
 	faults    faults
 	quotas    Usage
 	snapshots namedSnapshots
+	changes   changes
 
 	mu    sync.RWMutex // guards state
 	state *State
@@ -163,9 +164,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.record(c, s.respond(w, c))
 }
 
+// unknownID is what stands in the request log for a method that there is not.
+const unknownID = "unknown"
+
 // find returns the method for a request, and its path variables.
 func (s *Server) find(r *http.Request, host string) (*Method, map[string]string) {
 	m, vars := s.Router.Find(host, r.Method, r.URL.EscapedPath())
+	if m != nil && m.OverGRPC && grpcMethodOf(r) == "" {
+		m = nil
+	}
 	if m != nil && !m.CatchAll() {
 		return m, vars
 	}
@@ -178,7 +185,7 @@ func (s *Server) find(r *http.Request, host string) (*Method, map[string]string)
 		}
 	}
 	if m == nil {
-		m = &Method{ID: "unknown", Host: host, Public: true, Serve: unknownMethod}
+		m = &Method{ID: unknownID, Host: host, Public: true, Serve: unknownMethod}
 	}
 	return m, vars
 }
@@ -254,7 +261,8 @@ func (s *Server) run(c *Call) (v any, err error) {
 		return nil, err
 	}
 	v, err = c.Method.Serve(c)
-	if err == nil && c.Method.Writes {
+	if err == nil && c.Method.Writes && !c.idle {
+		s.tellChange()
 		err = s.save()
 	}
 	return v, err
@@ -287,7 +295,7 @@ func jsonHeader() http.Header {
 
 func (s *Server) answerError(w http.ResponseWriter, r *http.Request, host string, err error) int {
 	e := ErrorOf(err)
-	body, err := json.Marshal(e.envelope(s.state.errorForm(host), r))
+	body, err := json.Marshal(e.envelope(s.errorForm(host, r), r))
 	if err != nil {
 		body = []byte("{}")
 	}
