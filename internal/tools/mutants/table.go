@@ -11,6 +11,7 @@ type mutant struct {
 const (
 	lifecycle = "internal/lifecycle"
 	policies  = "internal/policy"
+	grpcapi   = "emulator/internal/grpcapi"
 )
 
 var mutants = []mutant{
@@ -985,5 +986,26 @@ var mutants = []mutant{
 			return err
 		}`}},
 		pkg: "cmd/taskiam", tests: []string{"TestAdversary"},
+	},
+	{
+		name: "a name in a gRPC request leads to another method",
+		edits: []edit{{
+			grpcapi, "escape", `strings.ReplaceAll(url.PathEscape($s), ":", "%3A")`, `url.PathEscape($s)`,
+		}},
+		pkg: grpcapi, tests: []string{"TestTargets"},
+	},
+	{
+		name: "errors over gRPC lose their details",
+		edits: []edit{{
+			grpcapi, "refusal", `$out.Details = append($out.Details, &$detail)`, `_ = &$detail`,
+		}},
+		pkg: grpcapi, tests: []string{"TestServices", "TestFaults"},
+	},
+	{
+		name: "a method that is gRPC's alone is reached by REST",
+		edits: []edit{{
+			"emulator/internal/wire", "Server.find", `$m.OverGRPC && grpcMethodOf($r) == ""`, `false && grpcMethodOf($r) == ""`,
+		}},
+		pkg: grpcapi, tests: []string{"TestStreamingPullRefuses"},
 	},
 }
