@@ -44,7 +44,8 @@ func (c *Client) Whoami(ctx context.Context) (grants.Identity, error) {
 		return info, nil
 	})
 	if fault.Is(err, fault.Unauthenticated) && !fault.Local(err) { // there is a token, and perhaps a federated one
-		return grants.Identity{}, fault.WithHint(err, memberHint)
+		orFederated := "or, if the login is a federated one, " + memberHint
+		return grants.Identity{}, fault.WithHint(err, append(fault.Hints(err), orFederated)...)
 	}
 	if err != nil {
 		return grants.Identity{}, err

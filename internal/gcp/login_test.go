@@ -181,6 +181,18 @@ func TestWhoami(t *testing.T) {
 	}
 }
 
+// A login that has expired and a federated one are refused alike: the way to log in again comes first.
+func TestWhoamiOfALoginThatHasExpired(t *testing.T) {
+	t.Parallel()
+	c := newTestClient(t, inMemory(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		respond(w, 400, `{"error":"invalid_token","error_description":"Invalid Value"}`)
+	})), func(cfg *Config) { cfg.Credential = EmulatorLogin(secret.New("ya29.expired")) })
+	_, err := c.Whoami(t.Context())
+	if diff := cmp.Diff([]string{emulatorCommand, "or, if the login is a federated one, " + memberHint}, fault.Hints(err)); diff != "" {
+		t.Errorf("hints (-want +got):\n%s", diff)
+	}
+}
+
 // home makes an empty home the place where a login is looked for.
 func home(t *testing.T) string {
 	t.Helper()

@@ -228,6 +228,9 @@ func (r *reader) resource(t *table, g *grants.Grant) bool {
 		r.add(t.place.child("resource").value, fix, "%s", err)
 		return false
 	}
+	if err != nil && r.bare(t, *g, text) {
+		return false
+	}
 	if err != nil {
 		fix := ""
 		if meant := resource.Suggest(text); meant != "" {
@@ -248,6 +251,42 @@ func (r *reader) resource(t *table, g *grants.Grant) bool {
 		r.withoutPolicy(t, *g)
 		return false
 	}
+	return true
+}
+
+// bare refuses a word that may be the last part of the name of what the role is about, and says how that is written.
+// It reports false if that is not known.
+func (r *reader) bare(t *table, g grants.Grant, word string) bool {
+	if strings.ContainsAny(word, "/@:") || r.home == "" {
+		return false
+	}
+	const most = 4
+	meant := review.CalledFor(g, word, r.home)
+	var names []string
+	for _, n := range meant[:min(len(meant), most)] {
+		names = append(names, n.String())
+	}
+	fix, place := "", ""
+	if strings.Contains(strings.Join(names, " "), resource.Place) {
+		place = ", with its location for " + resource.Place
+	}
+	what := g.Role
+	if len(g.Permissions) > 0 {
+		what = g.Permissions[0]
+	}
+	switch {
+	case len(meant) == 0:
+		return false
+	case len(meant) == 1:
+		fix = "resource = " + strconv.Quote(names[0])
+		place = strconv.Quote(names[0]) + place
+	default:
+		if len(meant) > most {
+			place += ", or another that `taskiam resources` names"
+		}
+		place = "one of " + strings.Join(names, ", ") + place
+	}
+	r.add(t.place.child("resource").value, fix, "%q: no resource has this form; for %s write %s", word, what, place)
 	return true
 }
 

@@ -101,6 +101,7 @@ type reader struct {
 	src      []byte
 	lines    lines
 	limits   Limits
+	home     string // the project, as far as it is known
 	problems Problems
 }
 

@@ -235,6 +235,39 @@ func refusals() []refusal {
 		{"a resource with a wrong part", grant(secretRole, `resource = "projects/acme-agents/secret/api-key"`), []string{
 			`f:7:12: "projects/acme-agents/secret/api-key": no resource has this form; did you mean "projects/acme-agents/secrets/api-key"?`,
 		}, []string{`resource = "projects/acme-agents/secrets/api-key"`}},
+		{"a bare word, and a role that is about buckets", grant(bucketRole, `resource = "reports"`), []string{
+			`f:7:12: "reports": no resource has this form; for roles/storage.objectViewer write "gs://reports"`,
+		}, []string{`resource = "gs://reports"`}},
+		{"a bare word, and a role that is about topics", grant(topicRole, `resource = "reports"`), []string{
+			`f:7:12: "reports": no resource has this form; for roles/pubsub.publisher write "projects/acme-agents/topics/reports"`,
+		}, []string{`resource = "projects/acme-agents/topics/reports"`}},
+		{"a bare word, and a role that is about subscriptions", grant(`role = "roles/pubsub.subscriber"`, `resource = "reports"`), []string{
+			`f:7:12: "reports": no resource has this form; for roles/pubsub.subscriber write "projects/acme-agents/subscriptions/reports"`,
+		}, []string{`resource = "projects/acme-agents/subscriptions/reports"`}},
+		{"a bare word, and a role that is about all of Pub/Sub", grant(`role = "roles/pubsub.viewer"`, `resource = "reports"`), []string{
+			`f:7:12: "reports": no resource has this form; for roles/pubsub.viewer write one of projects/acme-agents/topics/reports, ` +
+				`projects/acme-agents/subscriptions/reports, projects/acme-agents/schemas/reports, projects/acme-agents/snapshots/reports`,
+		}, []string{""}},
+		{"a bare word, and a permission of topics", grant(`permissions = ["pubsub.topics.publish"]`, `resource = "reports"`), []string{
+			`f:7:12: "reports": no resource has this form; for pubsub.topics.publish write "projects/acme-agents/topics/reports"`,
+		}, []string{`resource = "projects/acme-agents/topics/reports"`}},
+		{"a bare word, and a role that is about datasets", grant(`role = "roles/bigquery.dataViewer"`, `resource = "sales"`), []string{
+			`f:7:12: "sales": no resource has this form; for roles/bigquery.dataViewer write "bq://acme-agents.sales"`,
+		}, []string{`resource = "bq://acme-agents.sales"`}},
+		{"a bare word, and a role that is about secrets", grant(secretRole, `resource = "api-key"`), []string{
+			`f:7:12: "api-key": no resource has this form; for roles/secretmanager.secretAccessor write "projects/acme-agents/secrets/api-key"`,
+		}, []string{`resource = "projects/acme-agents/secrets/api-key"`}},
+		{"a bare word, and a role that is about what has a location", grant(`role = "roles/run.invoker"`, `resource = "web"`), []string{
+			`f:7:12: "web": no resource has this form; for roles/run.invoker write one of ` +
+				`//run.googleapis.com/projects/acme-agents/locations/LOCATION/jobs/web, ` +
+				`//run.googleapis.com/projects/acme-agents/locations/LOCATION/services/web, with its location for LOCATION`,
+		}, []string{""}},
+		{"a bare word, and a role that is about projects", grant(`role = "roles/logging.logWriter"`, `resource = "acme-data"`), []string{
+			`f:7:12: "acme-data": no resource has this form; for roles/logging.logWriter write "projects/acme-data"`,
+		}, []string{`resource = "projects/acme-data"`}},
+		{"a bare word, and a role that says nothing", grant(`role = "projects/acme-agents/roles/x.y"`, `resource = "reports"`), []string{
+			`f:7:12: "reports": no resource has this form; did you mean "gs://reports"?`,
+		}, []string{`resource = "gs://reports"`}},
 		{"a wildcard", grant(bucketRole, `resource = "gs://acme-reports/2026/*"`), []string{
 			`f:7:12: "gs://acme-reports/2026/*": a prefix has no wildcard, it covers every name that begins with it; write "gs://acme-reports/2026/"`,
 		}, []string{`resource = "gs://acme-reports/2026/"`}},

@@ -40,6 +40,7 @@ func (r *reader) manifest(file *table) grants.Task {
 	} else if _, there := file.values["task"]; !there {
 		r.add(0, "[task]", "the table [task] is missing")
 	}
+	r.home = r.limits.Given.Over(Settings{Project: task.Project}).Over(r.limits.Usual).Project
 	r.grants(file, &task)
 	if t := file.sub("credentials"); t != nil {
 		r.credentials(t, &task)

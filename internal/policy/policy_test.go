@@ -426,3 +426,28 @@ func TestDocumentsOfManyFieldsAreRead(t *testing.T) {
 		t.Errorf("reading %d bytes took %s", b.Len(), took)
 	}
 }
+
+// Room is never less than none, however full a policy is.
+func TestMembersLeftIsNeverNegative(t *testing.T) {
+	t.Parallel()
+	for _, have := range []int{0, maxMembers - 1, maxMembers, maxMembers + 100} {
+		members := make([]string, have)
+		for i := range members {
+			members[i] = fmt.Sprintf("user:u%d@acme.example", i)
+		}
+		raw, err := json.Marshal(map[string]any{"etag": "a", "bindings": []any{map[string]any{"role": viewer, "members": members}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for add := range 3 {
+			var more []Binding
+			for i := range add {
+				more = append(more, Binding{Role: viewer, Member: fmt.Sprintf("user:new%d@acme.example", i)})
+			}
+			left, ok := MembersLeft(decode(t, resource.Standard, string(raw)), more)
+			if want := max(0, maxMembers-have-add); !ok || left != want {
+				t.Errorf("%d members and %d more leave room for %d, want %d", have, add, left, want)
+			}
+		}
+	}
+}

@@ -119,6 +119,66 @@ func nearest(path string, types []*Type) string {
 	return ""
 }
 
+// Place stands in the names that [Called] returns for a location, which no bare word says.
+const Place = "LOCATION"
+
+// Called returns what a bare word may be the last part of the name of, among some types: in a project, and in a
+// [Place] where there is no such type without one.
+func Called(word, project string, of func(*Type) bool) []Name {
+	var out []Name
+	placeless := map[string]bool{}
+	for _, located := range []bool{false, true} {
+		for _, t := range table() {
+			name, placed, ok := t.called(word, project)
+			collection := t.Service + "/" + t.collection()
+			if !ok || placed != located || placed && placeless[collection] || !t.Bindable() || !of(t) {
+				continue
+			}
+			placeless[collection] = true
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// collection returns the last fixed part of the type's names: secrets.
+func (t *Type) collection() (last string) {
+	for _, s := range t.segments {
+		if s.variable == "" {
+			last = s.text
+		}
+	}
+	return last
+}
+
+// called returns the resource of the type that is called so in a project, and whether its name has a [Place]. It
+// reports false where the name has other parts.
+func (t *Type) called(word, project string) (name Name, placed, ok bool) {
+	parts := make([]string, len(t.segments))
+	for i, s := range t.segments {
+		switch {
+		case s.variable == "":
+			parts[i] = s.text
+		case i == len(t.segments)-1:
+			parts[i] = word
+			if s.variable == "serviceAccount" && !strings.Contains(word, "@") {
+				parts[i] = word + "@" + project + ".iam.gserviceaccount.com"
+			}
+		case s.variable == "project":
+			parts[i] = project
+		case s.variable == "location" || s.variable == "region" || s.variable == "zone":
+			parts[i], placed = Place, true
+		default:
+			return Name{}, false, false
+		}
+	}
+	if len(parts) < 2 || t.segments[len(parts)-1].variable == "" || t.segments[len(parts)-1].rest {
+		return Name{}, false, false
+	}
+	name, err := ParseFull("//" + t.Service + "/" + strings.Join(parts, "/"))
+	return name, placed, err == nil && name.typ == t
+}
+
 // byForm returns the resource that a name without a path looks like: a service account's
 // email or a bucket; "" for neither.
 func byForm(s string) string {

@@ -50,6 +50,13 @@ func applies(permission string, name resource.Name) bool {
 	})
 }
 
+// OfNoUse returns the permissions that nobody asks for where a resource's policy counts, sorted.
+func OfNoUse(permissions []string, on resource.Name) []string {
+	out := slices.DeleteFunc(slices.Clone(permissions), func(p string) bool { return applies(p, on) })
+	slices.Sort(out)
+	return out
+}
+
 // elsewhere reports whether it is known that a verb of a collection is asked for on other
 // things than a resource of the type and what is in it: run.jobs.run is of no use on a
 // service. What creates is asked for on what the new thing will be in.

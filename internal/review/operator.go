@@ -149,15 +149,9 @@ func permissionPrefix(typ *resource.Type) string {
 // NamedByRole returns the one of some resources of different services that what the grant gives is
 // about: roles/run.invoker is about Cloud Run's. It reports false if that is none, or several.
 func NamedByRole(g grants.Grant, among []resource.Name) (meant resource.Name, ok bool) {
-	gives := strings.TrimPrefix(g.Role, "roles/")
-	if len(g.Permissions) > 0 {
-		gives = g.Permissions[0]
-	}
-	of, _, _ := strings.Cut(gives, ".")
+	of, _ := about(g)
 	for _, name := range among {
-		service, _, _ := strings.Cut(permissionPrefix(name.Type()), ".")
-		api, _, _ := strings.Cut(name.Type().Service, ".")
-		if of != service && of != api {
+		if !isOf(name.Type(), of) {
 			continue
 		}
 		if ok {
@@ -166,6 +160,54 @@ func NamedByRole(g grants.Grant, among []resource.Name) (meant resource.Name, ok
 		meant, ok = name, true
 	}
 	return meant, ok
+}
+
+// about returns the service that a grant is about, as roles and permissions name it, and what follows that.
+func about(g grants.Grant) (service, what string) {
+	gives := strings.TrimPrefix(g.Role, "roles/")
+	if len(g.Permissions) > 0 {
+		gives = g.Permissions[0]
+	}
+	service, what, _ = strings.Cut(gives, ".")
+	return service, what
+}
+
+func isOf(t *resource.Type, service string) bool {
+	permissions, _, _ := strings.Cut(permissionPrefix(t), ".")
+	api, _, _ := strings.Cut(t.Service, ".")
+	return service == permissions || service == api
+}
+
+// usual are the collections that roles are about whose names do not say so.
+var usual = map[string][]string{
+	"pubsub.publisher": {"topics"}, "pubsub.subscriber": {"subscriptions"}, "run.invoker": {"services", "jobs"},
+}
+
+// CalledFor returns the resources that a bare word may name in a grant: those of the service that its role, or its
+// permissions, are about, and of these the ones that it is about. Where there are none, it names a project.
+func CalledFor(g grants.Grant, word, project string) []resource.Name {
+	service, what := about(g)
+	if what == "" && !grants.Basic(g.Role) || len(g.Permissions) == 0 && !strings.HasPrefix(g.Role, "roles/") {
+		return nil
+	}
+	names := resource.Called(word, project, func(t *resource.Type) bool {
+		return t.Service == service+".googleapis.com"
+	})
+	if len(names) == 0 {
+		names = resource.Called(word, project, func(t *resource.Type) bool { return isOf(t, service) })
+	}
+	narrow := slices.DeleteFunc(slices.Clone(names), func(n resource.Name) bool {
+		_, collection, _ := strings.Cut(permissionPrefix(n.Type()), ".")
+		one := strings.ToLower(strings.TrimSuffix(collection, "s"))
+		return !slices.Contains(usual[service+"."+what], collection) && !strings.HasPrefix(strings.ToLower(what), one)
+	})
+	if len(narrow) > 0 {
+		return narrow
+	}
+	if in, _, err := resource.Parse("projects/" + word); len(names) == 0 && err == nil {
+		return []resource.Name{in}
+	}
+	return names
 }
 
 // policyPermissions returns what it takes to read and write the policy of a resource; if

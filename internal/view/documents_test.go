@@ -73,7 +73,7 @@ func printedDocuments() []printed {
 			},
 		}, `schema task manifest cloud endpoint operator project account ttl_seconds expires deliver calls
 			edits edits.resource edits.bindings edits.bindings.grant edits.bindings.role edits.bindings.condition
-			edits.bindings.condition.title edits.bindings.condition.expression edits.bindings.ends_by_itself edits.bindings.works_until edits.bindings.permissions
+			edits.bindings.condition.title edits.bindings.condition.expression edits.bindings.ends_by_itself edits.bindings.works_until edits.bindings.permissions edits.bindings.of_no_use
 			edits.bindings.offer edits.bindings.offer.toml edits.bindings.offer.widens
 			edits.dropped edits.dropped.role edits.dropped.member edits.dropped.condition edits.dropped.condition.title edits.dropped.condition.expression
 			edits.bindings.custom_role edits.bindings.custom_role.state edits.bindings.custom_role.permissions edits.bindings.custom_role.testing

@@ -161,14 +161,21 @@ var groupVerbs = map[review.Group][2]string{
 }
 
 // showRole adds what a role holds: how many permissions of each group, and the names of those that
-// matter most.
-func (v Outlook) showRole(r *Report, name string, verbose bool) {
+// matter most. Those of no use where it is bound are in no group.
+func (v Outlook) showRole(r *Report, name string, ofNoUse []string, verbose bool) {
 	i := slices.IndexFunc(v.Roles, func(role Role) bool { return role.Role == name })
 	if i < 0 {
 		return
 	}
 	role := v.Roles[i]
-	role.showCounts(r)
+	for _, g := range review.Groups {
+		names := role.group(g)
+		*names = slices.DeleteFunc(slices.Clone(*names), func(p string) bool { return slices.Contains(ofNoUse, p) })
+	}
+	role.showCounts(r, len(ofNoUse))
+	if len(ofNoUse) > 0 && verbose {
+		r.Line("      what nobody asks for here: %s", strings.Join(ofNoUse, ", "))
+	}
 	for _, g := range review.Groups {
 		names := *role.group(g)
 		named := g == review.GrantsAccess || g == review.RunsCode || g == review.Deletes
@@ -185,7 +192,7 @@ func (v Outlook) showRole(r *Report, name string, verbose bool) {
 	}
 }
 
-func (v Role) showCounts(r *Report) {
+func (v Role) showCounts(r *Report, ofNoUse int) {
 	var counts []string
 	for _, g := range slices.Backward(review.Groups) {
 		switch n := len(*v.group(g)); n {
@@ -195,6 +202,13 @@ func (v Role) showCounts(r *Report) {
 		default:
 			counts = append(counts, fmt.Sprintf("%d %s", n, groupVerbs[g][1]))
 		}
+	}
+	switch ofNoUse {
+	case 0:
+	case 1:
+		counts = append(counts, "1 is of no use here")
+	default:
+		counts = append(counts, fmt.Sprintf("%d are of no use here", ofNoUse))
 	}
 	switch all := strings.Join(counts, ", "); {
 	case len(counts) > 1:

@@ -59,6 +59,7 @@ type EditBinding struct {
 	WorksUntil   time.Time  `json:"works_until"` // if down never comes
 	Offer        *Offer     `json:"offer"`       // null where there is none, or no need of one
 	Permissions  int        `json:"permissions"` // in the role; 0 if they cannot be read
+	OfNoUse      []string   `json:"of_no_use"`   // those of the role that nobody asks for on this resource, sorted
 	// CustomRole says what Role is, where the manifest lists permissions; null where it names a role.
 	CustomRole *CustomRole `json:"custom_role"`
 }
@@ -135,7 +136,9 @@ func newEdit(p *lifecycle.Preview, edit grants.Edit) Edit {
 		v.Bindings = append(v.Bindings, EditBinding{
 			Grant: edit.Grants[i], Role: b.Role, Condition: newCondition(b.Condition),
 			EndsByItself: grant.Bounded(), WorksUntil: p.Plan.WorksUntil(grant).UTC(), Offer: newOffer(grant),
-			Permissions: len(p.Roles[b.Role].Permissions), CustomRole: newCustomRole(grant, p.Custom[b.Role]),
+			Permissions: len(p.Roles[b.Role].Permissions),
+			OfNoUse:     list(review.OfNoUse(p.Roles[b.Role].Permissions, edit.Resource)),
+			CustomRole:  newCustomRole(grant, p.Custom[b.Role]),
 		})
 	}
 	for _, b := range p.Dropped[edit.Resource] {
@@ -213,7 +216,7 @@ func (d Plan) showBinding(r *Report, b EditBinding) {
 	if b.Condition != nil {
 		r.Line("    if %s", b.Condition)
 	}
-	d.showRole(r, b.Role, d.Verbose)
+	d.showRole(r, b.Role, b.OfNoUse, d.Verbose)
 	d.showFindings(r, b.Grant, d.Verbose)
 	for _, n := range d.Notes {
 		if n.Grant == b.Grant {

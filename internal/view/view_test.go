@@ -10,7 +10,11 @@ import (
 	"unicode"
 
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/manifest"
+	"github.com/taskiam/taskiam/internal/policy"
+	"github.com/taskiam/taskiam/internal/resource"
 	"github.com/taskiam/taskiam/internal/review"
 )
 
@@ -133,6 +137,31 @@ func TestTheGravestFindingsAreShown(t *testing.T) {
 			if strings.Contains(text, no) {
 				t.Errorf("verbose %v: %q is in\n%s", verbose, no, b.String())
 			}
+		}
+	}
+}
+
+// What a role holds is counted without what nobody asks for on the resource.
+func TestCountsLeaveOutWhatIsOfNoUse(t *testing.T) {
+	t.Parallel()
+	service, _, err := resource.Parse("//run.googleapis.com/projects/acme-data/locations/europe-west3/services/web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	preview := &lifecycle.Preview{
+		Plan: grants.Plan{Task: grants.Task{Grants: []grants.Grant{{Role: "roles/run.invoker", Resource: service}}}},
+		Roles: map[string]grants.Role{
+			"roles/run.invoker": {Name: "roles/run.invoker", Permissions: []string{"run.jobs.run", "run.routes.invoke"}},
+		},
+	}
+	edit := grants.Edit{Resource: service, Grants: []int{0}, Bindings: []policy.Binding{{Role: "roles/run.invoker"}}}
+	binding := newEdit(preview, edit).Bindings[0]
+	for _, verbose := range []bool{false, true} {
+		var r Report
+		newOutlook(preview).showRole(&r, binding.Role, binding.OfNoUse, verbose)
+		text := r.String()
+		if !strings.Contains(text, "1 is of no use here") || strings.Contains(text, "runs code") || strings.Contains(text, "run.jobs.run") != verbose {
+			t.Errorf("verbose: %t: it says\n%s", verbose, text)
 		}
 	}
 }

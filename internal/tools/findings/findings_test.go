@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -62,13 +63,30 @@ func has(found []review.Finding, want string) bool {
 	})
 }
 
-// No advice names the role that it is about, or says nothing.
+// No advice names the role that it is about, or says nothing, and no finding names what the resource cannot do.
 func TestAdviceIsOfAnotherRole(t *testing.T) {
 	t.Parallel()
-	for name, found := range judged(t) {
-		for _, f := range found {
-			if f.Instead == "" || f.Why == "" || slices.Contains(strings.Fields(strings.ReplaceAll(f.Instead, ",", " ")), name) {
-				t.Errorf("%s: %s: %s; instead: %s", name, f.Name, f.Why, f.Instead)
+	roles, on := table(t), map[string]map[string][]review.Finding{"projects/acme-agents": judged(t)}
+	for _, name := range []string{
+		"gs://acme-reports", "bq://acme-data.hr", "projects/acme-agents/secrets/api-key", "projects/acme-agents/topics/reports",
+		"//run.googleapis.com/projects/acme-data/locations/europe-west3/services/web",
+		"projects/acme-agents/serviceAccounts/ci-runner@acme-agents.iam.gserviceaccount.com",
+	} {
+		on[name] = judgeAll(roles, named(t, name))
+	}
+	permission := regexp.MustCompile(`[a-z][A-Za-z0-9]*\.[A-Za-z0-9]+\.[A-Za-z0-9]+`)
+	for where, all := range on {
+		for name, found := range all {
+			ofNoUse := review.OfNoUse(roles[name].Permissions, named(t, where))
+			for _, f := range found {
+				if f.Instead == "" || f.Why == "" || slices.Contains(strings.FieldsFunc(f.Instead, func(r rune) bool { return strings.ContainsRune(` ,;"'`, r) }), name) {
+					t.Errorf("%s on %s: %s: %s; instead: %s", name, where, f.Name, f.Why, f.Instead)
+				}
+				for _, p := range permission.FindAllString(f.Why, -1) {
+					if slices.Contains(ofNoUse, p) {
+						t.Errorf("%s on %s: %s is of no use there: %s", name, where, p, f.Why)
+					}
+				}
 			}
 		}
 	}
