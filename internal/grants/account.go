@@ -185,3 +185,26 @@ type Constraint struct {
 	Enforced bool
 	Allowed  []string // the values that it allows, if it is of those that have values
 }
+
+// Longest returns the longest duration that it allows; 0 if it allows none by name.
+func (c Constraint) Longest() time.Duration {
+	longest := time.Duration(0)
+	for _, v := range c.Allowed {
+		if d, err := time.ParseDuration(v); err == nil {
+			longest = max(longest, d)
+		}
+	}
+	return longest
+}
+
+// Span writes a duration without the parts that are zero: 2h, not 2h0m0s.
+func Span(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}

@@ -473,12 +473,12 @@ func refusesKeys(t grants.Task, name string, c grants.Constraint) (health Health
 	}
 	says = "forbids to upload keys"
 	if name == keyHours {
-		longest := longestKey(c)
+		longest := c.Longest()
 		if t.TTL <= longest {
 			return Healthy, "", nil
 		}
 		if longest > 0 {
-			fix = []string{putTTL(hours(longest)) + ", or less"}
+			fix = []string{putTTL(grants.Span(longest)) + ", or less"}
 		}
 		says = "allows keys that are valid for " + strings.Join(c.Allowed, " or ") + ", and no longer"
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/taskiam/taskiam/internal/fault"
@@ -27,35 +26,12 @@ func (e *Engine) keysRefused(
 	}
 	// Who may bring runs up need not be allowed to read organisation policies.
 	c, readErr := e.Cloud.Constraint(ctx, project, keyHours)
-	if longest := longestKey(c); readErr == nil && longest > 0 {
+	if longest := c.Longest(); readErr == nil && longest > 0 {
 		return fault.WithHint(err, fmt.Sprintf("keys may be valid for %s here, and not for %s: %s, or less",
-			hours(longest), hours(ttl), shorter(hours(longest))), "or "+byToken)
+			grants.Span(longest), grants.Span(ttl), shorter(grants.Span(longest))), "or "+byToken)
 	}
-	return fault.WithHint(err, "keys may not be valid for "+hours(ttl)+" here; how long they may: "+
+	return fault.WithHint(err, "keys may not be valid for "+grants.Span(ttl)+" here; how long they may: "+
 		gcloud.DescribeConstraint(project, keyHours), "or "+byToken)
-}
-
-// longestKey is how long a key may be valid by [keyHours]; 0 if it does not say.
-func longestKey(c grants.Constraint) time.Duration {
-	longest := time.Duration(0)
-	for _, v := range c.Allowed {
-		if d, err := time.ParseDuration(v); err == nil {
-			longest = max(longest, d)
-		}
-	}
-	return longest
-}
-
-// hours writes a duration without what is zero in it.
-func hours(d time.Duration) string {
-	text := strings.TrimSuffix(d.String(), "m0s")
-	if text != d.String() {
-		text += "m"
-	}
-	if short, ok := strings.CutSuffix(text, "h0m"); ok {
-		text = short + "h"
-	}
-	return text
 }
 
 // putTTL says where a manifest has its ttl.

@@ -91,18 +91,6 @@ func (r *reader) task(t *table, task *grants.Task) {
 	}
 }
 
-// short prints a duration without the parts that are zero: 2h, not 2h0m0s.
-func short(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
-}
-
 func (r *reader) credentials(t *table, task *grants.Task) {
 	t.only(credentialsKeys...)
 	task.Deliver = r.deliver(t)
@@ -145,7 +133,7 @@ func tokenLifetime(text string) (lifetime time.Duration, message string) {
 		return 0, fmt.Sprintf(`%q is not a duration such as "15m"`, text)
 	case lifetime < minTokenLifetime || lifetime > grants.TokenLifetime:
 		return 0, fmt.Sprintf("a token lives between %s and %s, not %s",
-			short(minTokenLifetime), short(grants.TokenLifetime), short(lifetime))
+			grants.Span(minTokenLifetime), grants.Span(grants.TokenLifetime), grants.Span(lifetime))
 	case lifetime%time.Second != 0:
 		return 0, fmt.Sprintf("a lifetime of %s is not in whole seconds", lifetime)
 	}

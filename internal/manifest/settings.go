@@ -123,7 +123,8 @@ func (r *reader) ttl(t *table) time.Duration {
 	}
 	ttl, message := r.limits.ttl(text)
 	if message != "" {
-		r.add(t.place.child(TTLSetting).value, `ttl = "`+short(min(defaultTTL, r.limits.maxTTL()))+`"`, "%s", message)
+		fits := grants.Span(min(defaultTTL, r.limits.maxTTL()))
+		r.add(t.place.child(TTLSetting).value, `ttl = "`+fits+`"`, "%s", message)
 		return 0
 	}
 	return ttl
@@ -136,9 +137,9 @@ func (l Limits) ttl(text string) (ttl time.Duration, message string) {
 	case err != nil:
 		return 0, fmt.Sprintf(`%q is not a duration such as "90m" or "1h30m"`, text)
 	case ttl < MinTTL:
-		return 0, fmt.Sprintf("a ttl of %s is too short; the minimum is %s", short(ttl), short(MinTTL))
+		return 0, fmt.Sprintf("a ttl of %s is too short; the minimum is %s", grants.Span(ttl), grants.Span(MinTTL))
 	case ttl > l.maxTTL():
-		return 0, fmt.Sprintf("a ttl of %s is too long; the maximum is %s", short(ttl), short(l.maxTTL()))
+		return 0, fmt.Sprintf("a ttl of %s is too long; the maximum is %s", grants.Span(ttl), grants.Span(l.maxTTL()))
 	case ttl%time.Second != 0:
 		return 0, fmt.Sprintf("a ttl of %s is not in whole seconds", ttl)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/visible"
 )
 
@@ -184,17 +185,10 @@ func Span(d time.Duration) string {
 	case d < time.Minute:
 		return d.Round(100 * time.Millisecond).String()
 	}
-	text := d.Round(time.Second).String()
 	if d >= 10*time.Minute {
-		text = d.Round(time.Minute).String()
+		return grants.Span(d.Round(time.Minute))
 	}
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
+	return grants.Span(d.Round(time.Second))
 }
 
 // Moment writes a point in time.
