@@ -142,6 +142,26 @@ func TestScopes(t *testing.T) {
 	}
 }
 
+// A key makes identity tokens too: a JWT that names their audience in place of scopes.
+func TestIdentityTokenByKey(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	email := l.account("ti-named")
+	key, kid := l.upload(email, epoch.Add(2*time.Hour))
+	r := l.grant(assertion(t, key, kid, email, epoch, map[string]any{"scope": "", "target_audience": "https://run.example"}))
+	if r.code != 200 || r.str("access_token") != "" {
+		t.Fatalf("the answer is %d %s", r.code, r.raw)
+	}
+	_, claims := opened(t, r.str("id_token"), l.keysAt("/oauth2/v3/certs"))
+	for name, want := range map[string]any{"aud": "https://run.example", "email": email, "azp": email, "email_verified": true} {
+		if claims[name] != want {
+			t.Errorf("%s is %v, want %v", name, claims[name], want)
+		}
+	}
+	l.must(l.operator, "POST", accounts+"/"+email+":disable", "{}")
+	l.want(l.grant(assertion(t, key, kid, email, epoch, map[string]any{"scope": "", "target_audience": "https://run.example"})), 400, "")
+}
+
 func TestTokenEndpoint(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)

@@ -197,6 +197,9 @@ func TestAccountQuota(t *testing.T) {
 			l.want(r, 400, "FAILED_PRECONDITION")
 		} else {
 			l.want(r, 429, "RESOURCE_EXHAUSTED")
+			if !strings.Contains(r.raw, `"retryDelay":"86401s"`) {
+				t.Errorf("answer is %s, want Google's RetryInfo in it", r.raw)
+			}
 		}
 		if want := "Maximum number of service accounts on project reached."; !strings.Contains(r.raw, want) {
 			t.Errorf("answer is %s, want %q in it", r.raw, want)

@@ -91,7 +91,10 @@ func (s *Server) serveSubject(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header()["Cache-Control"] = noStore
-	writeText(w, s.subject)
+	// Not as the metadata protocol has it: google-auth-library 10.0 to 10.5 with gaxios 7 reads text/plain as text, and
+	// sends "[object Blob]" in place of anything else.
+	w.Header()["Content-Type"] = contentPlain
+	_, _ = io.WriteString(w, s.subject)
 }
 
 // serveExchange is the second step, in the form of RFC 8693.

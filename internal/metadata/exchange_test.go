@@ -56,7 +56,8 @@ func TestCredentialsFile(t *testing.T) {
 	}
 
 	subject := request{path: subjectPath}.to(s)
-	if subject.Code != 200 || subject.Header().Get("Cache-Control") != "no-store" {
+	if subject.Code != 200 || subject.Header().Get("Cache-Control") != "no-store" ||
+		subject.Header().Get("Content-Type") != "text/plain" {
 		t.Fatalf("the first step answered %d %s", subject.Code, subject.Body)
 	}
 	second := trade(s, subject.Body.String())

@@ -320,6 +320,8 @@ func writeJSON(w http.ResponseWriter, body []byte) {
 var (
 	contentText = []string{"application/text"}
 	contentJSON = []string{"application/json"} // Python decodes by it
+
+	contentPlain = []string{"text/plain"}
 )
 
 // reveal is the only place where tokens leave this package.

@@ -202,7 +202,8 @@ func roomForAccount(c *wire.Call, p *iam.Project) error {
 	if c.State().Doubts.AccountQuotaPrecondition {
 		return wire.Precondition(message)
 	}
-	return wire.Fail(http.StatusTooManyRequests, "RESOURCE_EXHAUSTED", "rateLimitExceeded", message)
+	return wire.Fail(http.StatusTooManyRequests, "RESOURCE_EXHAUSTED", "rateLimitExceeded", message).WithDetails(
+		map[string]any{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "86401s"})
 }
 
 func listAccounts(c *wire.Call) (any, error) {

@@ -91,6 +91,16 @@ func exchangeJWT(c *wire.Call) (any, error) {
 			"Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of "+
 				"the scopes requested.")
 	}
+	if audience := claims.TargetAudience; audience != "" { // an identity token, which takes no permission with a key
+		c.Caller = &iam.Principal{Member: a.Member(), Email: a.Email, Account: a}
+		token, err := idToken(c, a, map[string]any{
+			"aud": audience, "azp": a.Email, "email": a.Email, "email_verified": true,
+		})
+		if err != nil {
+			return nil, err
+		}
+		return map[string]any{"id_token": token}, nil
+	}
 	scopes := strings.Fields(claims.Scope)
 	if len(scopes) == 0 {
 		return nil, wire.OAuthError(http.StatusBadRequest, "invalid_scope",

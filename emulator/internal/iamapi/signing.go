@@ -58,26 +58,30 @@ func generateIDToken(c *wire.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := signer(c)
-	if err != nil {
-		return nil, err
-	}
-	claims := map[string]any{
-		"iss": "https://accounts.google.com", "aud": body.Audience, "azp": a.UniqueID, "sub": a.UniqueID,
-		"iat": c.Now.Unix(), "exp": c.Now.Add(maxTokenLifetime).Unix(),
-	}
+	claims := map[string]any{"aud": body.Audience, "azp": a.UniqueID}
 	if body.IncludeEmail {
 		claims["email"], claims["email_verified"] = a.Email, true
 	}
-	raw, err := json.Marshal(claims)
-	if err != nil {
-		return nil, err
-	}
-	token, err := signJWT(key, idTokenKey(key), raw)
+	token, err := idToken(c, a, claims)
 	if err != nil {
 		return nil, err
 	}
 	return map[string]string{"token": token}, nil
+}
+
+// idToken signs an identity token of an account, as Google, with what the claims say beside the account and the times.
+func idToken(c *wire.Call, a *iam.Account, claims map[string]any) (string, error) {
+	key, err := signer(c)
+	if err != nil {
+		return "", err
+	}
+	claims["iss"], claims["sub"] = "https://accounts.google.com", a.UniqueID
+	claims["iat"], claims["exp"] = c.Now.Unix(), c.Now.Add(maxTokenLifetime).Unix()
+	raw, err := json.Marshal(claims)
+	if err != nil {
+		return "", err
+	}
+	return signJWT(key, idTokenKey(key), raw)
 }
 
 // maxSignedLifetime is how far ahead a signed JWT may expire.
