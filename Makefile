@@ -62,8 +62,9 @@ clients: ## drive the emulator with Google's clients, fetching some, and print w
 ci-hooks: ## run the hooks in ci/ under the CI systems' own runners, fetching those
 	@ci/test/hooks.sh
 
-bench: build ## measure up and down in round trips, and the start-up time
+bench: build ## measure up and down in round trips, the start-up time, and the emulator by gRPC and by REST
 	$(GO) run ./internal/tools/bench -taskiam $(BIN)
+	cd emulator/testdata/clients && $(GO) test -run '^$$' -bench . -benchtime 1x .
 
 faults: ## let every call of up, down, run and sweep fail in every way, and print the table
 	@table="$$(mktemp)" && trap 'rm -f "$$table"' EXIT && \

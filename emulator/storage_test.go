@@ -568,6 +568,27 @@ func TestStorageUploads(t *testing.T) {
 			t.Errorf("content is %q", got.body)
 		}
 		c.want(404, nil, "operator", "PUT "+session, "", "Content-Range: bytes */6")
+
+		begin := func(name string) string {
+			begun := c.want(200, nil, "operator", "POST "+upload+"resumable&name="+name, "{}")
+			return strings.TrimPrefix(begun.header.Get("Location"), "https://")
+		}
+		// A client that streams knows neither the last byte nor the size when it begins.
+		c.want(200, nil, "operator", "PUT "+begin("streamed"), "abcdef", "Content-Range: bytes 0-*/*")
+		session = begin("streamed")
+		c.want(308, nil, "operator", "PUT "+session, "abc", "Content-Range: bytes 0-2/*")
+		c.want(200, nil, "operator", "PUT "+session, "defg", "Content-Range: bytes 3-*/7")
+		if got := c.call("operator", "GET "+gcs+"/b/reports/o/streamed?alt=media", ""); string(got.body) != "abcdefg" {
+			t.Errorf("content is %q", got.body)
+		}
+		c.want(400, nil, "operator", "PUT "+begin("streamed"), "abc", "Content-Range: bytes x-*/*")
+		// Such a client says the hash with the last bytes.
+		c.want(400, nil, "operator", "PUT "+begin("hashed"), "abc", "Content-Range: bytes 0-2/3", "X-Goog-Hash: crc32c=AAAAAA==")
+		c.want(200, nil, "operator", "PUT "+begin("hashed"), "abc", "Content-Range: bytes 0-2/3", "X-Goog-Hash: crc32c=Nks/tw==, md5=kAFQmDzST7DWlj99KOF/cg==")
+		session = begin("cancelled")
+		c.want(403, nil, "agent", "DELETE "+session, "")
+		c.want(499, nil, "operator", "DELETE "+session, "")
+		c.want(404, nil, "operator", "PUT "+session, "abc", "Content-Range: bytes 0-2/3")
 	})
 }
 

@@ -2,6 +2,7 @@ package grpcapi
 
 import (
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
 )
 
@@ -19,6 +20,13 @@ func Messages(name string) (in, out proto.Message, err error) {
 	}
 	d := a.methods[name].descriptor
 	return dynamicpb.NewMessage(d.Input()), dynamicpb.NewMessage(d.Output()), nil
+}
+
+// MaskAll makes the mask of a request *, which no JSON says.
+func MaskAll(in proto.Message) {
+	m := in.ProtoReflect()
+	mask := m.Mutable(m.Descriptor().Fields().ByName("read_mask")).Message()
+	mask.Mutable(mask.Descriptor().Fields().ByName("paths")).List().Set(0, protoreflect.ValueOfString("*"))
 }
 
 // Targets returns what each rule of a method makes of a request: verb and target, and the body.

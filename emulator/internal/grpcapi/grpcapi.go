@@ -46,7 +46,7 @@ func New(rest *wire.Server) *Server {
 	// Most emulators are never asked over gRPC.
 	s.grpc = sync.OnceValue(func() *grpc.Server {
 		return grpc.NewServer(grpc.UnknownServiceHandler(s.handle), grpc.MaxRecvMsgSize(maxMessage),
-			grpc.MaxSendMsgSize(maxMessage))
+			grpc.MaxSendMsgSize(maxMessage), grpc.ForceServerCodecV2(codec{}))
 	})
 	return s
 }
@@ -112,6 +112,9 @@ func (s *Server) handle(_ any, stream grpc.ServerStream) (err error) {
 	c.forward(m.host)
 	if serve := streams[c.name]; serve != nil {
 		return serve(c)
+	}
+	if serve := storageCalls[c.name]; serve != nil {
+		return c.unary(serve)
 	}
 	if len(m.bindings) == 0 || c.method.IsStreamingClient() || c.method.IsStreamingServer() {
 		return c.unimplemented()

@@ -16,6 +16,10 @@ import (
 // streams are the methods whose requests or answers are streams, which no REST method has.
 var streams = map[string]func(*call) error{
 	"google.pubsub.v1.Subscriber/StreamingPull": streamingPull,
+	storageService + "ReadObject":               readObject,
+	storageService + "BidiReadObject":           bidiReadObject,
+	storageService + "WriteObject":              writeObject,
+	storageService + "BidiWriteObject":          bidiWriteObject,
 }
 
 // lookAgain is how long a streaming pull without messages waits before it asks again whether it still may have some:

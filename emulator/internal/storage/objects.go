@@ -45,15 +45,25 @@ type objectResource struct {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func (o *object) md5() string {
+// hashes are those of an object's content, as the API writes them.
+type hashes struct{ md5, crc32c string }
+
+// hashed returns the hashes of the content. Of what is stored they are counted once, when it is stored.
+func (o *object) hashed() hashes {
+	if o.hashes != nil {
+		return *o.hashes
+	}
 	sum := md5.Sum(o.Content)
-	return base64.StdEncoding.EncodeToString(sum[:])
+	return hashes{
+		md5: base64.StdEncoding.EncodeToString(sum[:]),
+		crc32c: base64.StdEncoding.EncodeToString(
+			binary.BigEndian.AppendUint32(nil, crc32.Checksum(o.Content, castagnoli))),
+	}
 }
 
-func (o *object) crc32c() string {
-	sum := binary.BigEndian.AppendUint32(nil, crc32.Checksum(o.Content, castagnoli))
-	return base64.StdEncoding.EncodeToString(sum)
-}
+func (o *object) md5() string { return o.hashed().md5 }
+
+func (o *object) crc32c() string { return o.hashed().crc32c }
 
 // showObject writes o. Clients download from its media link, which therefore leads to the address at
 // which this client reached the emulator.
@@ -322,6 +332,8 @@ func (st *state) nextGeneration(now time.Time) int64 {
 // put makes o the live object of its name.
 func (st *state) put(b *bucket, o object, now time.Time) *object {
 	o.Created, o.Generation, o.Metageneration = now, st.nextGeneration(now), 1
+	sums := o.hashed()
+	o.hashes = &sums
 	if o.StorageClass == "" {
 		o.StorageClass = b.StorageClass
 	}

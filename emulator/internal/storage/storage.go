@@ -51,6 +51,8 @@ type object struct {
 	Created            time.Time         `json:"created"`
 	Generation         int64             `json:"generation"`
 	Metageneration     int64             `json:"metageneration" snapshot:"-"`
+
+	hashes *hashes // of the content; nil if nobody has counted them yet
 }
 
 // Service is Cloud Storage.
@@ -140,6 +142,8 @@ func methods() []wire.Method {
 		writes(at("storage.objects.insert", "POST /resumable/upload/storage/v1/b/{bucket}/o", insertObject)),
 		writes(at("storage.objects.insert", "PUT /upload/storage/v1/b/{bucket}/o", continueUpload)),
 		writes(at("storage.objects.insert", "PUT /resumable/upload/storage/v1/b/{bucket}/o", continueUpload)),
+		writes(at("storage.objects.insert", "DELETE /upload/storage/v1/b/{bucket}/o", cancelUpload)),
+		writes(at("storage.objects.insert", "DELETE /resumable/upload/storage/v1/b/{bucket}/o", cancelUpload)),
 		xml(at("storage.objects.get", "GET /{bucket}/{object...}", readObject)),
 		xml(at("storage.objects.get", "HEAD /{bucket}/{object...}", readObject)),
 	}

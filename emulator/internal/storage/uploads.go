@@ -223,7 +223,41 @@ func continueUpload(c *wire.Call) (any, error) {
 		return resumeIncomplete(c.Request, have), nil
 	}
 	delete(st.Uploads, id)
+	u.Checks.override(c.Request.Header.Get("X-Goog-Hash"))
 	return storeObject(c, b, n, u.Object, u.Checks, q)
+}
+
+// override takes the hashes that the last request of an upload says (storage/docs/hashes-etags): only then does a
+// client that streams know them.
+func (want *checks) override(header string) {
+	for part := range strings.SplitSeq(header, ",") {
+		kind, sum, _ := strings.Cut(strings.TrimSpace(part), "=")
+		switch kind {
+		case "crc32c":
+			want.CRC32C = sum
+		case "md5":
+			want.MD5Hash = sum
+		}
+	}
+}
+
+// cancelUpload ends a resumable upload before its last byte. The answer is Google's: 499, for what the client closed.
+func cancelUpload(c *wire.Call) (any, error) {
+	st := stateOf(c.State())
+	id := c.Query("upload_id")
+	u := st.Uploads[id]
+	if u == nil || u.Bucket != c.Vars["bucket"] {
+		return nil, wire.NotFound("No such upload: %s", id)
+	}
+	b, n, err := findBucket(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Require("storage.objects.create", objectNode(c, b, n, u.Object.Name)); err != nil {
+		return nil, err
+	}
+	delete(st.Uploads, id)
+	return &wire.Raw{Code: 499}, nil
 }
 
 // resumeIncomplete says how many bytes have arrived. 308 means another thing to most HTTP clients, so
@@ -262,6 +296,12 @@ func contentRange(header string, n int) (from, total int, err error) {
 	}
 	first, last, _ := strings.Cut(span, "-")
 	from, err = strconv.Atoi(first)
+	if last == "*" && err == nil && from >= 0 { // the client learns where the bytes end when it has sent them
+		if total < 0 {
+			total = from + n
+		}
+		return from, total, nil
+	}
 	to, err2 := strconv.Atoi(last)
 	if err != nil || err2 != nil || to-from+1 != n {
 		return 0, 0, bad
