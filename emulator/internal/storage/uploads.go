@@ -112,11 +112,13 @@ func storeObject(c *wire.Call, b *bucket, n iam.Node, o object, want checks, q u
 	if err := mayStore(c, b, n, o.Name, q); err != nil {
 		return nil, err
 	}
-	if got := o.md5(); want.MD5Hash != "" && want.MD5Hash != got {
+	sums := o.hashed()
+	o.hashes = &sums // counted once: put takes them over
+	if got := sums.md5; want.MD5Hash != "" && want.MD5Hash != got {
 		return nil, wire.Fail(http.StatusBadRequest, "INVALID_ARGUMENT", "invalid",
 			"Provided MD5 hash %q doesn't match calculated MD5 hash %q.", want.MD5Hash, got)
 	}
-	if got := o.crc32c(); want.CRC32C != "" && want.CRC32C != got {
+	if got := sums.crc32c; want.CRC32C != "" && want.CRC32C != got {
 		return nil, wire.Fail(http.StatusBadRequest, "INVALID_ARGUMENT", "invalid",
 			"Provided CRC32C %q doesn't match calculated CRC32C %q.", want.CRC32C, got)
 	}
