@@ -37,6 +37,8 @@ type App struct {
 	World
 	// Warn tells the operator of something that they may not have wanted, the same thing once.
 	Warn func(format string, args ...any)
+	// Reading is told how many of all journals were looked at, where many have to be read; nil is nobody.
+	Reading func(done, all int)
 	// Debug is told of every call to the cloud; nil is nobody. It may be called from several goroutines.
 	Debug func(format string, args ...any)
 }
@@ -122,7 +124,7 @@ func (a *App) folder() (*journal.Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.Now = a.Now
+	d.Now, d.Reading = a.Now, a.Reading
 	return d, nil
 }
 

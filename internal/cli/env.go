@@ -53,7 +53,7 @@ func (e *Env) colour() string {
 
 // app returns the other packages, connected for this environment.
 func (e *Env) app() *app.App {
-	a := &app.App{World: e.World, Warn: e.warn}
+	a := &app.App{World: e.World, Warn: e.warn, Reading: e.newProgress(false).Reading(e.Now)}
 	if e.debug {
 		a.Debug = e.say
 	}

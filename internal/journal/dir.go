@@ -24,6 +24,9 @@ const fileSuffix = ".jsonl"
 type Dir struct {
 	// Now stamps the records; nil means [time.Now].
 	Now func() time.Time
+	// Reading is told how far [Dir.Select] is where it has many journals to read, as after an upgrade: that so many of
+	// all runs were looked at, at last all. Nil is nobody.
+	Reading func(done, all int)
 
 	path string
 	disk Disk

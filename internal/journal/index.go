@@ -7,7 +7,10 @@ import (
 	"io/fs"
 	"maps"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/taskiam/taskiam/internal/grants"
@@ -73,6 +76,11 @@ type indexed struct {
 // indexAfter is how many journals of runs that are down are read each time, before the index is written anew.
 const indexAfter = 16
 
+const (
+	readAtOnce = 256 // how many runs are looked at before it is told how far that is
+	tellFrom   = 128 // how many journals have to be read for that to be told
+)
+
 func (d *Dir) index() string { return filepath.Join(d.path, "index") }
 
 // readIndex returns the index by run; what is not understood of it says nothing.
@@ -115,44 +123,110 @@ func (d *Dir) Select(want func(Summary) bool) ([]*Run, []Unread, error) {
 	if d.known == nil {
 		d.known = d.readIndex()
 	}
-	var runs []*Run
-	var unread []Unread
-	kept := make(map[grants.RunID]indexed, len(ids))
-	missed := 0
-	for _, id := range ids {
-		// Before the journal is read: what changes in between makes the line stale, and not wrong.
-		stamp, err := d.disk.Stamp(d.Where(id))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // pruned since it was listed
-		}
-		e, known := d.known[id]
-		known = known && err == nil && e.Stamp == stamp
-		if known {
-			kept[id] = e
-			if !want(e.Summary) {
-				continue
-			}
-		}
-		c, err := d.read(id)
-		if _, gone := d.disk.Stamp(d.Where(id)); errors.Is(gone, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			unread = append(unread, Unread{id, err})
-			continue
-		}
-		s := c.run.Summary()
-		if !known && !s.Live() && stamp != "" {
-			kept[id] = indexed{version, stamp, s}
-			missed++
-		}
-		if known || want(s) {
-			runs = append(runs, c.run)
+	x := selection{Dir: d, want: want, kept: make(map[grants.RunID]indexed, len(ids))}
+	done := 0
+	for some := range slices.Chunk(ids, readAtOnce) {
+		x.add(some)
+		done += len(some)
+		if d.Reading != nil && x.missed >= tellFrom {
+			d.Reading(done, len(ids))
 		}
 	}
-	d.known = kept
-	if missed >= indexAfter {
+	d.known = x.kept
+	if x.missed >= indexAfter {
 		d.writeIndex()
 	}
-	return runs, unread, nil
+	return x.runs, x.unread, nil
+}
+
+// selection is what a Select has found so far.
+type selection struct {
+	*Dir
+	want   func(Summary) bool
+	runs   []*Run
+	unread []Unread
+	kept   map[grants.RunID]indexed
+	missed int
+}
+
+// looked is what a look at one journal found.
+type looked struct {
+	stamp string
+	gone  bool // it was pruned since it was listed
+	known bool // the index has it
+	c     contents
+	err   error
+}
+
+// add looks at some more runs: those that the index does not have are read side by side, then those that are wanted
+// of the others.
+func (x *selection) add(ids []grants.RunID) {
+	all := make([]looked, len(ids))
+	sideBySide(len(ids), func(i int) {
+		l := &all[i]
+		// Before the journal is read: what changes in between makes the line stale, and not wrong.
+		var err error
+		l.stamp, err = x.disk.Stamp(x.Where(ids[i]))
+		l.gone = errors.Is(err, fs.ErrNotExist)
+		e, known := x.known[ids[i]]
+		if l.known = known && err == nil && e.Stamp == l.stamp; !l.known {
+			x.look(ids[i], l)
+		}
+	})
+	var wanted []int
+	for i, id := range ids {
+		switch l := &all[i]; {
+		case l.gone:
+		case l.known:
+			x.kept[id] = x.known[id]
+			if x.want(x.known[id].Summary) {
+				wanted = append(wanted, i)
+			}
+		case l.err != nil:
+			x.unread = append(x.unread, Unread{id, l.err})
+		default:
+			s := l.c.run.Summary()
+			if !s.Live() && l.stamp != "" {
+				x.kept[id] = indexed{version, l.stamp, s}
+				x.missed++
+			}
+			if !x.want(s) {
+				l.c.run = nil
+			}
+		}
+	}
+	sideBySide(len(wanted), func(n int) { x.look(ids[wanted[n]], &all[wanted[n]]) })
+	for i, id := range ids {
+		switch l := all[i]; {
+		case l.gone:
+		case l.known && l.err != nil:
+			x.unread = append(x.unread, Unread{id, l.err})
+		case l.c.run != nil:
+			x.runs = append(x.runs, l.c.run)
+		}
+	}
+}
+
+// look reads a journal, if it is still there.
+func (x *selection) look(id grants.RunID, l *looked) {
+	if l.gone {
+		return
+	}
+	l.c, l.err = x.read(id)
+	_, err := x.disk.Stamp(x.Where(id))
+	l.gone = errors.Is(err, fs.ErrNotExist)
+}
+
+// sideBySide does something with each of n things, with as many at a time as there are processors.
+func sideBySide(n int, do func(i int)) {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(n, runtime.GOMAXPROCS(0)) {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				do(int(i))
+			}
+		})
+	}
+	wg.Wait()
 }

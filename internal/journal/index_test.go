@@ -299,3 +299,48 @@ func BenchmarkSelect(b *testing.B) {
 		})
 	}
 }
+
+// A state folder from before there was an index is read with a word of how far that is; with an index there is nothing
+// to tell.
+func TestReadingManyJournalsIsTold(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	d := openDir(t, path, nil)
+	const many = 700
+	text := ""
+	for i := range many {
+		o := opened(0)
+		o.Run = grants.NewRunID(began, [5]byte{1, 2, 3, byte(i >> 8), byte(i)})
+		if text == "" {
+			j := create(t, d, o)
+			appendAll(t, j, journal.DownBegan{}, journal.Closed{})
+			if err := j.Close(); err != nil {
+				t.Fatal(err)
+			}
+			whole, err := os.ReadFile(d.Where(o.Run))
+			if err != nil {
+				t.Fatal(err)
+			}
+			text = strings.ReplaceAll(string(whole), string(o.Run), "RUN")
+		}
+		if err := os.WriteFile(d.Where(o.Run), []byte(strings.ReplaceAll(text, "RUN", string(o.Run))), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, want := range [][]int{{256, 512, many}, nil} {
+		var told []int
+		d := openDir(t, path, nil)
+		d.Reading = func(done, all int) {
+			if told = append(told, done); all != many {
+				t.Errorf("it is told of %d journals", all)
+			}
+		}
+		if runs, unread, err := d.Select(all); err != nil || len(runs) != many || len(unread) > 0 ||
+			!slices.IsSortedFunc(runs, func(a, b *journal.Run) int { return strings.Compare(string(a.ID()), string(b.ID())) }) {
+			t.Errorf("time %d: %d runs, %d unread, %v", i+1, len(runs), len(unread), err)
+		}
+		if !slices.Equal(told, want) {
+			t.Errorf("time %d: it told %v, want %v", i+1, told, want)
+		}
+	}
+}

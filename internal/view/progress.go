@@ -96,6 +96,17 @@ func (p *Progress) Step(event lifecycle.Event) {
 	p.refresh()
 }
 
+// Reading returns what hears of how many of all journals were looked at.
+func (p *Progress) Reading(now func() time.Time) func(done, all int) {
+	return func(done, all int) {
+		event := lifecycle.Event{Time: now(), Step: "reading journals", State: lifecycle.Working, Done: done, All: all}
+		if done == all {
+			event.State = lifecycle.Done
+		}
+		p.Step(event)
+	}
+}
+
 func stepName(step, on string) string { return strings.TrimSuffix(step+" on "+on, " on ") }
 
 func (p *Progress) say(format string, args ...any) { Say(p.to, format, args...) }
