@@ -260,7 +260,7 @@ func (s *sweeper) disable(ctx context.Context) {
 	if s.options.DryRun {
 		return
 	}
-	tell := s.tally("accounts of "+project+" disabled", len(s.over))
+	tell := s.tally("disable accounts of "+project, len(s.over))
 	sideBySide(s.over, func(_ int, o *endedRun) {
 		s.begin(ctx, o)
 		tell()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -242,37 +243,71 @@ unbounded = "accept"
 	})
 }
 
-// A sweep that takes long says how far it is.
+// A sweep tells of each of its steps that have many parts when it begins, how many are done, one after the other, and
+// when it ends.
 func TestSweepTellsHowFarItIs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := roomyWorld(t)
-		w.manyRuns(200)
+		w.manyRuns(50)
 		time.Sleep(longAfter)
-		w.wire.step(func(int, *http.Request) (*http.Response, error) {
-			time.Sleep(time.Second) // in the bubble
-			return nil, nil
-		}, nil)
 		e := w.engine()
 		var mu sync.Mutex
-		var told []string
+		told := map[string][]lifecycle.Event{}
 		e.Progress = func(event lifecycle.Event) {
 			mu.Lock()
 			defer mu.Unlock()
-			if event.State == lifecycle.Known {
-				told = append(told, event.Step)
+			told[event.Step] = append(told[event.Step], event)
+		}
+		if _, err := e.Sweep(t.Context(), sweepOptions()); err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range []string{"disable accounts of acme-agents", "delete accounts", "check accounts"} {
+			if !countsUp(told[step], 40) {
+				t.Errorf("%q is not told part by part: %+v", step, told[step])
+			}
+		}
+	})
+}
+
+// countsUp reports whether each round of a step begins, counts its parts and ends, and whether one has so many.
+func countsUp(events []lifecycle.Event, parts int) bool {
+	all, next, most := 0, 0, 0
+	for _, event := range events {
+		switch {
+		case event.State == lifecycle.Started && next == 0:
+			all, next = 0, 1
+		case event.State == lifecycle.Working && event.Done == next && (all == 0 || event.All == all):
+			all = event.All
+			next++
+		case event.State == lifecycle.Done && (next == all || all == 0 && next == 1):
+			most, next = max(most, all), 0
+		default:
+			return false
+		}
+	}
+	return next == 0 && most >= parts
+}
+
+// Of one run that is taken down, its own steps tell.
+func TestDownOfOneRunCountsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := roomyWorld(t)
+		w.manyRuns(1)
+		time.Sleep(longAfter)
+		e := w.engine()
+		var counted atomic.Bool
+		e.Progress = func(event lifecycle.Event) {
+			if event.State == lifecycle.Working {
+				counted.Store(true)
 			}
 		}
 		if _, err := e.Sweep(t.Context(), sweepOptions()); err != nil {
 			t.Fatal(err)
 		}
-		for _, what := range []string{"accounts of acme-agents disabled: ", "accounts deleted: ", "accounts checked: "} {
-			if !strings.Contains(strings.Join(told, "\n"), what) {
-				t.Errorf("nothing is told of %q in %q", what, told)
-			}
-		}
-		if len(told) > 60 {
-			t.Errorf("%d lines are told: %q", len(told), told)
+		if counted.Load() {
+			t.Error("the parts of a single run are counted")
 		}
 	})
 }

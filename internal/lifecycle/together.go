@@ -5,16 +5,12 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 )
-
-// tellEvery is how often a sweep says how far it is.
-const tellEvery = 10 * time.Second
 
 // together are runs that are taken down together: each policy is edited once for all of those
 // that it may name, and read once in the end. What fails is told to the runs that it concerns.
@@ -42,7 +38,7 @@ func (e *Engine) finish(ctx context.Context, runs ...*downRun) {
 	}
 	var unbinding sync.WaitGroup
 	unbinding.Go(func() { g.unbind(ctx, (*downRun).edits) })
-	each(g, "keys deleted", runs, func(d *downRun) {
+	each(g, "delete keys", runs, func(d *downRun) {
 		if <-d.disabled; d.state == present {
 			d.kept = d.deleteKeys(ctx, d.account)
 		}
@@ -53,13 +49,13 @@ func (e *Engine) finish(ctx context.Context, runs ...*downRun) {
 	}
 	g.unbind(ctx, (*downRun).foundNames)
 	g.unbind(ctx, (*downRun).proofs)
-	each(g, "accounts deleted", runs, func(d *downRun) { d.removeAccount(ctx) })
+	each(g, "delete accounts", runs, func(d *downRun) { d.removeAccount(ctx) })
 	g.check(ctx)
 }
 
 // unbind takes the runs out of the policies of the resources that names returns for each.
 func (g together) unbind(ctx context.Context, names func(*downRun) []resource.Name) {
-	each(g, "policies edited", byPolicy(g.runs, names), func(p shared) { g.unbindFrom(ctx, p) })
+	each(g, "edit policies", byPolicy(g.runs, names), func(p shared) { g.unbindFrom(ctx, p) })
 }
 
 // unbindFrom takes all of its runs out of one policy. The reading goes on beside the disabling
@@ -125,8 +121,8 @@ func (g together) check(ctx context.Context) {
 		return nil
 	})
 	var accounts sync.WaitGroup
-	accounts.Go(func() { each(g, "accounts checked", deleted, func(d *downRun) { g.checkAccount(ctx, d) }) })
-	each(g, "policies checked", policies, func(p shared) { g.checkPolicy(ctx, p) })
+	accounts.Go(func() { each(g, "check accounts", deleted, func(d *downRun) { g.checkAccount(ctx, d) }) })
+	each(g, "check policies", policies, func(p shared) { g.checkPolicy(ctx, p) })
 	accounts.Wait()
 }
 
@@ -235,28 +231,36 @@ func allDisabled(runs []*downRun) <-chan struct{} {
 	return all
 }
 
-// each does something with each of the items, a bounded number at a time, and tells from time
-// to time how many are done.
-func each[T any](g together, what string, items []T, do func(T)) {
-	tell := g.tally(what, len(items))
+// each does something with each of the items, a bounded number at a time. Where several runs are taken down it tells
+// how many are done: of one run, its own steps tell.
+func each[T any](g together, step string, items []T, do func(T)) {
+	tell := func() {}
+	if len(g.runs) > 1 {
+		tell = g.tally(step, len(items))
+	}
 	atOnce(g.atOnce, items, func(_ int, item T) {
 		do(item)
 		tell()
 	})
 }
 
-// tally returns what is to be called once for each of so many things that are done.
-func (e *Engine) tally(what string, of int) func() {
+// tally begins a step of so many parts, and returns what is to be called once for each of them that is done. The step
+// ends with the last.
+func (e *Engine) tally(step string, of int) func() {
+	if e.Progress == nil || of == 0 {
+		return func() {}
+	}
 	var mu sync.Mutex
-	done, told := 0, e.Now()
+	done := 0
+	e.report(step, "", Started, nil)
 	return func() {
 		mu.Lock()
 		defer mu.Unlock()
-		done++
-		if now := e.Now(); done < of && now.Sub(told) >= tellEvery {
-			told = now
-			e.report(fmt.Sprintf("%s: %d of %d", what, done, of), "", Known, nil)
+		if done++; done == of {
+			e.report(step, "", Done, nil)
+			return
 		}
+		e.Progress(Event{Time: e.Now(), Step: step, State: Working, Done: done, All: of})
 	}
 }
 
