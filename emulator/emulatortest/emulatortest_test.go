@@ -97,6 +97,9 @@ func TestAtProductionURLs(t *testing.T) {
 	if os.Getenv(inside) != "" {
 		mara := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "ya29.emulator-mara"})
 		client, err := storage.NewService(t.Context(), option.WithTokenSource(mara))
+		if err != nil {
+			t.Fatal(err)
+		}
 		err = client.Objects.Delete("acme-reports", "2026/01.csv").Context(t.Context()).Do()
 		if e, ok := errors.AsType[*googleapi.Error](err); !ok || e.Code != http.StatusForbidden {
 			t.Errorf("Mara may delete: %v", err)

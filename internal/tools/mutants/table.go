@@ -410,7 +410,7 @@ var mutants = []mutant{
 	},
 	{
 		name:  "what the index says of a journal holds for good",
-		edits: []edit{{"internal/journal", "Dir.Select", `$known && $err == nil && $e.Stamp == $stamp`, `$known && $err == nil`}},
+		edits: []edit{{"internal/journal", "selection.add", `$e.Stamp == $l.stamp`, `$e.Stamp == $e.Stamp`}},
 		pkg:   "internal/journal", tests: []string{"TestChangedJournalIsReadAgain"},
 	},
 	{
