@@ -41,6 +41,9 @@ type App struct {
 	Reading func(done, all int)
 	// Debug is told of every call to the cloud; nil is nobody. It may be called from several goroutines.
 	Debug func(format string, args ...any)
+	// Progress is told of long waits for what is on this machine; nil is nobody. Of those for the cloud the one in
+	// [Options] is told.
+	Progress Progress
 }
 
 // StateDir returns the folder for what must survive a reboot.

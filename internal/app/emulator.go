@@ -20,6 +20,7 @@ import (
 
 	"github.com/taskiam/taskiam/emulator"
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/supervise"
 	"github.com/taskiam/taskiam/internal/wait"
 )
@@ -68,17 +69,50 @@ func (a *App) RunEmulator(
 	return server.Serve(ctx, listener)
 }
 
+// waitNotice is after how long a wait for an emulator is told of.
+const waitNotice = time.Second
+
 // lockTimeout is how long to wait for a lock that others hold only for a moment.
 const lockTimeout = 500 * time.Millisecond
 
 // EmulatorHome is the folder with what clients of an emulator need: its address, the
 // operator's token and the certificate of its CA.
-type EmulatorHome struct{ Dir string }
+type EmulatorHome struct {
+	Dir string
+
+	tell func(lifecycle.Event) // is told of long waits; nil is nobody
+	now  func() time.Time
+}
 
 // EmulatorHome returns the folder of the emulator that uses this state folder.
 func (a *App) EmulatorHome() (EmulatorHome, error) {
 	state, err := a.StateDir()
-	return EmulatorHome{Dir: filepath.Join(state, "emulator")}, err
+	home := EmulatorHome{Dir: filepath.Join(state, "emulator"), now: a.Now}
+	if a.Progress != nil {
+		home.tell = a.Progress.Step
+	}
+	return home, err
+}
+
+// waits tells of a wait that takes longer than a moment, and for how long it is at most. It returns what is to be called
+// when the wait is over.
+func (h EmulatorHome) waits(step, what string, within time.Duration) (over func()) {
+	if h.tell == nil {
+		return func() {}
+	}
+	until, told := h.now().Add(within), make(chan struct{})
+	notice := time.AfterFunc(waitNotice, func() {
+		defer close(told)
+		h.tell(lifecycle.Event{
+			Time: h.now(), Step: step, State: lifecycle.Waiting, Wait: lifecycle.Wait{For: what, Until: until},
+		})
+	})
+	return func() {
+		if !notice.Stop() {
+			<-told
+			h.tell(lifecycle.Event{Time: h.now(), Step: step, State: lifecycle.Done})
+		}
+	}
 }
 
 // TokenFile names the file with the operator's token, and CAFile the one with the certificate
@@ -181,7 +215,10 @@ func (a *App) StopEmulator(ctx context.Context) (address string, pid int, err er
 	if err := json.Unmarshal(raw, &p); err != nil || p.PID <= 1 || p.Start == "" {
 		return "", 0, fault.New(fault.Other, "%s does not say which process the emulator is", home.processFile())
 	}
-	if err := supervise.Stop(ctx, p.PID, p.Start); err != nil {
+	over := home.waits("stop the emulator", "it to finish its calls and to save its state", supervise.StopsWithin)
+	err = supervise.Stop(ctx, p.PID, p.Start)
+	over()
+	if err != nil {
 		return "", 0, fmt.Errorf("stopping the emulator: %w", err)
 	}
 	if held, err := home.held(); err != nil || held {
@@ -225,6 +262,7 @@ func (h EmulatorHome) announce(address string) error {
 func (h EmulatorHome) Find(ctx context.Context, within time.Duration) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
+	defer h.waits("find the emulator", "an emulator to start", within)()
 	for {
 		address, err := h.look()
 		if address != "" || err != nil {

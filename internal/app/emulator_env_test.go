@@ -34,7 +34,7 @@ func exported(t *testing.T, shell string) (set, unset map[string]string) {
 
 func TestEmulatorEnvironment(t *testing.T) {
 	t.Parallel()
-	home := EmulatorHome{t.TempDir()}
+	home := EmulatorHome{Dir: t.TempDir()}
 	const login = `{"type":"authorized_user","account":"olivia@acme.example","refresh_token":"1//0secret"}`
 	if err := os.WriteFile(home.loginFile(), []byte(login), 0o600); err != nil {
 		t.Fatal(err)
@@ -109,7 +109,7 @@ func TestEmulatorEnvironment(t *testing.T) {
 // A federated operator is named, because its token does not say who it is.
 func TestEmulatorEnvironmentOfFederated(t *testing.T) {
 	t.Parallel()
-	home := EmulatorHome{t.TempDir()}
+	home := EmulatorHome{Dir: t.TempDir()}
 	const member = "principal://iam.googleapis.com/locations/global/workforcePools/acme-staff/subject/ines@acme.example"
 	if err := os.WriteFile(home.loginFile(), []byte(`{"account":"`+member+`"}`), 0o600); err != nil {
 		t.Fatal(err)
@@ -126,7 +126,7 @@ func TestEmulatorEnvironmentOfFederated(t *testing.T) {
 // Without its login there is no operator for gcloud to be.
 func TestEmulatorEnvironmentWithoutLogin(t *testing.T) {
 	t.Parallel()
-	home := EmulatorHome{t.TempDir()}
+	home := EmulatorHome{Dir: t.TempDir()}
 	if _, err := home.Environment("127.0.0.1:8790", ForGcloud); err == nil || len(fault.Hints(err)) == 0 {
 		t.Errorf("the error is %v, without a hint", err)
 	}

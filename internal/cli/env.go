@@ -53,7 +53,8 @@ func (e *Env) colour() string {
 
 // app returns the other packages, connected for this environment.
 func (e *Env) app() *app.App {
-	a := &app.App{World: e.World, Warn: e.warn, Reading: e.newProgress(false).Reading(e.Now)}
+	progress := e.newProgress(false)
+	a := &app.App{World: e.World, Warn: e.warn, Reading: progress.Reading(e.Now), Progress: progress}
 	if e.debug {
 		a.Debug = e.say
 	}

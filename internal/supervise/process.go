@@ -15,6 +15,8 @@ import (
 const (
 	// stopWithin is how long a process may take to end after SIGTERM, and again after SIGKILL.
 	stopWithin = 3 * time.Second
+	// StopsWithin is how long [Stop] takes at most.
+	StopsWithin = 2 * stopWithin
 	// lookAgain is how often to look whether the process has ended. Only a parent is told of
 	// the end of a process.
 	lookAgain = 5 * time.Millisecond
