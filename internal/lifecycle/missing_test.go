@@ -40,6 +40,10 @@ func TestAProjectThatDoesNotExist(t *testing.T) {
 			t.Errorf("%s: %v, with hints %q", name, err, hints)
 		}
 	}
+	// What is lacking is told first, and that there may be no such project after it.
+	if hints := fault.Hints(ofHost); len(hints) < 3 || !strings.Contains(hints[0], "roles/") || !slices.Equal(hints[len(hints)-2:], []string{missing, "gcloud projects list"}) {
+		t.Errorf("the host: the hints are in the order %q", hints)
+	}
 	// Who sees no project at all is told of both too; no name is near.
 	fresh := w.engineOf(freshToken)
 	plan := w.plan(fresh, fmt.Sprintf(looksKey, `"key"`))
