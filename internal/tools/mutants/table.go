@@ -1008,4 +1008,98 @@ var mutants = []mutant{
 		}},
 		pkg: grpcapi, tests: []string{"TestStreamingPullRefuses"},
 	},
+	{
+		name: "a run's end while its command works is not recorded",
+		edits: []edit{{
+			"internal/supervise", "WatchEnd", `_ = recordIn(ctx, $j, $r.ID(), journal.TimeOver{})`, `_ = recordIn`,
+		}},
+		pkg: "internal/supervise", tests: []string{"TestTheEndIsRecorded"},
+	},
+	{
+		name: "the end of a run is told by a wrong clock",
+		edits: []edit{{
+			"internal/supervise", "WatchEnd", `left := end.Sub(now().Add(run.ClockAhead()))`, `left := end.Sub(now())`,
+		}},
+		pkg: "internal/supervise", tests: []string{"TestTheEndByAWrongClock"},
+	},
+	{
+		name: "a run is renewed by a wrong clock",
+		edits: []edit{{
+			"internal/supervise", "Renewing.Keep", `left := end.Sub(now().Add(run.ClockAhead()))`, `left := end.Sub(now())`,
+		}},
+		pkg: "internal/supervise", tests: []string{"TestTheEndByAWrongClock"},
+	},
+	{
+		name: "the old end is told during a renewal",
+		edits: []edit{{
+			"internal/supervise", "WatchEnd", `!latest.Renewing().IsZero()`, `false && !latest.Renewing().IsZero()`,
+		}},
+		pkg: "internal/supervise", tests: []string{"TestTheEndDuringARenewal"},
+	},
+	{
+		name: "a login that ended is taken for a refusal of the renewal",
+		edits: []edit{{
+			"internal/supervise", "Renewing.Keep", `fault.Locked, fault.Unauthenticated)`, `fault.Locked)`,
+		}},
+		pkg: "internal/supervise", tests: []string{"TestRenewingAfterALoginEnded"},
+	},
+	{
+		name:  "a token is recorded while the run is taken down",
+		edits: []edit{{"internal/supervise", "recordIn", `!$j.Run().Down.IsZero()`, `false && !$j.Run().Down.IsZero()`}},
+		pkg:   "internal/supervise", tests: []string{"TestNothingIsRecordedInATeardown"},
+	},
+	{
+		name:  "the end of a process is recorded while the run is taken down",
+		edits: []edit{{"internal/supervise", "recordEnd", `!$j.Run().Down.IsZero()`, `false && !$j.Run().Down.IsZero()`}},
+		pkg:   "internal/supervise", tests: []string{"TestNothingIsRecordedInATeardown"},
+	},
+	{
+		name: "that there may be no such project is told before what is lacking",
+		edits: []edit{{
+			lifecycle, "Engine.perhapsMissing", `append(fault.Hints(err), says, gcloud.ListProjects)...`,
+			`says, gcloud.ListProjects`,
+		}},
+		pkg: lifecycle, tests: []string{"TestAProjectThatDoesNotExist"},
+	},
+	{
+		name:  "of several lengths of keys the last is told",
+		edits: []edit{{"internal/grants", "Constraint.Longest", `longest = max(longest, d)`, `longest = d`}},
+		pkg:   lifecycle, tests: []string{"TestTheLongestKeyIsTold"},
+	},
+	{
+		name:  "no shorter life is told where keys may not be valid for so long",
+		edits: []edit{{lifecycle, "Engine.keysRefused", `longest > 0`, `longest < 0`}},
+		pkg:   lifecycle, tests: []string{"TestAKeyThatIsValidForTooLong"},
+	},
+	{
+		name: "the tombstone of another account of the name is the run's",
+		edits: []edit{{
+			lifecycle, "downRun.isMember", `dead.UniqueID == d.account.UniqueID`, `true || dead.UniqueID == d.account.UniqueID`,
+		}},
+		pkg: lifecycle, tests: []string{"TestDownLeavesTheTombstoneOfAnother"},
+	},
+	{
+		name: "a sweep follows journals of other clouds",
+		edits: []edit{{
+			lifecycle, "Engine.Sweep", `run.Opened.Project == p && s.refuse(run.Opened) == nil`, `run.Opened.Project == p`,
+		}},
+		pkg: lifecycle, tests: []string{"TestSweepLeavesJournalsOfOtherClouds"},
+	},
+	{
+		name:  "a sweep does not name what it cannot read",
+		edits: []edit{{lifecycle, "sweeper.tombstones", `s.result.Unread = s.search.Unread`, ``}},
+		pkg:   lifecycle, tests: []string{"TestSweepNamesWhatItCannotRead"},
+	},
+	{
+		name:  "one answer proves a grant",
+		edits: []edit{{lifecycle, "answersInARow", `answersInARow = 3`, `answersInARow = 1`}},
+		pkg:   lifecycle, tests: []string{"TestOneAnswerProvesNothing"},
+	},
+	{
+		name: "a refusal is said before what a sweep has left",
+		edits: []edit{{
+			lifecycle, "joinIncompleteFirst", `fault.Is($e, fault.Incomplete)`, `false && fault.Is($e, fault.Incomplete)`,
+		}},
+		pkg: lifecycle, tests: []string{"TestSweepSaysFirstThatSomethingIsLeft"},
+	},
 }
