@@ -55,7 +55,8 @@ clients: ## drive the emulator with Google's clients, fetching some, and print w
 	npm install --prefix "$$dir" --no-audit --no-fund --no-package-lock --ignore-scripts && \
 	(cd cmd/taskiam/testdata/clients/go && $(GO) build -o "$$dir/gostorage" .) && \
 	(cd emulator/testdata/clients && $(GO) test -count=1 -timeout 10m ./...) && \
-	{ TASKIAM_TEST_NODE="$$dir" $(GO) test -count=1 -timeout 30m -v -run '^(TestClients|TestClientTable|TestPlanByGcloud|TestIsolatedClients)$$' ./cmd/taskiam -args \
+	mkdir "$$dir/bin" && GOBIN="$$dir/bin" $(GO) install github.com/go-delve/delve/cmd/dlv@v1.27.2 && \
+	{ PATH="$$PATH:$$dir/bin" TASKIAM_TEST_NODE="$$dir" $(GO) test -count=1 -timeout 30m -v -run '^(TestClients|TestClientTable|TestPlanByGcloud|TestIsolatedClients)$$' ./cmd/taskiam -args \
 		-clients.all -clients.table "$$dir/table" $(if $(WRITE),-clients.write) >"$$dir/log" || { cat "$$dir/log"; false; }; }; \
 	status=$$?; cat "$$dir/table"; exit $$status
 

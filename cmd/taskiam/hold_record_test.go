@@ -1,9 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // forged are the records by which somebody ends a run in its journal alone.
@@ -81,4 +85,70 @@ func downAsksTheCloud(t *testing.T) {
 			t.Errorf("down without a login ended with %d\n%s%s", again.code, again.stdout, again.stderr)
 		}
 	}
+}
+
+// givenUp is the record by which somebody makes a journal say that a person gave its run up.
+const givenUp = `{"v":1,"at":"2030-01-01T00:00:00Z","kind":"down began","record":{}}
+{"v":1,"at":"2030-01-01T00:00:01Z","kind":"forgotten","record":{"left":[]}}
+`
+
+// journalsAreReplaced: a journal is replaced by one that taskiam has written itself, or whose end somebody has.
+func journalsAreReplaced(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	before := s.snapshot()
+
+	// From before a renewal, which has bound the account anew. Its seals are good.
+	run := s.up("tasks/demo.toml")
+	older := s.read(s.journal(run.Run))
+	s.ok("renew", run.Run, "--ttl", "2h")
+	must(t, os.WriteFile(s.journal(run.Run), []byte(older), 0o600))
+	if out := s.ok("down", run.Run); !strings.Contains(out, "checked: nothing is left") {
+		t.Errorf("down by the journal from before a renewal:\n%s", out)
+	}
+	s.sameCloud(before)
+
+	// Another run's.
+	run, other := s.up("tasks/demo.toml"), s.up("tasks/demo.toml")
+	own := s.read(s.journal(run.Run))
+	must(t, os.WriteFile(s.journal(run.Run), []byte(s.read(s.journal(other.Run))), 0o600))
+	if o := s.taskiam("down", run.Run); o.code == 0 || strings.Contains(o.stdout, "nothing is left") {
+		t.Errorf("down by another run's journal ended with %d\n%s%s", o.code, o.stdout, o.stderr)
+	}
+	must(t, os.WriteFile(s.journal(run.Run), []byte(own), 0o600))
+	s.ok("down", other.Run)
+
+	// One that says of itself that the run was given up.
+	must(t, os.WriteFile(s.journal(run.Run), []byte(own+givenUp), 0o600))
+	if out := s.ok("status", run.Run); !strings.Contains(out, "record: not verified: it has records that are not sealed") {
+		t.Errorf("status of a run that somebody else gave up:\n%s", out)
+	}
+	if out := s.ok("down", "--all"); !strings.Contains(out, "checked: nothing is left") {
+		t.Errorf("down --all:\n%s", out)
+	}
+	s.sameCloud(before)
+}
+
+// indexIsForged: whoever can remove a journal can also have it passed over. Then sweep goes by the cloud.
+func indexIsForged(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	before := s.snapshot()
+	run := s.up("tasks/demo.toml")
+	var st unix.Stat_t
+	must(t, unix.Lstat(s.journal(run.Run), &st))
+	stamp := ""
+	for _, n := range []int64{int64(st.Dev), int64(st.Ino), st.Size, st.Mtim.Nano(), st.Ctim.Nano()} {
+		stamp += strconv.FormatInt(n, 36) + "."
+	}
+	s.write("state/taskiam/index", fmt.Sprintf(
+		`{"v":1,"stamp":%q,"run":%q,"task":"demo","project":"acme-agents","state":"down","expires":"2001-01-01T00:00:00Z"}`+"\n",
+		stamp, run.Run))
+	if o := s.taskiam("down", "--all"); !strings.Contains(o.stderr, "no run is up") {
+		t.Errorf("docs/threats.md says that this is not stopped: %d\n%s%s", o.code, o.stdout, o.stderr)
+	}
+	if out := s.ok("down", run.Run); !strings.Contains(out, "checked: nothing is left") {
+		t.Errorf("down of a run that the index says is down:\n%s", out)
+	}
+	s.sameCloud(before)
 }

@@ -19,6 +19,9 @@ resource = "gs://acme-drop"
 [[grant]]
 role     = "roles/bigquery.dataViewer"
 resource = "projects/acme-data/datasets/sales"
+[[grant]]
+role     = "roles/bigquery.jobUser"
+resource = "projects/acme-agents"
 [credentials]
 deliver = "metadata"
 `
@@ -29,7 +32,8 @@ var works = []struct{ needs, script string }{
 gcloud storage cp object gs://acme-drop/notes/object
 gcloud storage cat gs://acme-drop/notes/object | grep -q one`},
 	{"bq", `bq ls acme-data:sales | grep orders
-bq head -n 1 acme-data:sales.orders | grep 'Bolt & Sons'`},
+bq head -n 1 acme-data:sales.orders | grep 'Bolt & Sons'
+bq --project_id=acme-agents query --nouse_legacy_sql 'SELECT * FROM ` + "`acme-data.sales.orders`" + `' | grep 'Bolt & Sons'`},
 	{"terraform", `mkdir tf
 cd tf
 export CHECKPOINT_DISABLE=1
@@ -105,9 +109,11 @@ node -e 'console.log(require("ms")("1d"))'`},
 echo 'int main(){return 0;}' >d.c
 gcc -g d.c -o d
 gdb -batch -ex 'break main' -ex run -ex bt -ex continue ./d | grep 'exited normally'`},
+	{"strace", `strace -f -e trace=execve -o said sh -c 'true & wait'
+grep -q exited said`},
 	{"dlv", `cd g
-printf 'continue\nexit\n' >../dlv.init
-dlv exec --init ../dlv.init ./g`},
+printf 'break main.main\ncontinue\nnext\ncontinue\nexit\n' >../dlv.init
+dlv exec --allow-non-terminal-interactive=true --init ../dlv.init ./g 2>&1 | grep built`},
 	{"java", `mkdir j
 cd j
 cat >Main.java <<'END'
@@ -136,13 +142,16 @@ func TestIsolatedClients(t *testing.T) {
 	}
 	s := isolation(t)
 	var script strings.Builder
+	flags := []string{"--allow-ptrace"}
 	for _, w := range works {
-		if _, err := exec.LookPath(w.needs); err == nil {
+		if at, err := exec.LookPath(w.needs); err == nil {
+			if w.needs == "dlv" { // which make clients fetches
+				flags = append(flags, "--ro", at)
+			}
 			script.WriteString("(set -ex\n" + w.script + "\n) </dev/null\n[ $? = 0 ] || echo failed: " + w.needs + "\n")
 		}
 	}
 	c := s.isolated("tree", "--isolate", s.write("work.toml", theirWork), "sh", "-c", script.String())
-	flags := []string{"--allow-ptrace"}
 	if cache, err := exec.Command("go", "env", "GOCACHE").Output(); err == nil { // else it builds Go's own packages first
 		at := strings.TrimSpace(string(cache))
 		flags = append(flags, "--rw", at, "--env", "GOCACHE="+at)

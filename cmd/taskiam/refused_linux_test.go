@@ -223,7 +223,12 @@ var bareAttacks = []attackRow{
 		}),
 	}, played: []play{
 		{"to run", runBelievesNoJournal}, {"to down", downAsksTheCloud}, {"to status", recordIsVerified},
+		{"by one that taskiam wrote", journalsAreReplaced},
 	}},
+	{
+		name: "without isolation: hide its run from `status` and `down --all`", stands: true,
+		played: []play{{"by the index", indexIsForged}},
+	},
 	{name: "have `down` remove another folder than the delivery, or miss the delivery", moves: []move{
 		sandboxed("by moving it away", "device or resource busy|"+readOnly, func(*burglar) string {
 			delivery := os.Getenv("TASKIAM_DELIVERY")

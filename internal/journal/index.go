@@ -63,7 +63,8 @@ type Unread struct {
 // The index has a line for each journal of a run that is down: there may be ten thousand of them, and hardly a
 // command needs what is in them. It is a cache. A line counts only as long as the file of its journal is what it was
 // when it was read, to the inode and the time of its last change; every other journal is read. So an index that is
-// missing, torn, out of date or written by two processes at once costs time and nothing else.
+// missing, torn, out of date or written by two processes at once costs time and nothing else. It is not sealed: whoever
+// can write one that lies can remove journals as well.
 
 // indexed is one line of the index.
 type indexed struct {
