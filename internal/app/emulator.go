@@ -94,8 +94,8 @@ func (a *App) EmulatorHome() (EmulatorHome, error) {
 	return home, err
 }
 
-// waits tells of a wait that takes longer than a moment, and for how long it is at most. It returns what is to be called
-// when the wait is over.
+// waits tells of a wait that takes longer than a moment, and for how long it is at most. It returns what is to be
+// called when the wait is over.
 func (h EmulatorHome) waits(step, what string, within time.Duration) (over func()) {
 	if h.tell == nil {
 		return func() {}
