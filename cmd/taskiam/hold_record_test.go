@@ -101,7 +101,7 @@ func journalsAreReplaced(t *testing.T) {
 	// From before a renewal, which has bound the account anew. Its seals are good.
 	run := s.up("tasks/demo.toml")
 	older := s.read(s.journal(run.Run))
-	s.ok("renew", run.Run, "--ttl", "2h")
+	s.ok("renew", run.Run, "--ttl", "3h")
 	must(t, os.WriteFile(s.journal(run.Run), []byte(older), 0o600))
 	if out := s.ok("down", run.Run); !strings.Contains(out, "checked: nothing is left") {
 		t.Errorf("down by the journal from before a renewal:\n%s", out)
