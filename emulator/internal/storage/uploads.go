@@ -187,13 +187,22 @@ func beginUpload(c *wire.Call, b *bucket, n iam.Node, m objectMetadata) (any, er
 	}}, nil
 }
 
+// findUpload returns the resumable upload that a request is about, and its id.
+func findUpload(c *wire.Call) (id string, u *upload, err error) {
+	id = c.Query("upload_id")
+	u = stateOf(c.State()).Uploads[id]
+	if u == nil || u.Bucket != c.Vars["bucket"] {
+		return "", nil, wire.NotFound("No such upload: %s", id)
+	}
+	return id, u, nil
+}
+
 // continueUpload takes the next bytes of a resumable upload, or says how many it has.
 func continueUpload(c *wire.Call) (any, error) {
 	st := stateOf(c.State())
-	id := c.Query("upload_id")
-	u := st.Uploads[id]
-	if u == nil || u.Bucket != c.Vars["bucket"] {
-		return nil, wire.NotFound("No such upload: %s", id)
+	id, u, err := findUpload(c)
+	if err != nil {
+		return nil, err
 	}
 	b, n, err := findBucket(c)
 	if err != nil {
@@ -246,10 +255,9 @@ func (want *checks) override(header string) {
 // cancelUpload ends a resumable upload before its last byte. The answer is Google's: 499, for what the client closed.
 func cancelUpload(c *wire.Call) (any, error) {
 	st := stateOf(c.State())
-	id := c.Query("upload_id")
-	u := st.Uploads[id]
-	if u == nil || u.Bucket != c.Vars["bucket"] {
-		return nil, wire.NotFound("No such upload: %s", id)
+	id, u, err := findUpload(c)
+	if err != nil {
+		return nil, err
 	}
 	b, n, err := findBucket(c)
 	if err != nil {
