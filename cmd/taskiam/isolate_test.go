@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -137,21 +138,27 @@ echo err >&2; exit 7`
 	}
 }
 
-// holding starts an isolated run that stays until its work tree has the file "end", and
-// returns once it is at work. It is ended with the test.
+// holding starts an isolated run that stays until its work tree's named pipe "end" is written
+// to, and returns once it is at work. It is ended with the test. A pipe costs nothing while it
+// is waited for: such a run lives as long as all that is tried beside it.
 func (s *stage) holding(tree, how, deliver string) (lines func(string) string, cmd *exec.Cmd) {
 	s.t.Helper()
 	c := s.isolated(tree, how, s.manifest("demo.toml", deliver), "sh", "-c", `
 env >env.txt; dial metadata "$GCE_METADATA_HOST" >own.txt; echo "pid:$(readlink /proc/self/ns/pid)" >up.txt
-while [ ! -e end ]; do sleep 0.05; done`)
+read -r _ <end`)
+	must(s.t, syscall.Mkfifo(filepath.Join(c.dir, "end"), 0o600))
+	end, err := os.OpenFile(filepath.Join(c.dir, "end"), os.O_RDWR, 0)
+	must(s.t, err)
 	out, err := os.Create(s.path(tree + ".log"))
 	must(s.t, err)
 	cmd = exec.Command(c.args[0], c.args[1:]...)
 	cmd.Dir, cmd.Env, cmd.Stderr = c.dir, s.environ(), out
 	must(s.t, cmd.Start())
 	s.t.Cleanup(func() {
-		s.write(tree+"/end", "")
-		if err := cmd.Wait(); err != nil || out.Close() != nil {
+		if _, err := end.WriteString("\n"); err != nil {
+			s.t.Error(err)
+		}
+		if err := errors.Join(cmd.Wait(), out.Close(), end.Close()); err != nil {
 			s.t.Errorf("the run in %s: %v\n%s", tree, err, s.read(out.Name()))
 		}
 	})
