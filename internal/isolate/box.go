@@ -202,17 +202,28 @@ func (b *Box) listen() {
 	}
 }
 
-// received returns the terminal that came with a message; nil is none.
+// received returns the terminal that came with a message, if nothing else came; nil is none. What is not wanted is
+// closed.
 func received(rights []byte) *os.File {
 	messages, err := unix.ParseSocketControlMessage(rights)
-	if err != nil || len(messages) != 1 {
+	if err != nil {
 		return nil
 	}
-	fds, err := unix.ParseUnixRights(&messages[0])
-	if err != nil || len(fds) != 1 {
-		return nil
+	var came []int
+	for _, m := range messages {
+		fds, err := unix.ParseUnixRights(&m)
+		if err != nil { // it is of another kind, without descriptors
+			continue
+		}
+		came = append(came, fds...)
 	}
-	return os.NewFile(uintptr(fds[0]), "terminal")
+	if len(came) == 1 {
+		return os.NewFile(uintptr(came[0]), "terminal")
+	}
+	for _, fd := range came {
+		_ = unix.Close(fd)
+	}
+	return nil
 }
 
 // Terminal returns the other end of the command's terminal, once there is one; nil is none.

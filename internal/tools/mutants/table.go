@@ -816,6 +816,16 @@ var mutants = []mutant{
 		pkg:   "cmd/taskiam", tests: []string{"TestIsolatedTerminal"},
 	},
 	{
+		name:  "what comes over a sandbox's connection beside a terminal stays open",
+		edits: []edit{{"internal/isolate", "received", `_ = unix.Close(fd)`, `_ = fd`}},
+		pkg:   "internal/isolate", tests: []string{"TestWhatASandboxSays"},
+	},
+	{
+		name:  "somebody waits for a sandbox that was discarded",
+		edits: []edit{{"internal/isolate", "Box.Close", `close($b.known)`, ``}},
+		pkg:   "internal/isolate", tests: []string{"TestBoxThatIsDiscarded"},
+	},
+	{
 		name:  "the configuration may be writable",
 		edits: []edit{{"internal/app", "App.limits", `file != ""`, `file == ""`}},
 		pkg:   "cmd/taskiam", tests: []string{"TestAdversary"},
