@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -357,5 +359,53 @@ func traced() string {
 
 func reap(pid int) error {
 	_, err := unix.Wait4(pid, nil, 0, nil)
+	return err
+}
+
+// sendLingering sends a connection to a socket in a folder, whose receiver needs an hour to close it.
+func sendLingering(dir, socket string) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	near, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		return err
+	}
+	defer near.Close()
+	far, err := l.Accept()
+	if err != nil {
+		return err
+	}
+	defer far.Close()
+	for err == nil { // until nothing more is taken
+		if err = near.SetWriteDeadline(time.Now().Add(50 * time.Millisecond)); err == nil {
+			_, err = near.Write(make([]byte, 1<<20))
+		}
+	}
+	if err := near.(*net.TCPConn).SetLinger(3600); err != nil {
+		return err
+	}
+	var fds []int
+	for _, c := range []net.Conn{near, far} {
+		f, err := c.(*net.TCPConn).File()
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		fds = append(fds, int(f.Fd()))
+	}
+	folder, err := os.Open(dir) // its path may be too long for a socket's
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	to, err := net.Dial("unix", fmt.Sprintf("/proc/self/fd/%d/%s", folder.Fd(), socket))
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	_, _, err = to.(*net.UnixConn).WriteMsgUnix([]byte("GET / HTTP/1.1\r\n"), unix.UnixRights(fds...), nil)
 	return err
 }

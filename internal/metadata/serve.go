@@ -27,7 +27,7 @@ const (
 	graceTimeout = time.Second
 )
 
-// Serve answers on the listener until the context ends, and returns nil at most a second
+// Serve answers on the listener until the context ends, and returns nil at most two seconds
 // later, whatever clients do. It closes the listener, and afterwards the server hands out
 // no token ([Server.Revoke]).
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
@@ -51,14 +51,27 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	case <-ctx.Done():
 	}
 	s.Revoke()
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), graceTimeout)
-	defer cancel()
-	err := server.Shutdown(grace)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = server.Close()
+	ended := make(chan error, 1)
+	go func() {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), graceTimeout)
+		defer cancel()
+		err := server.Shutdown(grace)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = server.Close()
+		}
+		<-served
+		ended <- err
+	}()
+	late := time.NewTimer(2 * graceTimeout)
+	defer late.Stop()
+	select {
+	case err := <-ended:
+		return err
+	case <-late.C:
+		// Over a unix socket, a client has sent files that take as long to close as it likes, such as a connection that
+		// lingers (SO_LINGER). That is no reason to leave its access up.
+		return nil
 	}
-	<-served
-	return err
 }
 
 // limited is a listener with a limit on open connections.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -178,6 +179,75 @@ func TestServeEndsWhateverClientsDo(t *testing.T) {
 	if _, err := waits.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("who waits for a token is left waiting: %v", err)
 	}
+}
+
+// TestServeEndsWhateverClientsSend: over a unix socket come files too, and whoever receives one closes it. Closing a
+// connection that lingers takes as long as its maker says.
+func TestServeEndsWhateverClientsSend(t *testing.T) {
+	t.Parallel()
+	s, _ := newServer(t, nil)
+	path := filepath.Join(t.TempDir(), "s")
+	_, stop := start(t, s, "unix", path)
+	for range 3 {
+		c, err := new(net.Dialer).DialContext(t.Context(), "unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		near, far := lingering(t, time.Minute)
+		rights := syscall.UnixRights(int(near.Fd()), int(far.Fd()))
+		if _, _, err := c.(*net.UnixConn).WriteMsgUnix([]byte("GET / HTTP/1.1\r\nHost: 127.0.0.1:4711\r\n\r\n"), rights, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(near.Close(), far.Close()); err != nil {
+			t.Fatal(err)
+		}
+		// The answer comes or not: the server may be closing what it has received.
+		_ = c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		_, _ = c.Read(make([]byte, 1))
+	}
+	begun := time.Now()
+	if err := stop(); err != nil {
+		t.Errorf("Serve returned %v", err)
+	}
+	if took := time.Since(begun); took > 2*graceTimeout+3*time.Second {
+		t.Errorf("the end took %s", took)
+	}
+}
+
+// lingering returns the ends of a connection whose near end takes so long to close as long as the far end is open.
+func lingering(t *testing.T, long time.Duration) (near, far *os.File) {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	d, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	for err == nil { // until nothing more is taken
+		if err = c.SetWriteDeadline(time.Now().Add(50 * time.Millisecond)); err == nil {
+			_, err = c.Write(make([]byte, 1<<20))
+		}
+	}
+	if err := c.(*net.TCPConn).SetLinger(int(long / time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if near, err = c.(*net.TCPConn).File(); err == nil {
+		far, err = d.(*net.TCPConn).File()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return near, far
 }
 
 func TestServeLetsTheNextOneIn(t *testing.T) {

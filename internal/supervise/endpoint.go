@@ -144,7 +144,7 @@ func listenUnix(path string, uid int) (net.Listener, error) {
 	if len(path) > maxSocketPath {
 		address = fmt.Sprintf("/proc/self/fd/%d/%s", folder.Fd(), filepath.Base(path)) // Linux only
 	}
-	l, err := net.Listen("unix", address)
+	l, err := (&net.ListenConfig{Control: refuseFiles}).Listen(context.Background(), "unix", address)
 	if err != nil {
 		return nil, fmt.Errorf("listening for the sandbox: %w", err)
 	}

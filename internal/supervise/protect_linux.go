@@ -2,6 +2,8 @@ package supervise
 
 import (
 	"fmt"
+	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,4 +16,16 @@ func Protect() error {
 		return fmt.Errorf("keeping other processes out of this one's memory: %w", err)
 	}
 	return nil
+}
+
+// discardInput throws away what was typed at a terminal and not read.
+func discardInput(terminal *os.File) {
+	// An error means that it is no terminal any more.
+	_ = unix.IoctlSetInt(int(terminal.Fd()), unix.TCFLSH, unix.TCIFLUSH)
+}
+
+// refuseFiles keeps clients of a unix socket from sending open files, each of which we would have to close, which may
+// take as long as the client likes. Kernels before 6.16 cannot.
+func refuseFiles(_, _ string, c syscall.RawConn) error {
+	return c.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PASSRIGHTS, 0) })
 }
