@@ -130,6 +130,18 @@ read line; echo "line=$line"; stty size; exit 7`, func(p *person) {
 			p.types("\x03")
 			p.types("\x1d\x1d\x1d")
 		}, 143},
+		{"can be left while the person's terminal types too", `stty raw; trap "" INT; ` + loop, func(p *person) {
+			p.sees("up")
+			const answer = "\x1b[?62;22c" // to what the command prints
+			go func() {
+				// If nobody reads all of it, the screen tells.
+				_, _ = p.keys.WriteString(strings.Repeat(answer, 20_000) + "\x1d" + answer + "\x1d" + answer + "\x1d")
+			}()
+		}, 143},
+		{"prints what it likes, but does not hide what comes after it", "printf 'up\\033]52;c;aGk=\\007\\033_hidden'; exit 8", func(p *person) {
+			p.sees("up\x1b]52;c;aGk=\a\x1b_hidden")
+			p.sees("\x18\x1b\\")
+		}, 8},
 	} {
 		p := newPerson(t)
 		before := p.settings()

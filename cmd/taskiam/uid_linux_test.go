@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Users who need not be anybody: those whom the commands of runs are, from one on, and one more.
@@ -301,11 +303,18 @@ func typesAsAnother(t *testing.T) {
 		p := newPerson(t)
 		cmd := p.starts(command{dir: "/", args: []string{
 			"taskiam", "run", "--uid", uid, "--out", filepath.Join(place, uid), s.manifest("demo.toml", "key"), "--", "sh", "-c",
-			`trap "exit 3" INT; (: </dev/tty) 2>/dev/null && echo "has a terminal"; echo up; while :; do sleep 0.05; done`,
+			`trap "exit 3" INT; readlink /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2; (: </dev/tty) && stty size && echo up
+stty -isig; read line; echo "line=$line"; stty isig; stty size; while :; do sleep 0.05; done`,
 		}}, s.environ())
-		if said := p.sees("up\r\n"); strings.Contains(said, "has a terminal") {
-			t.Errorf("the command of user %s is in the session of the operator's terminal", uid)
+		if said := p.sees("\r\n40 100\r\nup\r\n"); strings.Contains(said, p.screen.Name()+"\r\n") || strings.Count(said, "/dev/pts/") < 3 {
+			t.Errorf("the command of user %s has the operator's terminal: %q", uid, said)
 		}
+		if p.settings().Lflag&unix.ICANON != 0 {
+			t.Errorf("as user %s: what is typed does not go to the command's terminal as it is", uid)
+		}
+		p.size(25, 80)
+		p.types("hello\n")
+		p.sees("line=hello\r\n25 80\r\n")
 		p.types("\x03")
 		p.sees("nothing is left")
 		_ = cmd.Wait() // the code says it

@@ -186,15 +186,15 @@ func (c *commandRun) sayWhere() {
 	}
 }
 
-// sayBefore tells the person what to know while the command runs in a sandbox.
+// sayBefore tells the person what to know while the command has a terminal of its own.
 func (c *commandRun) sayBefore() {
-	if !c.quiet && c.isolate.how != isolateNot && supervise.Interactive(c.Stdin, c.Stdout.Child()) {
+	if !c.quiet && !c.sandbox.Bare() && supervise.Interactive(c.Stdin, c.Stdout.Child()) {
 		c.say("to end the command even if it ignores Ctrl-C: %s", supervise.EndKeys)
 	}
 }
 
-// sayAfter warns of what the command has left in the work tree, and says which flag it may have failed for.
-// The access is gone by then: the command chose how much there is to search.
+// sayAfter warns of what the command has left in the work tree, and says which flag it may have failed for. It is the
+// last that is done: the command chose how much there is to search, and what the terminal may still have to answer.
 func (c *commandRun) sayAfter(ctx context.Context, code exitCode) {
 	ctx, cancel := context.WithTimeout(ctx, searchWithin)
 	defer cancel()
@@ -205,6 +205,7 @@ func (c *commandRun) sayAfter(ctx context.Context, code exitCode) {
 		c.say("the command printed %q: the sandbox refuses user namespaces. If a sandbox inside this one needs them: "+
 			"--%s, which also opens more of the kernel to the command", c.wantedUserns, flagAllowUserns)
 	}
+	c.sandbox.DropAnswers()
 }
 
 // newIsolatedCmd is the first process in a sandbox.

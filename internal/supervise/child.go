@@ -32,7 +32,7 @@ type Command struct {
 type Child struct {
 	cmd       *exec.Cmd
 	box       *isolate.Box // the sandbox that it is in; nil is none
-	terminal  *terminal    // what connects it with our streams, if it is in a sandbox
+	terminal  *terminal    // what connects it with our streams, if it is in a sandbox or has a terminal of its own
 	apart     bool         // it is in no sandbox, and leads a session of its own
 	killAfter time.Duration
 	ended     chan error
@@ -57,14 +57,28 @@ func (s *Sandbox) Start(c Command) (*Child, error) {
 	cmd.Env = c.Environ
 	cmd.WaitDelay = c.KillAfter // for copying the output, if that is not a file
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Stdin, c.Stdout, c.Stderr
-	s.user.become(cmd)
+	child := &Child{cmd: cmd, apart: s.user != nil, killAfter: c.KillAfter, ended: make(chan error, 1)}
+	if s.user != nil {
+		s.streams = newStreams(c)
+		if child.terminal, err = s.streams.asAnother(cmd, s.user); err != nil {
+			return nil, NotStarted(c.Args[0], err)
+		}
+	}
 	if err := cmd.Start(); err != nil {
+		child.terminal.close(0)
 		return nil, NotStarted(c.Args[0], err)
 	}
-	child := &Child{cmd: cmd, apart: s.user != nil, killAfter: c.KillAfter, ended: make(chan error, 1)}
-	go func() { child.ended <- cmd.Wait() }()
+	child.terminal.started()
+	go func() {
+		err := cmd.Wait()
+		child.terminal.close(leftSaying)
+		child.ended <- err
+	}()
 	return child, nil
 }
+
+// leftSaying is how long it is waited for what a command's processes say that it has left behind.
+const leftSaying = time.Second
 
 // startIsolated starts the command in its bubblewrap sandbox.
 func (s *Sandbox) startIsolated(c Command) (*Child, error) {
@@ -74,7 +88,7 @@ func (s *Sandbox) startIsolated(c Command) (*Child, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.box = box
+	s.box, s.streams = box, streams
 	close(s.started)
 	cmd := box.Cmd
 	cmd.WaitDelay = c.KillAfter // for copying the output
@@ -188,7 +202,7 @@ func (c *Child) WithoutSandbox() bool { return c.box != nil && !c.box.Started() 
 // WantedUserns returns what the command has printed, after its end, that programs print which could
 // not make a user namespace; "" if it has not, or if it is in no sandbox that refuses them.
 func (c *Child) WantedUserns() string {
-	if c.terminal == nil {
+	if c.box == nil {
 		return ""
 	}
 	return c.terminal.overheard.has()

@@ -52,6 +52,7 @@ type Sandbox struct {
 	box     *isolate.Box
 	started chan struct{}
 	entered time.Time // before that
+	streams *streams  // those of the command, if it is in a sandbox and was started
 }
 
 // NewSandbox returns the sandbox, and fails if the command could not be run in it: that should
@@ -203,6 +204,14 @@ func (s *Sandbox) LeftBehind(ctx context.Context) []string {
 		out = append(out, err.Error())
 	}
 	return out
+}
+
+// DropAnswers throws away what our terminal may have typed since the command's end, by answering what the command has
+// printed. Call it as late as possible: nobody knows how long a terminal takes to answer.
+func (s *Sandbox) DropAnswers() {
+	if s.streams != nil {
+		s.streams.dropAnswers()
+	}
 }
 
 // UserHas returns the numbers of the processes that the command's user still has after it; "" if

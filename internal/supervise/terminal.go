@@ -2,23 +2,25 @@ package supervise
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"os/signal"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/creack/pty"
-	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"github.com/taskiam/taskiam/internal/isolate"
-	"github.com/taskiam/taskiam/internal/wait"
 )
 
-// streams are the standard streams of an isolated command. None of ours gets into the
+// streams are the standard streams of a command that is in a sandbox or another user's. None of ours gets into the
 // sandbox: whoever has a file can open it anew by /proc/self/fd, to read or truncate it, and
 // whoever has a terminal can change its settings, which takes Ctrl-C away. Where we have a
 // terminal the command has one of the sandbox's own, and pipes for everything else.
@@ -31,6 +33,8 @@ type streams struct {
 	keys      *os.File
 	screen    io.Writer
 	overheard overheard
+	// steered is whether the screen was sent what does more than be shown.
+	steered atomic.Bool
 }
 
 // newStreams decides on the streams. What is typed goes to the sandbox's terminal only if the
@@ -116,55 +120,14 @@ func isNull(stream io.Reader) bool {
 	return err == nil && os.SameFile(null, info)
 }
 
-// glance is how often it is looked whether our terminal is ours again.
-const glance = 200 * time.Millisecond
-
-// typed copies what is typed, until ctx is done or there is no more. It reads only while we
-// are the terminal's foreground group: in the background the system would stop us for it. It
-// calls mine each time before it waits for keys.
-func typed(ctx context.Context, keys *os.File, mine func(), to io.Writer) {
-	b := make([]byte, 4096)
-	ready := []unix.PollFd{{Fd: int32(keys.Fd()), Events: unix.POLLIN}}
-	for ctx.Err() == nil {
-		if !foreground(keys) {
-			if wait.For(ctx, glance) != nil {
-				return
-			}
-			continue
-		}
-		mine()
-		// What is typed after the command's end is for the shell.
-		if n, _ := unix.Poll(ready, int(glance.Milliseconds())); n < 1 || ctx.Err() != nil || !foreground(keys) {
-			continue
-		}
-		n, err := keys.Read(b)
-		if err == nil {
-			_, err = to.Write(b[:n])
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
-// foreground reports whether we may use the terminal. If it is not our session's, everybody
-// may.
-func foreground(f *os.File) bool {
-	group, err := unix.IoctlGetInt(int(f.Fd()), unix.TIOCGPGRP)
-	return err != nil || group == unix.Getpgrp()
-}
-
-// Foreground reports whether the terminal f is ours to draw on: this process is in its foreground, or no job control
-// decides about that.
-func Foreground(f *os.File) bool { return foreground(f) }
-
 // terminal connects our terminal with that of an isolated command.
 type terminal struct {
 	*streams
-	box *isolate.Box
+	box *isolate.Box // nil is none
 	// end receives when the person wants the command to end, whatever it does with its keys.
 	end chan struct{}
 
+	slave  *os.File        // the command's, if that is in no sandbox, until it has started
 	master *os.File        // set before ready is closed; nil is none
 	ready  chan struct{}   // closed once the command was told to start
 	copied chan struct{}   // closed once all output is copied
@@ -177,41 +140,111 @@ type terminal struct {
 
 // attach waits for the command's terminal, makes it like ours, and lets the command start.
 func (s *streams) attach(box *isolate.Box, feed func(context.Context)) *terminal {
-	t := &terminal{
-		streams: s, box: box, end: make(chan struct{}, 1), ready: make(chan struct{}), copied: make(chan struct{}),
-	}
-	t.ctx, t.cancel = context.WithCancel(context.Background())
+	t := s.newTerminal()
+	t.box = box
 	go func() {
 		defer close(t.ready)
 		defer box.Begin()
 		if s.own != "" {
 			t.master = box.Terminal()
 		}
-		go feed(t.ctx)
-		if t.master == nil {
-			close(t.copied)
-			return
-		}
-		if s.keys != nil {
-			if state, err := term.GetState(int(s.keys.Fd())); err == nil {
-				_ = term.Restore(int(t.master.Fd()), state)
-			}
-			t.raw() // before the command can print: our terminal would change its line ends
-			go typed(t.ctx, s.keys, t.raw, &endKeys{to: t.master, end: t.end})
-		}
-		t.resize()
-		go t.follow()
-		go func() {
-			defer close(t.copied)
-			_, _ = io.Copy(t.overheard.on(t.screen), t.master) // until nobody has the other end any more
-		}()
+		t.connect(feed)
 	}()
 	return t
+}
+
+// asAnother gives a command that is to run as another user, outside of a sandbox, a terminal of its own for those of
+// its streams that are ours. It leads a session of its own, so that nothing in ours is in its reach. Start it next; nil
+// means that none of its streams is a terminal.
+func (s *streams) asAnother(cmd *exec.Cmd, u *User) (*terminal, error) {
+	u.become(cmd)
+	feed := func(context.Context) {}
+	if keys := terminalOf(s.Stdin); keys != nil && s.keys == nil {
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			return nil, err
+		}
+		feed = func(ctx context.Context) {
+			defer in.Close()
+			typed(ctx, keys, func() {}, in)
+		}
+	} else if s.own == "" {
+		return nil, nil
+	}
+	t := s.newTerminal()
+	if s.own != "" {
+		var err error
+		if t.master, t.slave, err = pty.Open(); err != nil {
+			return nil, fmt.Errorf("making a terminal: %w", err)
+		}
+		if err := t.slave.Chown(int(u.uid), -1); err != nil {
+			return nil, errors.Join(fmt.Errorf("giving a terminal away: %w", err), t.master.Close(), t.slave.Close())
+		}
+		if strings.Contains(s.own, "0") {
+			cmd.Stdin = t.slave
+		}
+		if strings.Contains(s.own, "1") {
+			cmd.Stdout = t.slave
+		}
+		if strings.Contains(s.own, "2") {
+			cmd.Stderr = t.slave
+		}
+		cmd.SysProcAttr.Setctty, cmd.SysProcAttr.Ctty = true, int(s.own[0]-'0')
+	}
+	t.connect(feed)
+	close(t.ready)
+	return t, nil
+}
+
+// started lets go of what the command has now.
+func (t *terminal) started() {
+	if t != nil && t.slave != nil {
+		_ = t.slave.Close()
+	}
+}
+
+func (s *streams) newTerminal() *terminal {
+	t := &terminal{
+		streams: s, end: make(chan struct{}, 1), ready: make(chan struct{}), copied: make(chan struct{}),
+	}
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+	return t
+}
+
+// connect makes the command's terminal like ours, and both go on as one. feed is for a standard input that is a pipe.
+func (t *terminal) connect(feed func(context.Context)) {
+	go feed(t.ctx)
+	if t.master == nil {
+		close(t.copied)
+		return
+	}
+	if t.keys != nil {
+		if state, err := term.GetState(int(t.keys.Fd())); err == nil {
+			_ = term.Restore(int(t.master.Fd()), state)
+		}
+		t.raw() // before the command can print: our terminal would change its line ends
+		// The command may read nothing, and have our terminal type at the same time, by asking it something. That must
+		// not keep us from reading.
+		waiting := make(chan []byte, keysAhead)
+		go t.enter(waiting)
+		go typed(t.ctx, t.keys, t.raw, &endKeys{to: waiting, end: t.end})
+	}
+	t.resize()
+	go t.follow()
+	go func() {
+		defer close(t.copied)
+		// Until nobody has the other end any more.
+		_, _ = io.Copy(&steering{Writer: t.overheard.on(t.screen), steered: &t.steered}, t.master)
+	}()
 }
 
 // close ends the connection after the command's end, once its last output is written or
 // within has passed. It leaves our terminal as it was.
 func (t *terminal) close(within time.Duration) {
+	if t == nil {
+		return
+	}
+	t.started()
 	<-t.ready
 	late := time.NewTimer(max(within, glance))
 	defer late.Stop()
@@ -220,6 +253,7 @@ func (t *terminal) close(within time.Duration) {
 	case <-late.C:
 	}
 	t.cancel()
+	t.settle()
 	t.cooked()
 	if t.master != nil {
 		_ = t.master.Close()
@@ -270,7 +304,7 @@ func (t *terminal) follow() {
 		case <-t.ctx.Done():
 			return
 		case <-resumed:
-		case <-t.box.Stopped():
+		case <-t.stopped():
 			if t.keys == nil {
 				continue
 			}
@@ -290,36 +324,17 @@ func (t *terminal) follow() {
 			t.raw()
 			t.resize()
 		}
-		t.box.Signal(syscall.SIGCONT, true)
+		if t.box != nil {
+			t.box.Signal(syscall.SIGCONT, true)
+		}
 	}
 }
 
-// endKeys looks for three times Ctrl-] within a second in what is typed.
-type endKeys struct {
-	to    io.Writer
-	end   chan<- struct{}
-	count int
-	first time.Time
-}
-
-// EndKeys is how a person ends a command that has taken Ctrl-C for itself.
-const EndKeys = "Ctrl-] three times within a second"
-
-func (k *endKeys) Write(b []byte) (int, error) {
-	for _, key := range b {
-		switch {
-		case key != 0x1d:
-			k.count = 0
-			continue
-		case k.count == 0 || time.Since(k.first) > time.Second:
-			k.count, k.first = 0, time.Now()
-		}
-		if k.count++; k.count == 3 {
-			select {
-			case k.end <- struct{}{}:
-			default:
-			}
-		}
+// stopped receives when the command has stopped. Outside of a sandbox it does not: what leads a session cannot be
+// stopped by Ctrl-Z.
+func (t *terminal) stopped() <-chan struct{} {
+	if t.box == nil {
+		return nil
 	}
-	return k.to.Write(b)
+	return t.box.Stopped()
 }

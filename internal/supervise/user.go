@@ -36,8 +36,8 @@ func FindUser(uid int) (*User, error) {
 	return u, nil
 }
 
-// become makes the command run as the user, in a session without a terminal; nil is our own user and session. In the
-// session of our terminal it could type there (TIOCSTI), for our shell to read. Kernels before 6.2 always allow that.
+// become makes the command run as the user, in a session of its own; nil is our own user and session. In the session of
+// our terminal it could type there (TIOCSTI), for our shell to read. Kernels before 6.2 always allow that.
 func (u *User) become(cmd *exec.Cmd) {
 	if u == nil {
 		return

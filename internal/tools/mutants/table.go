@@ -812,7 +812,37 @@ var mutants = []mutant{
 	},
 	{
 		name:  "a command that has left with Ctrl-C in its hands cannot be ended",
-		edits: []edit{{"internal/supervise", "endKeys.Write", `$k.count == 3`, `$k.count == 1000`}},
+		edits: []edit{{"internal/supervise", "endKeys.Write", `now.Sub($k.before[0]) <= time.Second`, `false`}},
+		pkg:   "internal/supervise", tests: []string{"TestEndKeys"},
+	},
+	{
+		name:  "a terminal that answers a command keeps its person from ending that",
+		edits: []edit{{"internal/supervise", "endKeys.Write", `<- bytes.Clone(b): default:`, `<- bytes.Clone(b):`}},
+		pkg:   "internal/supervise", tests: []string{"TestEndKeys"},
+	},
+	{
+		name:  "what the operator's terminal answers to a command is typed for the shell",
+		edits: []edit{{"internal/supervise", "streams.dropAnswers", `discardInput(screen)`, ``}},
+		pkg:   "internal/supervise", tests: []string{"TestDropAnswers"},
+	},
+	{
+		name:  "a command that runs as another user has the operator's terminal",
+		edits: []edit{{"internal/supervise", "streams.asAnother", `$s.own == ""`, `true`}},
+		pkg:   "cmd/taskiam", tests: []string{"TestAdversary"},
+	},
+	{
+		name:  "the end of a run waits for the files that its command has sent to be closed",
+		edits: []edit{{"internal/metadata", "Server.Serve", `time.NewTimer(2 * graceTimeout)`, `time.NewTimer(time.Hour)`}},
+		pkg:   "internal/metadata", tests: []string{"TestServeEndsWhateverClientsSend"},
+	},
+	{
+		name:  "a run's socket takes open files",
+		edits: []edit{{"internal/supervise", "listenUnix", `Control: refuseFiles`, ``}},
+		pkg:   "internal/supervise", tests: []string{"TestSocketTakesNoFiles"},
+	},
+	{
+		name:  "a command can hide what taskiam says after its end",
+		edits: []edit{{"internal/supervise", "terminal.settle", `$t.steered.Load()`, `false`}},
 		pkg:   "cmd/taskiam", tests: []string{"TestIsolatedTerminal"},
 	},
 	{
