@@ -31,20 +31,21 @@ test: ## run the tests
 # Tests that are smaller with -race, or skipped.
 WITHOUT_RACE := ^Test(Faults|Model|AHundred|Killed|Client|PlanIsTrue|PlanByGcloud|Adversary|Isolated|NeverThePerson|NothingSecret|NoTrace|CI|Samples|Production|Tampered|AnotherUser|Demo|Offers|RefusesWhat|WrongClock|LeastRole|RenewFaults|RenewOnABadDisk|PowerLost|DiskFull|Recipes|Operators|TablesAreFresh|Fresh|Advice|Enabled|Documents|Mutants)|^TestScripts$$/^(permissions|ci|usage|accept|completion|choose|help|delivery|resources|types|roles|receipt|init|shell|manifest|validate|fmt|configuration|debug)$$
 
-# Tests are built as the release is, without the man page generator and what debuggers read;
-# -race alone needs cgo.
+# Tests are built as the release is, without the man page generator and what debuggers read.
 CHECKFLAGS := -timeout 20m -vet=off -trimpath -tags $(TAGS) -ldflags=-w
 
 # Most of its processes are short: they end before they need the memory that they would look for.
 check: export GOGC := 400
+# All is checked as it is built, without cgo; -race needs it.
+check: export CGO_ENABLED := 0
 check: ## everything that has to pass: format, vet, staticcheck, tidy, tests with -race, the fault table, the model
 	@unformatted="$$(gofmt -l $$(git ls-files '*.go'))"; \
 	if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
 	$(GO) vet -trimpath -tags $(TAGS) ./...
 	$(GO) tool staticcheck -tags $(TAGS) ./...
 	$(GO) mod tidy -diff
-	TASKIAM_TEST_RACE=1 $(MAKE) test TESTFLAGS="-race -shuffle=on $(CHECKFLAGS)"
-	CGO_ENABLED=0 TASKIAM_TEST_RACE=0 $(GO) test -count=1 $(CHECKFLAGS) -run '$(WITHOUT_RACE)' ./cmd/taskiam ./internal/lifecycle ./internal/arch ./internal/racetest ./internal/tools/...
+	CGO_ENABLED=1 TASKIAM_TEST_RACE=1 $(MAKE) test TESTFLAGS="-race -shuffle=on $(CHECKFLAGS)"
+	TASKIAM_TEST_RACE=0 $(GO) test -count=1 $(CHECKFLAGS) -run '$(WITHOUT_RACE)' ./cmd/taskiam ./internal/lifecycle ./internal/arch ./internal/racetest ./internal/tools/...
 
 fidelity: ## compare the emulator with recorded answers of Google
 	@report="$$(mktemp)" && trap 'rm -f "$$report"' EXIT && \
