@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -129,21 +131,14 @@ func journalsAreReplaced(t *testing.T) {
 	s.sameCloud(before)
 }
 
-// indexIsForged: whoever can remove a journal can also have it passed over. Then sweep goes by the cloud.
+// indexIsForged: whoever can remove a journal can also have it passed over. What names the run takes it down all the
+// same, and so does what goes by the cloud, or by what it knows itself.
 func indexIsForged(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	before := s.snapshot()
 	run := s.up("tasks/demo.toml")
-	var st unix.Stat_t
-	must(t, unix.Lstat(s.journal(run.Run), &st))
-	stamp := ""
-	for _, n := range []int64{int64(st.Dev), int64(st.Ino), st.Size, st.Mtim.Nano(), st.Ctim.Nano()} {
-		stamp += strconv.FormatInt(n, 36) + "."
-	}
-	s.write("state/taskiam/index", fmt.Sprintf(
-		`{"v":1,"stamp":%q,"run":%q,"task":"demo","project":"acme-agents","state":"down","expires":"2001-01-01T00:00:00Z"}`+"\n",
-		stamp, run.Run))
+	s.forgeIndex(run.Run)
 	if o := s.taskiam("down", "--all"); !strings.Contains(o.stderr, "no run is up") {
 		t.Errorf("docs/threats.md says that this is not stopped: %d\n%s%s", o.code, o.stdout, o.stderr)
 	}
@@ -151,4 +146,36 @@ func indexIsForged(t *testing.T) {
 		t.Errorf("down of a run that the index says is down:\n%s", out)
 	}
 	s.sameCloud(before)
+
+	cmd := exec.Command("taskiam", "run", s.path("tasks", "demo.toml"), "--", "sh", "-c", `echo "$TASKIAM_RUN" >run.txt; while [ ! -e end ]; do sleep 0.05; done`)
+	var said bytes.Buffer
+	cmd.Dir, cmd.Env, cmd.Stderr = s.folder("work"), s.environ(), &said
+	must(t, cmd.Start())
+	s.await("work/run.txt")
+	s.forgeIndex(strings.TrimSpace(s.read(s.path("work", "run.txt"))))
+	s.write("work/end", "")
+	if err := cmd.Wait(); err != nil || !strings.Contains(said.String(), "checked: nothing is left") {
+		t.Errorf("run, which the index says is down: %v\n%s", err, said.String())
+	}
+	s.sameCloud(before)
+
+	run = s.up("tasks/demo.toml")
+	s.ok("emulator", "advance", longAfter.String())
+	s.forgeIndex(run.Run)
+	s.ok("sweep", "--project", "acme-agents")
+	s.sameCloud(before)
+}
+
+// forgeIndex has the index of journals say that a run was down long ago.
+func (s *stage) forgeIndex(run string) {
+	s.t.Helper()
+	var st unix.Stat_t
+	must(s.t, unix.Lstat(s.journal(run), &st))
+	stamp := ""
+	for _, n := range []int64{int64(st.Dev), int64(st.Ino), st.Size, st.Mtim.Nano(), st.Ctim.Nano()} {
+		stamp += strconv.FormatInt(n, 36) + "."
+	}
+	s.write("state/taskiam/index", fmt.Sprintf(
+		`{"v":1,"stamp":%q,"run":%q,"task":"demo","project":"acme-agents","state":"down","expires":"2001-01-01T00:00:00Z"}`+"\n",
+		stamp, run))
 }
