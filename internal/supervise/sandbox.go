@@ -140,20 +140,20 @@ func (s *Sandbox) describe() (isolate.Spec, error) {
 	if err != nil {
 		return spec, fmt.Errorf("finding this program: %w", err)
 	}
-	tree, err := realPaths("", ".")
+	tree, err := realPaths("finding the work tree", ".")
 	if err != nil {
-		return spec, fmt.Errorf("finding the work tree: %w", err)
-	}
-	spec.WorkTree = tree[0]
-	if spec.ReadOnly, err = realPaths("ro", s.ReadOnly...); err != nil {
 		return spec, err
 	}
-	spec.Writable, err = realPaths("rw", s.Writable...)
+	spec.WorkTree = tree[0]
+	if spec.ReadOnly, err = realPaths("--ro", s.ReadOnly...); err != nil {
+		return spec, err
+	}
+	spec.Writable, err = realPaths("--rw", s.Writable...)
 	return spec, err
 }
 
-// realPaths returns the paths, absolute and without links.
-func realPaths(flag string, paths ...string) ([]string, error) {
+// realPaths returns the paths, absolute and without links. Its errors begin with what they are for.
+func realPaths(what string, paths ...string) ([]string, error) {
 	var out []string
 	for _, path := range paths {
 		real, err := filepath.Abs(path)
@@ -161,7 +161,7 @@ func realPaths(flag string, paths ...string) ([]string, error) {
 			real, err = filepath.EvalSymlinks(real)
 		}
 		if err != nil {
-			return nil, fault.New(fault.Usage, "--%s: %w", flag, err)
+			return nil, fault.New(fault.Usage, "%s: %w", what, err)
 		}
 		out = append(out, real)
 	}

@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/taskiam/taskiam/internal/fault"
@@ -21,5 +22,15 @@ func TestEnterRefusesADeliveryInTheTree(t *testing.T) {
 			leave()
 		}
 		t.Errorf("a delivery in the work tree: %v", err)
+	}
+}
+
+// TestRealPaths says what a path that is not there was for.
+func TestRealPaths(t *testing.T) {
+	t.Parallel()
+	for _, what := range []string{"--ro", "finding the work tree"} {
+		if _, err := realPaths(what, t.TempDir()+"/gone"); err == nil || !strings.HasPrefix(err.Error(), what+": lstat ") {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }
