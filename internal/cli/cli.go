@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/supervise"
 	"github.com/taskiam/taskiam/internal/view"
 )
 
@@ -24,6 +25,9 @@ func Main(ctx context.Context, args []string, e *Env) int {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer e.Stderr.Close()
+	if err := supervise.Protect(); err != nil { // every command may have the operator's login
+		return int(e.finish(err))
+	}
 	e.interrupts = newInterrupts(e, cancel)
 	defer e.interrupts.watch()()
 

@@ -8,7 +8,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/taskiam/taskiam/internal/demo"
-	"github.com/taskiam/taskiam/internal/supervise"
 	"github.com/taskiam/taskiam/internal/view"
 )
 
@@ -28,9 +27,6 @@ Nothing leaves this machine. It fails if a line is not true.`,
 }
 
 func runDemo(ctx context.Context, e *Env, asJSON bool) error {
-	if err := supervise.Protect(); err != nil {
-		return err
-	}
 	hear := func(c demo.Chapter) error { return e.print(c, false) }
 	if asJSON {
 		hear = func(demo.Chapter) error { return nil }

@@ -10,7 +10,6 @@ import (
 	"github.com/taskiam/taskiam/internal/app"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/manifest"
-	"github.com/taskiam/taskiam/internal/supervise"
 	"github.com/taskiam/taskiam/internal/view"
 )
 
@@ -79,9 +78,6 @@ func parseRenew(c *cli.Context, getenv func(string) string) (renewOptions, error
 }
 
 func runRenew(ctx context.Context, e *Env, o renewOptions) error {
-	if err := supervise.Protect(); err != nil {
-		return err
-	}
 	run, err := e.deliveredRun(o.word, "taskiam renew --ttl "+o.ttl.String(), e.onThisCloud)
 	if err != nil {
 		return err

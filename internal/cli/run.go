@@ -159,7 +159,7 @@ func parseRun(c *cli.Context, getenv func(string) string) (runOptions, error) {
 }
 
 func runRun(ctx context.Context, e *Env, o runOptions) error {
-	if err := errors.Join(supervise.Protect(), supervise.SealDescriptors()); err != nil {
+	if err := supervise.SealDescriptors(); err != nil {
 		return err
 	}
 	if err := e.checkShell(o); err != nil {

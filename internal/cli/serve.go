@@ -52,9 +52,6 @@ func parseServe(c *cli.Context) (serveOptions, error) {
 }
 
 func runServe(ctx context.Context, e *Env, o serveOptions) error {
-	if err := supervise.Protect(); err != nil {
-		return err
-	}
 	if o.spawned {
 		return e.serveSpawned(ctx, grants.RunID(o.word))
 	}

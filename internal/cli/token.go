@@ -8,7 +8,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/taskiam/taskiam/internal/fault"
-	"github.com/taskiam/taskiam/internal/supervise"
 	"github.com/taskiam/taskiam/internal/view"
 )
 
@@ -40,9 +39,6 @@ func parseToken(c *cli.Context) (tokenOptions, error) {
 }
 
 func runToken(ctx context.Context, e *Env, o tokenOptions) error {
-	if err := supervise.Protect(); err != nil {
-		return err
-	}
 	if e.Stdout.IsTerminal() && !o.show {
 		return fault.WithHint(fault.New(fault.Usage,
 			"standard output is a terminal, and a token should not be shown there"), "taskiam token --show")

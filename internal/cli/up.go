@@ -131,9 +131,6 @@ func parseUp(c *cli.Context, getenv func(string) string) (upOptions, error) {
 }
 
 func runUp(ctx context.Context, e *Env, o upOptions) error {
-	if err := supervise.Protect(); err != nil {
-		return err
-	}
 	err := bringUp(ctx, e, o)
 	if o.job != nil {
 		return e.failShell(o.job, err)

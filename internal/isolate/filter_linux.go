@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
 	"slices"
@@ -153,8 +154,8 @@ const (
 //
 // Its frame is ours and not the library's, which allows everything to programs of another
 // architecture, such as 32-bit calls (int 0x80) on amd64: here these end the process. Calls
-// that are newer than the library's table do not exist, and neither do those of x32, whose
-// numbers are higher.
+// that the library's table does not have do not exist, be they newer than it or in its gaps,
+// and neither do those of x32, whose numbers are higher.
 func assemble(refusals []refusal, goarch string) ([]bpf.Instruction, error) {
 	// Others have calls that the rules do not know: on 386, socketcall takes the family of a socket in memory.
 	if goarch != "amd64" && goarch != "arm64" {
@@ -164,17 +165,16 @@ func assemble(refusals []refusal, goarch string) ([]bpf.Instruction, error) {
 	if err != nil {
 		return nil, err
 	}
-	newest := 0
-	for number := range machine.SyscallNumbers {
-		newest = max(newest, number)
-	}
 	p := seccomp.NewProgram()
 	reply := func(e unix.Errno) { p.Ret(seccomp.ActionErrno | seccomp.Action(e)) }
 
-	known := p.NewLabel()
-	p.JmpIfTrue(bpf.JumpLessOrEqual, uint32(newest), known)
-	reply(unix.ENOSYS)
-	p.SetLabel(known)
+	for _, g := range gaps(machine.SyscallNumbers) {
+		known := p.NewLabel()
+		p.JmpIfTrue(bpf.JumpLessThan, g.first, known)
+		p.JmpIfTrue(bpf.JumpGreaterThan, g.last, known)
+		reply(unix.ENOSYS)
+		p.SetLabel(known)
+	}
 	names, rules := byCall(refusals)
 	for _, name := range names {
 		number, has := machine.SyscallNames[name]
@@ -215,6 +215,22 @@ func assemble(refusals []refusal, goarch string) ([]bpf.Instruction, error) {
 		bpf.RetConstant{Val: uint32(seccomp.ActionKillProcess)},
 		bpf.LoadAbsolute{Off: numberAt, Size: wordSize},
 	}, decide), nil
+}
+
+// gap is a range of numbers of which no call is known.
+type gap struct{ first, last uint32 }
+
+// gaps returns the numbers that a table does not have, the highest first: what is newer than the table.
+func gaps(table map[int]string) []gap {
+	var out []gap
+	last := uint32(1<<32 - 1)
+	for _, number := range slices.Backward(slices.Sorted(maps.Keys(table))) {
+		if first := uint32(number) + 1; first <= last {
+			out = append(out, gap{first, last})
+		}
+		last = uint32(number) - 1
+	}
+	return out
 }
 
 // byCall returns the names of all calls that have rules, and the rules of each, in their order.
