@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/taskiam/taskiam/internal/app"
+	"github.com/taskiam/taskiam/internal/credentials"
 	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
@@ -43,6 +44,9 @@ func (c *commandRun) watchEnd(ctx context.Context) (ended func()) {
 		supervise.WatchEnd(ctx, run, journals, c.Now, func(end time.Time, over bool) {
 			switch {
 			case over:
+				d := supervise.DeliveryOf(run)
+				d.Expires = end
+				_ = credentials.Expire(d) // without, clients say less
 				c.say("warning: run %s has expired, at %s: from now on its access is refused", id, view.Moment(end))
 			case !renewing.Load():
 				c.say("warning: run %s expires at %s; to move that, in another shell: taskiam renew %s --ttl DURATION",

@@ -262,6 +262,19 @@ func Renew(d delivery.Delivery) error {
 	return nil
 }
 
+// Expire puts what says that the run has expired, at d.Expires, in the place of its credential, where clients would
+// only ask for a login.
+func Expire(d delivery.Delivery) error {
+	over := delivery.Of(d.Kind).Over
+	if over == nil {
+		return nil
+	}
+	if err := replace(d, over(d)...); err != nil {
+		return fmt.Errorf("replacing the credential in %s: %w", d.Dir, err)
+	}
+	return nil
+}
+
 // secrets returns the files of the delivery that hold the credential.
 func secrets(d delivery.Delivery) []delivery.File {
 	return slices.DeleteFunc(d.Files(), func(f delivery.File) bool { return !f.Secret })

@@ -543,6 +543,59 @@ func TestATokenIsReplacedInOneStep(t *testing.T) {
 	}
 }
 
+// At the end of a run its key gives way to a file with which clients fail and say that the run has expired; all else
+// stays as it is, and what is there can be removed.
+func TestExpire(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kinds {
+		d := deliver(t, filepath.Join(t.TempDir(), "d"), kind)
+		before := contents(t, d)
+		if err := credentials.Expire(d); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+		after := contents(t, d)
+		for _, name := range map[grants.DeliveryKind][]string{delivery.Key: {"key.json"}, delivery.Token: {"token", "no-credentials.json"}}[kind] {
+			const says = "run 0123456789abcde expired at 2026-03-01 13:00:00 UTC: trying again or logging in does not help; "
+			now := after[name]
+			if !strings.Contains(now, says) || strings.Contains(now, "private_key") || strings.Contains(now, "ya29.") ||
+				name == "token" == json.Valid([]byte(now)) || name == "token" && strings.ContainsAny(now, "\r\n") {
+				t.Errorf("%s is\n%s", name, now)
+			}
+			delete(before, name)
+			delete(after, name)
+		}
+		if diff := cmp.Diff(before, after); diff != "" {
+			t.Errorf("%s: what else has changed (-before +after):\n%s", kind, diff)
+		}
+		if err := removed(d.Dir, d.Run); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+		if err := credentials.Expire(d); kind != delivery.Metadata && err == nil {
+			t.Error("a delivery that is gone is filled again")
+		}
+	}
+}
+
+// contents returns what is in the files of a delivery.
+func contents(t *testing.T, d delivery.Delivery) map[string]string {
+	t.Helper()
+	files, err := os.ReadDir(d.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, f := range files {
+		if f.Type().IsRegular() {
+			b, err := os.ReadFile(filepath.Join(d.Dir, f.Name()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			out[f.Name()] = string(b)
+		}
+	}
+	return out
+}
+
 func TestReadKey(t *testing.T) {
 	t.Parallel()
 	d := deliver(t, filepath.Join(t.TempDir(), "d"), delivery.Key)

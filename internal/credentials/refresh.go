@@ -28,15 +28,18 @@ const (
 	refreshAgain = 15 * time.Second
 	// refreshLead is how long before its end a token is replaced at the latest.
 	refreshLead = 5 * time.Minute
+	// lastGap is how long before the run the last token may end: lifetimes are cut to the second, and the run's end
+	// is known to the second only.
+	lastGap = 10 * time.Second
 )
 
 // Keep replaces the token when half of its life is over, or earlier if less than five
-// minutes would be left. An older token, which a command may have read, stays valid until
-// its own end. Keep returns nil at the run's end.
+// minutes would be left, but not before a quarter of it. An older token, which a command may have read,
+// stays valid until its own end. Keep returns nil at the run's end.
 func (r Refresh) Keep(ctx context.Context) error {
-	for ends := r.Ends; ends.Before(r.Expires); {
+	for ends := r.Ends; ends.Before(r.Expires.Add(-lastGap)); {
 		left := ends.Sub(r.Now())
-		if wait.For(ctx, min(left/2, left-refreshLead)) != nil {
+		if wait.For(ctx, max(min(left/2, left-refreshLead), left/4)) != nil {
 			return nil
 		}
 		next, err := r.replace(ctx)

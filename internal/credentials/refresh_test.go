@@ -3,6 +3,7 @@ package credentials_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -75,6 +76,38 @@ func TestRefreshReplacesTheTokenInTime(t *testing.T) {
 			t.Errorf("it ended after %s", got)
 		}
 	})
+}
+
+// Tokens are cut to the second, and may live for less than the five minutes that are to be left of one: they are replaced
+// in time all the same, no more often than they have to be, and none is made for the last moment of the run.
+func TestRefreshMakesFewTokens(t *testing.T) {
+	t.Parallel()
+	for _, lifetime := range []time.Duration{time.Minute, 5 * time.Minute, 9 * time.Minute, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			time.Sleep(300 * time.Millisecond) // not on the second
+			const lasts = 2 * time.Hour
+			r := newRefreshing(t, lasts)
+			ends, n := r.begun.Add(lifetime).Truncate(time.Second), 0
+			r.refresh.Ends = ends
+			r.refresh.Expires = r.refresh.Expires.Truncate(time.Second)
+			r.refresh.Mint = func(context.Context) (grants.Token, error) {
+				n++
+				lives := min(lifetime, time.Until(r.refresh.Expires)).Truncate(time.Second)
+				if !time.Now().Before(ends) || lives < 5*time.Second || n > 1000 {
+					return grants.Token{}, fmt.Errorf("token %d, of %s, comes %s before the end of the one before", n, lives, time.Until(ends))
+				}
+				ends = time.Now().Add(lives).Truncate(time.Second)
+				return grants.Token{Value: secret.New("ya29.token"), Expires: ends}, nil
+			}
+			r.refresh.Refused = func(err error) error { return err }
+			if err := r.refresh.Keep(t.Context()); err != nil {
+				t.Errorf("of %s: %v", lifetime, err)
+			}
+			if most := int(4*lasts/lifetime) + 20; n > most || r.refresh.Expires.Sub(ends) > 15*time.Second {
+				t.Errorf("of %s: %d tokens, want %d at most, and the last one ends %s before the run", lifetime, n, most, r.refresh.Expires.Sub(ends))
+			}
+		})
+	}
 }
 
 func TestRefreshGoesOnAfterAFailure(t *testing.T) {

@@ -16,6 +16,9 @@ var key = Kind{
 	Files: func(d Delivery) []File {
 		return []File{{Name: keyName, Text: d.Key.Reveal(), Secret: true}}
 	},
+	Over: func(d Delivery) []File {
+		return []File{{Name: keyName, Text: refusing(d.over() + ", with a longer ttl"), Secret: true}}
+	},
 	Environment: func(d Delivery) []Var {
 		return append(noMetadata(),
 			Var{Name: "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE", Value: d.path(keyName)},

@@ -27,6 +27,9 @@ type Kind struct {
 	// Files returns the files that only this kind has, the secret ones last. Their names
 	// and which of them are secret do not depend on d.
 	Files func(d Delivery) []File
+	// Over returns what takes the place of the credential once the run has expired, at d.Expires: clients that read it
+	// again then say so, and do not ask for a login. It is nil where they would say nothing of it.
+	Over func(d Delivery) []File
 	// Environment returns the variables that only this kind sets. They must say of every
 	// client of Google's what it finds: a gap would let it find another identity.
 	Environment func(d Delivery) []Var

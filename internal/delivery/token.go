@@ -18,10 +18,14 @@ var token = Kind{
 	Title:         func(Delivery) string { return "an access token" },
 	Files: func(d Delivery) []File {
 		return []File{
-			{Name: noneName, Text: noCredentials},
+			{Name: noneName, Text: refusing(noneReason)},
 			// Clients put the file's content into a header as it is: no newline.
 			{Name: tokenName, Text: strings.TrimSpace(d.Token.Value.Reveal()), Secret: true},
 		}
+	},
+	Over: func(d Delivery) []File {
+		why := d.over() + ", with a longer ttl or with: taskiam run --renew"
+		return []File{{Name: noneName, Text: refusing(why)}, {Name: tokenName, Text: why, Secret: true}}
 	},
 	Environment: func(d Delivery) []Var {
 		return append(noMetadata(),
@@ -38,22 +42,6 @@ var token = Kind{
 }
 
 const noneName = "no-credentials.json"
-
-// noCredentials is a credential file with which every client fails, without a call, and
-// says why. The client has to read a token from a file first. That file cannot exist, and
-// its name is the reason, because clients put the name into their error.
-//
-// The audience has no "projects/" in it: with one, Node and Python look the project up.
-const noCredentials = `{
-  "type": "external_account",
-  "audience": "//iam.googleapis.com/locations/global/workloadIdentityPools/taskiam/providers/none",
-  "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
-  "token_url": "https://` + nowhere + `/v1/token",
-  "credential_source": {
-    "file": "` + devNull + `/` + noneReason + `"
-  }
-}
-`
 
 const noneReason = "this run has an access token (CLOUDSDK_AUTH_ACCESS_TOKEN_FILE) " +
 	"and no application default credentials"

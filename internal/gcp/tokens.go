@@ -12,6 +12,7 @@ import (
 	"cloud.google.com/go/iam/credentials/apiv1/credentialspb"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/secret"
 )
@@ -31,6 +32,10 @@ func (c *Client) AccessToken(ctx context.Context, email string, lifetime time.Du
 func (c *Client) ScopedAccessToken(
 	ctx context.Context, email string, lifetime time.Duration, scopes []string,
 ) (grants.Token, error) {
+	if lifetime < time.Second { // cut to seconds that is none, which Google takes for an hour
+		return grants.Token{}, fault.New(fault.Invalid, "making an access token of %s: it would live for %s", email,
+			lifetime)
+	}
 	return call(ctx, c, task{"making an access token of", email}, func(ctx context.Context) (grants.Token, error) {
 		minter, err := c.minter()
 		if err != nil {

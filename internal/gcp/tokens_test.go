@@ -3,11 +3,13 @@ package gcp
 import (
 	"encoding/base64"
 	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/secret"
 )
 
 // An identity token says who the account is, to one audience, for an hour; and to whom
@@ -61,5 +63,23 @@ func TestJWTExpiry(t *testing.T) {
 		} else if len(token) > 3 && strings.Contains(err.Error(), token) {
 			t.Errorf("the error quotes the token: %v", err)
 		}
+	}
+}
+
+// A lifetime of no second would be left out of the request, and Google would make a token of an hour.
+func TestNoTokenForNoTime(t *testing.T) {
+	t.Parallel()
+	asked := 0
+	c := newTestClient(t, inMemory(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		respond(w, 200, `{"accessToken":"t","expireTime":"2030-01-01T00:00:00Z"}`)
+	})), func(cfg *Config) { cfg.Credential = StaticToken(secret.New("operator")) })
+	for _, lifetime := range []time.Duration{time.Second - 1, 0, -time.Minute} {
+		if token, err := c.AccessToken(t.Context(), agent, lifetime); !fault.Is(err, fault.Invalid) || asked > 0 {
+			t.Errorf("for %s: a token until %s, %v", lifetime, token.Expires, err)
+		}
+	}
+	if _, err := c.AccessToken(t.Context(), agent, time.Second); err != nil || asked != 1 {
+		t.Errorf("for a second: %v", err)
 	}
 }
