@@ -62,6 +62,7 @@ func (a *App) Client(ctx context.Context, o Options) (*gcp.Client, error) {
 		UserAgent:      userAgent(),
 		OperatorMember: o.Member,
 		QuotaProject:   a.Getenv(envQuotaProject),
+		LoginFile:      a.Getenv(EnvCredentials),
 	}
 	if a.Debug != nil {
 		cfg.Trace = a.trace
@@ -115,11 +116,7 @@ func (a *App) login(ctx context.Context, cfg gcp.Config) (gcp.TokenSource, error
 			fault.New(fault.Unauthenticated, "this shell acts as the account of run %s and not as you", run),
 			`to act as you again: eval "$(taskiam env --unset)"`)
 	}
-	login, err := gcp.DefaultLogin(ctx, cfg)
-	if path := a.Getenv(EnvCredentials); err != nil && path != "" {
-		err = fault.WithHint(err, EnvCredentials+" names "+path+": replace that file, or unset the variable")
-	}
-	return login, err
+	return gcp.DefaultLogin(ctx, cfg)
 }
 
 // emulatorLogin reads the token that the emulator made for its operator.

@@ -19,6 +19,11 @@ func DescribeConstraint(project, constraint string) string {
 		" --project=" + shell.Quote(project) + " --effective"
 }
 
+// ListKeys returns the command that lists the keys which a service account has.
+func ListKeys(email string) string {
+	return "gcloud iam service-accounts keys list --iam-account=" + shell.Quote(email)
+}
+
 // ListProjects is the command that lists the projects that one sees.
 const ListProjects = "gcloud projects list"
 

@@ -149,6 +149,7 @@ func unwrapURL(err error) error {
 type body struct {
 	Error       json.RawMessage `json:"error"`
 	Description string          `json:"error_description"`
+	Subtype     string          `json:"error_subtype"`
 }
 
 type envelope struct {
@@ -194,6 +195,9 @@ func answer(code int, header http.Header, data []byte) refused {
 	switch {
 	case oauth != "":
 		r.Reason, r.Message = oauth, cmp.Or(b.Description, oauth)
+		if slices.Contains(sessionOver, b.Subtype) {
+			r.Message = "the session of the login is over, as its organization has set that (" + b.Subtype + ")"
+		}
 	case e.Message != "":
 		r.Message = e.Message
 	default:
@@ -236,6 +240,9 @@ var notEnabled = []string{"SERVICE_DISABLED", "accessNotConfigured"}
 // OAuth's words for a grant that is no good (any more): RFC 6749, section 5.2, and
 // tokeninfo's.
 var badGrant = []string{"invalid_grant", "invalid_token", "invalid_client", "unauthorized_client"}
+
+// OAuth's subtypes for a login of a person whose organization has them log in again from time to time.
+var sessionOver = []string{"invalid_rapt", "rapt_required"}
 
 // kind maps code, status and reason, in this order of trust: reason, status, code.
 func kind(code int, status, reason string) fault.Kind {
@@ -312,7 +319,7 @@ func (c *Client) hint(r refused) error {
 		return fault.WithHint(err, "this needs the permission "+r.info["permission"])
 	case r.Kind == fault.Unauthenticated:
 		if h, ok := c.cfg.Credential.(loginHinter); ok {
-			return fault.WithHint(err, h.loginHint())
+			return fault.WithHint(err, h.loginHints()...)
 		}
 	}
 	return err

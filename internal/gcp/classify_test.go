@@ -125,7 +125,7 @@ func TestClassify(t *testing.T) {
 			name: "refresh token revoked",
 			err: &url.Error{Op: "Post", URL: "https://iam.googleapis.com/v1/x", Err: loginError{&auth.Error{
 				Response: &http.Response{StatusCode: 400}, Body: []byte(`{"error":"invalid_grant","error_description":"Token has been expired or revoked."}`)}}},
-			config: Config{Credential: &defaultLogin{}},
+			config: Config{Credential: &defaultLogin{hints: []string{loginCommand}}},
 			want:   fault.Error{Kind: fault.Unauthenticated, Code: 400, Reason: "invalid_grant", Message: "fetching a token: Token has been expired or revoked.", Unsent: true},
 			hints:  []string{loginCommand},
 		},
@@ -133,7 +133,7 @@ func TestClassify(t *testing.T) {
 			name: "login that cannot even ask",
 			err: &url.Error{Op: "Post", URL: "https://iam.googleapis.com/v1/x",
 				Err: loginError{errors.New("the subject token's file is empty")}},
-			config: Config{Credential: &defaultLogin{}},
+			config: Config{Credential: &defaultLogin{hints: []string{loginCommand}}},
 			want:   fault.Error{Kind: fault.Unauthenticated, Message: "fetching a token: the subject token's file is empty", Unsent: true},
 			hints:  []string{loginCommand},
 		},

@@ -42,6 +42,8 @@ type Config struct {
 	// QuotaProject is who pays for the calls of application default credentials, as in
 	// GOOGLE_CLOUD_QUOTA_PROJECT; "" leaves it to the credentials' file.
 	QuotaProject string
+	// LoginFile is what GOOGLE_APPLICATION_CREDENTIALS names, "" if it is not set: for hints alone.
+	LoginFile string
 	// Reason is sent as X-Goog-Request-Reason, which Google's audit logs record.
 	Reason string
 	// UserAgent is sent with every request, such as taskiam/1.2.0.

@@ -25,7 +25,7 @@ const scopeEmail = "https://www.googleapis.com/auth/userinfo.email"
 const loginCommand = "gcloud auth application-default login"
 
 // loginHinter is a TokenSource that knows how to log in (again).
-type loginHinter interface{ loginHint() string }
+type loginHinter interface{ loginHints() []string }
 
 // DefaultLogin finds the application default credentials: the file that
 // GOOGLE_APPLICATION_CREDENTIALS names, gcloud's, or the metadata server's. Tokens
@@ -42,9 +42,12 @@ func DefaultLogin(ctx context.Context, cfg Config) (TokenSource, error) {
 			Kind:    fault.Unauthenticated,
 			Message: "finding your login (application default credentials): " + err.Error(),
 			Err:     err,
-		}, loginCommand)
+		}, loginHints(nil, cfg.LoginFile)...)
 	}
-	return &defaultLogin{creds: creds, payer: quotaProject(creds.JSON(), cfg.QuotaProject)}, nil
+	return &defaultLogin{
+		creds: creds, payer: quotaProject(creds.JSON(), cfg.QuotaProject),
+		hints: loginHints(creds.JSON(), cfg.LoginFile),
+	}, nil
 }
 
 func options(hc *http.Client, scopes ...string) *credentials.DetectOptions {
@@ -74,6 +77,7 @@ func quotaProject(file []byte, configured string) string {
 type defaultLogin struct {
 	creds   *auth.Credentials
 	payer   string
+	hints   []string // how to get one that works
 	fetches singleflight.Group
 }
 
@@ -94,7 +98,7 @@ func (d *defaultLogin) Token(ctx context.Context) (secret.String, error) {
 	}
 }
 
-func (d *defaultLogin) loginHint() string    { return loginCommand }
+func (d *defaultLogin) loginHints() []string { return d.hints }
 func (d *defaultLogin) quotaProject() string { return d.payer }
 
 // token fetches a token, or returns the one that is still good.
@@ -161,7 +165,7 @@ func (e emulatorLogin) Token(context.Context) (secret.String, error) {
 	return e.value, nil
 }
 
-func (e emulatorLogin) loginHint() string { return emulatorCommand }
+func (e emulatorLogin) loginHints() []string { return []string{emulatorCommand} }
 
 // KeySource returns the login of a service account by its key file. Its tokens are
 // JWTs that the key signs itself, so that using them costs no exchange

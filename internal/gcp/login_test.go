@@ -250,25 +250,71 @@ func TestDefaultLoginOfAPerson(t *testing.T) {
 	}
 }
 
+// A login that is not good any more is told of in words of its own, with what makes it, or another one, good: logging in
+// does not bring back a deleted key, and changes nothing while the variable names a file.
 func TestDefaultLoginThatEnded(t *testing.T) {
-	wellKnown(t, home(t), `{"type":"authorized_user","client_id":"c","client_secret":"s","refresh_token":"r"}`)
-	rt := inMemory(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		respond(w, 400, `{"error":"invalid_grant","error_description":"Token has been expired or revoked."}`)
-	}))
-	login, err := DefaultLogin(t.Context(), Config{Transport: rt})
-	if err != nil {
-		t.Fatal(err)
+	const person = `{"type":"authorized_user","client_id":"c","client_secret":"s","refresh_token":"r"}`
+	deleted := strings.Replace(keyFile(t).Reveal(), `"kid"`, `"4d5e6f"`, 1)
+	named := func(path string) string {
+		return "GOOGLE_APPLICATION_CREDENTIALS names " + path + ": replace that file, or unset the variable and: " + loginCommand
 	}
-	c := newTestClient(t, rt, func(cfg *Config) { cfg.Credential = login })
-	_, err = c.Role(t.Context(), "roles/viewer")
-	_, whose := c.Whoami(t.Context()) // who that was is no question
-	for _, err := range []error{err, whose} {
-		if !fault.Is(err, fault.Unauthenticated) || !cmp.Equal(fault.Hints(err), []string{loginCommand}) {
-			t.Errorf("error %v with hints %q", err, fault.Hints(err))
-		}
-	}
-	if got, want := err.Error(), "fetching a token: Token has been expired or revoked. (400 invalid_grant)"; got != want {
-		t.Errorf("error %q, want %q", got, want)
+	ofKey := "the login is the key 4d5e6f of a service account; which keys it still has: " +
+		"gcloud iam service-accounts keys list --iam-account=" + agent
+	for name, tt := range map[string]struct {
+		file, answer string
+		byVariable   bool
+		says         string
+		hints        func(path string) []string
+	}{
+		"revoked": {
+			person, `{"error":"invalid_grant","error_description":"Token has been expired or revoked."}`, false,
+			"Token has been expired or revoked.", func(string) []string { return []string{loginCommand} },
+		},
+		"a session that is over": {
+			person, `{"error":"invalid_grant","error_description":"reauth related error (invalid_rapt)","error_subtype":"invalid_rapt"}`, false,
+			"the session of the login is over, as its organization has set that (invalid_rapt)",
+			func(string) []string { return []string{loginCommand} },
+		},
+		"a login that the variable names": {
+			person, `{"error":"invalid_grant","error_description":"reauth related error (rapt_required)","error_subtype":"rapt_required"}`, true,
+			"the session of the login is over, as its organization has set that (rapt_required)",
+			func(path string) []string { return []string{named(path)} },
+		},
+		"a key that is gone": {
+			deleted, `{"error":"invalid_grant","error_description":"Invalid JWT Signature."}`, true,
+			"Invalid JWT Signature.", func(path string) []string { return []string{ofKey, named(path)} },
+		},
+		"a key where gcloud keeps its login": {
+			deleted, `{"error":"invalid_grant","error_description":"Invalid grant: account not found"}`, false,
+			"Invalid grant: account not found", func(string) []string { return []string{ofKey, "or " + loginCommand} },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := home(t)
+			path := filepath.Join(dir, ".config", "gcloud", "application_default_credentials.json")
+			wellKnown(t, dir, tt.file)
+			rt := inMemory(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { respond(w, 400, tt.answer) }))
+			cfg := Config{Transport: rt}
+			if tt.byVariable {
+				t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", path)
+				cfg.LoginFile = path
+			}
+			login, err := DefaultLogin(t.Context(), cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := newTestClient(t, rt, func(cfg *Config) { cfg.Credential = login })
+			_, err = c.Role(t.Context(), "roles/viewer")
+			_, whose := c.Whoami(t.Context()) // who that was is no question
+			for _, err := range []error{err, whose} {
+				if !fault.Is(err, fault.Unauthenticated) || !cmp.Equal(fault.Hints(err), tt.hints(path)) {
+					t.Errorf("error %v with hints %q", err, fault.Hints(err))
+				}
+			}
+			if got, want := err.Error(), "fetching a token: "+tt.says+" (400 invalid_grant)"; got != want {
+				t.Errorf("error %q, want %q", got, want)
+			}
+		})
 	}
 }
 
