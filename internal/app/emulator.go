@@ -95,10 +95,10 @@ func (a *App) EmulatorHome() (EmulatorHome, error) {
 }
 
 // waits tells of a wait that takes longer than a moment, and for how long it is at most. It returns what is to be
-// called when the wait is over.
-func (h EmulatorHome) waits(step, what string, within time.Duration) (over func()) {
+// called when the wait is over, with the error that it ended with.
+func (h EmulatorHome) waits(step, what string, within time.Duration) (over func(error)) {
 	if h.tell == nil {
-		return func() {}
+		return func(error) {}
 	}
 	until, told := h.now().Add(within), make(chan struct{})
 	notice := time.AfterFunc(waitNotice, func() {
@@ -107,10 +107,10 @@ func (h EmulatorHome) waits(step, what string, within time.Duration) (over func(
 			Time: h.now(), Step: step, State: lifecycle.Waiting, Wait: lifecycle.Wait{For: what, Until: until},
 		})
 	})
-	return func() {
+	return func(err error) {
 		if !notice.Stop() {
 			<-told
-			h.tell(lifecycle.Event{Time: h.now(), Step: step, State: lifecycle.Done})
+			h.tell(lifecycle.Event{Time: h.now(), Step: step, State: lifecycle.Ended(err), Err: err})
 		}
 	}
 }
@@ -217,7 +217,7 @@ func (a *App) StopEmulator(ctx context.Context) (address string, pid int, err er
 	}
 	over := home.waits("stop the emulator", "it to finish its calls and to save its state", supervise.StopsWithin)
 	err = supervise.Stop(ctx, p.PID, p.Start)
-	over()
+	over(err)
 	if err != nil {
 		return "", 0, fmt.Errorf("stopping the emulator: %w", err)
 	}
@@ -259,10 +259,11 @@ func (h EmulatorHome) announce(address string) error {
 }
 
 // Find returns the address of the running emulator, and waits for one that is starting.
-func (h EmulatorHome) Find(ctx context.Context, within time.Duration) (string, error) {
+func (h EmulatorHome) Find(ctx context.Context, within time.Duration) (address string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	defer h.waits("find the emulator", "an emulator to start", within)()
+	over := h.waits("find the emulator", "an emulator to start", within)
+	defer func() { over(err) }()
 	for {
 		address, err := h.look()
 		if address != "" || err != nil {

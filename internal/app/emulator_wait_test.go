@@ -20,7 +20,7 @@ func TestFindTellsWhatItWaitsFor(t *testing.T) {
 		if _, err := home.Find(t.Context(), 5*time.Second); !fault.Is(err, fault.Unavailable) {
 			t.Errorf("no emulator is found as %v", err)
 		}
-		if len(told) != 2 || told[0].State != lifecycle.Waiting || told[1].State != lifecycle.Done {
+		if len(told) != 2 || told[0].State != lifecycle.Waiting || told[1].State != lifecycle.Failed {
 			t.Fatalf("it tells %+v", told)
 		}
 		if w := told[0].Wait; w.For != "an emulator to start" || !w.Until.Equal(begun.Add(5*time.Second)) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/lazy"
+	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/manifest"
 )
 
@@ -97,6 +98,8 @@ func (a *App) Fetch(ctx context.Context, v Version, file string) (text []byte, c
 		return nil, "", fmt.Errorf("configuring a repository: %w", err)
 	}
 	from := fmt.Sprintf("%s of %s", v.Commit, v.Repository)
+	over := a.working("fetch " + from)
+	defer func() { over(err) }()
 	_, err = g.run(ctx, "--git-dir="+g.repository(), "fetch", "--quiet", "--no-tags", "--no-recurse-submodules",
 		"--depth=1", "--", v.Repository, v.Commit)
 	if err != nil {
@@ -121,6 +124,17 @@ func (a *App) Fetch(ctx context.Context, v Version, file string) (text []byte, c
 			"that a manifest may have", file, commit, v.Repository, manifest.MaxSize)
 	}
 	return text, commit, nil
+}
+
+// working tells of a step that may take long, and returns what is to be called when it is over.
+func (a *App) working(step string) (over func(error)) {
+	if a.Progress == nil {
+		return func(error) {}
+	}
+	a.Progress.Step(lifecycle.Event{Time: a.Now(), Step: step, State: lifecycle.Started})
+	return func(err error) {
+		a.Progress.Step(lifecycle.Event{Time: a.Now(), Step: step, State: lifecycle.Ended(err), Err: err})
+	}
 }
 
 // gitEnviron returns the environment of git, which has no secret in it and leads to no

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/manifest"
 )
 
@@ -85,6 +86,27 @@ func TestFetch(t *testing.T) {
 	}
 	if _, err := os.Stat(ran); !os.IsNotExist(err) {
 		t.Errorf("a program was run: %v", err)
+	}
+}
+
+// heard are the steps of which a progress was told.
+type heard []lifecycle.Event
+
+func (h *heard) Step(ev lifecycle.Event) { *h = append(*h, ev) }
+
+func (*heard) Retry(string, string, time.Duration, error) {}
+
+// However long a repository takes, whoever waits for it sees that.
+func TestFetchIsToldOf(t *testing.T) {
+	t.Parallel()
+	dir, commit := repository(t)
+	for want, file := range map[lifecycle.EventState]string{lifecycle.Done: "tasks/a.toml", lifecycle.Failed: "none"} {
+		var told heard
+		a := &App{World: World{Getenv: os.Getenv, Now: time.Now}, Progress: &told}
+		_, _, _ = a.Fetch(t.Context(), Version{Repository: dir, Commit: commit}, file)
+		if len(told) != 2 || told[0].Step != "fetch "+commit+" of "+dir || told[0].State != lifecycle.Started || told[1].State != want {
+			t.Errorf("told of %+v, want %s at the end", told, want)
+		}
 	}
 }
 

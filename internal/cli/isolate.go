@@ -12,6 +12,7 @@ import (
 	"github.com/taskiam/taskiam/internal/credentials"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/isolate"
+	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/supervise"
 )
 
@@ -198,7 +199,13 @@ func (c *commandRun) sayBefore() {
 func (c *commandRun) sayAfter(ctx context.Context, code exitCode) {
 	ctx, cancel := context.WithTimeout(ctx, searchWithin)
 	defer cancel()
-	for _, left := range c.sandbox.LeftBehind(ctx) {
+	p, step := c.newProgress(c.quiet), lifecycle.Event{Step: "search the work tree for what the command left"}
+	step.Time, step.State = c.Now(), lifecycle.Started
+	p.Step(step)
+	found := c.sandbox.LeftBehind(ctx)
+	step.Time, step.State = c.Now(), lifecycle.Done
+	p.Step(step)
+	for _, left := range found {
 		c.say("warning: %s", left)
 	}
 	if code != 0 && c.wantedUserns != "" && !c.isolate.userns {

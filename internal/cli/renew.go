@@ -95,5 +95,7 @@ func runRenew(ctx context.Context, e *Env, o renewOptions) error {
 		return err
 	}
 	doc := view.NewRenewal(e.viewRun(renewal.Run), renewal.Was, renewal.Elapsed)
-	return errors.Join(err, unreported(renewal.Run, e.print(doc, o.json)))
+	done := "run " + string(run.ID()) + " of " + run.Opened.Task + " was renewed, and expires at " +
+		view.Moment(renewal.Run.Expires())
+	return errors.Join(err, untold(done, e.print(doc, o.json)))
 }

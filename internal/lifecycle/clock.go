@@ -63,9 +63,8 @@ func (s *survey) leaveUnsigned(plan grants.Plan) error {
 		s.deliver = rest
 		return nil
 	}
-	return fault.WithHint(
-		fault.New(fault.Precondition, "delivering a key to task %s: %s, and Google would not accept what the key signs",
-			plan.Task.Name, clockSays(s.ahead)),
+	return fault.WithHint(fault.New(fault.Precondition, "delivering a key to task %s: %s, and Google would not accept "+
+		"what the key signs", plan.Task.Name, clockSays(s.ahead)),
 		"set the clock of this machine",
 		`or put deliver = "token" under [credentials] in the manifest: a token needs no clock`)
 }

@@ -235,9 +235,9 @@ func (t *attempt) refusedFor(err error) string {
 
 // blamed returns the error of a policy that is refused for a member which others have bound.
 func blamed(on resource.Name, member string, err error) error {
-	return fault.WithHint(
-		fmt.Errorf("the policy of %s is refused for %s, which is none of this run's: %w", on, member, err),
-		"whoever bound "+member+" there has to mend or remove it; until then nobody can change that policy")
+	err = fmt.Errorf("the policy of %s is refused for %s, which is none of this run's: %w", on, member, err)
+	return fault.WithHint(err, "whoever bound "+member+" there has to mend or remove it; until then nobody can change "+
+		"that policy")
 }
 
 // retryAfter is how long Google said to wait.

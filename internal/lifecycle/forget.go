@@ -18,7 +18,7 @@ import (
 // in the cloud (see [Leaves]), and asks no cloud: [Engine.Cloud] and [Engine.Roles] may be nil. If something stays
 // on this machine, the run is not given up, and the error is a [fault.Incomplete].
 func (e *Engine) Forget(ctx context.Context, run grants.RunID, wait time.Duration) (*Teardown, error) {
-	j, err := e.Journals.Open(ctx, run, wait)
+	j, err := e.openJournal(ctx, run, wait)
 	if err != nil {
 		return nil, err
 	}

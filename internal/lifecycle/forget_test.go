@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/wait"
 )
 
 // TestForgetAsksNoCloud gives a run up without a cloud. What cannot be taken away on this machine keeps it from that;
@@ -87,4 +89,53 @@ func TestWhatARunLeaves(t *testing.T) {
 	if got := lifecycle.Leaves(run); len(got) > 0 {
 		t.Errorf("all is gone, and it leaves %q", got)
 	}
+}
+
+// busy is a store whose journals another process has open.
+type busy struct{ journal.Store }
+
+func (busy) Open(ctx context.Context, run grants.RunID, within time.Duration) (journal.Journal, error) {
+	if err := wait.For(ctx, within); err != nil {
+		return nil, err
+	}
+	return nil, fault.New(fault.Locked, "another process works on run %s", run)
+}
+
+// Whoever waits for another process that is at work on the run is told so, and for how long at most; and not, at the
+// end, that the wait was successful if it was not.
+func TestWhoWaitsForAJournalIsTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const within = 5 * time.Second
+		run := grants.NewRunID(time.Now(), [5]byte{1})
+		for name, do := range map[string]func(*lifecycle.Engine) error{
+			"down": func(e *lifecycle.Engine) error {
+				_, err := e.Down(t.Context(), run, within)
+				return err
+			},
+			"renew": func(e *lifecycle.Engine) error {
+				_, err := e.Renew(t.Context(), run, lifecycle.RenewOptions{TTL: 3 * time.Hour, Wait: within})
+				return err
+			},
+			"down --forget": func(e *lifecycle.Engine) error {
+				_, err := e.Forget(t.Context(), run, within)
+				return err
+			},
+		} {
+			var told []lifecycle.Event
+			e := newWorld(t).engine()
+			e.Journals = busy{e.Journals}
+			e.Progress = func(ev lifecycle.Event) { told = append(told, ev) }
+			began := time.Now()
+			if err := do(e); !fault.Is(err, fault.Locked) {
+				t.Errorf("%s: %v", name, err)
+			}
+			switch {
+			case len(told) != 2 || told[0].State != lifecycle.Waiting || told[1].State != lifecycle.Failed:
+				t.Errorf("%s tells of %+v", name, told)
+			case told[0].Wait.For != "another taskiam that is working on the run" || !told[0].Wait.Until.Equal(began.Add(within)):
+				t.Errorf("%s waits for %+v, begun at %s", name, told[0].Wait, began)
+			}
+		}
+	})
 }

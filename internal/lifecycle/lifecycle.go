@@ -158,6 +158,14 @@ const (
 	Failed  EventState = "failed"
 )
 
+// Ended is how a step is that ended with err.
+func Ended(err error) EventState {
+	if err != nil {
+		return Failed
+	}
+	return Done
+}
+
 // report tells of progress, if anybody listens.
 func (e *Engine) report(step, on string, state EventState, err error) {
 	if e.Progress != nil {
@@ -176,12 +184,8 @@ func (e *Engine) waits(step, on string, err error, w Wait) {
 func (e *Engine) step(step, on string, f func() error) error {
 	e.report(step, on, Started, nil)
 	err := f()
-	if err != nil {
-		e.report(step, on, Failed, err)
-		return err
-	}
-	e.report(step, on, Done, nil)
-	return nil
+	e.report(step, on, Ended(err), err)
+	return err
 }
 
 // customRoles returns what looks after custom roles.

@@ -423,9 +423,8 @@ func (q *surveyor) uniform(ctx context.Context, edit grants.Edit) error {
 		s.seen.Homes[bucket] = b.Project
 	})
 	if !b.Uniform && slices.ContainsFunc(edit.Bindings, conditional) {
-		return fault.WithHint(
-			fault.New(fault.Precondition, "binding on %s: a bucket without uniform bucket-level access takes "+
-				"no conditions, so the grant would not expire", bucket),
+		return fault.WithHint(fault.New(fault.Precondition, "binding on %s: a bucket without uniform bucket-level "+
+			"access takes no conditions, so the grant would not expire", bucket),
 			gcloud.UniformAccess(bucket.String()))
 	}
 	return nil

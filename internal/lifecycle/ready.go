@@ -195,8 +195,7 @@ func (u *upRun) unready() error {
 	if len(names) == 0 {
 		return nil
 	}
-	return fault.WithHint(
-		fault.New(fault.NotReady, "run %s is up, but not usable yet after %s: %s", u.plan.Run, u.options.ReadyTimeout,
-			strings.Join(names, "; ")),
+	return fault.WithHint(fault.New(fault.NotReady, "run %s is up, but not usable yet after %s: %s",
+		u.plan.Run, u.options.ReadyTimeout, strings.Join(names, "; ")),
 		"taskiam status "+string(u.plan.Run), "taskiam down "+string(u.plan.Run))
 }

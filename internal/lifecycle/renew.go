@@ -87,9 +87,8 @@ func (e *Engine) Renew(ctx context.Context, id grants.RunID, o RenewOptions) (*R
 	}
 	if err := j.Append(journal.Renewed{Expires: x.expires}); err != nil {
 		// The record may or may not be on disk, so undoing the renewal could contradict it.
-		return nil,
-			fault.WithHint(fault.New(fault.Incomplete, "run %s expires at %s, but its journal may not say so: %w",
-				id, x.expires.Format(time.RFC3339), err), x.ways()...)
+		return nil, fault.WithHint(fault.New(fault.Incomplete, "run %s expires at %s, but its journal may not say "+
+			"so: %w", id, x.expires.Format(time.RFC3339), err), x.ways()...)
 	}
 	// The run is renewed. What follows cannot take that back.
 	err = errors.Join(x.deleteOldKeys(ctx), x.keep(ctx, o))
@@ -370,11 +369,12 @@ func (x *renewRun) keep(ctx context.Context, o RenewOptions) error {
 		!run.TokensUntil.Before(x.expires) {
 		return nil
 	}
-	err := o.Keep(ctx, run, func(p journal.ProcessStarted) error { return x.journal.Append(p) })
+	err := x.step("start server", run.Opened.Metadata, func() error {
+		return o.Keep(ctx, run, func(p journal.ProcessStarted) error { return x.journal.Append(p) })
+	})
 	if err != nil {
-		return fault.WithHint(fmt.Errorf("run %s is renewed, but nothing keeps its delivery up to date: %w", run.ID(),
-			err),
-			kind.ServeCommand(run.ID()))
+		return fault.WithHint(fmt.Errorf("run %s is renewed, but nothing keeps its delivery up to date: %w",
+			run.ID(), err), kind.ServeCommand(run.ID()))
 	}
 	return nil
 }

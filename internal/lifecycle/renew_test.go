@@ -4,17 +4,21 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/gcp"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/policy"
+	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/review"
 )
 
 // A renewal moves the end of all that ends by itself, and of nothing else: before the old
@@ -211,6 +215,53 @@ func TestRenewUpToTheLimit(t *testing.T) {
 		}
 		if _, err := w.engine().Renew(t.Context(), plan.Run, o); !fault.Is(err, fault.Usage) {
 			t.Errorf("at the limit: %v", err)
+		}
+		if _, err := w.engine().Down(t.Context(), plan.Run, 0); err != nil {
+			t.Fatal(err)
+		}
+		w.asBefore()
+	})
+}
+
+// An operator who may mint access tokens of every account, but no identity tokens, may mint both of a run's account by
+// a binding of its own: a renewal moves that one's end too.
+func TestRenewKeepsIdentityTokens(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const audience = "https://reports.example"
+		w := newWorld(t)
+		member, _ := w.server.Operator()
+		host, _, err := resource.Parse("projects/acme-agents")
+		if err != nil {
+			t.Fatal(err)
+		}
+		mints := review.OperatorRole{Parent: "projects/acme-agents", ID: "mintsAccessTokens", Title: "Mints", Permissions: []string{delivery.MintPermission}}
+		w.empower(review.OperatorAccess{Roles: []review.OperatorRole{mints}, Bindings: []review.OperatorBinding{
+			{Resource: host, Binding: policy.Binding{Role: mints.Name(), Member: member}},
+		}}, "", "")
+
+		e := w.engine()
+		plan := w.plan(e, strings.Replace(byKey, `deliver = "key"`, "deliver = \"metadata\"\naudiences = [\""+audience+"\"]", 1))
+		o := w.options(plan)
+		o.Metadata = "127.0.0.1:1"
+		if _, err := e.Up(t.Context(), plan, o); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Minute)
+		renewal, err := w.engine().Renew(t.Context(), plan.Run, lifecycle.RenewOptions{TTL: 3 * time.Hour, MaxTTL: 4 * time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := renewal.Run.Opened.Audiences; !slices.Equal(got, []string{audience}) {
+			t.Errorf("the renewed run has the audiences %q", got)
+		}
+		time.Sleep(time.Until(plan.Expires.Add(time.Minute)))
+		if _, err := w.engine().Cloud.IDToken(t.Context(), plan.Email, audience); err != nil {
+			t.Errorf("past the old end: %v", err)
+		}
+		time.Sleep(time.Until(renewal.Run.Expires()))
+		if _, err := w.engine().Cloud.IDToken(t.Context(), plan.Email, audience); !fault.Is(err, fault.Denied) {
+			t.Errorf("at the new end an identity token is had: %v", err)
 		}
 		if _, err := w.engine().Down(t.Context(), plan.Run, 0); err != nil {
 			t.Fatal(err)

@@ -23,7 +23,7 @@ func (e *Engine) openJournal(ctx context.Context, run grants.RunID, within time.
 	j, err := e.Journals.Open(ctx, run, within)
 	if !notice.Stop() {
 		<-told
-		e.report(step, on, Done, nil)
+		e.report(step, on, Ended(err), err)
 	}
 	return j, err
 }

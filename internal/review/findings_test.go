@@ -130,9 +130,13 @@ func TestFindings(t *testing.T) {
 			[]string{"1 note reaches-beyond", "2 stop does-not-end", "2 warn adds-nothing"}},
 		{"too small to copy with", []grants.Grant{on("roles/storage.objectCreator", "gs://acme-reports")}, nil, Seen{}, []string{"0 note too-small"}},
 		{"large enough together", []grants.Grant{on("roles/storage.objectCreator", "gs://acme-reports"), on("roles/storage.objectViewer", "gs://acme-reports")}, nil, Seen{}, nil},
+		{"large enough elsewhere", []grants.Grant{on("roles/storage.objectCreator", "gs://acme-reports"), on("roles/storage.objectViewer", "gs://acme-drop")}, nil, Seen{}, []string{"0 note too-small"}},
+		{"queries are paid for elsewhere", []grants.Grant{on("roles/bigquery.dataViewer", "bq://acme-data.sales"), on("roles/bigquery.jobUser", "projects/acme-agents")}, nil, Seen{}, []string{"1 note reaches-beyond"}},
 		{"too small to query with", []grants.Grant{on("roles/bigquery.dataViewer", "bq://acme-agents.sales")}, nil, Seen{}, []string{"0 note too-small"}},
 		{"a function's invoker", []grants.Grant{on("roles/cloudfunctions.invoker", "projects/acme-data/locations/europe-west3/functions/f")}, nil, Seen{}, []string{"0 stop does-not-end", "0 warn asked-elsewhere"}},
 		{"a deprecated role", []grants.Grant{on("roles/odd.old", "gs://acme-reports")}, nil, Seen{}, []string{"0 warn deprecated-role"}},
+		{"everybody has some of it", []grants.Grant{on("roles/storage.objectViewer", "gs://acme-reports")}, nil, Seen{Ambient: map[resource.Name]map[string]bool{bucket: {"storage.objects.get": true}}}, nil},
+		{"everybody has what is not known", []grants.Grant{on("organizations/1/roles/x.yz", "gs://acme-reports")}, nil, Seen{Ambient: map[resource.Name]map[string]bool{bucket: {"storage.objects.get": true}}}, nil},
 		{"everybody has it", []grants.Grant{accepted}, nil, Seen{Ambient: map[resource.Name]map[string]bool{accepted.Resource: {"pubsub.topics.publish": true}}},
 			[]string{"0 stop does-not-end accepted", "0 warn ambient-already"}},
 	} {

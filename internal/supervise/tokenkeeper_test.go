@@ -138,6 +138,10 @@ func (minting) ScopedAccessToken(_ context.Context, _ string, lifetime time.Dura
 	return grants.Token{Value: secret.New("ya29.test"), Expires: time.Now().Add(lifetime)}, nil
 }
 
+func (minting) IDToken(_ context.Context, _, audience string) (grants.Token, error) {
+	return grants.Token{Value: secret.New("identity for " + audience), Expires: time.Now().Add(time.Hour)}, nil
+}
+
 func (minting) Account(context.Context, string, string) (grants.Account, error) {
 	return grants.Account{}, nil
 }
@@ -195,4 +199,51 @@ func TestTheServerTellsOfTheEnd(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A run that was renewed has identity tokens up to its new end, for its audiences and no other.
+func TestIdentityTokensOfARenewedRun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		journals, err := journal.OpenDir(t.TempDir(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		j, err := journals.Create(journal.Opened{
+			Run: grants.NewRunID(began, [5]byte{1}), Task: "t", Project: "acme-agents", Email: "a@acme-agents.iam.gserviceaccount.com",
+			Expires: began.Add(time.Hour), Metadata: "127.0.0.1:4711", Audiences: []string{"https://one.example"},
+		}, journal.DeliverIntended{Kind: delivery.Metadata})
+		if err != nil {
+			t.Fatal(err)
+		}
+		k := NewTokenKeeper(j.Run(), minting{}, journals, time.Now, io.Discard)
+		l := &pipes{clients: make(chan net.Conn), closed: make(chan struct{})}
+		ctx, stop := context.WithCancel(t.Context())
+		kept := make(chan error, 1)
+		go func() { kept <- k.Keep(ctx, l) }()
+		ask := func(when, audience string, want int) {
+			t.Helper()
+			code, body := l.get(t, "/computeMetadata/v1/instance/service-accounts/default/identity?audience="+audience)
+			if code != want || code == 200 && body != "identity for "+audience {
+				t.Errorf("%s, for %s: %d %s", when, audience, code, body)
+			}
+		}
+		end := began.Add(3 * time.Hour)
+		if err := j.Append(journal.RenewIntended{Expires: end}, journal.Renewed{Expires: end}); err != nil {
+			t.Fatal(err)
+		}
+		if err := j.Close(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Until(end.Add(-time.Minute)))
+		ask("past the old end", "https://one.example", 200)
+		ask("past the old end", "https://two.example", 404)
+		time.Sleep(time.Until(end))
+		ask("at the new end", "https://one.example", 403)
+		stop()
+		if err := <-kept; err != nil {
+			t.Error(err)
+		}
+	})
 }
