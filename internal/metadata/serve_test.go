@@ -130,6 +130,7 @@ func TestServeEndsWhateverClientsDo(t *testing.T) {
 	}
 	var answered int
 	var waits net.Conn
+	begun := time.Now()
 	for i := range maxConnections + 20 {
 		c, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
 		if err != nil {
@@ -163,10 +164,11 @@ func TestServeEndsWhateverClientsDo(t *testing.T) {
 			}
 		}
 	}
-	if most := maxConnections/2 - 1; answered != most {
+	// Who has not sent its header for so long gives its place away.
+	if most := maxConnections/2 - 1; answered != most && time.Since(begun) < headerTimeout {
 		t.Errorf("%d of them were answered, want the %d within the limit", answered, most)
 	}
-	begun := time.Now()
+	begun = time.Now()
 	if err := stop(); err != nil {
 		t.Errorf("Serve returned %v", err)
 	}

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -113,24 +114,23 @@ func fitColumns(rows [][]string, width int) ([]int, bool) {
 			least[i] = max(least[i], widestWord(cell))
 		}
 	}
-	room := width - gap*(columns-1)
-	for sum(natural) > room {
+	room, widths := width-gap*(columns-1), slices.Clone(natural)
+	for sum(widths) > room {
 		widest := -1
-		for i := range natural {
-			if natural[i] > least[i] && (widest < 0 || natural[i] > natural[widest]) {
+		for i := range widths {
+			if widths[i] > least[i] && (widest < 0 || widths[i] > widths[widest]) {
 				widest = i
 			}
 		}
 		if widest < 0 {
 			if columns == 2 && natural[0] <= widestLabel { // a long word stands out, and the labels stay in line
-				natural[1] = max(room-natural[0], 1)
-				return natural, true
+				return []int{natural[0], max(room-natural[0], 1)}, true
 			}
 			return nil, false
 		}
-		natural[widest]--
+		widths[widest]--
 	}
-	return natural, true
+	return widths, true
 }
 
 // foldCell breaks a cell so that each part fits its column; the parts keep the indent of the first.
@@ -152,17 +152,26 @@ func foldCell(cell string, width int) []string {
 	return append(out, part)
 }
 
-// unbroken yields the words of a cell; a command is one word.
+// unbroken yields the words of a cell; a command is one word, and so is a + with what follows it.
 func unbroken(cell string) func(yield func(string) bool) {
 	text, last := strings.TrimLeft(cell, " "), ""
 	if at := command().FindStringSubmatchIndex(text); at != nil {
 		text, last = text[:at[2]], text[at[2]:]
 	}
 	return func(yield func(string) bool) {
+		mark := ""
 		for word := range strings.FieldsSeq(text) {
-			if !yield(word) {
+			if word == "+" {
+				mark += "+ "
+				continue
+			}
+			if !yield(mark + word) {
 				return
 			}
+			mark = ""
+		}
+		if mark = strings.TrimRight(mark, " "); mark != "" && !yield(mark) {
+			return
 		}
 		if last != "" {
 			yield(last)

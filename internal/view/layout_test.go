@@ -64,6 +64,98 @@ func TestWidths(t *testing.T) {
 	}
 }
 
+// TestFitColumns: of columns that do not fit, the widest gives way until they do, and no further.
+func TestFitColumns(t *testing.T) {
+	t.Parallel()
+	rows := [][]string{{"ab cd ef gh ij kl", "one two", "x"}, {"", "  up", "日本 語"}} // as wide as 17, 7 and 7
+	for width, want := range map[int][]int{
+		35: {17, 7, 7}, 34: {16, 7, 7}, 25: {7, 7, 7}, 24: {6, 7, 7}, 23: {6, 6, 7}, 22: {6, 6, 6}, 16: {4, 4, 4}, 14: {2, 4, 4}, 13: nil,
+	} {
+		got, fits := fitColumns(rows, width)
+		if fits != (want != nil) || !cmp.Equal(got, want) {
+			t.Errorf("at %d columns: %v, %v; want %v", width, got, fits, want)
+		}
+	}
+	// In a list of two columns a long word stands out, if the labels are short.
+	for label, fits := range map[string]bool{"twelve chars": true, "thirteen char": false} {
+		long := [][]string{{strings.ReplaceAll(label, " ", "_"), strings.Repeat("x", 40)}}
+		if _, got := fitColumns(long, 30); got != fits {
+			t.Errorf("%s: %v", label, got)
+		}
+	}
+}
+
+// TestTables: what is in a cell stays in its column, whole and in line with its beginning.
+func TestTables(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		width int
+		rows  [][]string
+		want  string
+	}{
+		{23, [][]string{{"NAME", "WHAT IT IS"}, {"a", "one two three"}, {"  bb", "x"}}, `
+NAME  WHAT IT IS
+a     one two three
+  bb  x
+`},
+		{18, [][]string{{"NAME", "WHAT IT IS"}, {"a", "one two three"}, {"  bb", "x"}}, `
+NAME  WHAT IT IS
+a     one two
+      three
+  bb  x
+`},
+		{15, [][]string{{"日本 語", "1"}, {"  four five", "one two three"}}, `
+日本    1
+語
+  four  one two
+  five  three
+`},
+		{30, [][]string{{"to end it", "run: taskiam down --all and the rest"}, {"why", "it is late"}}, `
+to end it  run:
+           taskiam down --all and the rest
+why        it is late
+`},
+		{40, [][]string{{"  + roles/pubsub.publisher", "3 permissions"}, {"  + +", "x"}}, `
+  + roles/pubsub.publisher  3
+                            permissions
+  + +                       x
+`},
+		{20, [][]string{{"NAME", "A ROLE", "WHY"}, {"first", "roles/secretmanager.secretAccessor", "it is one"}, {"second", "-", "because it is not"}}, `
+first
+    a role:
+      roles/secretmanager.secretAccessor
+    why: it is one
+second
+    why: because it
+      is not
+`},
+	} {
+		if diff := cmp.Diff(tt.want[1:], table(tt.rows, tt.width)); diff != "" {
+			t.Errorf("at %d columns (-want +got):\n%s", tt.width, diff)
+		}
+	}
+}
+
+// TestFold: a line is broken where it does not fit, and not before.
+func TestFold(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		line  string
+		width int
+		want  []string
+	}{
+		{"  one two three", 15, []string{"  one two three"}},
+		{"  one two three", 14, []string{"  one two", "    three"}},
+		{"  one two three", 8, []string{"  one", "    two", "    three"}},
+		{"  one two: taskiam down --all", 20, []string{"  one two:", "    taskiam down --all"}},
+		{"日本 語 です", 7, []string{"日本 語", "  です"}},
+	} {
+		if got := fold(tt.line, tt.width); !cmp.Equal(got, tt.want) {
+			t.Errorf("%q at %d columns is %q, want %q", tt.line, tt.width, got, tt.want)
+		}
+	}
+}
+
 // FuzzWidth lays out any text: no line is wider than asked but for a word or a command that cannot be broken, no word
 // is lost, none is broken, and nothing can act on a terminal.
 func FuzzWidth(f *testing.F) {

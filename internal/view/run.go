@@ -314,7 +314,7 @@ func (v Run) renewed() string {
 
 // clock says how wrong this machine's clock was.
 func clock(cloudAhead int64) string {
-	off := time.Duration(cloudAhead) * time.Second
+	off := (time.Duration(cloudAhead) * time.Second).Round(time.Minute) // it is not known to the second
 	if off < 0 {
 		return Span(-off) + " ahead of the cloud's"
 	}

@@ -18,6 +18,18 @@ import (
 	"github.com/taskiam/taskiam/internal/review"
 )
 
+// TestClock: how wrong a clock is is not known to the second, since headers cut the time to it.
+func TestClock(t *testing.T) {
+	t.Parallel()
+	for ahead, want := range map[int64]string{
+		86399: "24h behind the cloud's", 86401: "24h behind the cloud's", -86399: "24h ahead of the cloud's", 61: "1m behind the cloud's",
+	} {
+		if got := clock(ahead); got != want {
+			t.Errorf("clock(%d) = %q, want %q", ahead, got, want)
+		}
+	}
+}
+
 func TestSpan(t *testing.T) {
 	t.Parallel()
 	for d, want := range map[time.Duration]string{
