@@ -1141,4 +1141,28 @@ var mutants = []mutant{
 		}},
 		pkg: lifecycle, tests: []string{"TestSweepSaysFirstThatSomethingIsLeft"},
 	},
+	{
+		name: "a token in a file is replaced again and again",
+		edits: []edit{{
+			"internal/credentials", "Refresh.Keep", `max(min(left/2, left-refreshLead), left/4)`, `min(left/2, left-refreshLead)`,
+		}},
+		pkg: "internal/credentials", tests: []string{"TestRefreshMakesFewTokens"},
+	},
+	{
+		name:  "a token for no second lives for an hour",
+		edits: []edit{{"internal/gcp", "Client.ScopedAccessToken", `lifetime < time.Second`, `lifetime < 0`}},
+		pkg:   "internal/gcp", tests: []string{"TestNoTokenForNoTime"},
+	},
+	{
+		name:  "a key stays as it is after the end of its run",
+		edits: []edit{{"internal/credentials", "Expire", `replace(d, over(d)...)`, `replace(d)`}},
+		pkg:   "internal/credentials", tests: []string{"TestExpire"},
+	},
+	{
+		name: "a renewal leaves what makes identity tokens",
+		edits: []edit{{
+			lifecycle, "renewRun.mayRenew", `(len(o.Audiences) == 0 || slices.Contains(have, mintIDPermission))`, `true`,
+		}},
+		pkg: lifecycle, tests: []string{"TestRenewKeepsIdentityTokens"},
+	},
 }
