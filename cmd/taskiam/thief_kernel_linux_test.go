@@ -75,9 +75,8 @@ var kernelAttacks = []attackRow{
 			_, err := unix.RequestKey("user", t.Key, "", 0)
 			return outcomeOf(err)
 		}),
-		sandboxed("by the list of all keys", "permission denied|not there", func(*burglar) string {
-			_, err := os.ReadFile("/proc/keys")
-			return outcomeOf(err)
+		sandboxed("by the lists of all keys", "permission denied|not there", func(t *burglar) string {
+			return t.first([]string{"/proc/keys", "/proc/key-users"}, func(path string) error { _, err := os.ReadFile(path); return err })
 		}),
 		sandboxed("by a key in its place", forbidden, func(t *burglar) string {
 			_, err := unix.AddKey("user", t.Key, []byte("x"), unix.KEY_SPEC_SESSION_KEYRING)

@@ -466,6 +466,11 @@ var inside = []attackRow{
 				return err
 			})
 		}}, succeeded),
+		{
+			what: "as the other end of a socket", want: untried,
+			but: map[place]string{networkno: "invalid argument|protocol not available"},
+			try: func(*burglar) string { return outcomeOf(signalsPeer("/run/taskiam/metadata.sock")) },
+		},
 	}},
 	{name: "read another run's delivery", moves: []move{
 		bare(move{what: "an isolated run's", want: "not there", try: func(t *burglar) string { _, err := os.ReadDir(t.Neighbour.Delivery); return outcomeOf(err) }}, succeeded),
@@ -865,6 +870,29 @@ func device(path string) uint64 {
 		return 0
 	}
 	return st.Dev
+}
+
+// signalsPeer names the process behind a unix socket by what the kernel knows of the connection (Linux 6.5), and asks
+// whether it could signal that.
+func signalsPeer(path string) error {
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	raw, err := c.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	var tried error
+	err = raw.Control(func(fd uintptr) {
+		peer, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PEERPIDFD)
+		if err == nil {
+			err = errors.Join(unix.PidfdSendSignal(peer, 0, nil, 0), unix.Close(peer))
+		}
+		tried = err
+	})
+	return errors.Join(err, tried)
 }
 
 func dialled(network, address string) string {

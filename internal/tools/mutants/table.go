@@ -211,7 +211,7 @@ var mutants = []mutant{
 	},
 	{
 		name:  "the filter lets calls through that are newer than its table",
-		edits: []edit{{"internal/isolate", "assemble", `uint32(newest)`, `uint32(1<<32-1)`}},
+		edits: []edit{{"internal/isolate", "gaps", `uint32(1<<32 - 1)`, `uint32(slices.Max(slices.Collect(maps.Keys(table))))`}},
 		pkg:   "internal/isolate", tests: []string{"TestFilter"},
 	},
 	{
@@ -789,6 +789,66 @@ var mutants = []mutant{
 			`{argument: 2, anyBit: makesFile}, {argument: 4, anyBit: setUID}`,
 		}},
 		pkg: "internal/isolate", tests: []string{"TestFilter"},
+	},
+	{
+		name:  "the filter lets calls through that are in a gap of its table",
+		edits: []edit{{"internal/isolate", "gaps", `$first <= last`, `$first <= last && last == 1<<32-1`}},
+		pkg:   "internal/isolate", tests: []string{"TestFilter"},
+	},
+	{
+		name:  "the filter lets clone3 through",
+		edits: []edit{{"internal/isolate", "always", `"clone3",`, ``}},
+		pkg:   "internal/isolate", tests: []string{"TestFilter"},
+	},
+	{
+		name:  "the filter lets through what is the kernel's own",
+		edits: []edit{{"internal/isolate", "always", `"bpf", "perf_event_open", "userfaultfd",`, ``}},
+		pkg:   "internal/isolate", tests: []string{"TestFilter"},
+	},
+	{
+		name: "other processes read the memory of a command of taskiam's",
+		edits: []edit{{
+			"internal/cli", "Main", `$err := supervise.Protect()`, `$err := func() error { _ = supervise.Protect; return nil }()`,
+		}},
+		pkg: "internal/cli", tests: []string{"TestEveryCommandIsProtected"},
+	},
+	{
+		name: "a command can debug the process that holds the socket to the outside",
+		edits: []edit{
+			{"internal/isolate", "Inside", `$err := hideFromCommand()`, `$err := error(nil)`},
+			{"internal/cli", "Main", `$err := supervise.Protect()`, `$err := func() error { _ = supervise.Protect; return nil }()`},
+		},
+		pkg: "cmd/taskiam", tests: []string{"TestIsolatedAllows"},
+	},
+	{
+		name:  "root mounts what it likes in namespaces of its own",
+		edits: []edit{{"internal/isolate", "startConfined", `$err := confine()`, `$err := error(nil)`}},
+		pkg:   "cmd/taskiam", tests: []string{"TestIsolatedAllows"},
+	},
+	{
+		name:  "abstract sockets of processes outside are in reach",
+		edits: []edit{{"internal/isolate", "startConfined", `$err := confine()`, `$err := error(nil)`}},
+		pkg:   "cmd/taskiam", tests: []string{"TestIsolatedSideBySide"},
+	},
+	{
+		name:  "the terminal in a sandbox keeps its size",
+		edits: []edit{{"internal/supervise", "terminal.resize", `_ = pty.Setsize($t.master, $size)`, `_ = $size`}},
+		pkg:   "cmd/taskiam", tests: []string{"TestIsolatedTerminal"},
+	},
+	{
+		name:  "Ctrl-C does not reach a command in a sandbox",
+		edits: []edit{{"internal/isolate", "warden.openTerminal", `Foreground: true`, `Foreground: false`}},
+		pkg:   "cmd/taskiam", tests: []string{"TestIsolatedTerminal"},
+	},
+	{
+		name:  "Ctrl-Z stops the command in a sandbox and not taskiam",
+		edits: []edit{{"internal/supervise", "terminal.follow", `_ = syscall.Kill(0, syscall.SIGTSTP)`, ``}},
+		pkg:   "cmd/taskiam", tests: []string{"TestIsolatedJobControl"},
+	},
+	{
+		name:  "one login that is meant to be shown opens the way to all",
+		edits: []edit{{"internal/audit", "Search.In", `paths.Within($m, $path) || paths.Within($m, $root)`, `$m != "" && ($path != "" || $root == "")`}},
+		pkg:   "internal/audit", tests: []string{"TestLoginsInATree"},
 	},
 	{
 		name:  "the filter lets io_uring through",
