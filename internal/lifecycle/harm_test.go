@@ -284,3 +284,33 @@ func TestNeighbourWritesBehindOurWrite(t *testing.T) {
 		}
 	})
 }
+
+// What a service dropped is put back also if a neighbour deletes the run's account before that is written, for which the
+// write is refused.
+func TestPutBackBesideADeletedAccount(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		secret := w.neighbour()
+		e := w.engine()
+		plan := w.plan(e, byKey)
+		if _, err := w.server.AddFault(emulator.Fault{
+			Method: "*.setIamPolicy", Resource: "secrets/api-key", Do: emulator.FaultLossy, Spare: "taskiam", Count: 1,
+		}); err != nil {
+			t.Fatal(err)
+		}
+		var writes atomic.Int64
+		w.wire.step(func(_ int, r *http.Request) (*http.Response, error) {
+			if setsSecret(r) && writes.Add(1) == 2 {
+				return nil, e.Cloud.DeleteAccount(t.Context(), plan.Task.Project, plan.Email)
+			}
+			return nil, nil
+		}, nil)
+		if _, err := e.Up(t.Context(), plan, w.options(plan)); err == nil {
+			t.Error("up of a run whose account was deleted says nothing")
+		}
+		if doc, err := e.Cloud.ReadPolicy(t.Context(), secret); err != nil || !doc.Has(hours) {
+			t.Errorf("the neighbour's condition is not put back: %v, %v", doc, err)
+		}
+	})
+}

@@ -328,6 +328,7 @@ func (m *machine) engine() *lifecycle.Engine {
 	if err != nil {
 		m.t.Fatal(err)
 	}
+	journals.Now = m.now
 	return &lifecycle.Engine{
 		Cloud: client, Roles: remembering{client, m}, Credentials: mortal{m}, Journals: journals, Turns: journals,
 		Stop: m.stop, Now: m.now, Random: m.random,

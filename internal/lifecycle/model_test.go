@@ -770,7 +770,7 @@ func replay(t *testing.T, seed uint64) {
 }
 
 // keptSeeds are those of histories that once showed a mistake.
-var keptSeeds = []uint64{3765, 4016, 5524, 8019}
+var keptSeeds = []uint64{3765, 4016, 5524, 6944, 8019, 9937, 11548, 31436}
 
 func TestModel(t *testing.T) {
 	t.Parallel()

@@ -1002,6 +1002,11 @@ var mutants = []mutant{
 		pkg:   lifecycle, tests: []string{"TestNeighboursConditionsDropped"},
 	},
 	{
+		name:  "what a service dropped is not put back if the account is deleted meanwhile",
+		edits: []edit{{lifecycle, "attempt.putBack", `[]fault.Kind{fault.Invalid}`, `nil`}},
+		pkg:   lifecycle, tests: []string{"TestPutBackBesideADeletedAccount"},
+	},
+	{
 		name: "of a policy that is read back only the run's own bindings are looked at",
 		edits: []edit{{
 			lifecycle, "Engine.lookBack", `$ok && $last.(*attempt).stored == $doc.Etag()`, `$ok && $last == nil`,
