@@ -37,11 +37,9 @@ type Teardown struct {
 	Looked []string
 }
 
-// Down ends a run: its account is disabled, its bindings and keys removed, the
-// account deleted, and all of that checked. It works from the journal alone. If
-// another process is at work on the run, it waits for it as long as wait says. With
-// [fault.Incomplete] the run names what is left. If nothing could be begun, there is no
-// Teardown.
+// Down ends a run: its account is disabled, its bindings and keys removed, the account deleted, and all of that
+// checked. It works from the journal alone. If another process is at work on the run, it waits for it as long as wait
+// says. With [fault.Incomplete] the run names what is left. If nothing could be begun, there is no Teardown.
 func (e *Engine) Down(ctx context.Context, run grants.RunID, wait time.Duration) (*Teardown, error) {
 	e.prune()
 	j, err := e.openJournal(ctx, run, wait)
@@ -360,10 +358,9 @@ func (d *downRun) removeAccount(ctx context.Context) {
 	}
 }
 
-// leftOfAccount records what is left of an account that was not deleted, and why. If it
-// were deleted while a policy binds it, a deleted: member would stay there. Disabled, it
-// has no access, and a later teardown can finish. Once the account is deleted, it does not
-// matter that it could not be disabled, or that a key could not be deleted.
+// leftOfAccount records what is left of an account that was not deleted, and why. If it were deleted while a policy
+// binds it, a deleted: member would stay there. Disabled, it has no access, and a later teardown can finish. Once the
+// account is deleted, it does not matter that it could not be disabled, or that a key could not be deleted.
 func (d *downRun) leftOfAccount(deleted, clean bool, missing error, keys []string) {
 	if deleted {
 		return
@@ -437,9 +434,8 @@ func (d *downRun) lookUp(ctx context.Context) (grants.Account, presence) {
 	return found, state
 }
 
-// liveAccount reads the live account. Reads see a new one late
-// (iam/docs/service-accounts-create), so that in the first minutes of a run their
-// finding nothing means nothing.
+// liveAccount reads the live account. Reads see a new one late (iam/docs/service-accounts-create), so that in the
+// first minutes of a run their finding nothing means nothing.
 func (d *downRun) liveAccount(ctx context.Context) (live grants.Account, err error) {
 	t := d.target
 	read := func() (err error) {
@@ -508,10 +504,9 @@ func (d *downRun) disable(ctx context.Context, account grants.Account) {
 	})
 }
 
-// find finds the resources whose policies may name the account: what the target says, and
-// what a search found. A name that cannot be read is left. What a search could not cover is
-// missing: it bars the deleting, since an account that is deleted while something binds it
-// leaves a deleted: member there.
+// find finds the resources whose policies may name the account: what the target says, and what a search found. A name
+// that cannot be read is left. What a search could not cover is missing: it bars the deleting, since an account that
+// is deleted while something binds it leaves a deleted: member there.
 func (d *downRun) find() {
 	all := slices.Clone(d.target.resources)
 	if d.target.find != nil {
@@ -537,9 +532,8 @@ func (d *downRun) find() {
 	}
 }
 
-// proves reports whether it is by a policy alone that it is known whose a tombstone is. It is
-// edited last, and not if another one could not be: it could not be told any more whose the
-// others are.
+// proves reports whether it is by a policy alone that it is known whose a tombstone is. It is edited last, and not if
+// another one could not be: it could not be told any more whose the others are.
 func (d *downRun) proves(name resource.Name) bool {
 	return slices.Contains(d.target.proof, name.Full())
 }

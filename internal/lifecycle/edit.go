@@ -55,9 +55,8 @@ type policyEdit struct {
 	change func(policy.Document) bool
 	// check sees what Google says it stored; it may be nil.
 	check func(stored policy.Document) error
-	// dropping is told of the deleted members that the write leaves out beside the change:
-	// once before it, when an error keeps it from being made, and once, with done, after
-	// it. It may be nil where no document drops any.
+	// dropping is told of the deleted members that the write leaves out beside the change: once before it, when an
+	// error keeps it from being made, and once, with done, after it. It may be nil where no document drops any.
 	dropping func(drops []policy.Binding, done bool) error
 	// passing are the kinds of error that end without our doing, such as those about an
 	// account that is not visible everywhere yet. They are retried for as long as within says.
@@ -78,10 +77,9 @@ type policyEdit struct {
 	beforeRetry func(ctx context.Context) error
 }
 
-// edit carries out a policyEdit: the whole read-modify-write, again after a conflict,
-// and again after whatever else passes. The policy's lock on this machine is held from
-// the read to the write and through no wait, so that runs queue instead of overtaking
-// each other, and none is kept by one that waits for something else.
+// edit carries out a policyEdit: the whole read-modify-write, again after a conflict, and again after whatever else
+// passes. The policy's lock on this machine is held from the read to the write and through no wait, so that runs
+// queue instead of overtaking each other, and none is kept by one that waits for something else.
 //
 // A bound counts from the first failure of its kind; time in the queue does not count.
 func (e *Engine) edit(ctx context.Context, p policyEdit) error {
