@@ -33,9 +33,9 @@ const (
 	lastGap = 10 * time.Second
 )
 
-// Keep replaces the token when half of its life is over, or earlier if less than five
-// minutes would be left, but not before a quarter of it. An older token, which a command may have read,
-// stays valid until its own end. Keep returns nil at the run's end.
+// Keep replaces the token when half of its life is over, or earlier if less than five minutes would be left, but not
+// before a quarter of it. An older token, which a command may have read, stays valid until its own end. Keep returns
+// nil at the run's end.
 func (r Refresh) Keep(ctx context.Context) error {
 	for ends := r.Ends; ends.Before(r.Expires.Add(-lastGap)); {
 		left := ends.Sub(r.Now())

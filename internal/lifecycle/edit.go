@@ -87,6 +87,7 @@ func (e *Engine) edit(ctx context.Context, p policyEdit) error {
 	var contest, outage, hidden streak
 	var steady steadiness
 	var unanswered policy.Document
+	reread := false
 	for {
 		t := &attempt{Engine: e, policyEdit: p, unanswered: unanswered}
 		err := t.run(ctx)
@@ -100,6 +101,9 @@ func (e *Engine) edit(ctx context.Context, p policyEdit) error {
 		delay, again := t.rest, false
 		var what Wait
 		switch {
+		case !reread && t.outdated(err):
+			reread = true
+			continue
 		case ambiguous(err) && steady.refuses(e.Now(), t.etag):
 			return fmt.Errorf("the policy of %s is refused as if somebody had changed it, but nobody has: %w", p.name,
 				lastingConflict(err))
@@ -208,6 +212,12 @@ func lastingConflict(err error) error {
 	lasting.Kind = fault.Precondition
 	return fault.WithHint(&lasting, "an organisation policy may forbid a member of it: "+
 		"gcloud org-policies describe iam.allowedPolicyMemberDomains --effective --project=PROJECT")
+}
+
+// outdated reports whether a write was refused for what another read may show otherwise: a member that was deleted
+// since is read as deleted. The run's own account may not be visible yet, and is waited for instead.
+func (t *attempt) outdated(err error) bool {
+	return t.written != nil && fault.Is(err, fault.Invalid) && (!fault.Is(err, t.passing...) || t.refusedFor(err) != "")
 }
 
 // refusedFor returns the member of the policy for which a write of it was refused, if that is

@@ -56,8 +56,6 @@ func (t *attempt) putBack(ctx context.Context, stored policy.Document) error {
 	err := t.Engine.edit(ctx, policyEdit{
 		doing: "put back", name: t.name, ready: nowReady, mending: true, dropping: t.dropping,
 		account: t.account, accounts: t.accounts, harmed: t.harmed,
-		// The run's account may be deleted between the read and the write.
-		passing: []fault.Kind{fault.Invalid}, within: mendWithin,
 		change: func(doc policy.Document) bool {
 			seen = look(doc)
 			return seen.Undo(doc)

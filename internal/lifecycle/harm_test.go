@@ -285,8 +285,19 @@ func TestNeighbourWritesBehindOurWrite(t *testing.T) {
 	})
 }
 
-// What a service dropped is put back also if a neighbour deletes the run's account before that is written, for which the
-// write is refused.
+// deletedBefore has an account deleted just before the nth write of the secret's policy, which was read by then.
+func (w *world) deletedBefore(nth int64, email string) {
+	cloud := w.engine().Cloud
+	var writes atomic.Int64
+	w.wire.step(func(_ int, r *http.Request) (*http.Response, error) {
+		if setsSecret(r) && writes.Add(1) == nth {
+			return nil, cloud.DeleteAccount(w.t.Context(), "acme-agents", email)
+		}
+		return nil, nil
+	}, nil)
+}
+
+// What a service dropped is put back also if a neighbour deletes the run's account before that is written.
 func TestPutBackBesideADeletedAccount(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -299,18 +310,53 @@ func TestPutBackBesideADeletedAccount(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		var writes atomic.Int64
-		w.wire.step(func(_ int, r *http.Request) (*http.Response, error) {
-			if setsSecret(r) && writes.Add(1) == 2 {
-				return nil, e.Cloud.DeleteAccount(t.Context(), plan.Task.Project, plan.Email)
-			}
-			return nil, nil
-		}, nil)
+		w.deletedBefore(2, plan.Email)
 		if _, err := e.Up(t.Context(), plan, w.options(plan)); err == nil {
 			t.Error("up of a run whose account was deleted says nothing")
 		}
 		if doc, err := e.Cloud.ReadPolicy(t.Context(), secret); err != nil || !doc.Has(hours) {
-			t.Errorf("the neighbour's condition is not put back: %v, %v", doc, err)
+			t.Errorf("the neighbour's condition is not put back: %+v, %v", doc.Bindings(), err)
 		}
 	})
+}
+
+// A member of somebody else's that is deleted between the read and the write of a policy is in nobody's way.
+func TestNeighbourDeletedBeforeOurWrite(t *testing.T) {
+	t.Parallel()
+	for name, flow := range map[string]func(w *world, deleted func()) error{
+		"up": func(w *world, deleted func()) error {
+			e := w.engine()
+			plan := w.plan(e, byKey)
+			deleted()
+			_, err := e.Up(w.t.Context(), plan, w.options(plan))
+			return err
+		},
+		"renew": func(w *world, deleted func()) error {
+			_, plan := w.up(byKey)
+			deleted()
+			_, err := w.engine().Renew(w.t.Context(), plan.Run, lifecycle.RenewOptions{TTL: 3 * time.Hour})
+			return err
+		},
+		"down": func(w *world, deleted func()) error {
+			_, plan := w.up(byKey)
+			deleted()
+			_, err := w.engine().Down(w.t.Context(), plan.Run, 0)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				email := "ci-runner@acme-agents.iam.gserviceaccount.com"
+				if err := flow(w, func() { w.deletedBefore(1, email) }); err != nil {
+					t.Error(err)
+				}
+				_, err := w.engine().Cloud.Account(t.Context(), "acme-agents", email)
+				if !fault.Is(err, fault.NotFound) {
+					t.Errorf("the neighbour was not deleted meanwhile: %v", err)
+				}
+			})
+		})
+	}
 }

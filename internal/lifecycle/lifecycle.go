@@ -1,14 +1,12 @@
 // Package lifecycle brings a run up and takes it down again.
 //
-// It walks a [grants.Plan] through the journal: what is about to be done is
-// recorded before it is done, and the outcome after. Taking down works from the
-// journal alone and never sees a manifest. It prints nothing, and tells of its progress
-// through [Engine.Progress].
+// It walks a [grants.Plan] through the journal: what is about to be done is recorded before it is done, and the outcome
+// after. Taking down works from the journal alone and never sees a manifest. It prints nothing, and tells of its
+// progress through [Engine.Progress].
 //
-// Google is reached through the concrete [gcp.Client]. The flows together call nearly
-// every method that it has, nothing else will ever implement them, and the tests need no
-// double: they give the same client a transport into the emulator's handler. [Roles] is
-// an interface, because the program puts a cache in front of it.
+// Google is reached through the concrete [gcp.Client]. The flows together call nearly every method that it has, nothing
+// else will ever implement them, and the tests need no double: they give the same client a transport into the
+// emulator's handler. [Roles] is an interface, because the program puts a cache in front of it.
 //
 // Journals are reached through [journal.Store], which does not say how they are kept.
 package lifecycle
@@ -65,9 +63,8 @@ type Credentials interface {
 	// Renew says in a run's delivery that it ends at expires, and puts the key file in the
 	// place of the one that is there, unless it is zero.
 	Renew(run *journal.Run, expires time.Time, key secret.String) error
-	// Remove takes away the run's delivery, and reports whether it was there. It refuses a
-	// folder that is not one, or not the one that was made. folder is what Deliver returned;
-	// "" if that is not known.
+	// Remove takes away the run's delivery, and reports whether it was there. It refuses a folder that is not one, or
+	// not the one that was made. folder is what Deliver returned; "" if that is not known.
 	Remove(dir string, run grants.RunID, folder string) (found bool, err error)
 }
 

@@ -16,9 +16,8 @@ import (
 	"github.com/taskiam/taskiam/internal/wait"
 )
 
-// answersInARow is how many answers have to agree before a grant counts as proved.
-// They are asked side by side: while a change spreads, one of Google's servers may
-// know of it and the next one not yet.
+// answersInARow is how many answers have to agree before a grant counts as proved. They are asked side by side: while a
+// change spreads, one of Google's servers may know of it and the next one not yet.
 const answersInARow = 3
 
 // maxTested is how many permissions one testIamPermissions may name.

@@ -125,10 +125,9 @@ const (
 	SweptLeft SweptState = "left"
 )
 
-// Sweep takes away what runs left behind whose time is over: accounts with a run's
-// exact mark, what this machine's journals still have open, and deleted accounts that
-// policies go on to name. Every account is disabled before anything else is done. It may
-// run on many machines at once: whatever another one has done already is done.
+// Sweep takes away what runs left behind whose time is over: accounts with a run's exact mark, what this machine's
+// journals still have open, and deleted accounts that policies go on to name. Every account is disabled before anything
+// else is done. It may run on many machines at once: whatever another one has done already is done.
 //
 // An error is [fault.Incomplete] if something is left, and the result names it.
 func (e *Engine) Sweep(ctx context.Context, o SweepOptions) (*Sweep, error) {
@@ -223,9 +222,8 @@ func (s *sweeper) errors() []error {
 	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 }
 
-// isOver reports whether a run that ends then has been over for long enough, by the
-// clock of the cloud: this machine's may be wrong, and a run that is not over must not
-// be touched.
+// isOver reports whether a run that ends then has been over for long enough, by the clock of the cloud: this machine's
+// may be wrong, and a run that is not over must not be touched.
 func (s *sweeper) isOver(expires time.Time) bool {
 	return !s.Cloud.Clock().Before(expires.Add(s.options.OlderThan))
 }

@@ -11,7 +11,8 @@ import (
 // entitlement, to read another one's memory.
 func Protect() error { return nil }
 
-// discardInput does nothing: a command that could make the terminal answer runs in a sandbox, which is for Linux.
+// discardInput does nothing: sandboxes are for Linux, and what a command of another user's asks the terminal, our shell
+// gets the answer to.
 func discardInput(*os.File) {}
 
 // refuseFiles does nothing: it is for sandboxes, which are for Linux.

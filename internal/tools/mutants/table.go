@@ -1002,9 +1002,9 @@ var mutants = []mutant{
 		pkg:   lifecycle, tests: []string{"TestNeighboursConditionsDropped"},
 	},
 	{
-		name:  "what a service dropped is not put back if the account is deleted meanwhile",
-		edits: []edit{{lifecycle, "attempt.putBack", `[]fault.Kind{fault.Invalid}`, `nil`}},
-		pkg:   lifecycle, tests: []string{"TestPutBackBesideADeletedAccount"},
+		name:  "a policy is not read again when a member was deleted since",
+		edits: []edit{{lifecycle, "Engine.edit", `!reread && $t.outdated($err)`, `!reread && $t == nil && $err == nil`}},
+		pkg:   lifecycle, tests: []string{"TestNeighbourDeletedBeforeOurWrite", "TestPutBackBesideADeletedAccount"},
 	},
 	{
 		name: "of a policy that is read back only the run's own bindings are looked at",
