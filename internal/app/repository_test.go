@@ -179,3 +179,22 @@ func TestGitEnds(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A repository that serves another commit than was asked for is not believed, whatever git says to that.
+func TestFetchOfAnotherCommit(t *testing.T) {
+	bin := t.TempDir()
+	asked, served := strings.Repeat("a", 40), strings.Repeat("b", 40)
+	write(t, filepath.Join(bin, "git"), "#!/bin/sh\ncase \"$*\" in\n*rev-parse*) echo "+served+" ;;\n*cat-file*) echo 'version = 1' ;;\n"+
+		"*init*) for last; do :; done; mkdir -p \"$last\" ;;\nesac\n")
+	if err := os.Chmod(filepath.Join(bin, "git"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	a := &App{World: World{Getenv: os.Getenv}}
+	if text, commit, err := a.Fetch(t.Context(), Version{Repository: "/r", Commit: "refs/heads/main"}, "a.toml"); err != nil || commit != served {
+		t.Errorf("of a branch: %q of %s, %v", text, commit, err)
+	}
+	if text, _, err := a.Fetch(t.Context(), Version{Repository: "/r", Commit: asked}, "a.toml"); !fault.Is(err, fault.Conflict) {
+		t.Errorf("of a commit: %q, %v", text, err)
+	}
+}

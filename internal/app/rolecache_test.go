@@ -205,3 +205,33 @@ func TestStateKey(t *testing.T) {
 		}
 	}
 }
+
+// A key of the state folder that is not whole, or that others can read, seals nothing.
+func TestStateKeyOfOthers(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(path string) error{
+		"cut short":         func(path string) error { return os.Truncate(path, keySize-1) },
+		"readable to all":   func(path string) error { return os.Chmod(path, 0o604) },
+		"writable to group": func(path string) error { return os.Chmod(path, 0o620) },
+		"a link": func(path string) error {
+			if err := os.Rename(path, path+".moved"); err != nil {
+				return err
+			}
+			return os.Symlink(path+".moved", path)
+		},
+	} {
+		state := t.TempDir()
+		a := &App{World: World{
+			Getenv: getting(map[string]string{EnvStateHome: state}), Random: strings.NewReader(strings.Repeat("k", keySize)),
+		}}
+		if key, err := a.stateKey("test"); err != nil || string(key) != strings.Repeat("k", keySize) {
+			t.Fatalf("the key is %q: %v", key, err)
+		}
+		if err := change(filepath.Join(state, "taskiam", "test.key")); err != nil {
+			t.Fatal(err)
+		}
+		if key, err := a.stateKey("test"); err == nil {
+			t.Errorf("%s: the key is %q", name, key)
+		}
+	}
+}

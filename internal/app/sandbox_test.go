@@ -187,3 +187,42 @@ func TestShownLoginsAreSeen(t *testing.T) {
 		}
 	}
 }
+
+// getting returns an environment.
+func getting(vars map[string]string) func(string) string {
+	return func(name string) string { return vars[name] }
+}
+
+// A sandbox sees none of the places where logins and journals are, and can write to nothing that taskiam believes.
+func TestLimitsOfTheEnvironment(t *testing.T) {
+	t.Parallel()
+	dir := paths.Real(t.TempDir())
+	at := func(name string) string { return filepath.Join(dir, name) }
+	a := &App{World: World{Getenv: getting(map[string]string{
+		EnvStateHome: at("state"), EnvRuntimeDir: at("runtime"), EnvConfigHome: at("config"), EnvCacheHome: at("cache"),
+		envHome: at("home"), EnvEmulatorToken: at("token"), EnvCredentials: at("login"), "CLOUDSDK_CONFIG": at("sdk"),
+		EnvEmulatorCA: at("ca"), "SSL_CERT_FILE": at("cert"), "SSL_CERT_DIR": at("certs") + ":" + at("more"),
+		"LD_LIBRARY_PATH": at("lib") + ":" + at("lib2"), "LD_PRELOAD": at("one") + " " + at("two"), "LD_AUDIT": at("audit"),
+		"GCONV_PATH": at("gconv"), "PATH": at("bin"),
+	})}}
+	l, err := a.limits(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	has := func(places []isolate.Place, path string) bool {
+		return slices.ContainsFunc(places, func(p isolate.Place) bool { return p.Path == path })
+	}
+	for _, name := range []string{"state/taskiam", "runtime", "token", "login"} {
+		if !has(l.Closed, at(name)) {
+			t.Errorf("%s is not closed", name)
+		}
+	}
+	for _, name := range []string{
+		"config/taskiam/config.toml", "cache/taskiam", "home/.config/gcloud", "sdk", "ca", "cert", "certs", "more", "lib",
+		"lib2", "one", "two", "audit", "gconv", "bin/bwrap", "bin/git",
+	} {
+		if !has(l.Relied, at(name)) {
+			t.Errorf("%s is not relied on", name)
+		}
+	}
+}
