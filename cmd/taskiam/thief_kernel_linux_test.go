@@ -337,7 +337,7 @@ func allowed() {
 	fmt.Println("sysfs", spawnMount("sysfs"))
 	fmt.Println("cgroup2", spawnMount("cgroup2"))
 	fmt.Println("keys", rawCall(unix.SYS_KEYCTL, unix.KEYCTL_GET_KEYRING_ID, ^uintptr(3), 1))
-	fmt.Println("parent", outcomeOf(unix.PtraceAttach(os.Getppid())))
+	fmt.Println("parent", outcomeOf(unix.PtraceSeize(os.Getppid())))
 }
 
 // traced starts a program as a debugger does.

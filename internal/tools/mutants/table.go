@@ -816,6 +816,7 @@ var mutants = []mutant{
 		name: "a command can debug the process that holds the socket to the outside",
 		edits: []edit{
 			{"internal/isolate", "Inside", `$err := hideFromCommand()`, `$err := error(nil)`},
+			{"internal/isolate", "startConfined", `$err := confine()`, `$err := error(nil)`}, // Landlock forbids it as well
 			{"internal/cli", "Main", `$err := supervise.Protect()`, `$err := func() error { _ = supervise.Protect; return nil }()`},
 		},
 		pkg: "cmd/taskiam", tests: []string{"TestIsolatedAllows"},
