@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -36,7 +37,8 @@ func placing(name, text string) func(*stage, string) ([]string, map[string]strin
 	}
 }
 
-// makesNone tries every sandbox of the table that is to be refused, before there is a run.
+// makesNone tries every sandbox of the table that is to be refused, before there is a run, with the machine's network
+// and without.
 func (s *stage) makesNone() {
 	s.t.Helper()
 	manifest := s.manifest("demo.toml", "key")
@@ -58,10 +60,12 @@ func (s *stage) makesNone() {
 				if r.as != "" {
 					program = r.as
 				}
-				args := append(append([]string{program, "run", "--isolate"}, flags...), manifest, "--", "true")
-				o := stage.run(command{args: args, dir: tree, vars: with(s.vars, vars)})
-				if o.code != 125 || !strings.Contains(o.stderr, r.want) || strings.Contains(o.stderr, " is up ") {
-					t.Errorf("it ended with %d, want %q\n%s", o.code, r.want, o.stderr)
+				for _, how := range []place{isolated, networkno} {
+					args := append(append([]string{program, "run", string(how)}, flags...), manifest, "--", "true")
+					o := stage.run(command{args: args, dir: tree, vars: with(s.vars, vars)})
+					if o.code != 125 || !strings.Contains(o.stderr, r.want) || strings.Contains(o.stderr, " is up ") {
+						t.Errorf("%s: it ended with %d, want %q\n%s", how, o.code, r.want, o.stderr)
+					}
 				}
 			})
 		}
@@ -125,7 +129,7 @@ var relied = []attackRow{
 		{what: "by writing there", want: "what taskiam keeps of roles", prepare: func(s *stage, _ string) ([]string, map[string]string) {
 			return []string{"--rw", s.folder("home", ".cache")}, nil
 		}},
-	}},
+	}, played: []play{{"in what is kept of it, without isolation", rolesAreForged}}},
 	{name: "change what your next runs are by your configuration", refused: []unmade{
 		{what: "that is not there yet", prepare: variable("XDG_CONFIG_HOME", "/config"), want: "your configuration of taskiam"},
 		{what: "by a folder of it", want: "your configuration of taskiam", prepare: func(s *stage, _ string) ([]string, map[string]string) {
@@ -206,6 +210,45 @@ func linkerOutside(t *testing.T) {
 	}
 	if left := tree(t, outside); len(left) > 1 {
 		t.Errorf("what runs outside of the sandbox has the command's variables: %q", left)
+	}
+}
+
+// rolesAreForged: what taskiam keeps of roles is believed only with its seal, so that whoever writes there lifts no stop.
+func rolesAreForged(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	manifest := s.write("greedy.toml", `version = 1
+[task]
+name = "greedy"
+project = "acme-agents"
+[[grant]]
+role = "roles/secretmanager.admin"
+resource = "projects/acme-agents/secrets/api-key"
+`)
+	stops := func(when string) {
+		t.Helper()
+		if o := s.taskiam("plan", manifest); o.code != 1 || !strings.Contains(o.stderr, "escalates") {
+			t.Errorf("%s: plan ended with %d\n%s%s", when, o.code, o.stdout, o.stderr)
+		}
+	}
+	stops("as it is")
+	kept, err := filepath.Glob(s.path("home", ".cache", "taskiam", "roles", "*"))
+	must(t, err)
+	permissions, forged := regexp.MustCompile(`"Permissions":\[[^]]*\]`), 0
+	for _, path := range kept {
+		seal, answer, _ := strings.Cut(s.read(path), "\n")
+		if !strings.Contains(answer, "secretmanager.secrets.setIamPolicy") {
+			continue
+		}
+		forged++
+		harmless := permissions.ReplaceAllString(answer, `"Permissions":["secretmanager.secrets.get"]`)
+		for what, text := range map[string]string{"with the seal of the true one": seal + "\n" + harmless, "without a seal": "\n" + harmless} {
+			must(t, os.WriteFile(path, []byte(text), 0o600))
+			stops(what)
+		}
+	}
+	if forged == 0 {
+		t.Errorf("the role is in none of %q", kept)
 	}
 }
 

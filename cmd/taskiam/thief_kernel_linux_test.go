@@ -123,12 +123,11 @@ var kernelAttacks = []attackRow{
 			defer f.Close()
 			return outcomeOf(unix.Fchmod(int(f.Fd()), setUID))
 		}),
+		sandboxed("by fchmodat", forbidden, func(*burglar) string {
+			return pathCall(unix.SYS_FCHMODAT, planted("fchmodat"), setUID)
+		}),
 		sandboxed("by fchmodat2", forbidden+"|"+notThere, func(*burglar) string {
-			path, err := unix.BytePtrFromString(planted("fchmodat2"))
-			if err != nil {
-				return outcomeOf(err)
-			}
-			return rawCall(unix.SYS_FCHMODAT2, at, uintptr(unsafe.Pointer(path)), setUID, 0)
+			return pathCall(unix.SYS_FCHMODAT2, planted("fchmodat2"), setUID, 0)
 		}),
 		sandboxed("by making it so", forbidden, func(*burglar) string {
 			fd, err := unix.Open("made", unix.O_CREAT|unix.O_WRONLY, setUID)
@@ -145,6 +144,9 @@ var kernelAttacks = []attackRow{
 			return outcomeOf(err)
 		}),
 		sandboxed("by mknod", forbidden, func(*burglar) string { return outcomeOf(unix.Mknod("node", unix.S_IFREG|setUID, 0)) }),
+		sandboxed("by mknodat", forbidden, func(*burglar) string {
+			return pathCall(unix.SYS_MKNODAT, "node2", unix.S_IFREG|setUID, 0)
+		}),
 		sandboxed("by openat2", notThere, func(*burglar) string {
 			fd, err := unix.Openat2(unix.AT_FDCWD, "made2", &unix.OpenHow{Flags: unix.O_CREAT | unix.O_WRONLY, Mode: setUID})
 			if err == nil {
@@ -185,6 +187,8 @@ var kernelAttacks = []attackRow{
 			return rawCall(x32|keyctl, unix.KEYCTL_GET_KEYRING_ID, ^uintptr(3), 1)
 		}},
 		calls("by io_uring", notThere, unix.SYS_IO_URING_SETUP, 1, 0),
+		calls("by a ring that is there", notThere, unix.SYS_IO_URING_ENTER, none, 1, 0, 0, 0, 0),
+		calls("by what a ring is given", notThere, unix.SYS_IO_URING_REGISTER, none, 0, 0, 0),
 		calls("by clone3", notThere, unix.SYS_CLONE3, 0, 0),
 		calls("by a call that is newer", notThere, 1000),
 		calls("by a bit that the kernel does not read", forbidden, unix.SYS_IOCTL, 0, 1<<40|unix.TIOCSTI, 0),
@@ -214,12 +218,25 @@ var kernelAttacks = []attackRow{
 			return "none"
 		}),
 	}},
-	// What the kernel itself refuses to a command without rights, as bpf, kexec_load, syslog and fsopen on most
-	// machines, would be refused without the filter, too: TestFilter of package isolate has those.
+	// The arguments are such that the kernel itself would answer otherwise. What it refuses to a command without rights
+	// whatever they are, as kexec_load, syslog and fsopen on most machines, TestFilter of package isolate has.
 	{name: "reach more of the kernel", moves: []move{
+		calls("programs in the kernel", forbidden, unix.SYS_BPF, 0, 0, 1<<20),
+		calls("another kernel", forbidden, unix.SYS_KEXEC_LOAD, 0, 0, 0, 0),
+		calls("the clock", forbidden, unix.SYS_CLOCK_SETTIME, 1000, 0),
+		calls("files by their numbers", forbidden, unix.SYS_OPEN_BY_HANDLE_AT, none, 0, 0),
+		calls("limits of users", forbidden, unix.SYS_QUOTACTL, 0xff, 0, 0, 0),
+		calls("a driver for a terminal", forbidden, unix.SYS_IOCTL, 0, unix.TIOCSETD, 0),
+		calls("the keys of a console", forbidden, unix.SYS_IOCTL, 0, unix.TIOCLINUX, 0),
 		calls("counters", forbidden, unix.SYS_PERF_EVENT_OPEN, 0, 0, 0),
 		calls("faults of memory", forbidden, unix.SYS_USERFAULTFD, 1),
 		calls("mounts", forbidden, unix.SYS_MOUNT, 0, 0, 0, 0, 0),
+		sandboxed("mounts, by newer calls", forbidden, func(*burglar) string { return pathCall(unix.SYS_OPEN_TREE, "/", 0) }),
+		calls("the rights of a mount", forbidden, unix.SYS_MOUNT_SETATTR, at, 0, 0, 0, 0),
+		calls("the settings of a file system", forbidden, unix.SYS_FSCONFIG, none, 0, 0, 0, 0),
+		calls("what is below a mount", forbidden, unix.SYS_UMOUNT2, 0, 1<<20),
+		calls("another root", forbidden, unix.SYS_CHROOT, 0),
+		calls("another process's namespaces", forbidden, unix.SYS_SETNS, none, 0),
 		calls("root's rights in a namespace", forbidden, unix.SYS_UNSHARE, unix.CLONE_NEWUSER),
 		sandboxed("the same, in a new process", forbidden, func(*burglar) string {
 			cmd := exec.Command("true")
@@ -228,6 +245,9 @@ var kernelAttacks = []attackRow{
 		}),
 		// Without the filter there would be no such process.
 		calls("the memory of another process", forbidden, unix.SYS_PTRACE, unix.PTRACE_ATTACH, 1<<30, 0, 0),
+		calls("the same, to write there", forbidden, unix.SYS_PROCESS_VM_WRITEV, 1<<30, 0, 0, 0, 0, 0),
+		calls("its descriptors", forbidden, unix.SYS_PIDFD_GETFD, none, 0, 0),
+		calls("what it shares with others", forbidden, unix.SYS_KCMP, 1<<30, 1<<30, 0, 0, 0),
 	}},
 	{name: "touch a device node, as a user", stands: true, moves: []move{
 		sandboxed("to the time that it is", "permission denied|"+readOnly+"|"+succeeded, func(*burglar) string {
@@ -239,6 +259,18 @@ var kernelAttacks = []attackRow{
 // at is AT_FDCWD as a register has it.
 var at = func() uintptr { here := unix.AT_FDCWD; return uintptr(here) }()
 
+// none is a descriptor that nothing has.
+const none = ^uintptr(0)
+
+// pathCall is a system call that takes a path, from the folder that the process is in.
+func pathCall(number uintptr, path string, arguments ...uintptr) string {
+	name, err := unix.BytePtrFromString(path)
+	if err != nil {
+		return outcomeOf(err)
+	}
+	return rawCall(number, append([]uintptr{at, uintptr(unsafe.Pointer(name))}, arguments...)...)
+}
+
 // opened tries sockets of a family, of all types.
 func opened(family int) string {
 	got := noFamily
@@ -246,6 +278,13 @@ func opened(family int) string {
 		fd, err := unix.Socket(family, kind, 0)
 		if err == nil {
 			err = unix.Close(fd)
+		}
+		if got = outcomeOf(err); got != noFamily {
+			return got
+		}
+		pair, err := unix.Socketpair(family, kind, 0)
+		if err == nil {
+			err = errors.Join(unix.Close(pair[0]), unix.Close(pair[1]))
 		}
 		if got = outcomeOf(err); got != noFamily {
 			return got

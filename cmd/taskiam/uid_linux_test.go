@@ -201,12 +201,14 @@ func userOfARun(t *testing.T) {
 	t.Cleanup(func() { must(t, os.RemoveAll(place)) })
 	must(t, os.Chmod(place, 0o711))
 	manifest := s.manifest("demo.toml", "key")
+	s.vars["AWS_SECRET_ACCESS_KEY"], s.vars["VAULT_TOKEN"], s.vars["DATABASE_URL"] = operatorsOwn, operatorsOwn, operatorsOwn
 	run := func(flags ...string) outcome {
 		t.Helper()
 		out, err := os.MkdirTemp(place, "")
 		must(t, errors.Join(err, os.Remove(out)))
 		args := append(append([]string{"taskiam", "run", "--out", out}, flags...), manifest, "--")
 		script := `id -u; cat "$GOOGLE_APPLICATION_CREDENTIALS" >/dev/null || exit 9
+env | grep "` + operatorsOwn + `" && exit 10
 setsid sh -c "sleep 600" left-by-"$1" >/dev/null 2>&1 </dev/null &
 `
 		if slices.Contains(flags, "new") { // what it leaves behind starts another one all the time
@@ -267,7 +269,7 @@ setsid sh -c "sleep 600" left-by-"$1" >/dev/null 2>&1 </dev/null &
 	if o := run("--uid", twice, "--share-uid"); o.code != 7 {
 		t.Errorf("if that is meant: %d\n%s", o.code, o.stderr)
 	}
-	as(t, 65190, place, `kill -KILL -1`)
+	s.endAll(65190, place)
 
 	// A process may come while the run is brought up: the program that masks the credential starts one.
 	agent := s.write("bin/buildkite-agent", "#!/bin/sh\ncat >/dev/null\n"+
@@ -283,8 +285,18 @@ setsid sh -c "sleep 600" left-by-"$1" >/dev/null 2>&1 </dev/null &
 	if o.code != 125 || !strings.Contains(o.stderr, "already has processes") || strings.Contains(o.stderr, " is up ") {
 		t.Errorf("who got a process meanwhile: %d\n%s", o.code, o.stderr)
 	}
-	as(t, 65191, place, `kill -KILL -1`)
+	s.endAll(65191, place)
 	s.asBefore(before)
+}
+
+// endAll ends all processes of a user, and waits until they are gone.
+func (s *stage) endAll(uid uint32, place string) {
+	s.t.Helper()
+	as(s.t, uid, place, `kill -KILL -1`)
+	s.gone(func(p process) bool {
+		info, err := os.Stat(fmt.Sprintf("/proc/%d", p.pid))
+		return err == nil && info.Sys().(*syscall.Stat_t).Uid == uid
+	})
 }
 
 // typesAsAnother: whoever is in the session of a terminal can type there, and root's shell would read it. Another
