@@ -115,7 +115,7 @@ func TestIsolatedTerminal(t *testing.T) {
 		want      int
 	}{
 		{"is the sandbox's own", `tty; stty size; stty -isig -echo; : </dev/tty && echo up
-read line; echo "line=$line"; stty size; exit 7`, func(p *person) {
+read line; while [ "$(stty size)" = "40 100" ]; do sleep 0.05; done; echo "line=$line"; stty size; exit 7`, func(p *person) {
 			if said := p.sees("up"); !strings.Contains(said, "/dev/pts/0\r\n40 100\r\n") {
 				p.t.Errorf("it has the terminal %q", said)
 			}
@@ -143,20 +143,30 @@ read line; echo "line=$line"; stty size; exit 7`, func(p *person) {
 			p.sees("\x18\x1b\\")
 		}, 8},
 	} {
-		p := newPerson(t)
-		before := p.settings()
-		cmd := p.starts(s.isolated("tree", "--isolate", key, "sh", "-c", tt.cmd), s.environ())
-		p.sees("to end the command")
-		tt.use(p)
-		p.sees("nothing is left")
-		_ = cmd.Wait() // the code says it
-		if got := cmd.ProcessState.ExitCode(); got != tt.want {
-			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
-		}
-		if diff := cmp.Diff(before, p.settings()); diff != "" {
-			t.Errorf("%s: the person's terminal is not as before:\n%s", tt.name, diff)
+		for _, how := range []place{isolated, networkno} {
+			p := newPerson(t)
+			before := p.settings()
+			cmd := p.starts(s.isolated("tree", string(how), key, "sh", "-c", tt.cmd), s.environ())
+			p.sees("to end the command")
+			tt.use(p)
+			p.sees("nothing is left")
+			_ = cmd.Wait() // the code says it
+			if got := cmd.ProcessState.ExitCode(); got != tt.want {
+				t.Errorf("%s, %s: %d, want %d", how, tt.name, got, tt.want)
+			}
+			if diff := cmp.Diff(before, p.settings()); diff != "" {
+				t.Errorf("%s, %s: the person's terminal is not as before:\n%s", how, tt.name, diff)
+			}
 		}
 	}
+}
+
+// TestIsolatedTerminalAsAUser is the same for an operator who is not root.
+func TestIsolatedTerminalAsAUser(t *testing.T) {
+	t.Parallel()
+	manyProcesses(t)
+	isolation(t)
+	asAUser(t, "TestIsolatedTerminal", "TestIsolatedJobControl", "TestIsolatedStreams")
 }
 
 // TestIsolatedShell is run without CMD, in a sandbox and without one, with each shell that is here.

@@ -316,7 +316,7 @@ func typesAsAnother(t *testing.T) {
 		cmd := p.starts(command{dir: "/", args: []string{
 			"taskiam", "run", "--uid", uid, "--out", filepath.Join(place, uid), s.manifest("demo.toml", "key"), "--", "sh", "-c",
 			`trap "exit 3" INT; readlink /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2; (: </dev/tty) && stty size && echo up
-stty -isig; read line; echo "line=$line"; stty isig; stty size; while :; do sleep 0.05; done`,
+stty -isig; read line; while [ "$(stty size)" = "40 100" ]; do sleep 0.05; done; echo "line=$line"; stty isig; stty size; while :; do sleep 0.05; done`,
 		}}, s.environ())
 		if said := p.sees("\r\n40 100\r\nup\r\n"); strings.Contains(said, p.screen.Name()+"\r\n") || strings.Count(said, "/dev/pts/") < 3 {
 			t.Errorf("the command of user %s has the operator's terminal: %q", uid, said)
