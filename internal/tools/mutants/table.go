@@ -1231,4 +1231,132 @@ var mutants = []mutant{
 		}},
 		pkg: lifecycle, tests: []string{"TestRenewKeepsIdentityTokens"},
 	},
+	{
+		name:  "the filter lets keys be added and asked for",
+		edits: []edit{{"internal/isolate", "always", `"add_key", "request_key",`, ``}},
+		pkg:   "internal/isolate", tests: []string{"TestFilter"},
+	},
+	{
+		name:  "the filter lets set-uid modes of paths through",
+		edits: []edit{{"internal/isolate", "always", `"fchmodat",`, ``}},
+		pkg:   "internal/isolate", tests: []string{"TestFilter"},
+	},
+	{
+		name:  "the filter lets set-uid files be made as nodes",
+		edits: []edit{{"internal/isolate", "always", `"mknodat"`, ``}},
+		pkg:   "internal/isolate", tests: []string{"TestFilter"},
+	},
+	{
+		name:  "the filter lets set-uid modes of files that are opened by their path alone through",
+		edits: []edit{{"internal/isolate", "always", `{argument: 1, anyBit: makesFile}, {argument: 2, anyBit: setUID}`, `{argument: 1, anyBit: makesFile}, {argument: 4, anyBit: setUID}`}},
+		pkg:   "internal/isolate", tests: []string{"TestFilter"},
+	},
+	{
+		name:  "the filter lets another kernel be loaded",
+		edits: []edit{{"internal/isolate", "always", `"kexec_load", "kexec_file_load",`, ``}},
+		pkg:   "internal/isolate", tests: []string{"TestFilter"},
+	},
+	{
+		name: "the filter lets what is the machine's own through",
+		edits: []edit{{"internal/isolate", "always", `"quotactl", "quotactl_fd", "syslog", "settimeofday",
+		"clock_settime",`, ``}},
+		pkg: "internal/isolate", tests: []string{"TestFilter"},
+	},
+	{
+		name:  "the filter lets files be opened by their numbers",
+		edits: []edit{{"internal/isolate", "always", `"open_by_handle_at",`, ``}},
+		pkg:   "internal/isolate", tests: []string{"TestFilter"},
+	},
+	{
+		name:  "the filter lets text be typed into terminals",
+		edits: []edit{{"internal/isolate", "always", `unix.TIOCSTI, unix.TIOCLINUX,`, ``}},
+		pkg:   "internal/isolate", tests: []string{"TestFilter"},
+	},
+	{
+		name:  "the filter lets newer calls mount",
+		edits: []edit{{"internal/isolate", "namespaces", `"open_tree", "open_tree_attr", "move_mount", "fsopen", "fsconfig",`, ``}},
+		pkg:   "internal/isolate", tests: []string{"TestFilter"},
+	},
+	{
+		name:  "where there is no Landlock, a command can debug the process that holds the socket to the outside",
+		edits: []edit{{"internal/isolate", "Inside", `$err := hideFromCommand()`, `$err := error(nil)`}},
+		pkg:   "internal/isolate", tests: []string{"TestHiddenWithoutLandlock"},
+	},
+	{
+		name:  "a command makes another folder its root",
+		edits: []edit{{"internal/isolate", "namespaces", `"chroot",`, ``}},
+		pkg:   "cmd/taskiam", tests: []string{"TestAdversary"},
+	},
+	{
+		name:  "the journals can be shown in a sandbox",
+		edits: []edit{{"internal/app", "App.limits", `l.close(state, "taskiam's journals and the emulator's logins")`, `_ = state`}},
+		pkg:   "internal/app", tests: []string{"TestLimitsOfTheEnvironment"},
+	},
+	{
+		name: "taskiam itself may be writable",
+		edits: []edit{
+			{"internal/app", "App.relyOnPrograms", `l.rely(self, "taskiam itself", $elsewhere)`, `_ = $elsewhere`},
+			{"internal/app", "App.relyOnPrograms", `strings.Contains(called, "/")`, `called == "/"`},
+		},
+		pkg: "cmd/taskiam", tests: []string{"TestAdversary"},
+	},
+	{
+		name: "what is kept of roles lifts a stop without its seal",
+		edits: []edit{{
+			"internal/app", "cachedRoles.read",
+			`!hmac.Equal($seal, $c.seal($answer)) || `,
+			`false && !hmac.Equal($seal, $c.seal($answer)) || `,
+		}},
+		pkg: "cmd/taskiam", tests: []string{"TestAdversary"},
+	},
+	{
+		name:  "whoever sends a body slowly keeps a connection of the metadata server's",
+		edits: []edit{{"internal/metadata", "Server.Serve", `ReadTimeout: readTimeout`, `ReadTimeout: 100 * readTimeout`}},
+		pkg:   "internal/metadata", tests: []string{"TestSlowClients"},
+	},
+	{
+		name:  "whoever sends a header slowly keeps a connection of the metadata server's",
+		edits: []edit{{"internal/metadata", "Server.Serve", `ReadHeaderTimeout: headerTimeout`, `ReadHeaderTimeout: 0`}},
+		pkg:   "internal/metadata", tests: []string{"TestSlowClients"},
+	},
+	{
+		name:  "whoever reads no answer keeps a connection of the metadata server's",
+		edits: []edit{{"internal/metadata", "Server.Serve", `WriteTimeout: writeTimeout`, `WriteTimeout: 0`}},
+		pkg:   "internal/metadata", tests: []string{"TestSlowClients"},
+	},
+	{
+		name:  "nothing is found of a role that lets its holder climb",
+		edits: []edit{{"internal/review", "grantReview.marked", `if grade == None {`, `if grade == None || mark.Finding == Escalates {`}},
+		pkg:   "internal/tools/findings", tests: []string{"TestRolesThatGiveMore"},
+	},
+	{
+		name:  "nothing is found of a role that gives credentials",
+		edits: []edit{{"internal/review", "grantReview.marked", `if grade == None {`, `if grade == None || mark.Finding == HandsOutCredentials {`}},
+		pkg:   "internal/tools/findings", tests: []string{"TestRolesThatGiveMore"},
+	},
+	{
+		name:  "nothing is found of a role that leaves something that acts after down",
+		edits: []edit{{"internal/review", "grantReview.marked", `if grade == None {`, `if grade == None || mark.Finding == Outlives {`}},
+		pkg:   "internal/tools/findings", tests: []string{"TestRolesThatGiveMore"},
+	},
+	{
+		name:  "nothing is found of a role that destroys",
+		edits: []edit{{"internal/review", "grantReview.marked", `if grade == None {`, `if grade == None || mark.Finding == Destroys {`}},
+		pkg:   "internal/tools/findings", tests: []string{"TestRolesThatGiveMore"},
+	},
+	{
+		name:  "nothing is found of a role that gives access outside of IAM",
+		edits: []edit{{"internal/review", "grantReview.marked", `if grade == None {`, `if grade == None || mark.Finding == AccessElsewhere {`}},
+		pkg:   "internal/tools/findings", tests: []string{"TestRolesThatGiveMore"},
+	},
+	{
+		name:  "nothing is found of a role that runs code under another identity",
+		edits: []edit{{"internal/review", "grantReview.marked", `if grade == None {`, `if grade == None || mark.Finding == RunsCodeAs {`}},
+		pkg:   "internal/tools/findings", tests: []string{"TestRolesThatGiveMore"},
+	},
+	{
+		name:  "nothing is found of a role that runs code",
+		edits: []edit{{"internal/review", "grantReview.marked", `if grade == None {`, `if grade == None || mark.Finding == RunsCodeAlone {`}},
+		pkg:   "internal/tools/findings", tests: []string{"TestRolesThatGiveMore"},
+	},
 }
