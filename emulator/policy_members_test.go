@@ -120,6 +120,18 @@ func TestPolicyMembers(t *testing.T) {
 		"principal://iam.googleapis.com/": 400,
 		"principalSet://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/*": 200,
 		"deleted:serviceAccount:x@acme-data.iam.gserviceaccount.com?uid=1":                        200,
+		"deleted:user:gone@acme.example?uid=123":                                                  200,
+		"deleted:group:gone@acme.example?uid=123":                                                 200,
+		"deleted:principal://iam.googleapis.com/locations/global/workforcePools/p/subject/gone":   200,
+		"deleted:user:gone@acme.example":                                                          400,
+		"deleted:user:gone@acme.example?uid=":                                                     400,
+		"deleted:user:gone@acme.example?uid=x":                                                    400,
+		"deleted:user:gone?uid=123":                                                               400,
+		"deleted:domain:acme.example?uid=123":                                                     400,
+		"deleted:nonsense?uid=1":                                                                  400,
+		"deleted:principal://iam.googleapis.com/locations/global/workforcePools/p/subject/":       400,
+		"deleted:principal://elsewhere.example/locations/global/workforcePools/p/subject/gone":    400,
+		"deleted:principalSet://iam.googleapis.com/locations/global/workforcePools/p/*":           400,
 	} {
 		l := newLab(t)
 		w := l.getPolicy(3)

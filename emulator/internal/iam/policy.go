@@ -635,10 +635,25 @@ var memberForms = map[string]struct {
 	"domain":       {isDomain, "A domain is expected."},
 	"principal":    {isPath, "A principal is named by a path such as //iam.googleapis.com/projects/..."},
 	"principalSet": {isPath, "A principal is named by a path such as //iam.googleapis.com/projects/..."},
-	"deleted":      {hasUID, "A deleted principal carries its unique id."},
+	"deleted": {isDeleted, "A deleted principal is a user, a group or a service account with its unique id, or an " +
+		"identity of a pool."},
 }
 
-func hasUID(id string) bool { return strings.Contains(id, "?uid=") }
+// isDeleted reports whether id is one of the published forms of members that are deleted
+// (google/iam/v1/policy.proto).
+func isDeleted(id string) bool {
+	kind, rest, _ := strings.Cut(id, ":")
+	switch kind {
+	case "user", "group", "serviceAccount":
+		email, uid, ok := strings.Cut(rest, "?uid=")
+		return ok && isAddress(email) && uid != "" && strings.Trim(uid, "0123456789") == ""
+	case "principal":
+		path, ok := strings.CutPrefix(rest, "//"+Host+"/")
+		pool, subject, subjects := strings.Cut(path, "/subject/")
+		return ok && subjects && pool != "" && subject != ""
+	}
+	return false
+}
 
 func isAddress(id string) bool {
 	name, domain, ok := strings.Cut(id, "@")
