@@ -105,6 +105,17 @@ func TestSecretConditions(t *testing.T) {
 	c.want(409, nil, "operator", "POST "+secret+":setIamPolicy", `{"policy":{"version":3,"etag":`+first.field("etag")+`}}`)
 }
 
+// What latest is called in conditions can be taken the other way.
+func TestSecretAliasResolved(t *testing.T) {
+	t.Parallel()
+	const secret = secretsURL + "/api-key"
+	c := newCloud(t, withDoubts(iam.Doubts{AliasResolved: true}))
+	c.bind(secret, iam.Binding{Role: "roles/secretmanager.secretAccessor", Members: []string{agentMember},
+		Condition: &iam.Condition{Title: "not the second", Expression: `!resource.name.endsWith("/versions/2")`}})
+	c.want(200, nil, "agent", "GET "+secret+"/versions/1:access", "")
+	c.want(403, nil, "agent", "GET "+secret+"/versions/latest:access", "")
+}
+
 func TestSecretVersions(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)

@@ -123,9 +123,9 @@ const (
 // cloud is a lab with the company of servicesSeed.
 type cloud struct{ *lab }
 
-func newCloud(t *testing.T) cloud {
+func newCloud(t *testing.T, configure ...func(*Config)) cloud {
 	t.Helper()
-	return cloud{newLab(t, func(c *Config) { c.Seed = []byte(servicesSeed) })}
+	return cloud{newLab(t, append(configure, func(c *Config) { c.Seed = []byte(servicesSeed) })...)}
 }
 
 // RoundTrip makes the cloud a transport of HTTP clients.

@@ -87,6 +87,8 @@ func TestHints(t *testing.T) {
 	for want, got := range map[string]string{
 		"gcloud services enable a.googleapis.com b.googleapis.com --project='x;rm -rf /'":                                EnableServices(evil, "a.googleapis.com", "b.googleapis.com"),
 		"gcloud org-policies describe 'x;rm -rf /' --project='x;rm -rf /' --effective":                                   DescribeConstraint(evil, evil),
+		"gcloud projects describe 'x;rm -rf /'":                                                                          DescribeProject(evil),
+		"gcloud projects undelete 'x;rm -rf /'":                                                                          UndeleteProject(evil),
 		"gcloud projects create 'x;rm -rf /'":                                                                            CreateProject(evil),
 		"gcloud iam roles list --filter=name:'x;rm -rf /'":                                                               FindRole(evil),
 		"gcloud iam list-grantable-roles //storage.googleapis.com/projects/_/buckets/b-1":                                GrantableRoles(bucket),

@@ -27,6 +27,16 @@ func ListKeys(email string) string {
 // ListProjects is the command that lists the projects that one sees.
 const ListProjects = "gcloud projects list"
 
+// DescribeProject returns the command that shows a project and its state.
+func DescribeProject(project string) string {
+	return "gcloud projects describe " + shell.Quote(project)
+}
+
+// UndeleteProject returns the command that restores a project which was shut down.
+func UndeleteProject(project string) string {
+	return "gcloud projects undelete " + shell.Quote(project)
+}
+
 // CreateProject returns the command that makes a project.
 func CreateProject(project string) string { return "gcloud projects create " + shell.Quote(project) }
 

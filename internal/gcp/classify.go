@@ -237,6 +237,9 @@ var throttling = []string{"rateLimitExceeded", "userRateLimitExceeded", "RATE_LI
 // Reasons under which an API is not switched on in the project.
 var notEnabled = []string{"SERVICE_DISABLED", "accessNotConfigured"}
 
+// The reason under which a project that a call counts for is shut down, or does not exist.
+const noConsumer = "CONSUMER_INVALID"
+
 // OAuth's words for a grant that is no good (any more): RFC 6749, section 5.2, and
 // tokeninfo's.
 var badGrant = []string{"invalid_grant", "invalid_token", "invalid_client", "unauthorized_client"}
@@ -249,7 +252,7 @@ func kind(code int, status, reason string) fault.Kind {
 	switch {
 	case slices.Contains(throttling, reason):
 		return fault.Throttled
-	case slices.Contains(notEnabled, reason):
+	case slices.Contains(notEnabled, reason) || reason == noConsumer:
 		return fault.Precondition
 	case slices.Contains(badGrant, reason):
 		return fault.Unauthenticated
@@ -307,6 +310,17 @@ func (c *Client) hint(r refused) error {
 			return err
 		}
 		return fault.WithHint(err, gcloud.EnableServices(project, service))
+	case r.Reason == noConsumer:
+		project := strings.TrimPrefix(r.info["consumer"], "projects/")
+		if project == "" {
+			return err
+		}
+		if project == c.cfg.QuotaProject {
+			return fault.WithHint(err, "GOOGLE_CLOUD_QUOTA_PROJECT says that project "+project+
+				" pays, which is shut down or does not exist")
+		}
+		return fault.WithHint(err, "project "+project+" is shut down or does not exist",
+			gcloud.DescribeProject(project), gcloud.UndeleteProject(project)+"   # within 30 days")
 	case r.Constraint != "" && strings.HasPrefix(r.under, "projects/"):
 		return fault.WithHint(err, gcloud.DescribeConstraint(strings.TrimPrefix(r.under, "projects/"),
 			strings.TrimPrefix(r.Constraint, "constraints/")))

@@ -66,6 +66,22 @@ func TestClassify(t *testing.T) {
 			want: fault.Error{Kind: fault.Precondition, Code: 403, Reason: "accessNotConfigured"},
 		},
 		{
+			name: "project shut down",
+			err: said(t, 403, nil, `{"error":{"code":403,"status":"PERMISSION_DENIED","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo",
+				"reason":"CONSUMER_INVALID","metadata":{"service":"iam.googleapis.com","consumer":"projects/p"}}]}}`),
+			want: fault.Error{Kind: fault.Precondition, Code: 403, Status: "PERMISSION_DENIED", Reason: "CONSUMER_INVALID"},
+			hints: []string{"project p is shut down or does not exist", "gcloud projects describe p",
+				"gcloud projects undelete p   # within 30 days"},
+		},
+		{
+			name:   "project of the environment shut down",
+			config: Config{QuotaProject: "payer"},
+			err: said(t, 403, nil, `{"error":{"code":403,"status":"PERMISSION_DENIED","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo",
+				"reason":"CONSUMER_INVALID","metadata":{"service":"iam.googleapis.com","consumer":"projects/payer"}}]}}`),
+			want:  fault.Error{Kind: fault.Precondition, Code: 403, Status: "PERMISSION_DENIED", Reason: "CONSUMER_INVALID"},
+			hints: []string{"GOOGLE_CLOUD_QUOTA_PROJECT says that project payer pays, which is shut down or does not exist"},
+		},
+		{
 			name: "quota project may not be used",
 			err: said(t, 403, nil, `{"error":{"code":403,"status":"PERMISSION_DENIED","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo",
 				"reason":"USER_PROJECT_DENIED","metadata":{"service":"iam.googleapis.com","consumer":"projects/p"}}]}}`),

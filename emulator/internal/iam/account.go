@@ -27,7 +27,7 @@ type Account struct {
 // Host is the service that keeps accounts and identity pools.
 const Host = "iam.googleapis.com"
 
-// UndeletePeriod is how long a deleted account can be brought back.
+// UndeletePeriod is how long a deleted account, or project, can be brought back.
 const UndeletePeriod = 30 * 24 * time.Hour
 
 // AccountID is what the ids of accounts look like.

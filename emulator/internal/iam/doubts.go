@@ -80,6 +80,11 @@ type Doubts struct {
 	// ProjectTags lets a project's custom role hold the permissions of tag keys and values. They
 	// were refused in 2021 (aquasecurity/cloudsploit#978); since then keys can be a project's.
 	ProjectTags bool `toml:"project_tags" json:"projectTags,omitempty"`
+
+	// AliasResolved shows conditions a secret's version by its own number where a request calls it
+	// latest. Without it they see what the request says; that a resource.name is the one of the
+	// request is said for no service, and of aliases nothing is.
+	AliasResolved bool `toml:"alias_resolved" json:"aliasResolved,omitempty"`
 }
 
 // Day is a day of 24 hours.

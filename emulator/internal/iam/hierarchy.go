@@ -3,6 +3,7 @@ package iam
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
 // Containers returns the relative names, by number, of a project and what it lies in.
@@ -21,6 +22,37 @@ func (s *Company) Containers(p *Project) []string {
 
 // ResourceManagerHost is the service that keeps projects, folders and organizations.
 const ResourceManagerHost = "cloudresourcemanager.googleapis.com"
+
+// IsDeleted reports whether p was shut down.
+func (p *Project) IsDeleted() bool { return !p.Deleted.IsZero() }
+
+// IsGone reports whether p was shut down too long ago to be restored
+// (resource-manager/docs/creating-managing-projects).
+func (p *Project) IsGone(now time.Time) bool {
+	return p.IsDeleted() && !now.Before(p.Deleted.Add(UndeletePeriod))
+}
+
+// duringDeletion are the permissions that are still worth something on a project that was
+// shut down: it can be seen, and restored.
+var duringDeletion = []string{"resourcemanager.projects.get", "resourcemanager.projects.getIamPolicy",
+	"resourcemanager.projects.delete", "resourcemanager.projects.undelete"}
+
+// shutDown reports whether n is, or lies in, a project that was shut down, so that nobody
+// holds the permission on it.
+func (s *Company) shutDown(n Node, permission string, now time.Time) bool {
+	const projects = "//" + ResourceManagerHost + "/projects/"
+	for _, holder := range n.Holders {
+		id, ok := strings.CutPrefix(holder, projects)
+		if !ok {
+			continue
+		}
+		p := s.Projects[id]
+		if p != nil && p.IsDeleted() && (p.IsGone(now) || !slices.Contains(duringDeletion, permission)) {
+			return true
+		}
+	}
+	return false
+}
 
 // ProjectBy returns the project of that id or number, or nil.
 func (s *Company) ProjectBy(id string) *Project {

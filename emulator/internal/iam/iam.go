@@ -122,6 +122,9 @@ type Project struct {
 	Parent  string    `json:"parent,omitempty"` // organizations/N or folders/N
 	Created time.Time `json:"created"`
 	Policy  Policy    `json:"policy"`
+	// Deleted is when the project was shut down; zero for one that is not. Its id is never
+	// free again (resource-manager/docs/creating-managing-projects).
+	Deleted time.Time `json:"deleted,omitzero"`
 	// Constraints are the organization policies in force, such as
 	// "constraints/iam.disableServiceAccountKeyUpload".
 	Constraints []string `json:"constraints,omitempty"`

@@ -1,5 +1,5 @@
 // Package resourcemanager is the Resource Manager of the emulator: the organization, its
-// folders and projects, which a seed describes and no client changes.
+// folders and projects, which a seed describes. Clients can shut projects down, and restore them.
 package resourcemanager
 
 import (
@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/taskiam/taskiam/emulator/internal/iam"
 	"github.com/taskiam/taskiam/emulator/internal/wire"
@@ -47,6 +48,15 @@ func methods() []wire.Method {
 		{ID: "cloudresourcemanager.projects.get", Pattern: "GET /v3/projects/{project}", Serve: getProject},
 		{ID: "cloudresourcemanager.projects.list", Pattern: "GET /v3/projects", Serve: listProjects},
 		{ID: "cloudresourcemanager.projects.search", Pattern: "GET /v3/projects:search", Serve: searchProjects},
+		{ID: "cloudresourcemanager.projects.delete", Pattern: "DELETE /v1/projects/{project}", Writes: true,
+			Serve: deleteProjectV1},
+		{ID: "cloudresourcemanager.projects.undelete", Pattern: "POST /v1/projects/{project}:undelete", Writes: true,
+			Serve: undeleteProjectV1},
+		{ID: "cloudresourcemanager.projects.delete", Pattern: "DELETE /v3/projects/{project}", Writes: true,
+			Serve: deleteProject},
+		{ID: "cloudresourcemanager.projects.undelete", Pattern: "POST /v3/projects/{project}:undelete", Writes: true,
+			Serve: undeleteProject},
+		{ID: "cloudresourcemanager.operations.get", Pattern: "GET /v3/operations/{operation}", Serve: getOperation},
 		{ID: "cloudresourcemanager.folders.get", Pattern: "GET /v3/folders/{folder}", Serve: getFolder},
 		{ID: "cloudresourcemanager.folders.list", Pattern: "GET /v3/folders", Serve: listFolders},
 		{ID: "cloudresourcemanager.folders.search", Pattern: "GET /v3/folders:search", Serve: searchFolders},
@@ -95,10 +105,26 @@ func see(c *wire.Call, name, permission string) (iam.Node, error) {
 	return n, nil
 }
 
+// The states of a project, and their numbers in version 3.
+const (
+	active          = "ACTIVE"
+	deleteRequested = "DELETE_REQUESTED"
+)
+
+var lifecycleNumbers = map[string]int{active: 1, deleteRequested: 2}
+
+func lifecycle(p *iam.Project) string {
+	if p.IsDeleted() {
+		return deleteRequested
+	}
+	return active
+}
+
 // showProjectV1 is the project as version 1 of the API shows it.
 func showProjectV1(_ *wire.Call, p *iam.Project) map[string]any {
 	m := map[string]any{
-		"projectId": p.ID, "projectNumber": p.Number, "lifecycleState": "ACTIVE", "createTime": wire.Time(p.Created),
+		"projectId": p.ID, "projectNumber": p.Number, "lifecycleState": lifecycle(p),
+		"createTime": wire.Time(p.Created),
 	}
 	if p.Name != "" {
 		m["name"] = p.Name
@@ -111,9 +137,13 @@ func showProjectV1(_ *wire.Call, p *iam.Project) map[string]any {
 
 func showProject(c *wire.Call, p *iam.Project) map[string]any {
 	m := map[string]any{
-		"name": "projects/" + p.Number, "projectId": p.ID, "state": c.Enum("ACTIVE", 1),
+		"name": "projects/" + p.Number, "projectId": p.ID,
+		"state":      c.Enum(lifecycle(p), lifecycleNumbers[lifecycle(p)]),
 		"createTime": wire.Time(p.Created),
 		"etag":       `W/"` + p.Number + `"`,
+	}
+	if p.IsDeleted() {
+		m["deleteTime"] = wire.Time(p.Deleted)
 	}
 	if p.Name != "" {
 		m["displayName"] = p.Name
@@ -125,7 +155,12 @@ func showProject(c *wire.Call, p *iam.Project) map[string]any {
 }
 
 func seeProject(c *wire.Call) (*iam.Project, error) {
-	if _, err := see(c, "projects/"+c.Vars["project"], "resourcemanager.projects.get"); err != nil {
+	return requireProject(c, "resourcemanager.projects.get")
+}
+
+// requireProject returns the project of the call to a caller that holds the permission on it.
+func requireProject(c *wire.Call, permission string) (*iam.Project, error) {
+	if _, err := see(c, "projects/"+c.Vars["project"], permission); err != nil {
 		return nil, err
 	}
 	return c.State().ProjectBy(c.Vars["project"]), nil
@@ -164,6 +199,77 @@ func getAncestry(c *wire.Call) (any, error) {
 	return map[string]any{"ancestor": ancestors}, nil
 }
 
+// changeProject marks the project of the call for deletion, or restores it, which each can
+// be done once (resourcemanager/v3/projects.proto).
+func changeProject(c *wire.Call, permission, from string, change func(*iam.Project)) (*iam.Project, error) {
+	p, err := requireProject(c, permission)
+	if err != nil {
+		return nil, err
+	}
+	if lifecycle(p) != from {
+		return nil, wire.Precondition("The project %s is in the state %s, not %s.", p.ID, lifecycle(p), from)
+	}
+	change(p)
+	return p, nil
+}
+
+func markDeleted(c *wire.Call) (*iam.Project, error) {
+	return changeProject(c, "resourcemanager.projects.delete", active, func(p *iam.Project) { p.Deleted = c.Now })
+}
+
+func restore(c *wire.Call) (*iam.Project, error) {
+	return changeProject(c, "resourcemanager.projects.undelete", deleteRequested, func(p *iam.Project) {
+		p.Deleted = time.Time{}
+	})
+}
+
+// operation is the long-running operation of a change, which is done at once.
+func operation(c *wire.Call, kind string, p *iam.Project) map[string]any {
+	done := showProject(c, p)
+	done["@type"] = "type.googleapis.com/google.cloud.resourcemanager.v3.Project"
+	return map[string]any{"name": "operations/" + kind + "." + p.Number, "done": true, "response": done}
+}
+
+func deleteProjectV1(c *wire.Call) (any, error) {
+	_, err := markDeleted(c)
+	return struct{}{}, err
+}
+
+func undeleteProjectV1(c *wire.Call) (any, error) {
+	_, err := restore(c)
+	return struct{}{}, err
+}
+
+func deleteProject(c *wire.Call) (any, error) {
+	p, err := markDeleted(c)
+	if err != nil {
+		return nil, err
+	}
+	return operation(c, "dp", p), nil
+}
+
+func undeleteProject(c *wire.Call) (any, error) {
+	p, err := restore(c)
+	if err != nil {
+		return nil, err
+	}
+	return operation(c, "up", p), nil
+}
+
+// getOperation answers for the operations of changes of projects that the caller may see.
+func getOperation(c *wire.Call) (any, error) {
+	kind, number, _ := strings.Cut(c.Vars["operation"], ".")
+	if kind != "dp" && kind != "up" {
+		return nil, wire.NotFound("The operation %s does not exist.", c.Vars["operation"])
+	}
+	c.Vars["project"] = number
+	p, err := seeProject(c)
+	if err != nil {
+		return nil, err
+	}
+	return operation(c, kind, p), nil
+}
+
 // visible returns, in order, what of a kind the caller may get.
 func visible[T any](c *wire.Call, all map[string]T, name func(T) string, permission string) []T {
 	var out []T
@@ -187,13 +293,27 @@ func visibleFolders(c *wire.Call) []*iam.Folder {
 	}, "resourcemanager.folders.get")
 }
 
-// listProjectsV1 ignores the filter: every project here is active.
+// listProjectsV1 knows the filters by state alone, and ignores others.
 func listProjectsV1(c *wire.Call) (any, error) {
-	return wire.Listing(c, "projects", visibleProjects(c), showProjectV1)
+	return wire.Listing(c, "projects", ofState(visibleProjects(c), "lifecycleState", c.Query("filter")), showProjectV1)
 }
 
 func searchProjects(c *wire.Call) (any, error) {
-	return wire.Listing(c, "projects", visibleProjects(c), showProject)
+	return wire.Listing(c, "projects", ofState(visibleProjects(c), "state", c.Query("query")), showProject)
+}
+
+// ofState returns those of all whose state is the one that a filter asks for: "state:ACTIVE".
+func ofState(all []*iam.Project, field, filter string) []*iam.Project {
+	for _, term := range strings.Fields(filter) {
+		for _, operator := range []string{":", "="} {
+			if state, ok := strings.CutPrefix(term, field+operator); ok {
+				return slices.DeleteFunc(all, func(p *iam.Project) bool {
+					return !strings.EqualFold(lifecycle(p), state)
+				})
+			}
+		}
+	}
+	return all
 }
 
 // listedParent returns the container whose children are asked for.
@@ -212,7 +332,9 @@ func listProjects(c *wire.Call) (any, error) {
 		return nil, err
 	}
 	all := slices.Collect(maps.Values(c.State().Projects))
-	all = slices.DeleteFunc(all, func(p *iam.Project) bool { return p.Parent != parent })
+	all = slices.DeleteFunc(all, func(p *iam.Project) bool {
+		return p.Parent != parent || p.IsGone(c.Now) || p.IsDeleted() && c.Query("showDeleted") != "true"
+	})
 	slices.SortFunc(all, func(a, b *iam.Project) int { return cmp.Compare(a.ID, b.ID) })
 	return wire.Listing(c, "projects", all, showProject)
 }

@@ -80,8 +80,8 @@ func payloadChecksum(data []byte) string {
 }
 
 // findVersion returns the version of the request, which may be called latest, with its secret and node.
-// Conditions see the version as the request calls it, the alias included
-// (iam/docs/conditions-resource-attributes). Of a version that does not exist it returns the node of the
+// Conditions see the version as the request calls it, the alias included, unless that is doubted
+// ([iam.Doubts]). Of a version that does not exist it returns the node of the
 // secret and the error.
 func findVersion(c *wire.Call) (*managedSecret, *secretVersion, iam.Node, error) {
 	s, n, err := findSecret(c)
@@ -104,6 +104,9 @@ func findVersion(c *wire.Call) (*managedSecret, *secretVersion, iam.Node, error)
 	}
 	v := s.Versions[number-1]
 	asked := "/versions/" + c.Vars["version"]
+	if c.State().Doubts.AliasResolved {
+		asked = "/versions/" + strconv.Itoa(number)
+	}
 	return s, v, n.Child(n.Full+asked, s.numberedName(p)+asked, host+"/SecretVersion", nil), nil
 }
 

@@ -25,6 +25,16 @@ func (st *State) serviceDisabled(service string, p *iam.Project) *Error {
 				p.Number, "containerInfo": p.Number, "serviceTitle": st.Title(service)}))
 }
 
+// consumerInvalid is the refusal of a call that counts for a project which was shut down.
+func consumerInvalid(service string, p *iam.Project) *Error {
+	return Forbidden("Permission denied on resource project %s.", p.ID).WithDetails(
+		map[string]any{"@type": "type.googleapis.com/google.rpc.Help", "links": []any{
+			map[string]any{"description": "Google developers console",
+				"url": "https://console.developers.google.com"}}},
+		ErrorInfo("CONSUMER_INVALID", "googleapis.com", map[string]string{
+			"service": service, "consumer": "projects/" + p.ID, "containerInfo": p.ID}))
+}
+
 // consumers returns the projects that a call counts for. Google documents the one that
 // the client names, else the caller's own if that is a service account, and for APIs
 // "based on resources" that of the resource (docs/quotas/quota-project); which API is of
@@ -50,9 +60,16 @@ func (c *Call) consumers() []*iam.Project {
 	return out
 }
 
-// enabled refuses a call to an API that is not enabled. That is decided before any
-// permission is.
+// enabled refuses a call to an API that is not enabled, or that counts for a project which
+// was shut down. That is decided before any permission is.
 func (c *Call) enabled() error {
+	for _, p := range c.consumers() {
+		// Resource Manager shows and restores such a project.
+		if p.IsDeleted() && (c.Method.Host != iam.ResourceManagerHost || p.ID != c.Vars["project"] &&
+			p.Number != c.Vars["project"]) {
+			return consumerInvalid(c.Method.Host, p)
+		}
+	}
 	if c.Method.Always {
 		return nil
 	}

@@ -48,6 +48,11 @@ var mutants = []mutant{
 		pkg: lifecycle, tests: []string{"TestEndsByItself"},
 	},
 	{
+		name:  "a project that was shut down is waited for",
+		edits: []edit{{"internal/gcp", "kind", `case slices.Contains(notEnabled, $r) || $r == noConsumer:`, `case slices.Contains(notEnabled, $r):`}},
+		pkg:   lifecycle, tests: []string{"TestDownInADeletedProject"},
+	},
+	{
 		name:  "the journal is not fsynced",
 		edits: []edit{{"internal/journal", "write", `return $f.Sync()`, `return nil`}},
 		pkg:   lifecycle, tests: []string{"TestPowerLostAtEveryDiskOperation"},
