@@ -68,7 +68,7 @@ type Sweep struct {
 // SweptProject is what was found of one project's runs.
 type SweptProject struct {
 	Project string
-	// Looked is how many accounts the project has.
+	// Looked is how many accounts the project has; -1 if that could not be read.
 	Looked int
 	// Searched is what was searched for bindings; empty if nothing could be.
 	Searched string
@@ -232,11 +232,12 @@ func (s *sweeper) isOver(expires time.Time) bool {
 func (s *sweeper) disable(ctx context.Context) {
 	project := s.result.Project
 	accounts, err := s.Cloud.Accounts(ctx, project)
+	s.result.Looked = len(accounts)
 	if err != nil {
+		s.result.Looked = -1
 		s.fail(s.perhapsMissing(ctx, project, err))
 	}
 	s.warnOfClock(s.clockAhead(), "whether a run has expired is decided by the cloud's")
-	s.result.Looked = len(accounts)
 	live := map[grants.RunID]bool{}
 	for _, a := range accounts {
 		mark, ours := markOf(a, project)

@@ -3,6 +3,7 @@ package view
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,7 +21,7 @@ type Sweep struct {
 // SweptProject is what was found of one project's runs.
 type SweptProject struct {
 	Project  string     `json:"project"`
-	Accounts int        `json:"accounts"` // how many the project has
+	Accounts *int       `json:"accounts"` // how many the project has; null if that could not be read
 	Searched string     `json:"searched"` // "" for nothing
 	Short    string     `json:"short"`    // why that is not everything; "" if it is
 	Unread   []string   `json:"unread"`
@@ -51,8 +52,11 @@ func NewSweep(s *lifecycle.Sweep, dryRun bool) Sweep {
 		Elapsed: s.Elapsed.Milliseconds()}
 	for _, p := range s.Projects {
 		v := SweptProject{
-			Project: p.Project, Accounts: p.Looked, Searched: p.Searched,
+			Project: p.Project, Searched: p.Searched,
 			Short: message(p.Short), Error: message(p.Err), Unread: list(p.Unread), Runs: []SweptRun{},
+		}
+		if p.Looked >= 0 {
+			v.Accounts = &p.Looked
 		}
 		for _, r := range p.Runs {
 			v.Runs = append(v.Runs, newSweptRun(r))
@@ -120,7 +124,11 @@ func (p SweptProject) show(r *Report) {
 	if p.Searched != "" {
 		where = "everything in " + p.Searched
 	}
-	r.Line("project %s: accounts: %d; runs found: %d", p.Project, p.Accounts, len(p.Runs))
+	accounts := "not known"
+	if p.Accounts != nil {
+		accounts = strconv.Itoa(*p.Accounts)
+	}
+	r.Line("project %s: accounts: %s; runs found: %d", p.Project, accounts, len(p.Runs))
 	r.Line("searched for bindings: %s", where)
 	if p.Short != "" {
 		r.Line("and nothing else: %s", p.Short)
