@@ -39,7 +39,13 @@ check: export GOGC := 400
 # All is checked as it is built, without cgo; -race needs it.
 check: export CGO_ENABLED := 0
 check: ## everything that has to pass: format, vet, staticcheck, tidy, tests with -race, the fault table, the model
-	@unformatted="$$(gofmt -l $$(git ls-files '*.go'))"; \
+	@for program in bash fish gcloud git zsh; do \
+		command -v "$$program" >/dev/null || echo "check: there is no $$program: its tests are skipped"; \
+	done; \
+	bwrap --unshare-user --unshare-pid --ro-bind / / --proc /proc true 2>/dev/null || \
+		echo "check: bubblewrap makes no sandbox here: the adversary and the tests of --isolate are skipped"; \
+	[ -d ../shared ] || echo "check: there is no ../shared: comparisons with what lies there are skipped"
+	@unformatted="$$(gofmt -l $$(git ls-files '*.go'))" || exit; \
 	if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
 	$(GO) vet -trimpath -tags $(TAGS) ./...
 	$(GO) tool staticcheck -tags $(TAGS) ./...
