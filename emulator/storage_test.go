@@ -553,7 +553,7 @@ func TestStorageUploads(t *testing.T) {
 		c.want(403, nil, "agent", "POST "+upload+"resumable&name=r", "{}")
 		begun := c.want(200, nil, "operator", "POST "+upload+"resumable&name=r", `{"contentType":"text/plain"}`)
 		session := strings.TrimPrefix(begun.header.Get("Location"), "https://")
-		c.want(403, nil, "agent", "PUT "+session, "abc", "Content-Range: bytes 0-2/6")
+		c.want(401, nil, "nobody's", "PUT "+session, "abc", "Content-Range: bytes 0-2/6")
 		part := c.want(308, nil, "operator", "PUT "+session, "abc", "Content-Range: bytes 0-2/6")
 		if got := part.header.Get("Range"); got != "bytes=0-2" {
 			t.Errorf("after three bytes: Range %q", got)
@@ -586,7 +586,7 @@ func TestStorageUploads(t *testing.T) {
 		c.want(400, nil, "operator", "PUT "+begin("hashed"), "abc", "Content-Range: bytes 0-2/3", "X-Goog-Hash: crc32c=AAAAAA==")
 		c.want(200, nil, "operator", "PUT "+begin("hashed"), "abc", "Content-Range: bytes 0-2/3", "X-Goog-Hash: crc32c=Nks/tw==, md5=kAFQmDzST7DWlj99KOF/cg==")
 		session = begin("cancelled")
-		c.want(403, nil, "agent", "DELETE "+session, "")
+		c.want(401, nil, "nobody's", "DELETE "+session, "")
 		c.want(499, nil, "operator", "DELETE "+session, "")
 		c.want(404, nil, "operator", "PUT "+session, "abc", "Content-Range: bytes 0-2/3")
 	})

@@ -77,6 +77,7 @@ func identity(member string) string {
 func (s *Company) identities(who *Principal) map[string]bool {
 	ids := map[string]bool{identity(AllUsers): true, identity(who.Member): true}
 	switch {
+	case who.Anonymous: // is one of allUsers, and nothing else
 	case who.Federated != nil:
 		// An identity from elsewhere is none of allAuthenticatedUsers
 		// (iam/docs/principals-overview).

@@ -77,6 +77,11 @@ type Doubts struct {
 	// role, as in recordings.
 	RolePatchPartial bool `toml:"role_patch_partial" json:"rolePatchPartial,omitempty"`
 
+	// SessionsJudged asks IAM with each part of a resumable upload, for whoever began it, and ends the upload
+	// with their account. Google says that the address of an upload needs no login, and not what becomes of it
+	// when whoever began it loses the right.
+	SessionsJudged bool `toml:"sessions_judged" json:"sessionsJudged,omitempty"`
+
 	// ProjectTags lets a project's custom role hold the permissions of tag keys and values. They
 	// were refused in 2021 (aquasecurity/cloudsploit#978); since then keys can be a project's.
 	ProjectTags bool `toml:"project_tags" json:"projectTags,omitempty"`

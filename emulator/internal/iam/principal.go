@@ -10,8 +10,14 @@ type Principal struct {
 	Federated  *Federated // nil for all others
 	Scopes     []string   // nil means every scope
 	SelfSigned bool       // came with a JWT that it signed itself
+	Anonymous  bool       // has no login
 
 	identities map[string]bool // every member string that means it; filled when first asked
+}
+
+// Nobody returns the principal of a call without a login.
+func Nobody() *Principal {
+	return &Principal{Member: AllUsers, Email: "Anonymous caller", Anonymous: true}
 }
 
 // IdentityPool is a workload or workforce identity pool: identities from elsewhere, named by what

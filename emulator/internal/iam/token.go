@@ -46,6 +46,19 @@ func (s *Company) TokenOf(member string) (AccessToken, error) {
 		"principal://%s/POOL/subject/SUBJECT", member, Host)
 }
 
+// Identity is what a token of the principal says of it, without scopes and end; nil for nobody.
+func (p *Principal) Identity() *AccessToken {
+	switch {
+	case p.Anonymous:
+		return nil
+	case p.Account != nil:
+		return &AccessToken{Account: p.Account.UniqueID}
+	case p.Federated != nil:
+		return &AccessToken{Federated: p.Federated}
+	}
+	return &AccessToken{Person: p.Email}
+}
+
 // MaxSubject is how long the subject of an identity pool may be, in bytes.
 const MaxSubject = 127
 

@@ -14,7 +14,7 @@ import (
 // state is what Cloud Storage remembers.
 type state struct {
 	Buckets map[string]*bucket `json:"buckets,omitempty"`
-	// Uploads are the resumable uploads that were begun and not finished, by upload id.
+	// Uploads are the resumable uploads that were begun and not finished, by the hash of the upload's id.
 	Uploads map[string]*upload `json:"uploads,omitempty"`
 	// Generation is the last generation that was given to an object.
 	Generation int64 `json:"generation,omitempty" snapshot:"-"`
@@ -115,6 +115,7 @@ func methods() []wire.Method {
 		return wire.Method{ID: id, Host: host, Pattern: pattern, Colons: true, Serve: serve}
 	}
 	writes := func(m wire.Method) wire.Method { m.Writes = true; return m }
+	held := func(m wire.Method) wire.Method { m.Writes, m.Bearer = true, holder; return m }
 	xml := func(m wire.Method) wire.Method { m.Refuse = xmlRefusal; return m }
 	return []wire.Method{
 		writes(at("storage.buckets.insert", "POST /storage/v1/b", insertBucket)),
@@ -138,12 +139,12 @@ func methods() []wire.Method {
 			"POST /storage/v1/b/{bucket}/o/{object}/rewriteTo/b/{toBucket}/o/{toObject}", rewriteTo)),
 		writes(at("storage.objects.copy",
 			"POST /storage/v1/b/{bucket}/o/{object}/copyTo/b/{toBucket}/o/{toObject}", copyTo)),
-		writes(at("storage.objects.insert", "POST /upload/storage/v1/b/{bucket}/o", insertObject)),
-		writes(at("storage.objects.insert", "POST /resumable/upload/storage/v1/b/{bucket}/o", insertObject)),
-		writes(at("storage.objects.insert", "PUT /upload/storage/v1/b/{bucket}/o", continueUpload)),
-		writes(at("storage.objects.insert", "PUT /resumable/upload/storage/v1/b/{bucket}/o", continueUpload)),
-		writes(at("storage.objects.insert", "DELETE /upload/storage/v1/b/{bucket}/o", cancelUpload)),
-		writes(at("storage.objects.insert", "DELETE /resumable/upload/storage/v1/b/{bucket}/o", cancelUpload)),
+		held(at("storage.objects.insert", "POST /upload/storage/v1/b/{bucket}/o", insertObject)),
+		held(at("storage.objects.insert", "POST /resumable/upload/storage/v1/b/{bucket}/o", insertObject)),
+		held(at("storage.objects.insert", "PUT /upload/storage/v1/b/{bucket}/o", continueUpload)),
+		held(at("storage.objects.insert", "PUT /resumable/upload/storage/v1/b/{bucket}/o", continueUpload)),
+		held(at("storage.objects.insert", "DELETE /upload/storage/v1/b/{bucket}/o", cancelUpload)),
+		held(at("storage.objects.insert", "DELETE /resumable/upload/storage/v1/b/{bucket}/o", cancelUpload)),
 		xml(at("storage.objects.get", "GET /{bucket}/{object...}", readObject)),
 		xml(at("storage.objects.get", "HEAD /{bucket}/{object...}", readObject)),
 	}

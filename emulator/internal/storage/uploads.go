@@ -3,6 +3,8 @@ package storage
 import (
 	"bytes"
 	"cmp"
+	"crypto/rand"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"mime"
@@ -24,7 +26,13 @@ type upload struct {
 	Checks  checks    `json:"checks"`
 	Query   string    `json:"query,omitempty"` // of the request that began it, with its preconditions
 	Created time.Time `json:"created"`
+	By      string    `json:"by"` // who began it, as policies name them
+	// Owner is who began it, as their token said; nil for a call without a login.
+	Owner *iam.AccessToken `json:"owner,omitempty"`
 }
+
+// sessionPeriod is how long a resumable upload can be continued after it began.
+const sessionPeriod = 7 * 24 * time.Hour
 
 // checks are the hashes that a client wants its content to have.
 type checks struct {
@@ -89,7 +97,10 @@ func insertObject(c *wire.Call) (any, error) {
 		return beginUpload(c, b, n, m)
 	}
 	m.Content = content
-	return storeObject(c, b, n, m.object, m.checks, q)
+	if err := mayStore(c, b, n, m.Name, q); err != nil {
+		return nil, err
+	}
+	return storeObject(c, b, m.object, m.checks)
 }
 
 // mayStore decides whether the caller may make name the object that it uploads: storage.objects.create,
@@ -108,10 +119,7 @@ func mayStore(c *wire.Call, b *bucket, n iam.Node, name string, q url.Values) er
 	return c.Require("storage.objects.delete", on)
 }
 
-func storeObject(c *wire.Call, b *bucket, n iam.Node, o object, want checks, q url.Values) (any, error) {
-	if err := mayStore(c, b, n, o.Name, q); err != nil {
-		return nil, err
-	}
+func storeObject(c *wire.Call, b *bucket, o object, want checks) (any, error) {
 	sums := o.hashed()
 	o.hashes = &sums // counted once: put takes them over
 	if got := sums.md5; want.MD5Hash != "" && want.MD5Hash != got {
@@ -177,9 +185,11 @@ func beginUpload(c *wire.Call, b *bucket, n iam.Node, m objectMetadata) (any, er
 	if st.Uploads == nil {
 		st.Uploads = map[string]*upload{}
 	}
-	id := strconv.FormatInt(st.nextGeneration(c.Now), 36)
-	st.Uploads[id] = &upload{Bucket: b.Name, Object: m.object, Checks: m.checks, Query: c.Request.URL.RawQuery,
-		Created: c.Now}
+	raw := make([]byte, 32)
+	_, _ = rand.Read(raw) // never fails
+	id := base64.RawURLEncoding.EncodeToString(raw)
+	st.Uploads[iam.TokenHash(id)] = &upload{Bucket: b.Name, Object: m.object, Checks: m.checks,
+		Query: c.Request.URL.RawQuery, Created: c.Now, By: c.Caller.Member, Owner: c.Caller.Identity()}
 	q := url.Values{"uploadType": {"resumable"}, "upload_id": {id}}
 	return &wire.Raw{Header: http.Header{
 		"Location":             {c.BaseURL() + c.Request.URL.EscapedPath() + "?" + q.Encode()},
@@ -187,33 +197,62 @@ func beginUpload(c *wire.Call, b *bucket, n iam.Node, m objectMetadata) (any, er
 	}}, nil
 }
 
-// findUpload returns the resumable upload that a request is about, and its id.
-func findUpload(c *wire.Call) (id string, u *upload, err error) {
-	id = c.Query("upload_id")
-	u = stateOf(c.State()).Uploads[id]
-	if u == nil || u.Bucket != c.Vars["bucket"] {
-		return "", nil, wire.NotFound("No such upload: %s", id)
+// holder returns who makes a call with the address of a resumable upload and without a login: the address is a
+// permission by itself (storage/docs/resumable-uploads), of whoever began the upload.
+func holder(c *wire.Call) (*iam.Principal, error) {
+	id := c.Query("upload_id")
+	if id == "" || c.Request.Header.Get("Authorization") != "" {
+		return nil, nil
 	}
-	return id, u, nil
+	u := stateOf(c.State()).Uploads[iam.TokenHash(id)]
+	if u == nil {
+		return iam.Nobody(), nil // and learns that there is no such upload
+	}
+	return &iam.Principal{Member: u.By, Email: u.By}, nil
+}
+
+// findUpload returns the resumable upload that a request is about, and its key. Whoever knows its address may go on
+// with it: what IAM says now is not asked, unless that is in doubt.
+func findUpload(c *wire.Call, b *bucket, n iam.Node) (key string, u *upload, err error) {
+	key = iam.TokenHash(c.Query("upload_id"))
+	u = stateOf(c.State()).Uploads[key]
+	switch {
+	case u == nil || u.Bucket != b.Name:
+		return "", nil, wire.NotFound("No such upload.")
+	case !c.Now.Before(u.Created.Add(sessionPeriod)):
+		return "", nil, wire.Fail(http.StatusGone, "NOT_FOUND", "gone", "The upload began too long ago.")
+	case !c.Company().Doubts.SessionsJudged:
+		return key, u, nil
+	}
+	c.Caller = iam.Nobody()
+	if u.Owner != nil {
+		c.Caller = c.Company().PrincipalOf(u.Owner, c.Now)
+	}
+	if c.Caller == nil {
+		return "", nil, c.Dead()
+	}
+	q, err := url.ParseQuery(u.Query)
+	if err != nil {
+		return "", nil, fmt.Errorf("reading the query of an upload: %w", err)
+	}
+	return key, u, mayStore(c, b, n, u.Object.Name, q)
 }
 
 // continueUpload takes the next bytes of a resumable upload, or says how many it has.
 func continueUpload(c *wire.Call) (any, error) {
-	st := stateOf(c.State())
-	id, u, err := findUpload(c)
+	b, n, err := findBucket(c)
 	if err != nil {
 		return nil, err
 	}
-	b, n, err := findBucket(c)
+	key, u, err := findUpload(c, b, n)
 	if err != nil {
 		return nil, err
 	}
 	q, err := url.ParseQuery(u.Query)
 	if err != nil {
-		return nil, fmt.Errorf("reading the query of upload %s: %w", id, err)
+		return nil, fmt.Errorf("reading the query of an upload: %w", err)
 	}
-	// The upload was allowed when it began; what IAM says now is asked before anything is kept.
-	if err := mayStore(c, b, n, u.Object.Name, q); err != nil {
+	if err := checkGenerations(q, b.Objects[u.Object.Name]); err != nil {
 		return nil, err
 	}
 	from, total, err := contentRange(c.Request.Header.Get("Content-Range"), len(c.Body))
@@ -233,9 +272,9 @@ func continueUpload(c *wire.Call) (any, error) {
 	if have = len(u.Object.Content); total < 0 || have < total {
 		return resumeIncomplete(c.Request, have), nil
 	}
-	delete(st.Uploads, id)
+	delete(stateOf(c.State()).Uploads, key)
 	u.Checks.override(c.Request.Header.Get("X-Goog-Hash"))
-	return storeObject(c, b, n, u.Object, u.Checks, q)
+	return storeObject(c, b, u.Object, u.Checks)
 }
 
 // override takes the hashes that the last request of an upload says (storage/docs/hashes-etags): only then does a
@@ -254,19 +293,15 @@ func (want *checks) override(header string) {
 
 // cancelUpload ends a resumable upload before its last byte. The answer is Google's: 499, for what the client closed.
 func cancelUpload(c *wire.Call) (any, error) {
-	st := stateOf(c.State())
-	id, u, err := findUpload(c)
-	if err != nil {
-		return nil, err
-	}
 	b, n, err := findBucket(c)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Require("storage.objects.create", objectNode(c, b, n, u.Object.Name)); err != nil {
+	key, _, err := findUpload(c, b, n)
+	if err != nil {
 		return nil, err
 	}
-	delete(st.Uploads, id)
+	delete(stateOf(c.State()).Uploads, key)
 	return &wire.Raw{Code: 499}, nil
 }
 

@@ -13,8 +13,12 @@ import (
 func (s *Server) authenticate(c *Call) (*iam.Principal, error) {
 	host := c.Method.Host
 	header := c.Request.Header.Get("Authorization")
+	if c.Method.Bearer != nil {
+		if p, err := c.Method.Bearer(c); p != nil || err != nil {
+			return p, err
+		}
+	}
 	if header == "" {
-		// Public objects too: a client that forgot its token must not pass for one that sent it.
 		return nil, unauthenticated(host, "CREDENTIALS_MISSING",
 			"Request is missing required authentication credential. "+
 				"Expected OAuth 2 access token, login cookie or other valid authentication credential.")
@@ -87,6 +91,9 @@ func (s *Server) byToken(c *Call, token string) (*iam.Principal, error) {
 	}
 	return p, nil
 }
+
+// Dead is the 401 of a call by whoever may not act any more.
+func (c *Call) Dead() error { return c.State().revokedToken(c.Method.Host, "ACCOUNT_STATE_INVALID") }
 
 // revokedToken is the 401 for a token that was valid before.
 func (s *State) revokedToken(host, reason string) error {

@@ -21,6 +21,10 @@ type Method struct {
 	Public  bool // served without a caller, such as the token endpoint
 	Always  bool // served in projects whose API is not enabled too
 	Colons  bool // the last part of its path may contain ":"
+	// Bearer returns who makes a call that brings its identity in something else than an Authorization header with a
+	// token: an address that is its own permission, say. It is nil for a method that knows nothing of the kind, and
+	// returns nil for a call that brings none.
+	Bearer func(c *Call) (*iam.Principal, error)
 	// OverGRPC is a method that Google has over gRPC alone: no other request reaches it.
 	OverGRPC bool
 	// Refuse writes a refusal that the emulator makes instead of the method; nil is the form
