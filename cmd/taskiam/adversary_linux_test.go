@@ -439,8 +439,10 @@ func TestThreatsAreTried(t *testing.T) {
 	must(t, err)
 	inside, err := filepath.Glob("../../internal/*/*_test.go")
 	must(t, err)
+	ofEmulator, err := filepath.Glob("../../emulator/*_test.go")
+	must(t, err)
 	var source strings.Builder
-	for _, name := range append(tests, inside...) {
+	for _, name := range slices.Concat(tests, inside, ofEmulator) {
 		text, err := os.ReadFile(name)
 		must(t, err)
 		source.Write(text)

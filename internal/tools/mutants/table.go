@@ -1364,4 +1364,28 @@ var mutants = []mutant{
 		edits: []edit{{"internal/review", "grantReview.marked", `if grade == None {`, `if grade == None || mark.Finding == RunsCodeAlone {`}},
 		pkg:   "internal/tools/findings", tests: []string{"TestRolesThatGiveMore"},
 	},
+	{
+		name: "an upload goes on without end",
+		edits: []edit{{
+			"emulator/internal/storage", "findUpload", `!$c.Now.Before($u.Created.Add(sessionPeriod))`, `false`,
+		}},
+		pkg: "emulator", tests: []string{"TestStorageSession"},
+	},
+	{
+		name:  "the state keeps the addresses of uploads",
+		edits: []edit{{"emulator/internal/storage", "beginUpload", `iam.TokenHash($id)`, `$id`}},
+		pkg:   "emulator", tests: []string{"TestStorageSession"},
+	},
+	{
+		name: "a bad login is no matter where the address of an upload is there",
+		edits: []edit{{
+			"emulator/internal/storage", "holder", `$c.Request.Header.Get("Authorization") != ""`, `false`,
+		}},
+		pkg: "emulator", tests: []string{"TestStorageSession"},
+	},
+	{
+		name:  "an upload survives its account also where it should not",
+		edits: []edit{{"emulator/internal/storage", "findUpload", `!$c.Company().Doubts.SessionsJudged`, `true`}},
+		pkg:   "emulator", tests: []string{"TestStorageSessionJudged"},
+	},
 }
