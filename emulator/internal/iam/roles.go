@@ -10,7 +10,7 @@ import (
 	"sync"
 )
 
-//go:generate go run ../../../internal/tools/gen/emulator -list ../../../../shared/gcp/predefined_roles.json.gz roles.txt
+//go:generate go run ../../../internal/tools/gen/emulator -list=$TASKIAM_ROLES roles.txt
 
 //go:embed roles.txt
 var roleTable string
