@@ -246,3 +246,10 @@ func (x *exchange) policy() (iam.PolicyJSON, error) {
 	err := json.Unmarshal(x.Response, &w)
 	return w, err
 }
+
+// reason is the status that an error gives by name.
+func (x *exchange) reason() string {
+	e, _ := x.want["error"].(map[string]any)
+	s, _ := e["status"].(string)
+	return s
+}

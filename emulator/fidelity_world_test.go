@@ -44,7 +44,8 @@ const (
 // world is an emulator in the state before an exchange, as far as its answer tells.
 type world struct {
 	*lab
-	x *exchange
+	x       *exchange
+	unready bool // an answer 403 means that the account is not seen yet, not that the caller may not
 }
 
 // unreplayable is why an exchange cannot be put to the emulator.
@@ -151,9 +152,36 @@ func (w *world) account(email string) *iam.Account {
 	if a := w.wire.State().AccountByEmail(email); a != nil {
 		return a
 	}
+	if digits.MatchString(email) { // an account may be named by its unique id
+		return w.accountByID(email)
+	}
 	id, _, _ := strings.Cut(email, "@")
 	a := w.wire.State().AddAccount(cmp.Or(iam.ProjectOfEmail(email), placeholders["projectId"]), id)
 	a.Email = email
+	w.wire.State().Index()
+	return a
+}
+
+// accountByID returns the account of that unique id, with the address that the answer
+// gives it.
+func (w *world) accountByID(id string) *iam.Account {
+	if a := w.wire.State().Accounts[id]; a != nil {
+		return a
+	}
+	project := w.x.after("projects")
+	if project == "-" || project == "" {
+		project = placeholders["projectId"]
+	}
+	answer := w.x.want
+	if restored, ok := answer["restoredAccount"].(map[string]any); ok {
+		answer = restored
+	}
+	email, _ := answer["email"].(string)
+	name, _, _ := strings.Cut(cmp.Or(email, "numbered-account"), "@")
+	a := w.wire.State().AddAccount(project, name)
+	delete(w.wire.State().Accounts, a.UniqueID)
+	a.UniqueID, w.wire.State().Accounts[id] = id, a
+	a.Email = cmp.Or(email, a.Email)
 	w.wire.State().Index()
 	return a
 }
@@ -176,7 +204,7 @@ func (w *world) accounts() error {
 	if !onKey && x.Status == http.StatusNotFound && !strings.HasPrefix(x.message(), "Account deleted") {
 		return nil
 	}
-	if x.Status == http.StatusForbidden && x.verb == "" {
+	if w.unready {
 		return w.unseen(email)
 	}
 	a := w.account(email)
@@ -186,9 +214,8 @@ func (w *world) accounts() error {
 	if !onKey && x.Method == http.MethodGet {
 		w.describe(a, x.want)
 	}
-	if strings.HasPrefix(x.message(), "Account deleted") {
-		a.Deleted = epoch.Add(-time.Hour)
-		w.wire.State().Index()
+	if strings.HasPrefix(x.message(), "Account deleted") || x.verb == "undelete" && x.Status == http.StatusOK {
+		w.wire.State().DeleteAccount(a, epoch.Add(-time.Hour))
 	}
 	if f, ok := constraintOf(x); ok {
 		p := w.wire.State().ProjectBy(a.ProjectID)
@@ -295,6 +322,13 @@ func (w *world) keys(a *iam.Account) error {
 		}
 	}
 	w.wire.State().Doubts.SystemKeyHidden = hidden
+	if _, constrained := constraintOf(x); x.Method == http.MethodPost && x.last() == "keys" && !constrained &&
+		(x.reason() == "FAILED_PRECONDITION" || x.Status == http.StatusTooManyRequests) {
+		w.wire.State().Doubts.KeyLimitExhausted = x.Status == http.StatusTooManyRequests
+		for i := range 10 { // as many as an account may have
+			add(fmt.Sprintf("%040x", i+1))
+		}
+	}
 	if id := x.after("keys"); id != "" && w.found() {
 		add(id)
 	}
