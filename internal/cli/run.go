@@ -269,7 +269,9 @@ func (c *commandRun) carryOut(ctx context.Context, up error) (exitCode, error) {
 
 // runChild runs CMD and returns its exit code. Meanwhile signals are for CMD.
 func (c *commandRun) runChild(ctx context.Context) (exitCode, error) {
-	vars, err := credentials.Environ(c.app().Delivery(c.run).Environment())
+	given := c.app().Delivery(c.run)
+	given.EmptyHome = c.sandbox.EmptyHome()
+	vars, err := credentials.Environ(given.Environment())
 	if err != nil {
 		return 0, err
 	}

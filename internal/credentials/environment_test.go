@@ -77,6 +77,18 @@ func TestEnvironmentNamesTheRunsAccessAlone(t *testing.T) {
 	if diff := cmp.Diff(want, environment(t, metadata)); diff != "" {
 		t.Errorf("with a metadata server:\n%s", diff)
 	}
+	// Where there is no login under HOME nothing stands between clients and the server; a kind without a server is no
+	// other there.
+	metadata.EmptyHome, key.EmptyHome, token.EmptyHome = true, true, true
+	delete(want, "GOOGLE_APPLICATION_CREDENTIALS")
+	if diff := cmp.Diff(want, environment(t, metadata)); diff != "" {
+		t.Errorf("with a metadata server and an empty HOME:\n%s", diff)
+	}
+	for _, d := range []delivery.Delivery{key, token} {
+		if environment(t, d)["GOOGLE_APPLICATION_CREDENTIALS"] == "" {
+			t.Errorf("%s: with an empty HOME there are no application default credentials", d.Kind)
+		}
+	}
 
 	must(t, os.Remove(delivery.TokenPath(token.Dir)))
 	if _, err := credentials.Environ(token.Environment()); !errors.Is(err, os.ErrNotExist) {

@@ -35,6 +35,9 @@ type Delivery struct {
 	Token    grants.Token
 	Metadata string
 	External string
+	// EmptyHome says that no client finds a login under HOME where the environment is used: in a sandbox that has a
+	// HOME of its own.
+	EmptyHome bool
 	// More is appended to the environment: the variables that point clients at an
 	// emulator. CA is the certificate of an emulator's CA, in PEM, which they name as
 	// [CAPath]: a sandbox does not see the emulator's own copy.

@@ -17,15 +17,18 @@ var metadata = Kind{
 		return []File{{Name: externalName, Text: d.External}}
 	},
 	Environment: func(d Delivery) []Var {
-		return append(metadataAt(d.Metadata),
+		vars := append(metadataAt(d.Metadata),
 			Var{Name: "CLOUDSDK_CORE_CHECK_GCE_METADATA", Value: "true"},
 			Var{Name: "METADATA_SERVER_DETECTION", Value: "assume-present"},
-			// For what insists on a file: one with no secret in it, which leads to the same
-			// server. Left unset, the variable would let Go's clients prefer the person's login
-			// under HOME to the metadata server, whatever CLOUDSDK_CONFIG says. Java's take
-			// no credential file that has an address without TLS in it: they fail.
-			Var{Name: "GOOGLE_APPLICATION_CREDENTIALS", Value: d.path(externalName)},
 		)
+		if d.EmptyHome {
+			return vars
+		}
+		// A file with no secret in it, which leads to the same server. Left unset, the variable would let Go's and Node's
+		// clients prefer the person's login under HOME to the metadata server, whatever CLOUDSDK_CONFIG says. Where there
+		// can be none it is better unset: Java's clients and old ones of Go's take no credential file that has an address
+		// without TLS in it, and no client makes identity tokens of one.
+		return append(vars, Var{Name: "GOOGLE_APPLICATION_CREDENTIALS", Value: d.path(externalName)})
 	},
 }
 

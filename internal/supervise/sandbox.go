@@ -177,6 +177,17 @@ func (s *Sandbox) Environment() []string {
 	return append(environ, s.user.environ()...)
 }
 
+// EmptyHome reports whether clients find no login of gcloud's under HOME: it is the sandbox's own, and nothing that the
+// sandbox shows lies where they look, or around it.
+func (s *Sandbox) EmptyHome() bool {
+	if !s.Isolated {
+		return false
+	}
+	logins := filepath.Join(s.spec.Home, ".config", "gcloud")
+	return !slices.ContainsFunc(slices.Concat([]string{s.spec.WorkTree}, s.spec.ReadOnly, s.spec.Writable),
+		func(shown string) bool { return paths.Within(shown, logins) || paths.Within(logins, shown) })
+}
+
 // Bare reports whether the command runs as this user and sees all that this user sees.
 func (s *Sandbox) Bare() bool { return !s.Isolated && s.user == nil }
 

@@ -34,3 +34,29 @@ func TestRealPaths(t *testing.T) {
 		}
 	}
 }
+
+// TestEmptyHome: only where no login can lie under HOME may clients look for one there.
+func TestEmptyHome(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name                     string
+		isolated                 bool
+		tree, readOnly, writable string
+		want                     bool
+	}{
+		{"a sandbox", true, "/home/a/work", "/opt/tool", "/home/a/.cache", true},
+		{"no sandbox", false, "/home/a/work", "/opt/tool", "/home/a/.cache", false},
+		{"the folder is shown", true, "/home/a/work", "/home/a/.config/gcloud", "/home/a/.cache", false},
+		{"what is in it is", true, "/home/a/work", "/opt/tool", "/home/a/.config/gcloud/application_default_credentials.json", false},
+		{"what it is in is", true, "/home/a/work", "/opt/tool", "/home/a/.config", false},
+		{"it is worked in", true, "/home/a/.config/gcloud", "/opt/tool", "/home/a/.cache", false},
+		{"another home", true, "/home/a/work", "/home/b/.config/gcloud", "/home/a/.cache", true},
+	} {
+		s := &Sandbox{SandboxConfig: SandboxConfig{Isolated: tt.isolated}, spec: isolate.Spec{
+			Home: "/home/a", WorkTree: tt.tree, ReadOnly: []string{tt.readOnly}, Writable: []string{tt.writable},
+		}}
+		if got := s.EmptyHome(); got != tt.want {
+			t.Errorf("%s: %t", tt.name, got)
+		}
+	}
+}

@@ -1388,4 +1388,14 @@ var mutants = []mutant{
 		edits: []edit{{"emulator/internal/storage", "findUpload", `!$c.Company().Doubts.SessionsJudged`, `true`}},
 		pkg:   "emulator", tests: []string{"TestStorageSessionJudged"},
 	},
+	{
+		name:  "a login that is shown under HOME is not looked for",
+		edits: []edit{{"internal/supervise", "Sandbox.EmptyHome", `paths.Within($shown, $logins) || paths.Within($logins, $shown)`, `$shown == "" && $logins == ""`}},
+		pkg:   "cmd/taskiam", tests: []string{"TestIsolatedAsksTheServer"},
+	},
+	{
+		name:  "a file hides the metadata server in a sandbox",
+		edits: []edit{{"internal/cli", "commandRun.runChild", `$c.sandbox.EmptyHome()`, `false`}},
+		pkg:   "cmd/taskiam", tests: []string{"TestIsolatedAsksTheServer"},
+	},
 }
