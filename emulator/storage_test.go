@@ -546,7 +546,20 @@ func TestStorageUploads(t *testing.T) {
 		}
 		wrong := "--b\n\n" + `{"name":"m","md5Hash":"` + base64.StdEncoding.EncodeToString(make([]byte, 16)) + `"}` + "\n--b\n\nx\n--b--\n"
 		c.want(400, nil, "operator", "POST "+upload+"multipart", wrong, "Content-Type: multipart/related; boundary=b")
-		c.want(400, nil, "operator", "POST "+upload+"multipart", "nothing", "Content-Type: multipart/related; boundary=b")
+		const form = "Content-Type: multipart/related; boundary=b"
+		for _, malformed := range []string{
+			"", "nothing", "--b--", "--b", "--b\n\n{}", "--b\n\n{}\n--b--", "--b\n\n{\"name\":\"m\"}\n--b\n\nx",
+			"--b\n\n{\"name\":\"m\"}\n--b\nnoheader", "--b\n{}\n--b\n\nx\n--b--", "--b\n\n{\"name\":\"m\"}\n--b\nno header\n\nx\n--b--",
+		} {
+			c.want(400, nil, "operator", "POST "+upload+"multipart", malformed, form)
+		}
+		for _, content := range []string{"", "\r\n", "\n", "x", "\n--bb", "--bx", "\n--b x", "x\r", "\n--b-", strings.Repeat("\n--", 500)} {
+			body := "preamble\r\n--b \r\n\r\n" + `{"name":"m"}` + "\r\n--b\r\nContent-Type: text/csv\r\n\r\n" + content + "\r\n--b--\r\nepilogue"
+			c.want(200, nil, "operator", "POST "+upload+"multipart", body, form)
+			if got := c.call("operator", "GET "+gcs+"/b/reports/o/m?alt=media", ""); string(got.body) != content {
+				t.Errorf("content %q becomes %q", content, got.body)
+			}
+		}
 	})
 
 	t.Run("resumable", func(t *testing.T) {

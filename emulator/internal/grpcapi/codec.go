@@ -20,11 +20,16 @@ func (codec) Marshal(v any) (mem.BufferSlice, error) {
 	if !ok {
 		return nil, fmt.Errorf("a %T is no message", v)
 	}
-	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	// The buffer is used again: what is read is written in many long messages.
+	pool := mem.DefaultBufferPool()
+	buf := pool.Get(proto.Size(m))
+	b, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend((*buf)[:0], m)
 	if err != nil {
+		pool.Put(buf)
 		return nil, fmt.Errorf("writing a message: %w", err)
 	}
-	return mem.BufferSlice{mem.SliceBuffer(b)}, nil
+	*buf = b
+	return mem.BufferSlice{mem.NewBuffer(buf, pool)}, nil
 }
 
 // Unmarshal reads a message.

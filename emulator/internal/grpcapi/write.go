@@ -17,6 +17,8 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
+
+	"github.com/taskiam/taskiam/emulator/internal/wire"
 )
 
 // upload is a resumable upload of the JSON API. Its id here has the bucket in it: BUCKET/ID.
@@ -101,10 +103,11 @@ func crcOf(sums fields) (string, bool) {
 func (c *call) put(
 	u upload, content []byte, from, total int64, sums fields,
 ) (o restObject, done bool, have int64, err error) {
-	r, err := c.request(http.MethodPut, u.target(), content)
+	r, err := c.request(http.MethodPut, u.target(), nil)
 	if err != nil {
 		return o, false, 0, status.Errorf(codes.InvalidArgument, "making a request of %s: %v", c.name, err)
 	}
+	r.Body, r.ContentLength = wire.NewContent(content).Body(), int64(len(content)) // not copied
 	of, span := "*", "*"
 	if total >= 0 {
 		of = strconv.FormatInt(total, 10)

@@ -78,5 +78,5 @@ func rewriteTo(c *wire.Call) (any, error) {
 		Size     int             `json:"objectSize,string"`
 		Done     bool            `json:"done"`
 		Resource *objectResource `json:"resource"`
-	}{"storage#rewriteResponse", len(o.Content), len(o.Content), true, showObject(c, b, o)}, nil
+	}{"storage#rewriteResponse", o.Content.Len(), o.Content.Len(), true, showObject(c, b, o)}, nil
 }

@@ -3,10 +3,10 @@ package storage
 import (
 	"crypto/md5"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/xml"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -53,11 +53,11 @@ func (o *object) hashed() hashes {
 	if o.hashes != nil {
 		return *o.hashes
 	}
-	sum := md5.Sum(o.Content)
+	sum, crc := md5.New(), crc32.New(castagnoli)
+	_, _ = o.Content.WriteTo(io.MultiWriter(sum, crc)) // hashes take everything
 	return hashes{
-		md5: base64.StdEncoding.EncodeToString(sum[:]),
-		crc32c: base64.StdEncoding.EncodeToString(
-			binary.BigEndian.AppendUint32(nil, crc32.Checksum(o.Content, castagnoli))),
+		md5:    base64.StdEncoding.EncodeToString(sum.Sum(nil)),
+		crc32c: base64.StdEncoding.EncodeToString(crc.Sum(nil)),
 	}
 }
 
@@ -76,7 +76,7 @@ func showObject(c *wire.Call, b *bucket, o *object) *objectResource {
 		Name:      o.Name, Bucket: b.Name, Generation: o.Generation, Metageneration: o.Metageneration,
 		ContentType: o.ContentType, ContentEncoding: o.ContentEncoding, ContentLanguage: o.ContentLanguage,
 		ContentDisposition: o.ContentDisposition, CacheControl: o.CacheControl, StorageClass: o.StorageClass,
-		Size: len(o.Content), MD5Hash: o.md5(), CRC32C: o.crc32c(),
+		Size: o.Content.Len(), MD5Hash: o.md5(), CRC32C: o.crc32c(),
 		Etag:        wire.CounterEtag(o.Generation, o.Metageneration),
 		TimeCreated: storageTime(o.Created), Updated: storageTime(o.Created), Metadata: o.Metadata,
 	}
@@ -147,7 +147,7 @@ func mediaAnswer(r *http.Request, o *object) *wire.Raw {
 		"X-Goog-Metageneration":          {strconv.FormatInt(o.Metageneration, 10)},
 		"X-Goog-Storage-Class":           {o.StorageClass},
 		"X-Goog-Stored-Content-Encoding": {"identity"},
-		"X-Goog-Stored-Content-Length":   {strconv.Itoa(len(o.Content))},
+		"X-Goog-Stored-Content-Length":   {strconv.Itoa(o.Content.Len())},
 		"Access-Control-Expose-Headers":  {"Content-Range"},
 	}
 	for name, value := range map[string]string{
@@ -164,18 +164,18 @@ func mediaAnswer(r *http.Request, o *object) *wire.Raw {
 	for k, v := range o.Metadata {
 		h.Set("X-Goog-Meta-"+k, v)
 	}
-	from, to, ok := byteRange(r.Header.Get("Range"), len(o.Content))
+	from, to, ok := byteRange(r.Header.Get("Range"), o.Content.Len())
 	switch {
 	case !ok:
-		h.Set("Content-Range", fmt.Sprintf("bytes */%d", len(o.Content)))
+		h.Set("Content-Range", fmt.Sprintf("bytes */%d", o.Content.Len()))
 		h.Set("Content-Type", "text/html; charset=UTF-8")
 		return &wire.Raw{Code: http.StatusRequestedRangeNotSatisfiable, Header: h,
 			Body: []byte("Requested range not satisfiable")}
 	case to < 0:
-		return &wire.Raw{Header: h, Body: o.Content}
+		return &wire.Raw{Header: h, Content: o.Content}
 	}
-	h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, to, len(o.Content)))
-	return &wire.Raw{Code: http.StatusPartialContent, Header: h, Body: o.Content[from : to+1]}
+	h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, to, o.Content.Len()))
+	return &wire.Raw{Code: http.StatusPartialContent, Header: h, Content: o.Content.Slice(from, to+1)}
 }
 
 func contentType(o *object) string {

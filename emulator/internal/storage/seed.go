@@ -32,8 +32,8 @@ func seedBuckets(s *wire.Seeding, buckets []seedBucket) error {
 			if obj.Name == "" {
 				return fmt.Errorf("seeding bucket %s: an object has no name", in.Name)
 			}
-			stateOf(s.State).put(b, object{Name: obj.Name, ContentType: obj.ContentType, Content: []byte(obj.Content)},
-				s.Now)
+			stateOf(s.State).put(b, object{Name: obj.Name, ContentType: obj.ContentType,
+				Content: wire.NewContent([]byte(obj.Content))}, s.Now)
 		}
 	}
 	return nil

@@ -40,7 +40,7 @@ type bucket struct {
 // object is the live generation of one object.
 type object struct {
 	Name               string            `json:"name"`
-	Content            []byte            `json:"content"`
+	Content            wire.Content      `json:"content"`
 	ContentType        string            `json:"contentType,omitempty"`
 	ContentEncoding    string            `json:"contentEncoding,omitempty"`
 	ContentLanguage    string            `json:"contentLanguage,omitempty"`
@@ -115,7 +115,7 @@ func methods() []wire.Method {
 		return wire.Method{ID: id, Host: host, Pattern: pattern, Colons: true, Serve: serve}
 	}
 	writes := func(m wire.Method) wire.Method { m.Writes = true; return m }
-	held := func(m wire.Method) wire.Method { m.Writes, m.Bearer = true, holder; return m }
+	held := func(m wire.Method) wire.Method { m.Writes, m.Large, m.Bearer = true, true, holder; return m }
 	xml := func(m wire.Method) wire.Method { m.Refuse = xmlRefusal; return m }
 	return []wire.Method{
 		writes(at("storage.buckets.insert", "POST /storage/v1/b", insertBucket)),

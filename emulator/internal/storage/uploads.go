@@ -1,15 +1,15 @@
 package storage
 
 import (
-	"bytes"
+	"bufio"
 	"cmp"
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
 	"io"
 	"mime"
-	"mime/multipart"
 	"net/http"
+	"net/textproto"
 	"net/url"
 	"strconv"
 	"strings"
@@ -73,7 +73,7 @@ func insertObject(c *wire.Call) (any, error) {
 	}
 	var m objectMetadata
 	m.ContentEncoding = q.Get("contentEncoding")
-	content := c.Body
+	content := c.Content
 	switch kind := q.Get("uploadType"); kind {
 	case "media":
 		m.ContentType = c.Request.Header.Get("Content-Type")
@@ -82,7 +82,7 @@ func insertObject(c *wire.Call) (any, error) {
 			return nil, err
 		}
 	case "resumable":
-		if err := c.DecodeKnown(c.Body, m.fields()); err != nil {
+		if err := c.DecodeKnown(c.Content.Bytes(), m.fields()); err != nil {
 			return nil, err
 		}
 		m.ContentType = cmp.Or(m.ContentType, c.Request.Header.Get("X-Upload-Content-Type"))
@@ -133,38 +133,83 @@ func storeObject(c *wire.Call, b *bucket, o object, want checks) (any, error) {
 	return showObject(c, b, stateOf(c.State()).put(b, o, c.Now)), nil
 }
 
-// readMultipart takes a multipart/related body apart: the metadata, then the content.
-func readMultipart(c *wire.Call, m *objectMetadata) ([]byte, error) {
-	header, body := c.Request.Header.Get("Content-Type"), c.Body
+// readMultipart takes a multipart/related body apart: the metadata, then the content, which is not copied.
+func readMultipart(c *wire.Call, m *objectMetadata) (wire.Content, error) {
 	bad := func(what string) error {
 		return wire.Fail(http.StatusBadRequest, "INVALID_ARGUMENT", "badContent", "Malformed multipart body: %s", what)
 	}
-	boundary := multipartBoundary(header)
+	boundary := multipartBoundary(c.Request.Header.Get("Content-Type"))
 	if boundary == "" {
-		return nil, bad("no boundary")
+		return wire.Content{}, bad("no boundary")
 	}
-	parts := multipart.NewReader(bytes.NewReader(body), boundary)
-	first, err := parts.NextRawPart()
+	_, at, last := nextBoundary(c.Content, boundary, 0)
+	if at < 0 || last {
+		return wire.Content{}, bad("no metadata part")
+	}
+	end, next, last := nextBoundary(c.Content, boundary, at)
+	if end < 0 {
+		return wire.Content{}, bad("the metadata part does not end")
+	}
+	_, metadata, err := readPart(c.Content.Slice(at, end))
+	if err != nil || last {
+		return wire.Content{}, bad("no media part")
+	}
+	if err := c.DecodeKnown(metadata.Bytes(), m.fields()); err != nil {
+		return wire.Content{}, err
+	}
+	if end, _, _ = nextBoundary(c.Content, boundary, next); end < 0 {
+		return wire.Content{}, bad("the media part does not end")
+	}
+	header, content, err := readPart(c.Content.Slice(next, end))
 	if err != nil {
-		return nil, bad("no metadata part")
+		return wire.Content{}, bad("the header of the media part does not end")
 	}
-	metadata, err := io.ReadAll(first)
-	if err != nil {
-		return nil, bad("the metadata part does not end")
-	}
-	if err := c.DecodeKnown(metadata, m.fields()); err != nil {
-		return nil, err
-	}
-	second, err := parts.NextRawPart()
-	if err != nil {
-		return nil, bad("no media part")
-	}
-	content, err := io.ReadAll(second)
-	if err != nil {
-		return nil, bad("the media part does not end")
-	}
-	m.ContentType = cmp.Or(m.ContentType, second.Header.Get("Content-Type"))
+	m.ContentType = cmp.Or(m.ContentType, header.Get("Content-Type"))
 	return content, nil
+}
+
+// nextBoundary finds the next line that is a boundary: where the part before it ends, where the one after it begins,
+// and whether there is none after it. Both are -1 if there is no such line.
+func nextBoundary(c wire.Content, boundary string, from int) (end, next int, last bool) {
+	delimiter := []byte("--" + boundary)
+	for {
+		at := c.Index(delimiter, from)
+		if at < 0 {
+			return -1, -1, false
+		}
+		from = at + len(delimiter)
+		// Lines end in \r\n, or in \n alone.
+		before, after := string(c.Slice(max(at-2, 0), at).Bytes()), c.Slice(from, min(from+128, c.Len())).Bytes()
+		line, _, _ := strings.Cut(string(after), "\n")
+		rest := strings.TrimRight(line, " \t\r")
+		if at > 0 && !strings.HasSuffix(before, "\n") || rest != "" && rest != "--" {
+			continue // it only looks like one
+		}
+		if end = at; at > 0 {
+			end -= len("\n")
+		}
+		if before == "\r\n" {
+			end -= len("\r")
+		}
+		return end, min(from+len(line)+len("\n"), c.Len()), rest == "--"
+	}
+}
+
+// readPart takes a part apart: its header, and what comes after the empty line.
+func readPart(part wire.Content) (textproto.MIMEHeader, wire.Content, error) {
+	at := 0 // of the body
+	for line := []byte("\n"); ; {
+		end := part.Index(line, at)
+		if end < 0 {
+			return nil, wire.Content{}, io.ErrUnexpectedEOF
+		}
+		empty := end-at == 0 || end-at == 1 && string(part.Slice(at, end).Bytes()) == "\r"
+		if at = end + 1; empty {
+			break
+		}
+	}
+	header, err := textproto.NewReader(bufio.NewReader(part.Slice(0, at).Body())).ReadMIMEHeader()
+	return header, part.Slice(at, part.Len()), err
 }
 
 // multipartBoundary finds the boundary in a Content-Type. Google's own command line tools leave off the
@@ -255,21 +300,21 @@ func continueUpload(c *wire.Call) (any, error) {
 	if err := checkGenerations(q, b.Objects[u.Object.Name]); err != nil {
 		return nil, err
 	}
-	from, total, err := contentRange(c.Request.Header.Get("Content-Range"), len(c.Body))
+	from, total, err := contentRange(c.Request.Header.Get("Content-Range"), c.Content.Len())
 	if err != nil {
 		return nil, err
 	}
-	have := len(u.Object.Content)
-	if len(c.Body) > 0 {
+	have, more := u.Object.Content.Len(), c.Content.Len()
+	if more > 0 {
 		if from > have {
 			return nil, wire.Fail(http.StatusServiceUnavailable, "UNAVAILABLE", "backendError",
 				"the upload has %d bytes, not %d", have, from)
 		}
-		if skip := have - from; skip < len(c.Body) {
-			u.Object.Content = append(u.Object.Content, c.Body[skip:]...)
+		if skip := have - from; skip < more {
+			u.Object.Content.Append(c.Content.Slice(skip, more))
 		}
 	}
-	if have = len(u.Object.Content); total < 0 || have < total {
+	if have = u.Object.Content.Len(); total < 0 || have < total {
 		return resumeIncomplete(c.Request, have), nil
 	}
 	delete(stateOf(c.State()).Uploads, key)

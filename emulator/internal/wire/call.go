@@ -25,6 +25,8 @@ type Method struct {
 	// token: an address that is its own permission, say. It is nil for a method that knows nothing of the kind, and
 	// returns nil for a call that brings none.
 	Bearer func(c *Call) (*iam.Principal, error)
+	// Large is a method whose request has content in its body, of any length: it is in Call.Content, not in Call.Body.
+	Large bool
 	// OverGRPC is a method that Google has over gRPC alone: no other request reaches it.
 	OverGRPC bool
 	// Refuse writes a refusal that the emulator makes instead of the method; nil is the form
@@ -47,6 +49,8 @@ type Raw struct {
 	Code   int // 0 means 200
 	Header http.Header
 	Body   []byte
+	// Content follows the body; it is written as it is.
+	Content Content
 }
 
 // Call is one request to a method, with the state locked as the method asked.
@@ -55,6 +59,7 @@ type Call struct {
 	Method  *Method
 	Request *http.Request
 	Body    []byte
+	Content Content           // the body for methods that say so
 	Vars    map[string]string // path variables, unescaped
 	Caller  *iam.Principal    // nil for public methods
 	Now     time.Time

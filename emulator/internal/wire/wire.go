@@ -132,8 +132,10 @@ func (s *Server) Snapshot() ([]byte, error) {
 	return s.state.snapshot(s.Now())
 }
 
-// maxBody is the longest request body that is read.
-const maxBody = 64 << 20
+const (
+	maxBody    = 64 << 20 // the longest request body that is read
+	maxContent = 5 << 40  // the longest that has content, as long as an object may be (storage/quotas)
+)
 
 // ServeHTTP serves every API, and tells them apart by the Host header.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -151,17 +153,30 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if host == "" && s.control(w, r) {
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
+	m, vars := s.find(r, host)
+	c := &Call{server: s, Method: m, Request: r, Vars: vars, Now: s.Now()}
+	if err := c.read(w); err != nil {
 		s.answerError(w, r, host, Invalid("Reading the request body: %v", err))
 		return
 	}
 	if !s.roundTrip(r.Context()) {
 		return // the client has gone
 	}
-	m, vars := s.find(r, host)
-	c := &Call{server: s, Method: m, Request: r, Body: body, Vars: vars, Now: s.Now()}
 	s.record(c, s.respond(w, c))
+}
+
+// read reads the body of the request, before any lock.
+func (c *Call) read(w http.ResponseWriter) (err error) {
+	r := c.Request
+	switch shared, ok := r.Body.(*contentBody); {
+	case c.Method.Large && ok:
+		c.Content = shared.Content
+	case c.Method.Large:
+		c.Content, err = readContent(http.MaxBytesReader(w, r.Body, maxContent), r.ContentLength)
+	default:
+		c.Body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	}
+	return err
 }
 
 // unknownID is what stands in the request log for a method that there is not.
@@ -278,7 +293,7 @@ func (s *Server) answer(w http.ResponseWriter, c *Call, v any, err error) int {
 		if code == 0 {
 			code = http.StatusOK
 		}
-		s.write(w, code, raw.Header, raw.Body)
+		s.write(w, code, raw.Header, raw.Body, raw.Content)
 		return code
 	}
 	body, err := json.Marshal(v)
@@ -307,13 +322,23 @@ func (s *Server) answerError(w http.ResponseWriter, r *http.Request, host string
 	return e.Code
 }
 
-func (s *Server) write(w http.ResponseWriter, code int, header http.Header, body []byte) {
+func (s *Server) write(w http.ResponseWriter, code int, header http.Header, body []byte, content ...Content) {
 	h := w.Header()
 	for k, v := range header {
 		h[k] = v
 	}
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	length := len(body)
+	for _, c := range content {
+		length += c.Len()
+	}
+	h.Set("Content-Length", strconv.Itoa(length))
 	h.Set("Date", s.Now().UTC().Format(http.TimeFormat))
 	w.WriteHeader(code)
-	_, _ = w.Write(body) // a client that has gone does not want the rest
+	_, err := w.Write(body)
+	for _, c := range content {
+		if err != nil {
+			return // a client that has gone does not want the rest
+		}
+		_, err = c.WriteTo(w)
+	}
 }

@@ -1384,6 +1384,24 @@ var mutants = []mutant{
 		pkg: "emulator", tests: []string{"TestStorageSession"},
 	},
 	{
+		name: "what is uploaded is copied into one piece",
+		edits: []edit{{
+			"emulator/internal/storage", "continueUpload", `$u.Object.Content.Append($c.Content.Slice($skip, $more))`,
+			`$u.Object.Content = wire.NewContent(append($u.Object.Content.Bytes(), $c.Content.Slice($skip, $more).Bytes()...))`,
+		}},
+		pkg: grpcapi, tests: []string{"TestNothingIsBuffered"},
+	},
+	{
+		name:  "what is uploaded over gRPC is copied for REST",
+		edits: []edit{{grpcapi, "call.put", `wire.NewContent($content).Body()`, `io.NopCloser(wire.NewContent($content).Body())`}},
+		pkg:   grpcapi, tests: []string{"TestNothingIsBuffered"},
+	},
+	{
+		name:  "a piece of content that begins in one and ends in another is not found",
+		edits: []edit{{"emulator/internal/wire", "Content.Index", `bytes.Index($across, $sep); $at >= 0`, `bytes.Index($across, $sep); false`}},
+		pkg:   "emulator/internal/wire", tests: []string{"TestContent"},
+	},
+	{
 		name:  "an upload survives its account also where it should not",
 		edits: []edit{{"emulator/internal/storage", "findUpload", `!$c.Company().Doubts.SessionsJudged`, `true`}},
 		pkg:   "emulator", tests: []string{"TestStorageSessionJudged"},

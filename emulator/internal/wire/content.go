@@ -1,0 +1,175 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+)
+
+// Content is what may be too long to be copied: the content of an object, say. It lies in memory once, in pieces, which
+// are shared by whoever has it and never changed. The zero value is empty.
+type Content struct {
+	pieces [][]byte
+	size   int
+}
+
+const (
+	pieceSize  = 1 << 20  // of what is read
+	smallPiece = 64 << 10 // is joined with the one before it
+)
+
+// NewContent returns b as content. The caller does not change b afterwards.
+func NewContent(b []byte) Content {
+	if len(b) == 0 {
+		return Content{}
+	}
+	return Content{[][]byte{b}, len(b)}
+}
+
+// readContent reads r to its end. The size is what the reader is said to have, or -1; the content takes no more memory
+// than it needs for either.
+func readContent(r io.Reader, size int64) (Content, error) {
+	var c Content
+	for next := 4 << 10; ; next = min(2*next, pieceSize) {
+		if rest := size - int64(c.size); rest > 0 {
+			next = int(min(rest, pieceSize))
+		} else if size >= 0 {
+			next = bytes.MinRead // to see the end, most likely
+		}
+		piece := make([]byte, next)
+		n, err := io.ReadFull(r, piece)
+		if n < len(piece)/2 {
+			piece = bytes.Clone(piece[:n])
+		}
+		if n > 0 {
+			c.pieces, c.size = append(c.pieces, piece[:n]), c.size+n
+		}
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return c, nil
+		case err != nil:
+			return Content{}, err
+		}
+	}
+}
+
+// Len is the number of bytes.
+func (c Content) Len() int { return c.size }
+
+// Append adds more to the end of c, which nobody else has yet. It copies nothing but what is small.
+func (c *Content) Append(more Content) {
+	for _, piece := range more.pieces {
+		if last := len(c.pieces) - 1; last >= 0 && len(piece) < smallPiece && len(c.pieces[last]) < pieceSize {
+			c.pieces[last] = append(c.pieces[last], piece...)
+		} else {
+			c.pieces = append(c.pieces, slices.Clip(piece))
+		}
+		c.size += len(piece)
+	}
+}
+
+// Slice returns the bytes from one offset to another, without copying them.
+func (c Content) Slice(from, to int) Content {
+	out := Content{size: to - from}
+	for _, piece := range c.pieces {
+		if first, last := max(from, 0), min(to, len(piece)); first < last {
+			out.pieces = append(out.pieces, piece[first:last:last])
+		}
+		from, to = from-len(piece), to-len(piece)
+	}
+	return out
+}
+
+// Index is the offset of the first sep in c that begins at from or later, or -1.
+func (c Content) Index(sep []byte, from int) int {
+	start := 0 // of the piece
+	for i, piece := range c.pieces {
+		if skip := max(from-start, 0); skip < len(piece) {
+			if at := bytes.Index(piece[skip:], sep); at >= 0 {
+				return start + skip + at
+			}
+			// It may begin in this piece and end in a later one.
+			seam := max(skip, len(piece)-len(sep)+1)
+			across := bytes.Clone(piece[seam:])
+			want := len(across) + len(sep) - 1
+			for j := i + 1; j < len(c.pieces) && len(across) < want; j++ {
+				across = append(across, c.pieces[j][:min(len(c.pieces[j]), want-len(across))]...)
+			}
+			if at := bytes.Index(across, sep); at >= 0 {
+				return start + seam + at
+			}
+		}
+		start += len(piece)
+	}
+	return -1
+}
+
+// Bytes returns what is short in one piece.
+func (c Content) Bytes() []byte {
+	if len(c.pieces) == 1 {
+		return c.pieces[0]
+	}
+	return bytes.Join(c.pieces, nil)
+}
+
+// WriteTo writes the bytes to w.
+func (c Content) WriteTo(w io.Writer) (n int64, err error) {
+	for _, piece := range c.pieces {
+		m, err := w.Write(piece)
+		n += int64(m)
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// Body returns the content as the body of a request that is handed over in memory: the server takes the pieces as
+// they are.
+func (c Content) Body() io.ReadCloser { return &contentBody{Content: c} }
+
+type contentBody struct {
+	Content
+	piece, at int // where reading goes on
+}
+
+func (b *contentBody) Read(to []byte) (int, error) {
+	for ; b.piece < len(b.pieces); b.piece, b.at = b.piece+1, 0 {
+		if n := copy(to, b.pieces[b.piece][b.at:]); n > 0 || len(to) == 0 {
+			b.at += n
+			return n, nil
+		}
+	}
+	return 0, io.EOF
+}
+
+func (b *contentBody) Close() error { return nil }
+
+// MarshalJSON writes the bytes as JSON has those of a []byte.
+func (c Content) MarshalJSON() ([]byte, error) {
+	out := bytes.NewBuffer(make([]byte, 0, base64.StdEncoding.EncodedLen(c.size)+2))
+	out.WriteByte('"')
+	enc := base64.NewEncoder(base64.StdEncoding, out)
+	if _, err := c.WriteTo(enc); err != nil {
+		return nil, fmt.Errorf("encoding content: %w", err)
+	}
+	if err := enc.Close(); err != nil {
+		return nil, fmt.Errorf("encoding content: %w", err)
+	}
+	out.WriteByte('"')
+	return out.Bytes(), nil
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (c *Content) UnmarshalJSON(raw []byte) error {
+	var b []byte
+	if err := json.Unmarshal(raw, &b); err != nil {
+		return err
+	}
+	*c = NewContent(b)
+	return nil
+}
