@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"crypto"
+	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
@@ -10,6 +11,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -170,4 +172,84 @@ func TestSigningDelegates(t *testing.T) {
 	l.must(mara, "POST", creds+target+":generateIdToken", body)
 	l.want(l.do(mara, "POST", creds+target+":generateIdToken", `{"audience":"x"}`), 403, "PERMISSION_DENIED")
 	l.want(l.do(mara, "POST", creds+target+":generateIdToken", strings.Replace(body, "projects/-/", "projects/acme-agents/", 1)), 400, "INVALID_ARGUMENT")
+}
+
+// What an account signs, one key alone has signed: its own, the same wherever its public half is published. It
+// outlasts a restart, and another takes its place after a while.
+func TestSystemKeyOfEachAccount(t *testing.T) {
+	t.Parallel()
+	now, made := epoch, 0
+	file := filepath.Join(t.TempDir(), "state.json")
+	configure := func(c *Config) {
+		c.DataFile, c.Now = file, func() time.Time { return now }
+		c.NewKey = func() (*rsa.PrivateKey, error) { made++; return rsa.GenerateKey(rand.Reader, 1024) }
+	}
+	l := newLab(t, configure)
+	first, second := l.account("ti-first"), l.account("ti-second")
+	l.must(l.operator, "GET", accounts+"/"+first+"/keys", "")
+	if made != 0 {
+		t.Errorf("%d keys were made that nobody needed", made)
+	}
+	payload := `{"payload":"` + base64.StdEncoding.EncodeToString([]byte("to be signed")) + `"}`
+	sign := func(email string) (id, signature string) {
+		r := l.must(noah, "POST", creds+email+":signBlob", payload)
+		return r.str("keyId"), r.str("signedBlob")
+	}
+	verified := func(email, id, signature string) bool {
+		t.Helper()
+		raw, err := base64.StdEncoding.DecodeString(signature)
+		sum := sha256.Sum256([]byte("to be signed"))
+		key := l.keysAt("/service_accounts/v1/jwk/" + email)[id]
+		return err == nil && key != nil && rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], raw) == nil
+	}
+	firstID, ofFirst := sign(first)
+	secondID, ofSecond := sign(second)
+	if !verified(first, firstID, ofFirst) || !verified(second, secondID, ofSecond) {
+		t.Error("a signature is not of the key that the account publishes")
+	}
+	if ofFirst == ofSecond || firstID == secondID || verified(second, secondID, ofFirst) {
+		t.Error("two accounts sign with one key")
+	}
+	for _, host := range []string{"/robot/v1/metadata/x509/", "/service_accounts/v1/metadata/x509/"} {
+		pemOf := l.must("", "GET", "https://www.googleapis.com"+host+first, "").str(firstID)
+		shown := l.must(l.operator, "GET", accounts+"/"+first+"/keys/"+firstID+"?publicKeyType=TYPE_X509_PEM_FILE", "")
+		if want := base64.StdEncoding.EncodeToString([]byte(pemOf)); pemOf == "" || shown.str("publicKeyData") != want {
+			t.Errorf("%s has another certificate than keys.get: %s", host, shown.raw)
+		}
+	}
+	raw := l.must(l.operator, "GET", accounts+"/"+first+"/keys/"+firstID+"?publicKeyType=TYPE_RAW_PUBLIC_KEY", "")
+	if raw.str("keyType") != "SYSTEM_MANAGED" || raw.str("publicKeyData") == "" {
+		t.Errorf("keys.get answers %s", raw.raw)
+	}
+	l.want(l.do(mara, "GET", accounts+"/"+first+"/keys/"+firstID, ""), 403, "PERMISSION_DENIED")
+	l.want(l.do(l.operator, "DELETE", accounts+"/"+first+"/keys/"+firstID, ""), 404, "NOT_FOUND")
+
+	unused := l.account("ti-unused")
+	list := l.must(l.operator, "GET", accounts+"/"+unused+"/keys", "").raw
+	_, rest, _ := strings.Cut(list, `"name":"`)
+	name, _, _ := strings.Cut(rest, `"`)
+	before := l.must(l.operator, "GET", "https://iam.googleapis.com/v1/"+name+"?publicKeyType=TYPE_X509_PEM_FILE", "").raw
+	if id, _ := sign(unused); !strings.HasSuffix(name, "/"+id) {
+		t.Errorf("the key that signs is %s, and %s was listed", id, name)
+	}
+	if l.must(l.operator, "GET", "https://iam.googleapis.com/v1/"+name+"?publicKeyType=TYPE_X509_PEM_FILE", "").raw != before {
+		t.Error("what is shown of a key that was not used yet is another key")
+	}
+
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l = newLab(t, configure)
+	if id, signature := sign(first); id != firstID || signature != ofFirst {
+		t.Error("a restart changed the key")
+	}
+	now = now.Add(17 * 24 * time.Hour)
+	if id, _ := sign(first); id == firstID || !verified(first, firstID, ofFirst) {
+		t.Error("after 17 days another key signs, and what the one before has signed is good still")
+	}
+	now = now.Add(17 * 24 * time.Hour)
+	sign(first)
+	if verified(first, firstID, ofFirst) {
+		t.Error("after 34 days a signature of the first key is good still")
+	}
 }

@@ -12,16 +12,18 @@ import (
 
 // Account is one account, live or deleted.
 type Account struct {
-	UniqueID    string     `json:"uniqueId"`
-	ProjectID   string     `json:"projectId"`
-	Email       string     `json:"email"`
-	DisplayName string     `json:"displayName,omitempty"`
-	Description string     `json:"description,omitempty"`
-	Disabled    bool       `json:"disabled,omitempty"`
-	Deleted     time.Time  `json:"deleted,omitzero"`
-	Keys        []*Key     `json:"keys,omitempty"`
-	Seen        Visibility `json:"seen,omitzero" snapshot:"-"`
-	Policy      Policy     `json:"policy"`
+	UniqueID    string    `json:"uniqueId"`
+	ProjectID   string    `json:"projectId"`
+	Email       string    `json:"email"`
+	DisplayName string    `json:"displayName,omitempty"`
+	Description string    `json:"description,omitempty"`
+	Disabled    bool      `json:"disabled,omitempty"`
+	Deleted     time.Time `json:"deleted,omitzero"`
+	Keys        []*Key    `json:"keys,omitempty"`
+	// System are the keys that Google holds for the account.
+	System []*SystemKey `json:"systemKeys,omitempty" snapshot:"-"`
+	Seen   Visibility   `json:"seen,omitzero" snapshot:"-"`
+	Policy Policy       `json:"policy"`
 }
 
 // Host is the service that keeps accounts and identity pools.

@@ -10,7 +10,6 @@
 package iam
 
 import (
-	"crypto/x509"
 	"strings"
 	"time"
 
@@ -38,8 +37,8 @@ type Company struct {
 	Roles map[string]*CustomRole `json:"roles,omitempty" snapshot:"-"`
 	// Tombstones are the deleted accounts, by unique id, that policies still name.
 	Tombstones map[string]*Tombstone `json:"graves,omitempty" snapshot:"-"`
-	// Signing is the key behind Google's own signatures; no client changes it.
-	Signing signingKey `json:"signing,omitzero" snapshot:"-"`
+	// Signing is the key behind Google's own signatures, those of identity tokens; no client changes it.
+	Signing privateKey `json:"signing,omitzero" snapshot:"-"`
 
 	// Resources are those of which there is only a name and a policy, by full name.
 	Resources map[string]*Resource `json:"resources,omitempty"`
@@ -74,15 +73,15 @@ func (c *Company) Index() {
 	makeMap(&c.Pools)
 	makeMap(&c.Tombstones)
 	makeMap(&c.Resources)
-	if len(c.Signing.DER) > 0 {
-		// If it cannot be read, the first signature fails with the reason.
-		c.Signing.parsed, _ = x509.ParsePKCS1PrivateKey(c.Signing.DER)
-	}
+	c.Signing.read()
 	if c.Operator != "" && !strings.Contains(c.Operator, ":") { // data of earlier versions: an e-mail address
 		c.Operator = "user:" + c.Operator
 	}
 	c.live = map[string]*Account{}
 	for _, a := range c.Accounts {
+		for _, k := range a.System {
+			k.read()
+		}
 		if !a.IsDeleted() {
 			c.live[a.Email] = a
 		}

@@ -69,7 +69,7 @@ func (s *Company) VerifyJWT(token string, now time.Time) (*Account, Claims, erro
 		return nil, c, ErrUnknownAccount
 	}
 	sum := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
-	if !a.signed(header.KeyID, sum[:], signature, now) && !s.systemSigned(a, header.KeyID, sum[:], signature, now) {
+	if !a.signed(header.KeyID, sum[:], signature, now) && !a.systemSigned(header.KeyID, sum[:], signature, now) {
 		return nil, c, ErrJWTSignature
 	}
 	if a.Disabled {

@@ -27,14 +27,16 @@ func (a *Account) signed(keyID string, sum, signature []byte, now time.Time) boo
 	return false
 }
 
-// systemSigned reports whether the key that Google holds for the account made the
-// signature: the one of these days, or the one before.
-func (s *Company) systemSigned(a *Account, keyID string, sum, signature []byte, now time.Time) bool {
-	if keyID == "" || s.Signing.parsed == nil || keyID != a.SystemKeyID(now) &&
-		keyID != a.SystemKeyID(now.Add(-SystemKeyPeriod)) {
-		return false
+// systemSigned reports whether one of the keys that Google holds for the account made the
+// signature: that of these days, or the one before.
+func (a *Account) systemSigned(keyID string, sum, signature []byte, now time.Time) bool {
+	for _, k := range a.SystemKeys(now) {
+		if keyID == k.ID && k.parsed != nil &&
+			rsa.VerifyPKCS1v15(&k.parsed.PublicKey, crypto.SHA256, sum, signature) == nil {
+			return true
+		}
 	}
-	return rsa.VerifyPKCS1v15(&s.Signing.parsed.PublicKey, crypto.SHA256, sum, signature) == nil
+	return false
 }
 
 // Key is a key of an account: its public half, in a certificate.
@@ -73,23 +75,62 @@ func KeyID(der []byte) string {
 // SystemKeyPeriod is how long a key lives that Google rotates by itself.
 const SystemKeyPeriod = 17 * 24 * time.Hour
 
-// SystemKeyID names the account's key that Google holds at now.
-func (a *Account) SystemKeyID(now time.Time) string {
-	return KeyID([]byte(a.UniqueID + now.UTC().Truncate(SystemKeyPeriod).Format(time.RFC3339)))
+// systemKeyID names the key that Google holds for the account in the period that begins at from. It is known before
+// the key is made.
+func (a *Account) systemKeyID(from time.Time) string {
+	return KeyID([]byte(a.UniqueID + from.UTC().Format(time.RFC3339)))
 }
 
-// signingKey is the private key that only Google holds: the one behind ID tokens, and
-// the system-managed one of every account. It is made when it is first needed.
-type signingKey struct {
+// SystemKey is a key that Google holds for an account and changes for another by itself. It is made when it is first
+// needed, since making an RSA key takes long.
+type SystemKey struct {
+	ID   string    `json:"id"`
+	From time.Time `json:"from"`
+	privateKey
+}
+
+// Until is when another key takes its place. What it has signed is good for another such period.
+func (k *SystemKey) Until() time.Time { return k.From.Add(SystemKeyPeriod) }
+
+// SystemKeys are the keys that Google holds for the account at now: that of these days, which is the last of them and
+// may have to be made yet, and the one before if it was used.
+func (a *Account) SystemKeys(now time.Time) []*SystemKey {
+	from := now.UTC().Truncate(SystemKeyPeriod)
+	var keys []*SystemKey
+	for _, k := range a.System {
+		if k.From.Equal(from) || k.Until().Equal(from) {
+			keys = append(keys, k)
+		}
+	}
+	if n := len(keys); n == 0 || !keys[n-1].From.Equal(from) {
+		keys = append(keys, &SystemKey{ID: a.systemKeyID(from), From: from})
+	}
+	return keys
+}
+
+// SystemSigner returns the keys that Google holds for the account at now, the last of which signs, after newKey has
+// made that if it was not there. The caller holds the lock for writing.
+func (a *Account) SystemSigner(now time.Time, newKey func() (*rsa.PrivateKey, error)) ([]*SystemKey, error) {
+	keys := a.SystemKeys(now)
+	if _, err := keys[len(keys)-1].made(newKey); err != nil {
+		return nil, fmt.Errorf("the key of %s: %w", a.Email, err)
+	}
+	a.System = keys
+	return keys, nil
+}
+
+// privateKey is a private key that only Google holds, made when it is first needed.
+type privateKey struct {
 	DER []byte `json:"der,omitempty"` // PKCS #1
 
 	parsed *rsa.PrivateKey
 }
 
-// Signer returns the signing key, made by newKey if there is none. The caller holds
-// the lock for writing.
-func (s *Company) Signer(newKey func() (*rsa.PrivateKey, error)) (*rsa.PrivateKey, error) {
-	k := &s.Signing
+// Private is the key; nil before it is made.
+func (k *privateKey) Private() *rsa.PrivateKey { return k.parsed }
+
+// made returns the key, made by newKey if there is none.
+func (k *privateKey) made(newKey func() (*rsa.PrivateKey, error)) (*rsa.PrivateKey, error) {
 	var err error
 	switch {
 	case k.parsed != nil:
@@ -104,4 +145,17 @@ func (s *Company) Signer(newKey func() (*rsa.PrivateKey, error)) (*rsa.PrivateKe
 		k.DER = x509.MarshalPKCS1PrivateKey(k.parsed)
 	}
 	return k.parsed, nil
+}
+
+// read reads the key after the state was loaded. If it cannot be read, the first signature fails with the reason.
+func (k *privateKey) read() {
+	if len(k.DER) > 0 && k.parsed == nil {
+		k.parsed, _ = x509.ParsePKCS1PrivateKey(k.DER)
+	}
+}
+
+// Signer returns the key behind Google's own signatures, made by newKey if there is none. The caller holds the lock
+// for writing.
+func (s *Company) Signer(newKey func() (*rsa.PrivateKey, error)) (*rsa.PrivateKey, error) {
+	return s.Signing.made(newKey)
 }

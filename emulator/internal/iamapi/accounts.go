@@ -101,7 +101,7 @@ func iamMethods() []wire.Method {
 		{ID: "iam.projects.serviceAccounts.keys.upload", Pattern: "POST " + one + "/keys:upload", Writes: true,
 			Serve: uploadKey},
 		{ID: "iam.projects.serviceAccounts.keys.list", Pattern: "GET " + keys, Serve: listKeys},
-		{ID: "iam.projects.serviceAccounts.keys.get", Pattern: "GET " + keys + "/{key}", Serve: getKey},
+		{ID: "iam.projects.serviceAccounts.keys.get", Pattern: "GET " + keys + "/{key}", Alone: true, Serve: getKey},
 		{ID: "iam.projects.serviceAccounts.keys.disable", Pattern: "POST " + keys + "/{key}:disable", Writes: true,
 			Serve: disableKey},
 		{ID: "iam.projects.serviceAccounts.keys.enable", Pattern: "POST " + keys + "/{key}:enable", Writes: true,

@@ -203,13 +203,12 @@ func uploadKey(c *wire.Call) (any, error) {
 	return showKey(k, a), nil
 }
 
-// systemKey describes that key.
-func systemKey(a *iam.Account, now time.Time) map[string]any {
-	from := now.Truncate(iam.SystemKeyPeriod)
+// showSystemKey is a key that Google holds, as the API shows it.
+func showSystemKey(k *iam.SystemKey, a *iam.Account) map[string]any {
 	return map[string]any{
-		"name": a.Name() + "/keys/" + a.SystemKeyID(now), "keyAlgorithm": "KEY_ALG_RSA_2048",
+		"name": a.Name() + "/keys/" + k.ID, "keyAlgorithm": "KEY_ALG_RSA_2048",
 		"keyOrigin": "GOOGLE_PROVIDED", "keyType": "SYSTEM_MANAGED",
-		"validAfterTime": wire.Time(from), "validBeforeTime": wire.Time(from.Add(iam.SystemKeyPeriod)),
+		"validAfterTime": wire.Time(k.From), "validBeforeTime": wire.Time(k.Until()),
 	}
 }
 
@@ -230,7 +229,9 @@ func listKeys(c *wire.Call) (any, error) {
 		}
 	}
 	if wanted("SYSTEM_MANAGED") {
-		keys = append(keys, systemKey(a, c.Now))
+		for _, k := range a.SystemKeys(c.Now) {
+			keys = append(keys, showSystemKey(k, a))
+		}
 	}
 	if len(keys) == 0 {
 		return struct{}{}, nil
@@ -244,25 +245,64 @@ func findKey(c *wire.Call, permission string) (*iam.Account, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	i := slices.IndexFunc(a.Keys, func(k *iam.Key) bool { return k.ID == c.Vars["key"] })
-	if i < 0 {
-		return nil, 0, wire.NotFound("Service account key %s does not exist.", c.Vars["key"])
-	}
-	return a, i, nil
+	i, err := keyOf(c, a)
+	return a, i, err
 }
 
+// keyOf is where the key that the path names stands among those that users made for the account.
+func keyOf(c *wire.Call, a *iam.Account) (int, error) {
+	i := slices.IndexFunc(a.Keys, func(k *iam.Key) bool { return k.ID == c.Vars["key"] })
+	if i < 0 {
+		return 0, wire.NotFound("Service account key %s does not exist.", c.Vars["key"])
+	}
+	return i, nil
+}
+
+// getKey shows a key: one that a user made, or one that Google holds.
 func getKey(c *wire.Call) (any, error) {
-	a, i, err := findKey(c, "iam.serviceAccountKeys.get")
+	a, err := accountFor(c, "iam.serviceAccountKeys.get")
 	if err != nil {
 		return nil, err
 	}
-	k := a.Keys[i]
-	m := showKey(k, a)
+	for _, k := range a.SystemKeys(c.Now) {
+		if k.ID == c.Vars["key"] {
+			return getSystemKey(c, a, k.ID)
+		}
+	}
+	i, err := keyOf(c, a)
+	if err != nil {
+		return nil, err
+	}
+	return withPublicKey(c, showKey(a.Keys[i], a), a.Keys[i].Certificate)
+}
+
+// getSystemKey shows a key that Google holds, made if its public half is asked for.
+func getSystemKey(c *wire.Call, a *iam.Account, id string) (any, error) {
+	keys := a.SystemKeys(c.Now)
+	if c.Query("publicKeyType") != "" {
+		var err error
+		if keys, err = a.SystemSigner(c.Now, c.NewKey); err != nil {
+			return nil, err
+		}
+	}
+	k := keys[slices.IndexFunc(keys, func(k *iam.SystemKey) bool { return k.ID == id })]
+	if k.Private() == nil {
+		return showSystemKey(k, a), nil
+	}
+	certificate, err := systemCertificate(a, k)
+	if err != nil {
+		return nil, err
+	}
+	return withPublicKey(c, showSystemKey(k, a), certificate)
+}
+
+// withPublicKey adds the public half of a key to what is shown of it, in the form that the caller asks for.
+func withPublicKey(c *wire.Call, shown map[string]any, certificate []byte) (any, error) {
 	switch c.Query("publicKeyType") {
 	case "TYPE_X509_PEM_FILE":
-		m["publicKeyData"] = wire.PEM("CERTIFICATE", k.Certificate)
+		shown["publicKeyData"] = wire.PEM("CERTIFICATE", certificate)
 	case "TYPE_RAW_PUBLIC_KEY":
-		public, err := k.Public()
+		public, err := (&iam.Key{Certificate: certificate}).Public()
 		if err != nil {
 			return nil, err
 		}
@@ -270,9 +310,9 @@ func getKey(c *wire.Call) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		m["publicKeyData"] = wire.PEM("PUBLIC KEY", der)
+		shown["publicKeyData"] = wire.PEM("PUBLIC KEY", der)
 	}
-	return m, nil
+	return shown, nil
 }
 
 // deleteKey forgets a key. Tokens made with it stay valid.

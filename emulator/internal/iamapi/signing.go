@@ -17,7 +17,22 @@ import (
 	"github.com/taskiam/taskiam/emulator/internal/wire"
 )
 
+// signer returns the key behind Google's own signatures.
 func signer(c *wire.Call) (*rsa.PrivateKey, error) { return c.State().Signer(c.NewKey) }
+
+// systemSigner returns the key that Google holds for the account, and signs with now.
+func systemSigner(c *wire.Call, a *iam.Account) (*iam.SystemKey, error) {
+	keys, err := a.SystemSigner(c.Now, c.NewKey)
+	if err != nil {
+		return nil, err
+	}
+	return keys[len(keys)-1], nil
+}
+
+// systemCertificate is the public half of such a key, as Google publishes it.
+func systemCertificate(a *iam.Account, k *iam.SystemKey) ([]byte, error) {
+	return selfSigned(k.Private(), a.Email, k.From, k.Until())
+}
 
 // idTokenKey names the signing key where it signs ID tokens.
 func idTokenKey(k *rsa.PrivateKey) string { return iam.KeyID(x509.MarshalPKCS1PublicKey(&k.PublicKey)) }
@@ -121,16 +136,15 @@ func generateSignedJWT(c *wire.Call) (any, error) {
 			return nil, err
 		}
 	}
-	key, err := signer(c)
+	key, err := systemSigner(c, a)
 	if err != nil {
 		return nil, err
 	}
-	id := a.SystemKeyID(c.Now)
-	token, err := signJWT(key, id, payload)
+	token, err := signJWT(key.Private(), key.ID, payload)
 	if err != nil {
 		return nil, err
 	}
-	return map[string]string{"keyId": id, "signedJwt": token}, nil
+	return map[string]string{"keyId": key.ID, "signedJwt": token}, nil
 }
 
 // signBlob signs bytes with the account's system-managed key. The older of the two
@@ -152,15 +166,15 @@ func signBlob(c *wire.Call) (any, error) {
 	if c.Method.Host == iam.Host {
 		message, field = body.BytesToSign, "signature"
 	}
-	key, err := signer(c)
+	key, err := systemSigner(c, a)
 	if err != nil {
 		return nil, err
 	}
-	signature, err := signSHA256(key, message)
+	signature, err := signSHA256(key.Private(), message)
 	if err != nil {
 		return nil, err
 	}
-	return map[string]any{"keyId": a.SystemKeyID(c.Now), field: signature}, nil
+	return map[string]any{"keyId": key.ID, field: signature}, nil
 }
 
 // certificateMethods publish the keys that signatures are checked with.
@@ -222,11 +236,14 @@ func accountJWKS(c *wire.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := signer(c)
+	system, err := a.SystemSigner(c.Now, c.NewKey)
 	if err != nil {
 		return nil, err
 	}
-	keys := []any{jwkOf(a.SystemKeyID(c.Now), &key.PublicKey)}
+	var keys []any
+	for _, k := range system {
+		keys = append(keys, jwkOf(k.ID, &k.Private().PublicKey))
+	}
 	for _, k := range a.Keys {
 		public, err := k.Public()
 		if err != nil {
@@ -242,16 +259,18 @@ func accountCertificates(c *wire.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := signer(c)
+	system, err := a.SystemSigner(c.Now, c.NewKey)
 	if err != nil {
 		return nil, err
 	}
-	from := c.Now.Truncate(iam.SystemKeyPeriod)
-	der, err := selfSigned(key, a.Email, from, from.Add(iam.SystemKeyPeriod))
-	if err != nil {
-		return nil, err
+	out := map[string]string{}
+	for _, k := range system {
+		der, err := systemCertificate(a, k)
+		if err != nil {
+			return nil, err
+		}
+		out[k.ID] = string(wire.PEM("CERTIFICATE", der))
 	}
-	out := map[string]string{a.SystemKeyID(c.Now): string(wire.PEM("CERTIFICATE", der))}
 	for _, k := range a.Keys {
 		out[k.ID] = string(wire.PEM("CERTIFICATE", k.Certificate))
 	}

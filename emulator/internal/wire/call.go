@@ -18,6 +18,7 @@ type Method struct {
 	// "GET /storage/v1/b/{bucket}/o/{object}"; {name...} takes the rest; a custom verb is a suffix: "{topic}:publish"
 	Pattern string
 	Writes  bool // holds the lock alone
+	Alone   bool // holds the lock alone too, though it only reads: it may have to make what it shows
 	Public  bool // served without a caller, such as the token endpoint
 	Always  bool // served in projects whose API is not enabled too
 	Colons  bool // the last part of its path may contain ":"

@@ -17,7 +17,7 @@ import (
 // The data file keeps all of it.
 //
 // A field tagged snapshot:"-" is left out of snapshots: etags, metagenerations, update
-// times, tombstones, shared custom roles, and the emulator's own signing key. An empty
+// times, tombstones, shared custom roles, and the keys that only Google holds. An empty
 // policy is left out too.
 type State struct {
 	iam.Company

@@ -256,7 +256,7 @@ func waited(ctx context.Context, d time.Duration) bool {
 // run authenticates and serves a call under the lock.
 func (s *Server) run(c *Call) (v any, err error) {
 	s.catchUp()
-	if c.Method.Writes {
+	if c.Method.Writes || c.Method.Alone {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 	} else {
@@ -278,6 +278,8 @@ func (s *Server) run(c *Call) (v any, err error) {
 	v, err = c.Method.Serve(c)
 	if err == nil && c.Method.Writes && !c.idle {
 		s.tellChange()
+	}
+	if err == nil && (c.Method.Writes || c.Method.Alone) && !c.idle {
 		err = s.save()
 	}
 	return v, err

@@ -1416,4 +1416,21 @@ var mutants = []mutant{
 		edits: []edit{{"internal/cli", "commandRun.runChild", `$c.sandbox.EmptyHome()`, `false`}},
 		pkg:   "cmd/taskiam", tests: []string{"TestIsolatedAsksTheServer"},
 	},
+	{
+		name: "all accounts sign with one key",
+		edits: []edit{{
+			"emulator/internal/iamapi", "systemSigner", `if $err != nil {
+		return nil, $err
+	}`,
+			`if $err != nil {
+				return nil, $err
+			}
+			for _, other := range c.State().Accounts {
+				if len(other.System) > 0 {
+					return other.System[0], nil
+				}
+			}`,
+		}},
+		pkg: "emulator", tests: []string{"TestSystemKeyOfEachAccount"},
+	},
 }
