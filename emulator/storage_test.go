@@ -455,13 +455,12 @@ func TestStoragePolicy(t *testing.T) {
 	c.want(200, nil, "operator", "PUT "+url, `{"bindings":[{"role":"roles/storage.objectViewer","members":["allAuthenticatedUsers"]}]}`)
 	c.want(200, nil, "agent", "GET "+gcs+"/b/reports/o/2026%2Fa.txt", "")
 	c.want(401, nil, "", "GET "+gcs+"/b/reports/o/2026%2Fa.txt", "")
-	c.want(401, nil, "", "GET storage.googleapis.com/reports/2026/a.txt", "")
+	c.want(403, nil, "", "GET storage.googleapis.com/reports/2026/a.txt", "")
 	c.want(200, nil, "operator", "PUT "+url, `{"bindings":[{"role":"roles/storage.objectViewer","members":["allUsers"]}]}`)
-	// Public or not, who sends no token gets nothing.
 	c.want(200, nil, "agent", "GET "+gcs+"/b/reports/o/2026%2Fa.txt", "")
-	c.want(401, nil, "", "GET "+gcs+"/b/reports/o/2026%2Fa.txt", "")
-	c.want(401, nil, "", "GET "+gcs+"/b/reports/o", "")
-	c.want(401, nil, "", "GET storage.googleapis.com/reports/2026/a.txt", "")
+	c.want(200, nil, "", "GET "+gcs+"/b/reports/o/2026%2Fa.txt", "")
+	c.want(200, nil, "", "GET "+gcs+"/b/reports/o", "")
+	c.want(200, nil, "", "GET storage.googleapis.com/reports/2026/a.txt", "")
 	held := c.want(200, nil, "agent", "GET "+gcs+"/b/reports/iam/testPermissions?permissions=storage.objects.get&permissions=storage.objects.create", "")
 	if got, want := string(held.body), `{"kind":"storage#testIamPermissionsResponse","permissions":["storage.objects.get"]}`; got != want {
 		t.Errorf("testPermissions: got %s, want %s", got, want)

@@ -67,7 +67,7 @@ func (s *Company) ProjectConstraint(id, name string) (values []string, inForce b
 // out. Service accounts and identity pools of the same organization pass, whatever
 // the list.
 func (s *Company) foreign(holders, domains []string, member string) bool {
-	if member == AllUsers || member == AllAuthenticatedUsers {
+	if isPublic(member) {
 		return true
 	}
 	kind, id, _ := strings.Cut(member, ":")

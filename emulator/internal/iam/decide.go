@@ -30,7 +30,11 @@ func (s *Company) Decide(who *Principal, permission string, n Node, now time.Tim
 			if !s.grants(b.Role, permission, now) {
 				continue
 			}
-			member, ok := s.memberOf(who, b.Members, now)
+			members := b.Members
+			if n.Private && b.Public() {
+				members = slices.DeleteFunc(slices.Clone(members), isPublic)
+			}
+			member, ok := s.memberOf(who, members, now)
 			if !ok {
 				continue
 			}

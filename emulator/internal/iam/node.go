@@ -12,12 +12,14 @@ type Node struct {
 	// ancestors, nearest first; holders are the full names of the resources that have them.
 	Policies []*Policy
 	Holders  []string
+	// Private is what public access prevention protects: allUsers and allAuthenticatedUsers mean nobody there.
+	Private bool
 }
 
 // Child returns the node of a resource below n. own is nil for what has no policy
 // of its own.
 func (n Node) Child(full, name, typ string, own *Policy) Node {
-	c := Node{Full: full, Name: name, Type: typ, Service: serviceOf(full)}
+	c := Node{Full: full, Name: name, Type: typ, Service: serviceOf(full), Private: n.Private}
 	if own != nil {
 		c.Policies, c.Holders = []*Policy{own}, []string{full}
 	}

@@ -394,7 +394,7 @@ func (s *Company) CheckPolicy(p *Policy, o WriteOptions) error {
 			if err := s.checkMember(m, o); err != nil {
 				return err
 			}
-			if b.Condition != nil && (m == AllUsers || m == AllAuthenticatedUsers) {
+			if b.Condition != nil && isPublic(m) {
 				return refuseInvalid("Conditions are not allowed in a binding with public members (%s).", m)
 			}
 		}
@@ -588,7 +588,7 @@ const (
 // checkMember refuses members that are malformed, not allowed here, or service
 // accounts that do not exist.
 func (s *Company) checkMember(m string, o WriteOptions) error {
-	if m == AllUsers || m == AllAuthenticatedUsers {
+	if isPublic(m) {
 		if !o.Public {
 			return refuseInvalid("The member %s is of an unknown type or not allowed on this resource. Please set a "+
 				"valid type prefix for the member.", m)
@@ -711,5 +711,7 @@ func (p *Policy) DropRole(role string) {
 
 // Public reports whether the binding grants its role to everybody.
 func (b Binding) Public() bool {
-	return slices.Contains(b.Members, AllUsers) || slices.Contains(b.Members, AllAuthenticatedUsers)
+	return slices.ContainsFunc(b.Members, isPublic)
 }
+
+func isPublic(member string) bool { return member == AllUsers || member == AllAuthenticatedUsers }

@@ -103,9 +103,24 @@ func readObject(c *wire.Call) (any, error) {
 	}
 	_, o, err := findObject(c, "storage.objects.get")
 	if err != nil {
-		return xmlRefusal(wire.ErrorOf(err))
+		e := wire.ErrorOf(err)
+		if e.Code == http.StatusUnauthorized { // to say it once more with a login is no use, says the XML API
+			e.Code = http.StatusForbidden
+		}
+		return xmlRefusal(e)
 	}
 	return mediaAnswer(c.Request, o), nil
+}
+
+// findVirtualHost finds a read by the name that the XML API has for each bucket: BUCKET.storage.googleapis.com.
+func findVirtualHost(at, verb, path string, _ *wire.Method) (*wire.Method, map[string]string) {
+	bucket, ok := strings.CutSuffix(at, "."+host)
+	object, err := url.PathUnescape(strings.TrimPrefix(path, "/"))
+	if !ok || object == "" || err != nil || verb != http.MethodGet && verb != http.MethodHead {
+		return nil, nil
+	}
+	return &wire.Method{ID: "storage.objects.get", Host: host, Open: true, Refuse: xmlRefusal, Serve: readObject},
+		map[string]string{"bucket": bucket, "object": object}
 }
 
 // xmlRefusal is a refusal in the shape of the XML API.
@@ -118,15 +133,19 @@ func xmlRefusal(e *wire.Error) (any, error) {
 	if code == "" {
 		return nil, e
 	}
-	if strings.HasPrefix(e.Message, "The specified bucket") {
+	message := e.Message
+	switch {
+	case strings.HasPrefix(message, "The specified bucket"):
 		code = "NoSuchBucket"
+	case code == "AccessDenied":
+		message = "Access denied."
 	}
 	body, err := xml.Marshal(struct {
 		XMLName xml.Name `xml:"Error"`
 		Code    string   `xml:"Code"`
 		Message string   `xml:"Message"`
 		Details string   `xml:"Details"`
-	}{Code: code, Message: e.Message, Details: e.Message})
+	}{Code: code, Message: message, Details: e.Message})
 	if err != nil {
 		return nil, fmt.Errorf("encoding a refusal: %w", err)
 	}

@@ -3,7 +3,6 @@ package storage
 import (
 	"encoding/json"
 	"net/http"
-	"slices"
 
 	"github.com/taskiam/taskiam/emulator/internal/iam"
 	"github.com/taskiam/taskiam/emulator/internal/wire"
@@ -115,10 +114,6 @@ func checkAccessChange(c *wire.Call, old, next *bucket, n iam.Node) error {
 	if old.Prevention != next.Prevention {
 		if err := c.Require("storage.buckets.setIamPolicy", n); err != nil {
 			return err
-		}
-		if next.Prevention && slices.ContainsFunc(old.Policy.Bindings, iam.Binding.Public) {
-			return refuse("The policy of bucket %s has public members; they have to go before public access "+
-				"prevention is enforced.", old.Name)
 		}
 	}
 	if !old.Uniform || next.Uniform {

@@ -55,7 +55,7 @@ func setBucketPolicy(c *wire.Call) (any, error) {
 		return nil, wire.Fail(http.StatusPreconditionFailed, "FAILED_PRECONDITION", "conditionNotMet",
 			"PreconditionFailed: conditional bindings require uniform bucket-level access on the bucket.")
 	}
-	if b.Prevention && slices.ContainsFunc(w.Bindings, iam.Binding.Public) {
+	if b.Prevention && addsPublic(b.Policy.Bindings, w.Bindings) {
 		return nil, wire.Fail(http.StatusPreconditionFailed, "FAILED_PRECONDITION", "conditionNotMet",
 			"The member bindings allUsers and allAuthenticatedUsers are not allowed since public access prevention is "+
 				"enforced.")
@@ -75,6 +75,24 @@ func setBucketPolicy(c *wire.Call) (any, error) {
 	b.Metageneration++
 	b.Updated = c.Now
 	return b.policyAnswer()
+}
+
+// addsPublic reports whether a role is granted to everybody that was not before. What was there when public access
+// prevention came stays there, and is worth nothing (storage/docs/public-access-prevention).
+func addsPublic(before, after []iam.Binding) bool {
+	var had []string
+	for _, b := range before {
+		if b.Public() {
+			for _, m := range b.Members {
+				had = append(had, b.Role+" "+m)
+			}
+		}
+	}
+	return slices.ContainsFunc(after, func(b iam.Binding) bool {
+		return b.Public() && slices.ContainsFunc(b.Members, func(m string) bool {
+			return (m == iam.AllUsers || m == iam.AllAuthenticatedUsers) && !slices.Contains(had, b.Role+" "+m)
+		})
+	})
 }
 
 // policyAnswer writes the policy of b, conditions included. The etag is in a header too.

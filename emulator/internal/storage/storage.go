@@ -61,8 +61,8 @@ func Service() *wire.Service {
 		Name: host, Title: "Cloud Storage API",
 		Scopes:  []string{"devstorage.full_control", "devstorage.read_write", "devstorage.read_only"},
 		Methods: methods(), Key: stateKey, Seed: seed, Assets: assets, Node: bucketOrFolder,
-		New:       func() any { return &state{Buckets: map[string]*bucket{}, Uploads: map[string]*upload{}} },
-		Admit:     checkFolder,
+		New:   func() any { return &state{Buckets: map[string]*bucket{}, Uploads: map[string]*upload{}} },
+		Admit: checkFolder, Find: findVirtualHost,
 		Grantable: map[string][]string{"buckets": {"storage."}},
 		Denied:    denied, Errors: wire.StorageErrors, Quota: spendBucketUpdate,
 	}
@@ -91,7 +91,11 @@ func denied(who *iam.Principal, permission string, n iam.Node) *wire.Error {
 	case strings.Contains(n.Full, "/buckets/"):
 		kind = "Storage bucket"
 	}
-	return wire.Forbidden("%s does not have %s access to the Google Cloud %s. Permission '%s' denied on resource (or "+
+	refuse := wire.Forbidden
+	if who.Anonymous {
+		refuse = wire.LoginRequired
+	}
+	return refuse("%s does not have %s access to the Google Cloud %s. Permission '%s' denied on resource (or "+
 		"it may not exist).",
 		who.Email, permission, kind, permission)
 }
@@ -111,15 +115,17 @@ func spendBucketUpdate(c *wire.Call, q *wire.Usage) error {
 // methods are the methods of Cloud Storage's JSON API, and the reads of its XML API, which is
 // what Google's Go client reads objects with.
 func methods() []wire.Method {
+	// What is about a bucket or an object is open to everybody; IAM decides who of them may.
 	at := func(id, pattern string, serve func(*wire.Call) (any, error)) wire.Method {
-		return wire.Method{ID: id, Host: host, Pattern: pattern, Colons: true, Serve: serve}
+		return wire.Method{ID: id, Host: host, Pattern: pattern, Colons: true, Serve: serve, Open: true}
 	}
+	login := func(m wire.Method) wire.Method { m.Open = false; return m }
 	writes := func(m wire.Method) wire.Method { m.Writes = true; return m }
 	held := func(m wire.Method) wire.Method { m.Writes, m.Large, m.Bearer = true, true, holder; return m }
 	xml := func(m wire.Method) wire.Method { m.Refuse = xmlRefusal; return m }
 	return []wire.Method{
-		writes(at("storage.buckets.insert", "POST /storage/v1/b", insertBucket)),
-		at("storage.buckets.list", "GET /storage/v1/b", listBuckets),
+		login(writes(at("storage.buckets.insert", "POST /storage/v1/b", insertBucket))),
+		login(at("storage.buckets.list", "GET /storage/v1/b", listBuckets)),
 		at("storage.buckets.get", "GET /storage/v1/b/{bucket}", getBucket),
 		writes(at("storage.buckets.patch", "PATCH /storage/v1/b/{bucket}", patchBucket)),
 		writes(at("storage.buckets.delete", "DELETE /storage/v1/b/{bucket}", deleteBucket)),
@@ -127,8 +133,8 @@ func methods() []wire.Method {
 		at("storage.managedFolders.list", "GET /storage/v1/b/{bucket}/managedFolders", listManagedFolders),
 		at("storage.buckets.getIamPolicy", "GET /storage/v1/b/{bucket}/iam", getBucketPolicy),
 		writes(at("storage.buckets.setIamPolicy", "PUT /storage/v1/b/{bucket}/iam", setBucketPolicy)),
-		at("storage.buckets.testIamPermissions", "GET /storage/v1/b/{bucket}/iam/testPermissions",
-			testBucketPermissions),
+		login(at("storage.buckets.testIamPermissions", "GET /storage/v1/b/{bucket}/iam/testPermissions",
+			testBucketPermissions)),
 
 		at("storage.objects.list", "GET /storage/v1/b/{bucket}/o", listObjects),
 		at("storage.objects.get", "GET /storage/v1/b/{bucket}/o/{object}", getObject),
@@ -141,10 +147,10 @@ func methods() []wire.Method {
 			"POST /storage/v1/b/{bucket}/o/{object}/copyTo/b/{toBucket}/o/{toObject}", copyTo)),
 		held(at("storage.objects.insert", "POST /upload/storage/v1/b/{bucket}/o", insertObject)),
 		held(at("storage.objects.insert", "POST /resumable/upload/storage/v1/b/{bucket}/o", insertObject)),
-		held(at("storage.objects.insert", "PUT /upload/storage/v1/b/{bucket}/o", continueUpload)),
-		held(at("storage.objects.insert", "PUT /resumable/upload/storage/v1/b/{bucket}/o", continueUpload)),
-		held(at("storage.objects.insert", "DELETE /upload/storage/v1/b/{bucket}/o", cancelUpload)),
-		held(at("storage.objects.insert", "DELETE /resumable/upload/storage/v1/b/{bucket}/o", cancelUpload)),
+		login(held(at("storage.objects.insert", "PUT /upload/storage/v1/b/{bucket}/o", continueUpload))),
+		login(held(at("storage.objects.insert", "PUT /resumable/upload/storage/v1/b/{bucket}/o", continueUpload))),
+		login(held(at("storage.objects.insert", "DELETE /upload/storage/v1/b/{bucket}/o", cancelUpload))),
+		login(held(at("storage.objects.insert", "DELETE /resumable/upload/storage/v1/b/{bucket}/o", cancelUpload))),
 		xml(at("storage.objects.get", "GET /{bucket}/{object...}", readObject)),
 		xml(at("storage.objects.get", "HEAD /{bucket}/{object...}", readObject)),
 	}
@@ -157,7 +163,9 @@ func bucketNode(s *wire.State, b *bucket) (iam.Node, error) {
 		return iam.Node{}, err
 	}
 	name := "projects/_/buckets/" + b.Name
-	return parent.Child("//"+host+"/"+name, name, host+"/Bucket", b.Policy), nil
+	n := parent.Child("//"+host+"/"+name, name, host+"/Bucket", b.Policy)
+	n.Private = b.Prevention
+	return n, nil
 }
 
 // objectNode returns the IAM node of an object, present or not, below its bucket's node. Without uniform

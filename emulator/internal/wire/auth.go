@@ -18,7 +18,11 @@ func (s *Server) authenticate(c *Call) (*iam.Principal, error) {
 			return p, err
 		}
 	}
-	if header == "" {
+	switch {
+	case header == "" && c.Method.Open:
+		p := iam.Nobody()
+		return p, c.payer(p)
+	case header == "":
 		return nil, unauthenticated(host, "CREDENTIALS_MISSING",
 			"Request is missing required authentication credential. "+
 				"Expected OAuth 2 access token, login cookie or other valid authentication credential.")

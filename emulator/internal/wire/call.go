@@ -28,6 +28,8 @@ type Method struct {
 	Bearer func(c *Call) (*iam.Principal, error)
 	// Large is a method whose request has content in its body, of any length: it is in Call.Content, not in Call.Body.
 	Large bool
+	// Open is a method that whoever has no login may call, too: as iam.Nobody, whom allUsers means.
+	Open bool
 	// OverGRPC is a method that Google has over gRPC alone: no other request reaches it.
 	OverGRPC bool
 	// Refuse writes a refusal that the emulator makes instead of the method; nil is the form

@@ -125,6 +125,13 @@ func unauthenticated(host, reason, message string) *Error {
 	return e.WithDetails(ErrorInfo(reason, "googleapis.com", map[string]string{"service": host}))
 }
 
+// LoginRequired is the 401 of a call without a login that takes more than everybody may.
+func LoginRequired(format string, args ...any) *Error {
+	e := unauthenticated("", "CREDENTIALS_MISSING", fmt.Sprintf(format, args...))
+	e.location, e.details = "Authorization", nil
+	return e
+}
+
 // OAuthError is a refusal of the token endpoint.
 func OAuthError(code int, kind, format string, args ...any) *Error {
 	return &Error{Code: code, oauth: kind, Message: fmt.Sprintf(format, args...)}

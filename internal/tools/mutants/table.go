@@ -1384,6 +1384,21 @@ var mutants = []mutant{
 		pkg: "emulator", tests: []string{"TestStorageSession"},
 	},
 	{
+		name:  "public access prevention prevents nothing",
+		edits: []edit{{"emulator/internal/iam", "Company.Decide", `$n.Private && $b.Public()`, `false`}},
+		pkg:   "emulator", tests: []string{"TestStoragePublic"},
+	},
+	{
+		name:  "who has no login is among those who have one",
+		edits: []edit{{"emulator/internal/iam", "Company.identities", `identity($w.Member): true}`, `identity($w.Member): true, identity(AllAuthenticatedUsers): true}`}},
+		pkg:   "emulator", tests: []string{"TestStoragePublic"},
+	},
+	{
+		name:  "a bad login is as good as none",
+		edits: []edit{{"emulator/internal/wire", "Server.authenticate", `$h == "" && $c.Method.Open`, `$c.Method.Open`}},
+		pkg:   "emulator", tests: []string{"TestStoragePublic", "TestNoLogin"},
+	},
+	{
 		name: "what is uploaded is copied into one piece",
 		edits: []edit{{
 			"emulator/internal/storage", "continueUpload", `$u.Object.Content.Append($c.Content.Slice($skip, $more))`,
