@@ -26,6 +26,7 @@ var allowed = map[string][]string{
 	"cmd/taskiam":            {"internal/cli"},
 	"emulator":               {"internal/secret"},
 	"emulator/emulatortest":  {"emulator"},
+	"emulator/evidence":      {"internal/lazy"},
 	"emulator/internal/iam":  {"internal/lazy", "internal/secret"},
 	"emulator/internal/wire": {"emulator/internal/iam", "internal/fault", "internal/lazy", "internal/secret"},
 	"internal/app": {
@@ -109,6 +110,7 @@ var allowed = map[string][]string{
 	"internal/tools/gen":              {},
 	"internal/tools/gen/architecture": {"internal/tools/gen"},
 	"internal/tools/gen/emulator":     {"internal/tools/gen"},
+	"internal/tools/gen/evidence":     {"emulator/evidence"},
 	"internal/tools/gen/resource":     {"internal/resource", "internal/tools/gen"},
 	"internal/tools/mutants":          {},
 	"internal/view": {

@@ -1448,4 +1448,9 @@ var mutants = []mutant{
 		}},
 		pkg: "emulator", tests: []string{"TestSystemKeyOfEachAccount"},
 	},
+	{
+		name:  "evidence keeps the names of others",
+		edits: []edit{{"emulator/evidence", "names.replace", `if w := $n.words[token]; w != ""`, `if w := $n.words[token]; w != "" && false`}},
+		pkg:   "emulator/evidence", tests: []string{"TestDescribe"},
+	},
 }
