@@ -1,193 +1,142 @@
 package emulator
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/taskiam/taskiam/emulator/evidence"
 	"github.com/taskiam/taskiam/emulator/internal/iam"
 )
 
-// recordedExchanges are answers of Google, one JSON object a line. They are no part
-// of this repository.
-const recordedExchanges = "../../shared/gcp/recorded.jsonl"
+// knownExchanges are what this repository knows of Google's answers.
+const knownExchanges = "evidence"
 
-// exchange is one request and the answer that was recorded for it.
+// exchange is one request and the answer that is known for it, with names in the places of what was replaced.
 type exchange struct {
-	N        int               `json:"n"`
-	Grade    string            `json:"grade"`
-	Op       string            `json:"op"`
-	Method   string            `json:"method"`
-	URL      string            `json:"url"`
-	Status   int               `json:"status"`
-	Request  json.RawMessage   `json:"request"`
-	Response json.RawMessage   `json:"response"`
-	Headers  map[string]string `json:"headers"`
-	Note     string            `json:"note"`
-	Inferred []string          `json:"inferred"`
+	evidence.Exchange
 
-	path  []string       // of the URL, without the custom verb
-	verb  string         // the custom verb, or ""
-	query string         // of the URL
-	host  string         // of the URL
-	want  map[string]any // Response, decoded
+	path     []string        // without the custom verb
+	verb     string          // the custom verb, or ""
+	host     string          // that is asked
+	request  json.RawMessage // the JSON that was sent, or nil
+	response json.RawMessage
+	want     map[string]any // response, decoded
 }
-
-// Recordings have names for what their authors took out; these stand in for them.
-var placeholders = map[string]string{
-	"projectId": "recorded-project", "projectNumber": "100000000001", "uniqueId": "x1y2z3",
-	"organizationID": "200000000002", "folderID": "300000000003", "billingAccountID": "010101-020202-030303",
-	"serviceAccountKeyID": "0123456789abcdef0123456789abcdef01234567", "operationID": "operation-1",
-}
-
-const normalisedEtag = "abcdef0123A="
 
 var (
-	placeholder   = regexp.MustCompile(`\$\{(\w+)\}`)
-	recordedName  = regexp.MustCompile(`(?:Dataset \$\{projectId\}:|"datasetId": ?")(\w+(?:\$\{uniqueId\})?)`)
-	recordedJob   = regexp.MustCompile(`/jobs/([\w-]+\$\{uniqueId\})`)
-	fromFileName  = "(from file name) "
-	standInEmail  = regexp.MustCompile(`^[A-Z_]+$`)
+	digits        = regexp.MustCompile(`^[0-9]+$`)
+	replacedName  = regexp.MustCompile(`\{([a-z-]+)([0-9]*)\}`)
 	projectOfName = regexp.MustCompile(`@([A-Za-z0-9_-]+)\.iam\.gserviceaccount\.com`)
 )
 
-// readExchanges returns the recorded exchanges, or skips the test where there are none.
+// Names that the worlds of exchanges know from the start.
+const (
+	recordedProject      = "recorded-project"
+	recordedNumber       = "100000000001"
+	recordedOrganization = "200000000002"
+	recordedFolder       = "300000000003"
+	recordedPerson       = "user@google.com"
+)
+
+// standIn is a name for the nth of its kind.
+func standIn(kind string, n int) string {
+	name := ""
+	switch kind {
+	case "operator":
+		return recordedPerson
+	case "user":
+		return fmt.Sprintf("user%d@example.com", n)
+	case "uid":
+		return fmt.Sprintf("117777777777777%06d", n)
+	case "key":
+		return fmt.Sprintf("%040x", 0xabcdef00+n)
+	case "project-number":
+		return fmt.Sprintf("10000000%04d", n)
+	case "version":
+		return strconv.Itoa(n)
+	case "organization":
+		name = recordedOrganization
+	case "folder":
+		name = recordedFolder
+	case "billing-account":
+		name = "010101-020202-030303"
+	case "role", "dataset", "table":
+		name = "recorded_" + kind
+	default:
+		name = "recorded-" + kind
+	}
+	if n == 1 {
+		return name
+	}
+	if digits.MatchString(name) {
+		return name[:len(name)-4] + fmt.Sprintf("%04d", n+10)
+	}
+	return name + strings.Map(func(r rune) rune {
+		if strings.Contains(name, "_") {
+			return '_'
+		}
+		return r
+	}, "-") + strconv.Itoa(n)
+}
+
+// readExchanges returns the exchanges that are known.
 func readExchanges(t *testing.T) []*exchange {
 	t.Helper()
-	f, err := os.Open(recordedExchanges)
-	if os.IsNotExist(err) {
-		t.Skipf("the recorded exchanges are not at %s", recordedExchanges)
-	}
+	known, err := evidence.Read(knownExchanges)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
 	var out []*exchange
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		x, err := parseExchange(lines.Text())
+	for _, x := range known {
+		named, err := newExchange(x)
 		if err != nil {
 			t.Fatal(err)
 		}
-		out = append(out, x)
+		out = append(out, named)
 	}
-	if err := lines.Err(); err != nil {
-		t.Fatal(err)
-	}
-	slices.SortFunc(out, func(a, b *exchange) int { return a.N - b.N })
 	return out
 }
 
-func parseExchange(line string) (*exchange, error) {
-	// The same name is written in full in one place and by a placeholder in another.
-	if m := recordedName.FindStringSubmatch(line); m != nil {
-		line = strings.ReplaceAll(line, "${datasetID}", m[1])
+// newExchange names what was replaced in x.
+func newExchange(x evidence.Exchange) (*exchange, error) {
+	raw, err := json.Marshal(x)
+	if err != nil {
+		return nil, err
 	}
-	if m := recordedJob.FindStringSubmatch(line); m != nil {
-		line = strings.ReplaceAll(line, "${jobID}", m[1])
-	}
-	line = placeholder.ReplaceAllStringFunc(line, func(s string) string {
-		name := s[2 : len(s)-1]
-		if v, ok := placeholders[name]; ok {
-			return v
+	raw = replacedName.ReplaceAllFunc(raw, func(word []byte) []byte {
+		m := replacedName.FindSubmatch(word)
+		n := 1
+		if len(m[2]) > 0 {
+			n, _ = strconv.Atoi(string(m[2]))
 		}
-		return strings.ToLower(name)
+		return []byte(standIn(string(m[1]), n))
 	})
-	// Some recordings name what no client could create.
-	line = strings.NewReplacer("bigquerytable-", "bigquerytable_", "/b/B/", "/b/bucket/").Replace(line)
-	var x exchange
-	if err := json.Unmarshal([]byte(line), &x); err != nil {
-		return nil, fmt.Errorf("reading a recorded exchange: %w", err)
+	out := exchange{host: x.Host}
+	if err := json.Unmarshal(raw, &out.Exchange); err != nil {
+		return nil, fmt.Errorf("exchange %s: %w", x.ID, err)
 	}
-	if string(x.Request) == "null" {
-		x.Request = nil
-	}
-	if err := json.Unmarshal(x.Response, &x.want); err != nil {
-		return nil, fmt.Errorf("reading the answer of line %d: %w", x.N, err)
-	}
-	x.resolve()
-	return &x, nil
-}
-
-// resolve takes the URL apart. Some recordings are known by the name of a file
-// alone, in which the slashes and the colon of the path became hyphens.
-func (x *exchange) resolve() {
-	// An id of one character stands for one of three at least.
-	x.Request = bytes.Replace(x.Request, []byte(`"roleId": "x"`), []byte(`"roleId": "old_role"`), 1)
-	url := x.URL
-	if name, ok := strings.CutPrefix(url, fromFileName); ok {
-		url = pathOfFile(name)
-	}
-	rest, _ := strings.CutPrefix(url, "https://")
-	rest, x.query, _ = strings.Cut(rest, "?")
-	x.host, rest, _ = strings.Cut(rest, "/")
-	x.path = strings.Split(rest, "/")
-	last := len(x.path) - 1
-	x.path[last], x.verb, _ = strings.Cut(x.path[last], ":")
-	// Documentation writes SA where an address belongs.
-	if i := slices.Index(x.path, "serviceAccounts"); i >= 0 && i < last && standInEmail.MatchString(x.path[i+1]) {
-		project := x.path[i-1]
-		if project == "-" {
-			project = placeholders["projectId"]
-		}
-		id := strings.ToLower(strings.ReplaceAll(x.path[i+1], "_", "-"))
-		x.path[i+1] = id + "-account@" + project + ".iam.gserviceaccount.com"
-	}
-}
-
-var (
-	fileCollections = []string{
-		"v1", "v2", "v3", "storage", "b", "projects", "folders", "organizations", "serviceAccounts", "keys", "roles", "instances",
-		"tables", "databases", "topics", "subscriptions", "locations", "keyRings", "cryptoKeys", "secrets", "global", "images", "zones",
-	}
-	fileVerbs = []string{"getIamPolicy", "setIamPolicy", "testIamPermissions", "disable", "enable", "undelete", "upload"}
-)
-
-// pathOfFile is the URL in the name of a file. It has no host if the path alone
-// does not tell it.
-func pathOfFile(name string) string {
-	var segments []string
-	verb, open := "", false // open: the segment that names a resource may go on
-	words := strings.Split(name, "-")
-	for i, word := range words {
-		switch {
-		case i > 0 && i == len(words)-1 && slices.Contains(fileVerbs, word):
-			verb = ":" + word
-		case slices.Contains(fileCollections, word) || word == "iam" && i == len(words)-1:
-			segments, open = append(segments, word), false
-		case open:
-			segments[len(segments)-1] += "-" + word
-		default:
-			segments, open = append(segments, word), true
+	if out.Request != nil {
+		if out.request, err = json.Marshal(out.Request); err != nil {
+			return nil, err
 		}
 	}
-	path := "/" + strings.Join(segments, "/") + verb
-	host := ""
-	switch {
-	case strings.HasPrefix(path, "/storage/"):
-		host = hostStorage
-	case strings.Contains(path, "/serviceAccounts"), strings.Contains(path, "/roles"):
-		host = hostIAM
-	case strings.Contains(path, "/topics"), strings.Contains(path, "/subscriptions"):
-		host = hostPubsub
-	case strings.Contains(path, "/keyRings/"):
-		host = "cloudkms.googleapis.com"
-	case strings.HasPrefix(path, "/v1/projects/") && strings.Contains(path, "/instances/"):
-		host = "spanner.googleapis.com"
-	case strings.HasPrefix(path, "/v2/projects/") && strings.Contains(path, "/instances/"):
-		host = "bigtableadmin.googleapis.com"
-	case strings.Count(path, "/") == 3:
-		host = hostManager // a project, folder or organization by itself
+	if out.response, err = json.Marshal(out.Answer); err != nil {
+		return nil, err
 	}
-	return "https://" + host + path
+	out.want, _ = out.Answer.(map[string]any)
+	out.path = strings.Split(strings.TrimPrefix(out.Path, "/"), "/")
+	last := len(out.path) - 1
+	out.path[last], out.verb, _ = strings.Cut(out.path[last], ":")
+	return &out, nil
 }
+
+// given reports whether the answer tells this of the state before.
+func (x *exchange) given(fact string) bool { return slices.Contains(x.Given, fact) }
 
 // after returns the segment of the path that follows a collection, or "".
 func (x *exchange) after(collection string) string {
@@ -211,7 +160,7 @@ func (x *exchange) address() string {
 
 // url is what is asked of the emulator.
 func (x *exchange) url() string {
-	u, q := "https://"+x.address(), x.query
+	u, q := "https://"+x.address(), x.Query
 	// Where a document shows the older form of an error, its client asked for it.
 	if e, ok := x.want["error"].(map[string]any); ok && x.Grade == "B" && q == "" && e["errors"] != nil {
 		q = "prettyPrint=false"
@@ -233,17 +182,10 @@ func (x *exchange) setsPolicy() bool {
 	return x.onPolicy() && (x.verb == "setIamPolicy" || x.last() == "setIamPolicy" || x.Method == "PUT")
 }
 
-// message is what an error says.
-func (x *exchange) message() string {
-	e, _ := x.want["error"].(map[string]any)
-	s, _ := e["message"].(string)
-	return s
-}
-
 // policy is the policy of a recorded answer.
 func (x *exchange) policy() (iam.PolicyJSON, error) {
 	var w iam.PolicyJSON
-	err := json.Unmarshal(x.Response, &w)
+	err := json.Unmarshal(x.response, &w)
 	return w, err
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/taskiam/taskiam/emulator/evidence"
 )
 
 // manyMembers are n people, as a policy lists them.
@@ -23,11 +25,11 @@ func TestFidelityOfUnknownExchanges(t *testing.T) {
 	t.Parallel()
 	const (
 		id      = "117777777777777777777"
-		account = "projects/${projectId}/serviceAccounts/some-agent@${projectId}.iam.gserviceaccount.com"
+		account = "projects/some-project/serviceAccounts/some-agent@some-project.iam.gserviceaccount.com"
 		at      = "https://iam.googleapis.com/v1/"
-		manager = "https://cloudresourcemanager.googleapis.com/v1/projects/${projectId}:"
+		manager = "https://cloudresourcemanager.googleapis.com/v1/projects/some-project:"
 	)
-	const restored = `{"name":"` + account + `","projectId":"${projectId}","uniqueId":"` + id + `","email":"some-agent@${projectId}.iam.gserviceaccount.com",` +
+	const restored = `{"name":"` + account + `","projectId":"some-project","uniqueId":"` + id + `","email":"some-agent@some-project.iam.gserviceaccount.com",` +
 		`"etag":"abcdef0123A=","oauth2ClientId":"` + id + `"}`
 	fails := func(code int, status string) string {
 		return fmt.Sprintf(`{"error":{"code":%d,"message":"m","status":%q}}`, code, status)
@@ -49,7 +51,7 @@ func TestFidelityOfUnknownExchanges(t *testing.T) {
 			strings.Replace(fails(404, "NOT_FOUND"), `"m"`, `"Account deleted: `+id+`"`, 1), true},
 		"deleted, said to be refused": {"GET", at + "projects/-/serviceAccounts/" + id, "null", 400,
 			strings.Replace(fails(400, "NOT_FOUND"), `"m"`, `"Account deleted: `+id+`"`, 1), false},
-		"disabled by unique id":      {"POST", at + "projects/${projectId}/serviceAccounts/" + id + ":disable", "{}", 200, `{}`, true},
+		"disabled by unique id":      {"POST", at + "projects/some-project/serviceAccounts/" + id + ":disable", "{}", 200, `{}`, true},
 		"no right to disable":        {"POST", at + account + ":disable", "{}", 403, denied("iam.serviceAccounts.disable", ""), true},
 		"another right to disable":   {"POST", at + account + ":disable", "{}", 403, denied("iam.serviceAccounts.enable", ""), false},
 		"a key too many":             {"POST", at + account + "/keys", "{}", 400, fails(400, "FAILED_PRECONDITION"), true},
@@ -57,21 +59,30 @@ func TestFidelityOfUnknownExchanges(t *testing.T) {
 		"as many members as go":      {"POST", manager + "setIamPolicy", policy(1499), 200, `{"bindings":[{"role":"roles/viewer","members":` + manyMembers(1499) + `}],"etag":"abcdef0123A=","version":1}`, true},
 		"1,501 members":              {"POST", manager + "setIamPolicy", policy(1501), 400, fails(400, "INVALID_ARGUMENT"), true},
 		"1,501 members, said fine":   {"POST", manager + "setIamPolicy", policy(1501), 200, `{"etag":"abcdef0123A=","version":1}`, false},
-		"undeleted":                  {"POST", at + "projects/${projectId}/serviceAccounts/" + id + ":undelete", "{}", 200, `{"restoredAccount":` + restored + `}`, true},
-		"no right to a token": {"POST", "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/some-agent@${projectId}.iam.gserviceaccount.com:generateAccessToken",
+		"undeleted":                  {"POST", at + "projects/some-project/serviceAccounts/" + id + ":undelete", "{}", 200, `{"restoredAccount":` + restored + `}`, true},
+		"no right to a token": {"POST", "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/some-agent@some-project.iam.gserviceaccount.com:generateAccessToken",
 			`{"scope":["https://www.googleapis.com/auth/cloud-platform"]}`, 403, denied("iam.serviceAccounts.getAccessToken", ""), true},
-		"a token for anybody": {"POST", "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/some-agent@${projectId}.iam.gserviceaccount.com:generateAccessToken",
+		"a token for anybody": {"POST", "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/some-agent@some-project.iam.gserviceaccount.com:generateAccessToken",
 			`{"scope":["https://www.googleapis.com/auth/cloud-platform"]}`, 404, fails(404, "PERMISSION_DENIED"), false},
-		"no right to a secret": {"GET", "https://secretmanager.googleapis.com/v1/projects/${projectId}/secrets/some-secret", "null", 403,
-			denied("secretmanager.secrets.get", `,"resource":"projects/${projectId}/secrets/some-secret"`), true},
-		"a role that is there":     {"POST", at + "projects/${projectId}/roles", `{"roleId":"some_role","role":{"title":"t"}}`, 409, fails(409, "ALREADY_EXISTS"), true},
-		"a role that is missing":   {"GET", at + "projects/${projectId}/roles/other_role", "null", 404, fails(404, "NOT_FOUND"), true},
-		"missing, said to be gone": {"GET", at + "projects/${projectId}/roles/other_role", "null", 410, fails(410, "NOT_FOUND"), false},
+		"no right to a secret": {"GET", "https://secretmanager.googleapis.com/v1/projects/some-project/secrets/some-secret", "null", 403,
+			denied("secretmanager.secrets.get", `,"resource":"projects/some-project/secrets/some-secret"`), true},
+		"a role that is there":     {"POST", at + "projects/some-project/roles", `{"roleId":"some_role","role":{"title":"t"}}`, 409, fails(409, "ALREADY_EXISTS"), true},
+		"a role that is missing":   {"GET", at + "projects/some-project/roles/other_role", "null", 404, fails(404, "NOT_FOUND"), true},
+		"missing, said to be gone": {"GET", at + "projects/some-project/roles/other_role", "null", 410, fails(410, "NOT_FOUND"), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			x, err := parseExchange(fmt.Sprintf(`{"n":1,"grade":"C","op":%q,"method":%q,"url":%q,"status":%d,"request":%s,"response":%s}`,
-				name, tt.method, tt.url, tt.status, tt.request, tt.response))
+			facts, err := evidence.Describe(evidence.Raw{
+				Method: tt.method, URL: tt.url, Request: []byte(tt.request), Status: tt.status, Answer: []byte(tt.response),
+			}, evidence.Terms{Operator: recordedPerson, Placeholder: "abcdef0123A="})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text, _ := json.Marshal(facts); strings.Contains(string(text), "some-") {
+				t.Errorf("a name is left in %s", text)
+			}
+			facts.ID, facts.Grade, facts.About = "1", "C", name
+			x, err := newExchange(facts)
 			if err != nil {
 				t.Fatal(err)
 			}

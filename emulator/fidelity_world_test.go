@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/taskiam/taskiam/emulator/evidence"
 	"github.com/taskiam/taskiam/emulator/internal/iam"
 	"github.com/taskiam/taskiam/emulator/internal/named"
 	"github.com/taskiam/taskiam/emulator/internal/wire"
@@ -56,7 +57,7 @@ func (u unreplayable) Error() string { return string(u) }
 func newWorld(t *testing.T, x *exchange) *world {
 	t.Helper()
 	w := &world{lab: newLab(t, func(c *Config) { c.Seed = []byte(recordedSeed) }), x: x}
-	o := w.wire.State().Organizations[placeholders["organizationID"]]
+	o := w.wire.State().Organizations[recordedOrganization]
 	o.Policy.Bindings = operatorBindings()
 	o.Policy.Changed = epoch.UnixMicro()
 	return w
@@ -80,7 +81,7 @@ func (w *world) build() error {
 	switch {
 	case x.host == "":
 		return unreplayable("the service cannot be told from the name of its file")
-	case strings.Contains(x.message(), "API has not been used in project"):
+	case x.given(evidence.GivenAPIDisabled):
 		return unreplayable("the recording lacks the details (google.rpc.ErrorInfo, SERVICE_DISABLED) that classify the refusal, and that the emulator gives")
 	case slices.Contains(x.path, "denypolicies"):
 		return unreplayable("the emulator has no deny policies")
@@ -101,11 +102,11 @@ func (w *world) found() bool { return w.x.Status != http.StatusNotFound }
 // projects makes the projects that the exchange names.
 func (w *world) projects() {
 	x := w.x
-	names := []string{placeholders["projectId"], x.after("projects")}
-	if q, err := url.ParseQuery(x.query); err == nil {
+	names := []string{recordedProject, x.after("projects")}
+	if q, err := url.ParseQuery(x.Query); err == nil {
 		names = append(names, q.Get("project"))
 	}
-	for _, m := range projectOfName.FindAllStringSubmatch(strings.Join(x.path, "/")+string(x.Request)+string(x.Response), -1) {
+	for _, m := range projectOfName.FindAllStringSubmatch(strings.Join(x.path, "/")+string(x.request)+string(x.response), -1) {
 		names = append(names, m[1])
 	}
 	lone := len(x.path) == 3 && x.path[1] == "projects" && x.verb == ""
@@ -115,9 +116,9 @@ func (w *world) projects() {
 			continue
 		}
 		number := fmt.Sprintf("10000000%04d", i+1)
-		w.wire.State().Projects[name] = &iam.Project{ID: name, Number: number, Parent: "organizations/" + placeholders["organizationID"], Created: epoch}
-		if name == placeholders["projectId"] {
-			w.wire.State().Projects[name].Number = placeholders["projectNumber"]
+		w.wire.State().Projects[name] = &iam.Project{ID: name, Number: number, Parent: "organizations/" + recordedOrganization, Created: epoch}
+		if name == recordedProject {
+			w.wire.State().Projects[name].Number = recordedNumber
 		}
 	}
 	if p := w.wire.State().ProjectBy(x.last()); lone && p != nil && x.want["parent"] == nil {
@@ -132,16 +133,16 @@ func (w *world) projects() {
 		w.wire.State().Organizations[o] = &iam.Organization{Number: o, Domain: "example.org", Policy: iam.Policy{Changed: epoch.UnixMicro(), Bindings: operatorBindings()}}
 	}
 	if f := x.after("folders"); f != "" && w.wire.State().Folders[f] == nil {
-		w.wire.State().Folders[f] = &iam.Folder{Number: f, Parent: "organizations/" + placeholders["organizationID"]}
+		w.wire.State().Folders[f] = &iam.Folder{Number: f, Parent: "organizations/" + recordedOrganization}
 	}
 }
 
 // members makes the service accounts that a request names, unless the answer is that
 // they are missing.
 func (w *world) members() {
-	for _, text := range strings.FieldsFunc(string(w.x.Request)+string(w.x.Response), func(r rune) bool { return strings.ContainsRune(`" ?`, r) }) {
+	for _, text := range strings.FieldsFunc(string(w.x.request)+string(w.x.response), func(r rune) bool { return strings.ContainsRune(`" ?`, r) }) {
 		email, ok := strings.CutPrefix(text, "serviceAccount:")
-		if ok && !iam.IsServiceAgent(email) && !strings.Contains(w.x.message(), email+" does not exist") {
+		if ok && !iam.IsServiceAgent(email) && !w.x.given(evidence.GivenMissing+email) {
 			w.account(email)
 		}
 	}
@@ -156,7 +157,7 @@ func (w *world) account(email string) *iam.Account {
 		return w.accountByID(email)
 	}
 	id, _, _ := strings.Cut(email, "@")
-	a := w.wire.State().AddAccount(cmp.Or(iam.ProjectOfEmail(email), placeholders["projectId"]), id)
+	a := w.wire.State().AddAccount(cmp.Or(iam.ProjectOfEmail(email), recordedProject), id)
 	a.Email = email
 	w.wire.State().Index()
 	return a
@@ -170,7 +171,7 @@ func (w *world) accountByID(id string) *iam.Account {
 	}
 	project := w.x.after("projects")
 	if project == "-" || project == "" {
-		project = placeholders["projectId"]
+		project = recordedProject
 	}
 	answer := w.x.want
 	if restored, ok := answer["restoredAccount"].(map[string]any); ok {
@@ -201,7 +202,7 @@ func (w *world) accounts() error {
 	}
 	email := x.path[i+1]
 	onKey := slices.Contains(x.path, "keys")
-	if !onKey && x.Status == http.StatusNotFound && !strings.HasPrefix(x.message(), "Account deleted") {
+	if !onKey && x.Status == http.StatusNotFound && !x.given(evidence.GivenAccountDeleted) {
 		return nil
 	}
 	if w.unready {
@@ -214,7 +215,7 @@ func (w *world) accounts() error {
 	if !onKey && x.Method == http.MethodGet {
 		w.describe(a, x.want)
 	}
-	if strings.HasPrefix(x.message(), "Account deleted") || x.verb == "undelete" && x.Status == http.StatusOK {
+	if x.given(evidence.GivenAccountDeleted) || x.verb == "undelete" && x.Status == http.StatusOK {
 		w.wire.State().DeleteAccount(a, epoch.Add(-time.Hour))
 	}
 	if f, ok := constraintOf(x); ok {
@@ -240,7 +241,7 @@ func (w *world) accountList() error {
 	var body struct {
 		AccountID string `json:"accountId"`
 	}
-	if err := json.Unmarshal(x.Request, &body); err != nil && x.Request != nil {
+	if err := json.Unmarshal(x.request, &body); err != nil && x.request != nil {
 		return err
 	}
 	project := x.after("projects")
@@ -345,7 +346,7 @@ func (w *world) storage() error {
 	uniform, _ := config["uniformBucketLevelAccess"].(map[string]any)
 	on, _ := uniform["enabled"].(bool)
 	location, _ := x.want["location"].(string)
-	project := placeholders["projectId"]
+	project := recordedProject
 	return w.create("POST", "https://storage.googleapis.com/storage/v1/b?project="+project, map[string]any{
 		"name": x.after("b"), "location": location, "labels": labels(x.want),
 		"iamConfiguration": map[string]any{"uniformBucketLevelAccess": map[string]any{"enabled": on}},
@@ -404,7 +405,7 @@ func (w *world) bigquery() error {
 	var raw struct {
 		Access []json.RawMessage `json:"access"`
 	}
-	if err := json.Unmarshal(x.Response, &raw); err != nil {
+	if err := json.Unmarshal(x.response, &raw); err != nil {
 		return err
 	}
 	at := "https://bigquery.googleapis.com/bigquery/v2/projects/" + project + "/datasets"
@@ -452,7 +453,7 @@ func (w *world) policy() error {
 				Etag string `json:"etag"`
 			} `json:"policy"`
 		}
-		_ = json.Unmarshal(x.Request, &body) // a bare policy has no such field
+		_ = json.Unmarshal(x.request, &body) // a bare policy has no such field
 		before.Changed = changedAt(body.Policy.Etag)
 	} else if x.Status == http.StatusOK {
 		if len(x.path) == 3 && x.path[1] == "organizations" {
@@ -560,11 +561,11 @@ func (w *world) customRoles() error {
 		var body struct {
 			RoleID string `json:"roleId"`
 		}
-		if err := json.Unmarshal(x.Request, &body); err != nil {
+		if err := json.Unmarshal(x.request, &body); err != nil {
 			return err
 		}
 		switch {
-		case strings.Contains(x.message(), "marked for deletion"):
+		case x.given(evidence.GivenRoleDeleted):
 			// Long enough ago for every other trace of the role to be gone.
 			w.role(parent + "/roles/" + body.RoleID).Deleted = epoch.Add(-10 * 24 * time.Hour)
 		case x.Status == http.StatusConflict:

@@ -1,7 +1,6 @@
 package gcp
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -11,8 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/api/googleapi"
 
+	"github.com/taskiam/taskiam/emulator/evidence"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/secret"
 )
@@ -260,63 +258,52 @@ func TestRetryAfterAsDate(t *testing.T) {
 func TestClassifyRecorded(t *testing.T) {
 	t.Parallel()
 	// What the exchange of this number is. Those not listed are decided by their code.
-	special := map[int]fault.Kind{
-		19:  fault.Exists,          // grade A: the id is taken
-		151: fault.Conflict,        // stale etag
-		158: fault.Precondition,    // organisation policy
-		169: fault.Precondition,    // role id marked for deletion
-		167: fault.Exists,          // with ResourceInfo
-		173: fault.Unauthenticated, // token endpoint: invalid_grant
-		176: fault.Conflict,        // Storage: stale etag
+	special := map[string]fault.Kind{
+		"19":  fault.Exists,          // grade A: the id is taken
+		"151": fault.Conflict,        // stale etag
+		"158": fault.Precondition,    // organisation policy
+		"169": fault.Precondition,    // role id marked for deletion
+		"167": fault.Exists,          // with ResourceInfo
+		"173": fault.Unauthenticated, // token endpoint: invalid_grant
+		"176": fault.Conflict,        // Storage: stale etag
 	}
 	byCode := map[int]fault.Kind{400: fault.Invalid, 401: fault.Unauthenticated, 403: fault.Denied, 404: fault.NotFound, 429: fault.Throttled, 503: fault.Unavailable}
-	path := filepath.Join("..", "..", "..", "shared", "gcp", "recorded.jsonl")
-	f, err := os.Open(path)
+	known, err := evidence.Read("../../emulator/evidence")
 	if err != nil {
-		t.Skipf("no recorded exchanges: %v", err)
+		t.Fatal(err)
 	}
-	defer f.Close()
 	c, err := New(Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	checked := 0
-	in := bufio.NewScanner(f)
-	for in.Scan() {
-		var x struct {
-			N        int
-			Op       string
-			Status   int
-			Response json.RawMessage
-		}
-		if err := json.Unmarshal(in.Bytes(), &x); err != nil {
-			t.Fatal(err)
-		}
+	for _, x := range known {
 		if x.Status < 400 {
 			continue
 		}
 		checked++
-		want, ok := special[x.N]
+		want, ok := special[x.ID]
 		if !ok {
 			want, ok = byCode[x.Status]
 		}
 		if !ok {
-			t.Errorf("%d (%s): nothing says what a %d is", x.N, x.Op, x.Status)
+			t.Errorf("%s (%s): nothing says what a %d is", x.ID, x.About, x.Status)
 		}
-		err := c.classify(said(t, x.Status, nil, string(x.Response)))
+		answer, err := json.Marshal(x.Answer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = c.classify(said(t, x.Status, nil, string(answer)))
 		if got := fault.KindOf(err); got != want {
-			t.Errorf("%d (%s): %v is %v, want %v", x.N, x.Op, err, got, want)
+			t.Errorf("%s (%s): %v is %v, want %v", x.ID, x.About, err, got, want)
 		}
-		if x.N == 158 {
+		if x.ID == "158" {
 			var e *fault.Error
 			if errors.As(err, &e); e.Constraint != "constraints/iam.disableServiceAccountKeyCreation" {
 				t.Errorf("158: constraint %q", e.Constraint)
 			}
 		}
-		delete(special, x.N)
-	}
-	if err := in.Err(); err != nil {
-		t.Fatal(err)
+		delete(special, x.ID)
 	}
 	if checked == 0 || len(special) > 0 {
 		t.Errorf("%d exchanges checked, never seen: %v", checked, special)
