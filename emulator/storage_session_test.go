@@ -63,6 +63,22 @@ func TestStorageSession(t *testing.T) {
 	c.want(410, nil, "", "PUT "+second, "abc", "Content-Range: bytes 0-2/3")
 }
 
+// In a project that was shut down an upload does not go on, and does when the project is restored.
+func TestStorageSessionInDeletedProject(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	session := c.begin("operator", "r")
+	c.want(308, nil, "", "PUT "+session, "abc", "Content-Range: bytes 0-2/6")
+	c.want(200, nil, "operator", "DELETE cloudresourcemanager.googleapis.com/v3/projects/acme", "")
+	for _, token := range []string{"", "operator"} {
+		c.want(403, nil, token, "PUT "+session, "def", "Content-Range: bytes 3-5/6")
+		c.want(403, nil, token, "PUT "+session, "", "Content-Range: bytes */6")
+		c.want(403, nil, token, "DELETE "+session, "")
+	}
+	c.want(200, nil, "operator", "POST cloudresourcemanager.googleapis.com/v3/projects/acme:undelete", "{}")
+	c.want(200, nil, "", "PUT "+session, "def", "Content-Range: bytes 3-5/6")
+}
+
 // Under the doubt that says so, a part is judged by what whoever began the upload may do now.
 func TestStorageSessionJudged(t *testing.T) {
 	t.Parallel()

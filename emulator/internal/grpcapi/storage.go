@@ -271,6 +271,7 @@ func getBucket(c *call, in *dynamicpb.Message) (*dynamicpb.Message, error) {
 		TimeCreated    string            `json:"timeCreated"`
 		Updated        string            `json:"updated"`
 		Labels         map[string]string `json:"labels"`
+		Billing        map[string]bool   `json:"billing"`
 		IAM            struct {
 			Uniform struct {
 				Enabled bool   `json:"enabled"`
@@ -290,7 +291,7 @@ func getBucket(c *call, in *dynamicpb.Message) (*dynamicpb.Message, error) {
 		"name": "projects/_/buckets/" + b.Name, "bucketId": b.Name, "etag": b.Etag,
 		"project": "projects/" + b.ProjectNumber, "metageneration": b.Metageneration, "location": b.Location,
 		"locationType": b.LocationType, "storageClass": b.StorageClass, "rpo": b.RPO, "labels": b.Labels,
-		"createTime": b.TimeCreated, "updateTime": b.Updated,
+		"createTime": b.TimeCreated, "updateTime": b.Updated, "billing": b.Billing,
 		"iamConfig": map[string]any{"uniformBucketLevelAccess": uniform, "publicAccessPrevention": b.IAM.Prevention},
 	})
 }

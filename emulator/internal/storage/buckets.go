@@ -33,12 +33,18 @@ type bucketResource struct {
 	SoftDelete       softDeletePolicy  `json:"softDeletePolicy"`
 	RPO              string            `json:"rpo,omitempty"`          // of what lies in several regions
 	SatisfiesPZI     bool              `json:"satisfiesPZI,omitempty"` // of what lies in one: isolated by zone
+	Billing          *billing          `json:"billing,omitempty"`
 }
 
 // softDeletePolicy says how long deleted objects could be restored; nothing here restores any.
 type softDeletePolicy struct {
 	EffectiveTime string `json:"effectiveTime"`
 	Retention     string `json:"retentionDurationSeconds"`
+}
+
+// billing says who pays for what is done with a bucket.
+type billing struct {
+	RequesterPays bool `json:"requesterPays"`
 }
 
 type iamConfiguration struct {
@@ -99,6 +105,7 @@ func insertBucket(c *wire.Call) (any, error) {
 		name, location, class string
 		labels                map[string]string
 		iam                   iamConfiguration
+		billing               billing
 		kind                  any
 		lifecycle             struct {
 			Rule []any `json:"rule"`
@@ -106,8 +113,8 @@ func insertBucket(c *wire.Call) (any, error) {
 	}
 	if err := c.DecodeKnown(c.Body, map[string]any{
 		"name": &in.name, "location": &in.location, "storageClass": &in.class, "labels": &in.labels,
-		"iamConfiguration": &in.iam,
-		"kind":             &in.kind, "lifecycle": &in.lifecycle,
+		"iamConfiguration": &in.iam, "billing": &in.billing,
+		"kind": &in.kind, "lifecycle": &in.lifecycle,
 	}); err != nil {
 		return nil, err
 	}
@@ -134,6 +141,7 @@ func insertBucket(c *wire.Call) (any, error) {
 	b.Labels = in.labels
 	b.StorageClass = cmp.Or(in.class, b.StorageClass)
 	b.Prevention = in.iam.PublicAccessPrevention == "enforced"
+	b.Requester = in.billing.RequesterPays
 	return showBucket(c, b)
 }
 
@@ -243,6 +251,10 @@ func showBucket(c *wire.Call, b *bucket) (*bucketResource, error) {
 	if b.Uniform {
 		uniform.LockedTime = storageTime(b.Created.Add(uniformAccessLock))
 	}
+	var paid *billing
+	if b.Requester {
+		paid = &billing{true}
+	}
 	several := b.locationType() == "multi-region"
 	rpo := ""
 	if several {
@@ -255,6 +267,7 @@ func showBucket(c *wire.Call, b *bucket) (*bucketResource, error) {
 		Metageneration: b.Metageneration, Etag: wire.CounterEtag(b.Metageneration),
 		TimeCreated: storageTime(b.Created), Updated: storageTime(b.Updated), Generation: b.Created.UnixMicro(),
 		SoftDelete: softDeletePolicy{storageTime(b.Created), softDeletePeriod}, RPO: rpo, SatisfiesPZI: !several,
+		Billing: paid,
 		IAMConfiguration: iamConfiguration{
 			BucketPolicyOnly: uniform, UniformBucketLevelAccess: uniform, PublicAccessPrevention: prevention,
 		},

@@ -126,7 +126,8 @@ func findVirtualHost(at, verb, path string, _ *wire.Method) (*wire.Method, map[s
 // xmlRefusal is a refusal in the shape of the XML API.
 func xmlRefusal(e *wire.Error) (any, error) {
 	code := map[int]string{
-		http.StatusNotFound: "NoSuchKey", http.StatusForbidden: "AccessDenied", http.StatusNotModified: "NotModified",
+		http.StatusBadRequest: "InvalidArgument",
+		http.StatusNotFound:   "NoSuchKey", http.StatusForbidden: "AccessDenied", http.StatusNotModified: "NotModified",
 		http.StatusPreconditionFailed: "PreconditionFailed", http.StatusInternalServerError: "InternalError",
 		http.StatusServiceUnavailable: "ServiceUnavailable",
 	}[e.Code]
@@ -137,6 +138,13 @@ func xmlRefusal(e *wire.Error) (any, error) {
 	switch {
 	case strings.HasPrefix(message, "The specified bucket"):
 		code = "NoSuchBucket"
+	case strings.HasPrefix(message, "Bucket is requester pays"):
+		code = "UserProjectMissing"
+	case strings.HasPrefix(message, "User project"):
+		code = "UserProjectInvalid"
+	case code == "AccessDenied" && strings.Contains(message, "serviceusage.services.use"):
+		code = "UserProjectAccessDenied"
+		message = "Requester does not have serviceusage.services.use permissions on user project."
 	case code == "AccessDenied":
 		message = "Access denied."
 	}

@@ -70,9 +70,10 @@ func patchBucket(c *wire.Call) (any, error) {
 		UniformBucketLevelAccess *toggle `json:"uniformBucketLevelAccess"`
 		PublicAccessPrevention   string  `json:"publicAccessPrevention"`
 	}
+	paid := billing{b.Requester}
 	var output any
 	known := map[string]any{
-		"storageClass": &class, "location": &location, "labels": &labels, "iamConfiguration": &access,
+		"billing": &paid, "storageClass": &class, "location": &location, "labels": &labels, "iamConfiguration": &access,
 		"softDeletePolicy": &output, "rpo": &output, "satisfiesPZI": &output,
 	}
 	for _, name := range outputOnly {
@@ -82,6 +83,7 @@ func patchBucket(c *wire.Call) (any, error) {
 		return nil, err
 	}
 	next := *b
+	next.Requester = paid.RequesterPays
 	if next.Labels, err = wire.MergeStrings(b.Labels, labels); err != nil {
 		return nil, err
 	}

@@ -24,6 +24,7 @@ func seedBuckets(s *wire.Seeding, buckets []seedBucket) error {
 			return fmt.Errorf("seeding bucket %s: there is no project %q", in.Name, in.Project)
 		}
 		b := newBucket(s.State, s.Now, in.Project, in.Name, in.Location, !in.FineGrained)
+		b.Requester = in.Requester
 		o := iam.WriteOptions{Conditions: b.Uniform, Public: true, Convenience: true, Service: "storage."}
 		if err := s.Policy(b.Policy, in.Bindings, o); err != nil {
 			return fmt.Errorf("seeding the policy of bucket %s: %w", in.Name, err)
@@ -44,7 +45,8 @@ type seedBucket struct {
 	Name        string             `toml:"name"`
 	Location    string             `toml:"location"`
 	FineGrained bool               `toml:"fine_grained"` // object ACLs on: no uniform bucket-level access
-	Bindings    []wire.SeedBinding `toml:"binding"`      // beside the defaults that every bucket gets
+	Requester   bool               `toml:"requester_pays"`
+	Bindings    []wire.SeedBinding `toml:"binding"` // beside the defaults that every bucket gets
 	Objects     []seedObject       `toml:"object"`
 }
 

@@ -33,6 +33,7 @@ type bucket struct {
 	// uniform bucket-level access: no object ACLs
 	Uniform    bool               `json:"uniform,omitempty"`
 	Prevention bool               `json:"publicAccessPrevention,omitempty"` // enforced
+	Requester  bool               `json:"requesterPays,omitempty"`
 	Policy     *iam.Policy        `json:"policy,omitempty"`
 	Objects    map[string]*object `json:"objects,omitempty"`
 }
@@ -64,7 +65,7 @@ func Service() *wire.Service {
 		New:   func() any { return &state{Buckets: map[string]*bucket{}, Uploads: map[string]*upload{}} },
 		Admit: checkFolder, Find: findVirtualHost,
 		Grantable: map[string][]string{"buckets": {"storage."}},
-		Denied:    denied, Errors: wire.StorageErrors, Quota: spendBucketUpdate,
+		Denied:    denied, PayerParameter: "userProject", Errors: wire.StorageErrors, Quota: spendBucketUpdate,
 	}
 }
 
@@ -189,9 +190,35 @@ func objectNode(c *wire.Call, b *bucket, n iam.Node, name string) iam.Node {
 	return b.objectNode(withFolders(c.State(), n, name), name)
 }
 
-// findBucket returns the bucket of the request and its node. That a bucket exists is no secret: names
-// are global, so it is looked up before any permission.
+// findBucket returns the bucket of the request and its node, if somebody pays for the call.
 func findBucket(c *wire.Call) (*bucket, iam.Node, error) {
+	b, n, err := lookUpBucket(c)
+	if err == nil {
+		err = checkPayer(c, b)
+	}
+	return b, n, err
+}
+
+// checkPayer refuses a call that names nobody who pays where the requester does (storage/docs/requester-pays). It
+// counts for the bucket's project if the caller could give that a billing account.
+func checkPayer(c *wire.Call, b *bucket) error {
+	if !b.Requester || c.Payer() != "" { // who is named was asked for before
+		return nil
+	}
+	owner, _, err := c.State().ProjectNode(b.Project)
+	if err != nil {
+		return err
+	}
+	if c.May("resourcemanager.projects.createBillingAssignment", owner) {
+		return nil
+	}
+	return wire.Fail(http.StatusBadRequest, "INVALID_ARGUMENT", "required",
+		"Bucket is requester pays bucket but no user project provided.")
+}
+
+// lookUpBucket returns the bucket of the request and its node. That a bucket exists is no secret: names
+// are global, so it is looked up before any permission.
+func lookUpBucket(c *wire.Call) (*bucket, iam.Node, error) {
 	b := stateOf(c.State()).Buckets[c.Vars["bucket"]]
 	if b == nil {
 		return nil, iam.Node{}, wire.NotFound("The specified bucket does not exist.")

@@ -266,7 +266,12 @@ func findUpload(c *wire.Call, b *bucket, n iam.Node) (key string, u *upload, err
 		return "", nil, wire.NotFound("No such upload.")
 	case !c.Now.Before(u.Created.Add(sessionPeriod)):
 		return "", nil, wire.Fail(http.StatusGone, "NOT_FOUND", "gone", "The upload began too long ago.")
-	case !c.Company().Doubts.SessionsJudged:
+	}
+	if p := c.Company().ProjectBy(b.Project); p != nil && p.IsDeleted() {
+		// Which nobody may there.
+		return "", nil, c.Require("storage.objects.create", objectNode(c, b, n, u.Object.Name))
+	}
+	if !c.Company().Doubts.SessionsJudged {
 		return key, u, nil
 	}
 	c.Caller = iam.Nobody()
@@ -285,7 +290,7 @@ func findUpload(c *wire.Call, b *bucket, n iam.Node) (key string, u *upload, err
 
 // continueUpload takes the next bytes of a resumable upload, or says how many it has.
 func continueUpload(c *wire.Call) (any, error) {
-	b, n, err := findBucket(c)
+	b, n, err := lookUpBucket(c) // who pays was said when the upload began
 	if err != nil {
 		return nil, err
 	}
@@ -338,7 +343,7 @@ func (want *checks) override(header string) {
 
 // cancelUpload ends a resumable upload before its last byte. The answer is Google's: 499, for what the client closed.
 func cancelUpload(c *wire.Call) (any, error) {
-	b, n, err := findBucket(c)
+	b, n, err := lookUpBucket(c) // who pays was said when the upload began
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"slices"
@@ -51,20 +52,35 @@ func (s *Server) authenticate(c *Call) (*iam.Principal, error) {
 	return p, c.payer(p)
 }
 
-// payer checks the project that a client wants its call to be counted for
-// (x-goog-user-project): a caller that names one must be allowed to use its services.
+// Payer is the project that a client wants its call to be counted for; "" if it names none.
+func (c *Call) Payer() string {
+	if sv := c.State().Service(c.Method.Host); sv != nil && sv.PayerParameter != "" {
+		return cmp.Or(c.Query(sv.PayerParameter), c.Request.Header.Get("X-Goog-User-Project"))
+	}
+	return c.Request.Header.Get("X-Goog-User-Project")
+}
+
+// payer checks the payer of a call: a caller that names one must be allowed to use its services.
 func (c *Call) payer(who *iam.Principal) error {
-	id := c.Request.Header.Get("X-Goog-User-Project")
+	id := c.Payer()
 	if id == "" {
 		return nil
 	}
 	const permission = "serviceusage.services.use"
-	if n, _, err := c.State().ProjectNode(id); err == nil {
+	n, _, err := c.State().ProjectNode(id)
+	if err == nil {
 		d := c.State().Decide(who, permission, n, c.Now, nil)
 		c.Decisions = append(c.Decisions, d)
 		if d.Allowed {
 			return nil
 		}
+	}
+	if sv := c.State().Service(c.Method.Host); sv != nil && sv.PayerParameter != "" {
+		if err != nil {
+			return Fail(http.StatusBadRequest, "INVALID_ARGUMENT", "invalid",
+				"User project specified in the request is invalid.")
+		}
+		return c.State().denied(c.Method.Host, who, permission, n)
 	}
 	return Forbidden("Caller does not have required permission to use project %s. Grant the caller the "+
 		"roles/serviceusage.serviceUsageConsumer role, or a custom role with the %s permission, and then retry. "+

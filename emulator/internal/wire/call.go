@@ -32,8 +32,8 @@ type Method struct {
 	Open bool
 	// OverGRPC is a method that Google has over gRPC alone: no other request reaches it.
 	OverGRPC bool
-	// Refuse writes a refusal that the emulator makes instead of the method; nil is the form
-	// of the service's errors.
+	// Refuse writes a refusal that is made before the method is asked, or instead of it; nil is the form of the
+	// service's errors.
 	Refuse func(*Error) (any, error)
 	// Serve answers the call: with a value to be encoded as JSON, a *Raw, or an error (an *Error for one of Google's).
 	Serve func(c *Call) (any, error)

@@ -41,7 +41,7 @@ func consumerInvalid(service string, p *iam.Project) *Error {
 // which kind it does not list, so that here all have to have it.
 func (c *Call) consumers() []*iam.Project {
 	ids := []string{c.Vars["project"]}
-	if payer := c.Request.Header.Get("X-Goog-User-Project"); payer != "" {
+	if payer := c.Payer(); payer != "" {
 		ids = append(ids, payer)
 	} else if c.Caller != nil && c.Caller.Account != nil {
 		ids = append(ids, c.Caller.Account.ProjectID)

@@ -49,6 +49,9 @@ type Service struct {
 	// GrantableOn is Grantable for a service whose resources are not told apart like that.
 	GrantableOn func(full string) []string
 
+	// PayerParameter is the query parameter that names who pays for a call, beside the header X-Goog-User-Project; ""
+	// for a service that has none. What is wrong with a payer is then told in the service's own words.
+	PayerParameter string
 	// Denied words the 403 of a missing permission; nil is Google's usual one.
 	Denied func(who *iam.Principal, permission string, n iam.Node) *Error
 	// Errors is the form of its errors.

@@ -264,15 +264,9 @@ func (s *Server) run(c *Call) (v any, err error) {
 		defer s.mu.RUnlock()
 	}
 	c.Now = s.Now()
-	if !c.Method.Public {
-		if c.Caller, err = s.authenticate(c); err != nil {
-			return nil, err
-		}
-		if err := c.enabled(); err != nil {
-			return nil, err
-		}
-	}
-	if err := s.spend(c); err != nil {
+	if err := s.admit(c); err != nil && c.Method.Refuse != nil {
+		return c.Method.Refuse(ErrorOf(err))
+	} else if err != nil {
 		return nil, err
 	}
 	v, err = c.Method.Serve(c)
@@ -283,6 +277,19 @@ func (s *Server) run(c *Call) (v any, err error) {
 		err = s.save()
 	}
 	return v, err
+}
+
+// admit refuses a call that no method is to see.
+func (s *Server) admit(c *Call) (err error) {
+	if !c.Method.Public {
+		if c.Caller, err = s.authenticate(c); err != nil {
+			return err
+		}
+		if err := c.enabled(); err != nil {
+			return err
+		}
+	}
+	return s.spend(c)
 }
 
 // answer writes what a method returned, head and body in one piece.

@@ -1384,6 +1384,21 @@ var mutants = []mutant{
 		pkg: "emulator", tests: []string{"TestStorageSession"},
 	},
 	{
+		name:  "where the requester pays nobody has to",
+		edits: []edit{{"emulator/internal/storage", "checkPayer", `!$b.Requester`, `true`}},
+		pkg:   "emulator", tests: []string{"TestRequesterPays"},
+	},
+	{
+		name:  "a project pays for whoever names it",
+		edits: []edit{{"emulator/internal/wire", "Call.payer", `if $d.Allowed {`, `if $d.Allowed || true {`}},
+		pkg:   "emulator", tests: []string{"TestRequesterPays", "TestQuotaProject"},
+	},
+	{
+		name:  "an upload goes on in a project that was shut down",
+		edits: []edit{{"emulator/internal/storage", "findUpload", `$p != nil && $p.IsDeleted()`, `$p != nil && false`}},
+		pkg:   "emulator", tests: []string{"TestStorageSessionInDeletedProject"},
+	},
+	{
 		name:  "public access prevention prevents nothing",
 		edits: []edit{{"emulator/internal/iam", "Company.Decide", `$n.Private && $b.Public()`, `false`}},
 		pkg:   "emulator", tests: []string{"TestStoragePublic"},
