@@ -63,7 +63,7 @@ func Service() *wire.Service {
 		Scopes:  []string{"devstorage.full_control", "devstorage.read_write", "devstorage.read_only"},
 		Methods: methods(), Key: stateKey, Seed: seed, Assets: assets, Node: bucketOrFolder,
 		New:   func() any { return &state{Buckets: map[string]*bucket{}, Uploads: map[string]*upload{}} },
-		Admit: checkFolder, Find: findVirtualHost,
+		Admit: checkFolder, Find: findVirtualHost, Batch: "/batch/storage/v1",
 		Grantable: map[string][]string{"buckets": {"storage."}},
 		Denied:    denied, PayerParameter: "userProject", Errors: wire.StorageErrors, Quota: spendBucketUpdate,
 	}

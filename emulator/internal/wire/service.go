@@ -20,6 +20,8 @@ type Service struct {
 	Scopes []string
 	// Methods are its methods.
 	Methods []Method
+	// Batch is the path that takes several of its calls in one request; "" if there is none.
+	Batch string
 	// Find returns the method for a request that no pattern fits, and its path variables;
 	// nil if the path is not this service's. fallback is the method with a catch-all pattern
 	// that would serve the request otherwise, or nil. The host is "" where all services share

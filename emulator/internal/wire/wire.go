@@ -150,7 +150,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			"The emulator connects nowhere: %s is not part of it.", host))
 		return
 	}
-	if host == "" && s.control(w, r) {
+	if host == "" && s.control(w, r) || s.batch(w, r, host) {
 		return
 	}
 	m, vars := s.find(r, host)

@@ -1384,6 +1384,16 @@ var mutants = []mutant{
 		pkg: "emulator", tests: []string{"TestStorageSession"},
 	},
 	{
+		name:  "the calls of a batch have no login of their own",
+		edits: []edit{{"emulator/internal/wire", "Server.batched", `maps.Copy($h, $r.Header)`, `maps.Copy($h, http.Header{})`}},
+		pkg:   "emulator", tests: []string{"TestStorageBatch"},
+	},
+	{
+		name:  "a batch takes uploads",
+		edits: []edit{{"emulator/internal/wire", "Server.batched", `$m.Large ||`, ``}},
+		pkg:   "emulator", tests: []string{"TestStorageBatch"},
+	},
+	{
 		name:  "where the requester pays nobody has to",
 		edits: []edit{{"emulator/internal/storage", "checkPayer", `!$b.Requester`, `true`}},
 		pkg:   "emulator", tests: []string{"TestRequesterPays"},
