@@ -16,10 +16,11 @@ type Decision struct {
 
 // Decide answers whether who holds permission on n: whether any policy from the resource
 // up to the organization has a binding of a role with the permission, to a member that
-// who is, under a condition that is true. In a project that was shut down nobody does.
+// who is, under a condition that is true, and whether the boundary of who's token leaves it. In a project that was
+// shut down nobody holds anything.
 func (s *Company) Decide(who *Principal, permission string, n Node, now time.Time, attributes map[string]any) Decision {
 	d := Decision{Permission: permission, Resource: n.Full}
-	if who == nil || s.shutDown(n, permission, now) {
+	if who == nil || s.shutDown(n, permission, now) || !s.admits(who, permission, n, now) {
 		return d
 	}
 	if who.identities == nil {

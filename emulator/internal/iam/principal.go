@@ -11,6 +11,9 @@ type Principal struct {
 	Scopes     []string   // nil means every scope
 	SelfSigned bool       // came with a JWT that it signed itself
 	Anonymous  bool       // has no login
+	Boundary   *Boundary  // of the token; nil means none
+	// Attributes are what api.getAttribute reads in the conditions of a boundary alone.
+	Attributes map[string]any
 
 	identities map[string]bool // every member string that means it; filled when first asked
 }

@@ -18,6 +18,7 @@ type AccessToken struct {
 	Scopes    []string   `json:"scopes,omitempty"`
 	Expires   time.Time  `json:"expires,omitzero"` // zero means never
 	Login     bool       `json:"login,omitempty"`  // of the operator's login
+	Boundary  *Boundary  `json:"boundary,omitempty"`
 }
 
 // TokenOf returns a token, without an end, of whom a member string names: a person, an account or an identity of a
@@ -52,11 +53,11 @@ func (p *Principal) Identity() *AccessToken {
 	case p.Anonymous:
 		return nil
 	case p.Account != nil:
-		return &AccessToken{Account: p.Account.UniqueID}
+		return &AccessToken{Account: p.Account.UniqueID, Boundary: p.Boundary}
 	case p.Federated != nil:
-		return &AccessToken{Federated: p.Federated}
+		return &AccessToken{Federated: p.Federated, Boundary: p.Boundary}
 	}
-	return &AccessToken{Person: p.Email}
+	return &AccessToken{Person: p.Email, Boundary: p.Boundary}
 }
 
 // MaxSubject is how long the subject of an identity pool may be, in bytes.
@@ -87,6 +88,9 @@ func (s *Company) Issue(t AccessToken, now time.Time, lifetime time.Duration) (s
 		}
 	}
 	token := NewToken()
+	if t.Boundary != nil {
+		token = strings.Replace(token, TokenPrefix+"c.", TokenPrefix+"dr.", 1)
+	}
 	t.Expires = now.Add(lifetime).Truncate(time.Second)
 	s.Tokens[TokenHash(token)] = &t
 	return token, t.Expires
@@ -94,22 +98,31 @@ func (s *Company) Issue(t AccessToken, now time.Time, lifetime time.Duration) (s
 
 // PrincipalOf returns the principal of a token, or nil if it may not act any more.
 func (s *Company) PrincipalOf(t *AccessToken, now time.Time) *Principal {
+	p := s.holderOf(t, now)
+	if p != nil {
+		p.Scopes, p.Boundary = t.Scopes, t.Boundary
+	}
+	return p
+}
+
+// holderOf is whose token t is, or nil for whoever may not act any more.
+func (s *Company) holderOf(t *AccessToken, now time.Time) *Principal {
 	switch {
 	case t.Person != "":
-		return &Principal{Member: "user:" + t.Person, Email: t.Person, Scopes: t.Scopes}
+		return &Principal{Member: "user:" + t.Person, Email: t.Person}
 	case t.Federated != nil:
 		pool := s.Pools[t.Federated.Pool]
 		if pool == nil || pool.Disabled {
 			return nil
 		}
 		member := t.Federated.Member()
-		return &Principal{Member: member, Email: member, Federated: t.Federated, Scopes: t.Scopes}
+		return &Principal{Member: member, Email: member, Federated: t.Federated}
 	}
 	a := s.Accounts[t.Account]
 	if a == nil || a.IsDeleted() || a.off(now) {
 		return nil
 	}
-	return &Principal{Member: a.Member(), Email: a.Email, Account: a, Scopes: t.Scopes}
+	return &Principal{Member: a.Member(), Email: a.Email, Account: a}
 }
 
 // TokenPrefix begins every opaque token, as Google's do.

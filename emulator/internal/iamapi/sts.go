@@ -95,7 +95,7 @@ func findProvider(s *wire.State, audience string) (pool *iam.IdentityPool, name 
 	return pool, name, p
 }
 
-// exchangeToken gives an access token for a JWT of a pool's provider (RFC 8693).
+// exchangeToken gives an access token for a JWT of a pool's provider, or for another access token (RFC 8693).
 func exchangeToken(c *wire.Call) (any, error) {
 	in, err := parseParams(c)
 	if err != nil {
@@ -109,6 +109,8 @@ func exchangeToken(c *wire.Call) (any, error) {
 		return bad("unsupported_grant_type", "Invalid grant_type: %s", in.Get("grant_type"))
 	case in.Get("requested_token_type") != accessTokenType:
 		return bad("invalid_request", "Invalid requested_token_type: %s", in.Get("requested_token_type"))
+	case in.Get("subject_token_type") == accessTokenType:
+		return downscope(c, in)
 	case !slices.Contains(subjectTokenTypes, in.Get("subject_token_type")):
 		return bad("invalid_request", "The emulator does not exchange tokens of type %s.", in.Get("subject_token_type"))
 	case in.Get("scope") == "":

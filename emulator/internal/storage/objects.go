@@ -250,6 +250,9 @@ func deleteObject(c *wire.Call) (any, error) {
 	return &wire.Raw{Code: http.StatusNoContent}, nil
 }
 
+// listPrefix is the attribute by which the boundary of a token sees the prefix of a list.
+const listPrefix = "storage.googleapis.com/objectListPrefix"
+
 // listObjects lists a bucket. The permission is decided on the bucket, whatever the prefix: a condition
 // on the names of objects never lets anybody list.
 func listObjects(c *wire.Call) (any, error) {
@@ -257,10 +260,12 @@ func listObjects(c *wire.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	q := c.Request.URL.Query()
+	// Only the boundary of a token sees it: what conditions of policies make of it Google calls unexpected.
+	c.Caller.Attributes = map[string]any{listPrefix: q.Get("prefix")}
 	if err := c.Require("storage.objects.list", n); err != nil {
 		return nil, err
 	}
-	q := c.Request.URL.Query()
 	for _, unknown := range []string{"matchGlob", "filter"} {
 		if q.Get(unknown) != "" {
 			return nil, c.Unsupported(unknown)

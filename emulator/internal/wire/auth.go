@@ -156,6 +156,11 @@ func (c *Call) isAudience(aud string) bool {
 // ScopePrefix begins the names of scopes.
 const ScopePrefix = "https://www.googleapis.com/auth/"
 
+// AllScopes reports whether one of the scopes opens every API.
+func AllScopes(scopes []string) bool {
+	return scopes == nil || slices.Contains(scopes, ScopePrefix+"cloud-platform")
+}
+
 // scopesAllow reports whether one of the token's scopes allows the method.
 func scopesAllow(scopes []string, m *Method, at *Service) bool {
 	if scopes == nil {

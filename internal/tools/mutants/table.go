@@ -1478,4 +1478,33 @@ var mutants = []mutant{
 		edits: []edit{{"emulator/evidence", "names.replace", `if w := $n.words[token]; w != ""`, `if w := $n.words[token]; w != "" && false`}},
 		pkg:   "emulator/evidence", tests: []string{"TestDescribe"},
 	},
+	{
+		name:  "a downscoped token can do all that its source can",
+		edits: []edit{{"emulator/internal/iam", "Company.PrincipalOf", `$p.Scopes, $p.Boundary = $t.Scopes, $t.Boundary`, `$p.Scopes = $t.Scopes`}},
+		pkg:   "emulator", tests: []string{"TestDownscope"},
+	},
+	{
+		name: "a boundary takes a bucket for one with a longer name",
+		edits: []edit{{
+			"emulator/internal/iam", "Company.admits", `!strings.HasPrefix($n.Full, $r.Resource+"/")`, `!strings.HasPrefix($n.Full, $r.Resource)`,
+		}},
+		pkg: "emulator", tests: []string{"TestDownscope"},
+	},
+	{
+		name: "a condition of a boundary that cannot be evaluated makes permissions available",
+		edits: []edit{{
+			"emulator/internal/iam", "Company.admits", `return $err == nil && $yes`, `return $err != nil || $yes`,
+		}},
+		pkg: "emulator", tests: []string{"TestDownscope"},
+	},
+	{
+		name:  "a downscoped token begins its hour anew",
+		edits: []edit{{"emulator/internal/iamapi", "downscope", `$lifetime = $source.Expires.Sub($c.Now)`, `_ = $source`}},
+		pkg:   "emulator", tests: []string{"TestDownscopeEnds"},
+	},
+	{
+		name:  "a boundary may have more than ten rules",
+		edits: []edit{{"emulator/internal/iamapi", "readBoundary", `len($rules) > iam.MaxBoundaryRules`, `false`}},
+		pkg:   "emulator", tests: []string{"TestDownscopeRefuses"},
+	},
 }
