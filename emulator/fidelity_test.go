@@ -342,6 +342,10 @@ func (w *world) form() (string, error) {
 			value = assertion(w.t, key, "gone", "gone@"+recordedProject+".iam.gserviceaccount.com", epoch, nil)
 		case "<token>":
 			value = recordedOperator
+			if strings.Contains(string(w.x.response), `"expires_in"`) { // documented for the tokens of accounts alone
+				st := w.wire.State()
+				value, _ = st.IssueFor(st.AddAccount(recordedProject, "broker"), nil, epoch, time.Hour)
+			}
 		case "<boundary>":
 			value = `{"accessBoundary":{"accessBoundaryRules":[{"availableResource":"//storage.googleapis.com/projects/_/buckets/b",` +
 				`"availablePermissions":["inRole:roles/storage.objectViewer"]}]}}`
