@@ -1507,4 +1507,9 @@ var mutants = []mutant{
 		edits: []edit{{"emulator/internal/iamapi", "readBoundary", `len($rules) > iam.MaxBoundaryRules`, `false`}},
 		pkg:   "emulator", tests: []string{"TestDownscopeRefuses"},
 	},
+	{
+		name:  "evidence keeps the names of others",
+		edits: []edit{{"emulator/evidence", "names.replace", `if w := $n.words[token]; w != ""`, `if w := $n.words[token]; w != "" && false`}},
+		pkg:   "emulator/evidence", tests: []string{"TestDescribe"},
+	},
 }
