@@ -96,9 +96,14 @@ func helpCommands(r *view.Report, commands []*cli.Command) {
 	r.Terms(terms)
 }
 
-// helpFlags explains each flag. Values are called what the usage text has in
-// backticks, as in package flag. A usage text "`NAME`: what it is" is shown without the name.
+// helpFlags explains each flag.
 func helpFlags(r *view.Report, flags []cli.Flag) {
+	r.Terms(flagTerms(flags))
+}
+
+// flagTerms returns each flag with what it is for. Values are called what the usage text has in
+// backticks, as in package flag. A usage text "`NAME`: what it is" is shown without the name.
+func flagTerms(flags []cli.Flag) [][2]string {
 	var terms [][2]string
 	for _, f := range flags {
 		doc, ok := f.(cli.DocGenerationFlag)
@@ -125,7 +130,7 @@ func helpFlags(r *view.Report, flags []cli.Flag) {
 		}
 		terms = append(terms, [2]string{strings.Join(names, ", ") + value, usage})
 	}
-	r.Terms(append(terms, [2]string{"--help, -h", "show this help"}))
+	return append(terms, [2]string{"--help, -h", "show this help"})
 }
 
 func indented(text string) string {

@@ -10,6 +10,9 @@ import (
 	"github.com/taskiam/taskiam/internal/view"
 )
 
+// build is "release" in the files of a release: goreleaser sets it when it links them.
+var build = ""
+
 type versionOptions struct {
 	json bool
 }
@@ -31,24 +34,40 @@ func parseVersion(c *cli.Context) (versionOptions, error) {
 }
 
 func runVersion(_ context.Context, e *Env, o versionOptions) error {
+	info, _ := debug.ReadBuildInfo()
+	return e.print(versionOf(info, build), o.json)
+}
+
+// versionOf returns the version that Go has written into the program; info is nil if it has not.
+func versionOf(info *debug.BuildInfo, build string) view.Version {
 	doc := view.Version{
-		Schema: "taskiam.version/v1", Version: "(devel)",
+		Schema: "taskiam.version/v1", Version: "(devel)", Build: build,
 		Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
 	}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		if info.Main.Version != "" {
-			doc.Version = info.Main.Version
-		}
-		for _, s := range info.Settings {
-			switch s.Key {
-			case "vcs.revision":
-				doc.Revision = s.Value
-			case "vcs.modified":
-				doc.Modified = s.Value == "true"
-			}
+	if info == nil {
+		return doc
+	}
+	if info.Main.Version != "" {
+		doc.Version = info.Main.Version
+	}
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			doc.Revision = s.Value
+		case "vcs.time":
+			doc.Time = s.Value
+		case "vcs.modified":
+			doc.Modified = s.Value == "true"
 		}
 	}
-	return e.print(doc, o.json)
+	switch {
+	case doc.Build != "":
+	case doc.Revision == "" && info.Main.Sum != "": // go install MODULE@VERSION knows the sum, and no checkout
+		doc.Build = view.BuildModule
+	default:
+		doc.Build = view.BuildSource
+	}
+	return doc
 }
 
 func newJSONFlag() cli.Flag {

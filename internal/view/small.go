@@ -7,10 +7,18 @@ type Version struct {
 	Schema   string `json:"schema"` // taskiam.version/v1
 	Version  string `json:"version"`
 	Revision string `json:"revision"` // the commit; "" if it was not built from a checkout
+	Time     string `json:"time"`     // when that commit was made, RFC 3339; "" likewise
 	Modified bool   `json:"modified"` // whether the checkout had changes of its own
+	Build    string `json:"build"`    // release, module (by go install) or source
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
 }
+
+// How a program was built that is no file of a release.
+const (
+	BuildModule = "module"
+	BuildSource = "source"
+)
 
 // Show adds the version to a report.
 func (d Version) Show(r *Report) { r.Line("taskiam %s %s %s", d.Version, d.Go, d.Platform) }
