@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -289,6 +290,36 @@ func (h EmulatorHome) look() (string, error) {
 		return "", err
 	}
 	return strings.TrimSpace(string(b)), nil
+}
+
+// EmulatorStatus says where the emulator is that answers, whose login the operator's is there, and what time it is on
+// its clock. The operator is "" if the environment names an emulator with another state folder.
+func (a *App) EmulatorStatus(
+	ctx context.Context, wait time.Duration,
+) (address, operator string, now time.Time, err error) {
+	answer, err := a.AskEmulator(ctx, wait, http.MethodGet, "clock", nil)
+	if err != nil {
+		return "", "", now, err
+	}
+	var clock struct {
+		Now time.Time `json:"now"`
+	}
+	if err := json.Unmarshal(answer, &clock); err != nil {
+		return "", "", now, fmt.Errorf("reading the emulator's answer: %w", err)
+	}
+	home, err := a.EmulatorHome()
+	if err != nil {
+		return "", "", now, err
+	}
+	own, err := home.look()
+	if err != nil {
+		return "", "", now, err
+	}
+	address = cmp.Or(a.Getenv(EnvEmulatorHost), own)
+	if address == own {
+		operator, err = home.operator()
+	}
+	return address, operator, clock.Now, err
 }
 
 // AskEmulator calls the emulator's control API as its operator: that of the emulator which the

@@ -446,7 +446,7 @@ func TestCandidates(t *testing.T) {
 	runs := func() [][2]string { return [][2]string{{"r1", "run of t"}, {"r2", "run of t"}, {"t", "task"}} }
 	for line, want := range map[string][]string{
 		"em":                   {"emulator"},
-		"emulator s":           {"snapshot", "stop"},
+		"emulator s":           {"status", "snapshot", "stop"},
 		"status --al":          {"--all"},
 		"down r":               {"r1", "r2", fileCandidates},
 		"down --all r":         {"r1", "r2", fileCandidates},

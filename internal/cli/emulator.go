@@ -52,6 +52,7 @@ taskiam and of Google's clients, conditions included. Nothing is sent to Google.
 		}, newEmulatorTroubleFlags()...),
 		Subcommands: []*cli.Command{
 			newEmulatorEnvCmd(e),
+			newEmulatorStatusCmd(e),
 			newEmulatorSnapshotCmd(e),
 			newEmulatorAdvanceCmd(e),
 			newEmulatorStopCmd(e),

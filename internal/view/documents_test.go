@@ -28,6 +28,7 @@ func printedDocuments() []printed {
 	const drops = ` dropped dropped.resource dropped.role dropped.member dropped.condition dropped.condition.title dropped.condition.expression dropped.state`
 	return []printed{
 		{Version{Schema: "taskiam.version/v1"}, "schema version revision time modified build go platform"},
+		{EmulatorStatus{Schema: "taskiam.emulator-status/v1"}, "schema address operator now"},
 		{Resources{Schema: "taskiam.resources/v1", Types: []ResourceType{{}}}, `schema types types.id types.kind types.api types.full_name types.example
 			types.bindable types.conditions types.resource_name types.by_number types.resource_type types.provable types.policy_version_in`},
 		{Failure{Schema: "taskiam.error/v1", Problems: []Problem{{}}}, `schema exit_code kind errors hints

@@ -23,6 +23,22 @@ const (
 // Show adds the version to a report.
 func (d Version) Show(r *Report) { r.Line("taskiam %s %s %s", d.Version, d.Go, d.Platform) }
 
+// EmulatorStatus is what `emulator status --json` prints.
+type EmulatorStatus struct {
+	Schema   string    `json:"schema"`   // taskiam.emulator-status/v1
+	Address  string    `json:"address"`  // host and port
+	Operator string    `json:"operator"` // "" of an emulator with another state folder
+	Now      time.Time `json:"now"`      // on its clock
+}
+
+// Show adds where the emulator is to a report.
+func (d EmulatorStatus) Show(r *Report) {
+	r.Line("emulator of Google Cloud on http://%s; it is %s there", d.Address, Moment(d.Now))
+	if d.Operator != "" {
+		r.Line("you are %s", d.Operator)
+	}
+}
+
 // Environment is what `env --format json` prints.
 type Environment struct {
 	Schema  string            `json:"schema"` // taskiam.env/v1
