@@ -70,6 +70,33 @@ clients: ## drive the emulator with Google's clients, fetching some, and print w
 ci-hooks: ## run the hooks in ci/ under the CI systems' own runners, fetching those
 	@ci/test/hooks.sh
 
+# Programs that make releases. They are built from source, once; the first takes some minutes.
+RELEASE_TOOLS := bin/tools
+GORELEASER    := $(RELEASE_TOOLS)/goreleaser-2.15.1
+CYCLONEDX     := $(RELEASE_TOOLS)/cyclonedx-gomod-1.10.0
+
+$(GORELEASER):
+	GOBIN='$(abspath $(@D))' CGO_ENABLED=0 $(GO) install github.com/goreleaser/goreleaser/v2@v2.15.1
+	mv '$(@D)/goreleaser' $@
+
+$(CYCLONEDX):
+	GOBIN='$(abspath $(@D))' CGO_ENABLED=0 $(GO) install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+	mv '$(@D)/cyclonedx-gomod' $@
+	ln -sf '$(notdir $@)' '$(@D)/cyclonedx-gomod'
+
+# The version that release-check plays.
+VERSION ?= v0.1.0
+
+# goreleaser calls what describes the programs by its name.
+release release-check: export PATH := $(abspath $(RELEASE_TOOLS)):$(PATH)
+release: $(GORELEASER) $(CYCLONEDX) ## build the files of a release into dist/, of the commit's tag; publishes nothing
+	$(GORELEASER) release --clean --skip=publish,announce
+
+release-check: $(GORELEASER) $(CYCLONEDX) ## build the last commit as a release twice, and compare every byte; COLD=1 compiles twice
+	$(GO) run -tags $(TAGS) ./internal/tools/release check -goreleaser '$(abspath $(GORELEASER))' \
+		-version '$(VERSION)' $(if $(KEEP),-keep '$(KEEP)') $(if $(COLD),-cold)
+	$(GO) run -tags $(TAGS) ./internal/tools/release module -version '$(VERSION)'
+
 bench: build ## measure up and down in round trips, the start-up time, and the emulator by gRPC and by REST
 	$(GO) run ./internal/tools/bench -taskiam $(BIN)
 	cd emulator/testdata/clients && $(GO) test -run '^$$' -bench . -benchtime 1x .
@@ -103,4 +130,4 @@ fuzz: ## let every fuzzer look for FUZZTIME, a minute if nothing else is said
 fuzzers: ## list the fuzzers that there are
 	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sed 's,/[^/]*:func , ,' | sort
 
-.PHONY: help build install demo test check fidelity clients ci-hooks bench faults model soak mutants fuzz fuzzers
+.PHONY: help build install demo test check fidelity clients ci-hooks release release-check bench faults model soak mutants fuzz fuzzers

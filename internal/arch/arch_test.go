@@ -113,6 +113,7 @@ var allowed = map[string][]string{
 	"internal/tools/gen/evidence":     {"emulator/evidence"},
 	"internal/tools/gen/resource":     {"internal/resource", "internal/tools/gen"},
 	"internal/tools/mutants":          {},
+	"internal/tools/release":          {"internal/cli"},
 	"internal/view": {
 		"internal/customrole", "internal/delivery", "internal/fault", "internal/grants", "internal/journal",
 		"internal/lazy", "internal/lifecycle", "internal/manifest", "internal/policy", "internal/resource",
