@@ -5,22 +5,17 @@ const fs = require('fs');
 const os = require('os');
 const path = require('path');
 const { spawn, spawnSync } = require('child_process');
-
-const env = process.env;
-
-// Inputs arrive as variables: upper case, with the dashes kept.
-function input(name) {
-  return (env['INPUT_' + name.toUpperCase()] || '').trim();
-}
+const { env, fail, input, make, own } = require('./job.js');
 
 // The token that fetches is for nothing else, and for no other program.
 const token = input('token');
 delete env.INPUT_TOKEN;
 
-// save keeps a value for post.js. taskiam itself adds the id of the run.
+// save keeps a value for post.js. taskiam itself adds the id of the run, before it begins the run.
 function save(name, value) {
-  if (/[\r\n]/.test(value)) throw new Error(`the value of ${name} has more than one line`);
-  if (env.GITHUB_STATE) fs.appendFileSync(env.GITHUB_STATE, `${name}=${value}\n`);
+  if (/[\r\n]/.test(String(value))) throw new Error(`the value of ${name} has more than one line`);
+  if (!env.GITHUB_STATE) throw new Error('GITHUB_STATE is not set: what is brought up here could not be taken down');
+  fs.appendFileSync(env.GITHUB_STATE, `${name}=${value}\n`);
 }
 
 // find returns where the program is, as an absolute path: what later steps put into PATH
@@ -104,11 +99,13 @@ function taskiam(program, args, vars) {
 
 async function main() {
   const command = input('command') || 'up';
-  if (!['up', 'hand-over', 'run', 'down', 'sweep'].includes(command)) throw new Error(`command is up, hand-over, run, down or sweep, not ${command}`);
+  save('command', command); // that it is there is how post.js knows that its state is not lost
+  if (![...own, 'hand-over', 'down', 'sweep'].includes(command)) throw new Error(`command is up, hand-over, run, down or sweep, not ${command}`);
   const program = find(input('taskiam') || 'taskiam');
-  const dir = fs.mkdtempSync(path.join(env.RUNNER_TEMP || os.tmpdir(), 'taskiam-job-'));
+  const dir = make();
   save('dir', dir);
   save('taskiam', program);
+  for (const name of ['HOME', 'XDG_STATE_HOME']) save(name, env[name] || ''); // where journals are
   const vars = { ...env, TASKIAM_CI_INDEX: input('index') };
   save('index', vars.TASKIAM_CI_INDEX);
   const provider = input('identity-provider');
@@ -122,15 +119,14 @@ async function main() {
   }
   const out = input('out') ? ['--out', input('out')] : [];
   const run = path.join(dir, 'run'); // which one it was, for post.js
+  if (own.includes(command)) save('down', 'yes'); // also of an up that is killed
   switch (command) {
     case 'up':
-      save('down', 'yes'); // also of an up that is killed
       return taskiam(program, ['up', '--ci=github', '--dotenv', run, ...out, manifest(program, input('manifest'), dir)], vars);
     case 'hand-over': // another job takes it down
       return taskiam(program, ['up', '--ci=github', ...out, manifest(program, input('manifest'), dir)], vars);
     case 'run': {
       if (!input('run')) throw new Error('command: run needs a script in the input run');
-      save('down', 'yes');
       return taskiam(program, ['run', '--ci=github', '--isolate', manifest(program, input('manifest'), dir), '--', 'bash', '-e', '-o', 'pipefail', '-c', input('run')], vars);
     }
     case 'down':
@@ -146,7 +142,10 @@ async function main() {
   }
 }
 
-main().then((code) => { process.exitCode = code; }, (err) => {
-  console.log(`::error title=taskiam::${err.message.replace(/%/g, '%25').replace(/\r/g, '%0D').replace(/\n/g, '%0A')}`);
+main().then((code) => {
+  process.exitCode = code;
+  save('code', code);
+}, (err) => {
+  fail(err.message);
   process.exitCode = 1;
 });

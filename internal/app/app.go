@@ -26,6 +26,8 @@ import (
 type World struct {
 	Getenv  func(string) string
 	Environ func() []string
+	// Started is the environment that the process was started with, whatever Setenv has changed since.
+	Started []string
 	// Setenv changes the environment of this process; an empty value unsets a variable.
 	Setenv func(name, value string) error
 	Now    func() time.Time

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,10 +30,12 @@ type Job struct {
 	// out is the job's log. If the CI system has no file for variables, the job's shell evals
 	// what is written to out.
 	out io.Writer
+	// returned means that no step has chosen another login than the job's and those of its runs.
+	returned bool
 }
 
 // Job returns the job; what it prints goes to out.
-func (a *App) Job(job ci.Job, out io.Writer) *Job { return &Job{job, a, out} }
+func (a *App) Job(job ci.Job, out io.Writer) *Job { return &Job{Job: job, app: a, out: out} }
 
 // maxReason is how many bytes of a reason Google keeps; manifests have the same limit.
 const maxReason = 256
@@ -120,24 +123,43 @@ func (j *Job) LoginFile() string {
 	return abs
 }
 
-// Leave removes from this process what runs have exported to it, and puts the job's own login
-// back. A variable that was changed since is left alone.
+// Leave removes from this process what runs have exported to it, and goes back to the login of the
+// run whose delivery the environment names; if it names none, to that of the last run. It has to be
+// given all of the job's runs, the oldest first: a later one may have exported over an earlier one.
+// A variable that was changed since is left alone.
 func (j *Job) Leave(runs []*journal.Run) error {
+	var last *journal.Run
+	at := j.app.Getenv(EnvCredentials)
 	for _, run := range runs {
 		for _, v := range j.app.Delivery(run).Environment() {
-			if v.File == "" && j.app.Getenv(v.Name) == v.Value {
-				if err := j.app.Setenv(v.Name, ""); err != nil {
-					return fmt.Errorf("leaving the environment of run %s: %w", run.ID(), err)
-				}
+			if v.File != "" || j.app.Getenv(v.Name) != v.Value {
+				continue
 			}
+			if err := j.app.Setenv(v.Name, ""); err != nil {
+				return fmt.Errorf("leaving the environment of run %s: %w", run.ID(), err)
+			}
+			if v.Name == EnvCredentials {
+				last = run
+			}
+		}
+		if at == "" && run.Opened.Login != "" {
+			last = run
 		}
 	}
-	for _, run := range runs {
-		if j.app.Getenv(EnvCredentials) == "" && run.Opened.Login != "" {
-			if err := j.app.Setenv(EnvCredentials, run.Opened.Login); err != nil {
-				return fmt.Errorf("going back to the job's login: %w", err)
-			}
-		}
+	j.returned = j.app.Getenv(EnvCredentials) == ""
+	if last == nil {
+		return nil
+	}
+	return j.LogInAs(last)
+}
+
+// LogInAs logs in with what a run was brought up with, unless a step has chosen a login since.
+func (j *Job) LogInAs(run *journal.Run) error {
+	if !j.returned {
+		return nil
+	}
+	if err := j.app.Setenv(EnvCredentials, run.Opened.Login); err != nil {
+		return fmt.Errorf("going back to the job's login: %w", err)
 	}
 	return nil
 }
@@ -166,20 +188,40 @@ func (j *Job) Next(to Place) (Place, error) {
 // have put into the environment or into a file only chooses among them.
 func (j *Job) Owns(s journal.Summary) bool { return j.Label != "" && s.Job == j.Label }
 
-// Export exports a run to the later steps of the job, and with dotenv, a file, to other jobs.
-func (j *Job) Export(run *journal.Run, dotenv string) error {
-	vars := j.app.Delivery(run).Environment()
-	o := run.Opened
-	ids := []delivery.Var{
+// ids are the variables by which a run of the job is found again.
+func ids(o journal.Opened) []delivery.Var {
+	return []delivery.Var{
 		{Name: envCIRun, Value: string(o.Run)},
 		{Name: EnvCIAccount, Value: o.Email},
 		{Name: EnvCIProject, Value: o.Project},
 	}
-	if err := j.exportVars(append(vars, ids...)); err != nil {
-		return err
+}
+
+// Announcing returns the journals that tell, before a run is begun, which one it is: the state of a step
+// on GitHub, and with dotenv, a file, other jobs. Whatever ends the process then, it is known what to
+// take down.
+func (j *Job) Announcing(journals journal.Store, dotenv string) journal.Store {
+	return announcing{journals, j, dotenv}
+}
+
+// announcing are journals whose runs are told of before they are begun.
+type announcing struct {
+	journal.Store
+	job    *Job
+	dotenv string
+}
+
+func (a announcing) Create(open journal.Opened, announced ...journal.Record) (journal.Journal, error) {
+	if err := a.job.announce(open, a.dotenv); err != nil {
+		return nil, err
 	}
+	return a.Store.Create(open, announced...)
+}
+
+func (j *Job) announce(o journal.Opened, dotenv string) error {
 	if j.System == ci.GitHub {
-		if err := j.writeOutputs(run); err != nil {
+		state := []string{"run=" + string(o.Run), "account=" + o.Email, "project=" + o.Project}
+		if err := j.writePairs("GITHUB_STATE", state); err != nil {
 			return err
 		}
 	}
@@ -187,7 +229,7 @@ func (j *Job) Export(run *journal.Run, dotenv string) error {
 		return nil
 	}
 	// CI systems keep such a file and show it to people: only ids and paths may be in it.
-	text, err := credentials.Format(append(ids, delivery.Var{Name: EnvDelivery, Value: o.DeliveryDir}), "dotenv")
+	text, err := credentials.Format(append(ids(o), delivery.Var{Name: EnvDelivery, Value: o.DeliveryDir}), "dotenv")
 	if err == nil {
 		err = os.WriteFile(dotenv, []byte(text), 0o600)
 	}
@@ -197,33 +239,61 @@ func (j *Job) Export(run *journal.Run, dotenv string) error {
 	return nil
 }
 
-// writeOutputs writes the outputs and the state that later steps on GitHub can read.
+// Export exports a run to the later steps of the job.
+func (j *Job) Export(run *journal.Run) error {
+	if err := j.exportVars(run.Opened, append(j.app.Delivery(run).Environment(), ids(run.Opened)...)); err != nil {
+		return err
+	}
+	if j.System == ci.GitHub {
+		return j.writeOutputs(run)
+	}
+	return nil
+}
+
+// writeOutputs writes the outputs that later steps on GitHub can read.
 func (j *Job) writeOutputs(run *journal.Run) error {
 	o := run.Opened
-	outputs := []string{
+	return j.writePairs("GITHUB_OUTPUT", []string{
 		"run=" + string(o.Run),
 		"task=" + o.Task,
 		"account=" + o.Email,
 		"project=" + o.Project,
 		"delivery=" + o.DeliveryDir,
 		"expires=" + run.Expires().UTC().Format(time.RFC3339),
+	})
+}
+
+// writePairs appends to the file that a variable of GitHub's names, if it names one.
+func (j *Job) writePairs(name string, vars []string) error {
+	text, err := ci.Pairs(vars)
+	if path := j.app.Getenv(name); err == nil && path != "" {
+		err = appendTo(path, text)
 	}
-	for name, vars := range map[string][]string{"GITHUB_OUTPUT": outputs, "GITHUB_STATE": outputs[:1]} {
-		text, err := ci.Pairs(vars)
-		if path := j.app.Getenv(name); err == nil && path != "" {
-			err = appendTo(path, text)
-		}
-		if err != nil {
-			return fmt.Errorf("writing to $%s: %w", name, err)
-		}
+	if err != nil {
+		return fmt.Errorf("writing to $%s: %w", name, err)
 	}
 	return nil
 }
 
-// exportVars exports variables to the later steps.
-func (j *Job) exportVars(vars []delivery.Var) error {
+// Unset returns which variables of an environment compete with those of a run, and are to be unset, or on
+// GitHub made empty, by what [credentials.Format] writes.
+func (a *App) Unset(o journal.Opened, format string, environ []string) []string {
+	names := credentials.CompetingIn(environ)
+	if format == string(ci.GitHub) {
+		names = credentials.Blanks(environ)
+	}
+	if !o.OnEmulator() {
+		return names
+	}
+	// There, what only a pattern matches may be what leads to it.
+	return slices.DeleteFunc(names, func(name string) bool { return !slices.Contains(credentials.Competing(), name) })
+}
+
+// exportVars exports variables to the later steps. They have the environment that this process was started
+// with, whatever [Job.Leave] has taken out of it here.
+func (j *Job) exportVars(o journal.Opened, vars []delivery.Var) error {
 	if j.System != ci.GitHub {
-		text, err := credentials.Format(vars, "shell")
+		text, err := credentials.Format(vars, "shell", j.app.Unset(o, "shell", j.app.Started)...)
 		switch {
 		case err != nil:
 		case j.File != "":
@@ -236,19 +306,7 @@ func (j *Job) exportVars(vars []delivery.Var) error {
 		}
 		return nil
 	}
-	// GitHub cannot unset a variable, only set it to the empty string. A secret stays in its file.
-	var pairs []string
-	for _, name := range credentials.Competing() {
-		if j.app.Getenv(name) != "" {
-			pairs = append(pairs, name+"=")
-		}
-	}
-	for _, v := range vars {
-		if v.File == "" {
-			pairs = append(pairs, v.Name+"="+v.Value)
-		}
-	}
-	text, err := ci.Pairs(pairs)
+	text, err := credentials.Format(vars, string(ci.GitHub), j.app.Unset(o, string(ci.GitHub), j.app.Started)...)
 	if err == nil {
 		err = appendTo(j.File, text)
 	}
@@ -279,7 +337,7 @@ func (j *Job) Named() error {
 }
 
 // Exported returns the run that an earlier step of the job has exported, and where it says so:
-// in the file that [Job.Export] wrote, if there is one, else in the environment. Both are "" if
+// in the file that [Job.Announcing] had written, if there is one, else in the environment. Both are "" if
 // none did.
 func (j *Job) Exported(dotenv string) (run grants.RunID, where string, err error) {
 	word, where := j.app.Getenv(envCIRun), "$"+envCIRun

@@ -90,8 +90,8 @@ func parseCI(c *cli.Context, getenv func(string) string) (*ci.Job, error) {
 }
 
 // showUpCI reports a run that is up, after exporting it.
-func (e *Env) showUpCI(job *ci.Job, run *journal.Run, elapsed time.Duration, dotenv string, quiet bool) error {
-	if err := e.job(job).Export(run, dotenv); err != nil {
+func (e *Env) showUpCI(job *ci.Job, run *journal.Run, elapsed time.Duration, quiet bool) error {
+	if err := e.job(job).Export(run); err != nil {
 		// Later steps do not know of the run now. Only its label leads down --ci to it.
 		return unreported(run, err)
 	}
@@ -130,24 +130,26 @@ func runDownCI(ctx context.Context, e *Env, o downOptions) error {
 	}
 	p := e.newProgress(true) // one line is enough for a run that goes down as it should
 	job := e.job(o.job)
-	runs, unreadable := app.Runs(journals, func(s journal.Summary) bool {
-		if o.run != "" {
-			return s.Run == o.run
-		}
-		return job.Owns(s)
-	})
-	if o.run != "" && len(runs) == 0 {
+	// Of all the job's runs, the environment may be that of any.
+	all, unreadable := app.Runs(journals, func(s journal.Summary) bool { return s.Run == o.run || job.Owns(s) })
+	if err := job.Leave(all); err != nil {
+		return err
+	}
+	if o.run != "" {
+		all = slices.DeleteFunc(all, func(r *journal.Run) bool { return r.ID() != o.run })
+	}
+	if o.run != "" && len(all) == 0 {
 		return errors.Join(e.downElsewhere(ctx, o, p), unreadable)
 	}
-	runs, rest, err := e.choose(journals, job, runs, o)
+	runs, rest, err := e.choose(journals, job, all, o)
 	if err != nil {
 		return errors.Join(err, unreadable)
 	}
-	if err := job.Leave(runs); err != nil {
-		return err
-	}
 	var errs []error
 	for _, run := range runs {
+		if err := job.LogInAs(run); err != nil {
+			return err
+		}
 		errs = append(errs, e.downCI(ctx, run, o.wait, p))
 	}
 	// A journal that cannot be read matters to this job only if it could be the job's own.

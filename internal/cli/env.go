@@ -33,8 +33,11 @@ type Env struct {
 // OS returns the process's own environment.
 func OS() *Env {
 	e := &Env{
-		Stdin:   os.Stdin,
-		World:   app.World{Getenv: os.Getenv, Environ: os.Environ, Setenv: setenv, Now: time.Now, Random: rand.Reader},
+		Stdin: os.Stdin,
+		World: app.World{
+			Getenv: os.Getenv, Environ: os.Environ, Started: os.Environ(), Setenv: setenv,
+			Now: time.Now, Random: rand.Reader,
+		},
 		Signals: listen,
 	}
 	e.Stdout, e.Stderr = view.Streams(os.Stdout, os.Stderr, e.formOf(e.colour()))

@@ -115,10 +115,7 @@ func runEnv(_ context.Context, e *Env, o envOptions) error {
 		}
 		return view.JSON(e.Stdout, doc)
 	}
-	var unset []string
-	if !run.Opened.OnEmulator() { // there, such variables may be what leads to it
-		unset = credentials.CompetingIn(e.Environ())
-	}
+	unset := e.app().Unset(run.Opened, o.format, e.Environ())
 	text, err := credentials.Format(vars, o.format, unset...)
 	if err != nil {
 		return err

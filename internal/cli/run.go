@@ -147,15 +147,21 @@ func parseRun(c *cli.Context, getenv func(string) string) (runOptions, error) {
 	if dashes > 0 {
 		o.command = args[dashes+1:]
 	}
-	if o.job, err = parseCI(c, getenv); err != nil {
-		return o, err
+	if o.job, err = parseCI(c, getenv); err != nil || o.job != nil {
+		return o, err // a job may have runs for its other steps, which it leaves first
 	}
-	if run := getenv(app.EnvRun); run != "" {
-		return o, fault.WithHint(
-			fault.New(fault.Usage, "this shell is inside run %s, and a run cannot start another run", run),
-			"start it from a shell outside of the run; if this is one: unset "+app.EnvRun)
+	return o, refuseInside(getenv)
+}
+
+// refuseInside returns why a shell that is inside a run starts no other one; nil in any other shell.
+func refuseInside(getenv func(string) string) error {
+	run := getenv(app.EnvRun)
+	if run == "" {
+		return nil
 	}
-	return o, nil
+	return fault.WithHint(
+		fault.New(fault.Usage, "this shell is inside run %s, and a run cannot start another run", run),
+		"start it from a shell outside of the run; if this is one: unset "+app.EnvRun)
 }
 
 func runRun(ctx context.Context, e *Env, o runOptions) error {
@@ -174,6 +180,9 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 	to := app.Place{Dir: o.out, Owner: o.owner}
 	if o.job != nil {
 		if to, err = e.job(o.job).Next(to); err != nil {
+			return err
+		}
+		if err := refuseInside(e.Getenv); err != nil {
 			return err
 		}
 	}
@@ -208,7 +217,9 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 		OwnUser: journal.OwnUser(own),
 	}
 	if o.job != nil {
-		up.Job, up.Login = o.job.Label, e.job(o.job).LoginFile()
+		job := e.job(o.job)
+		up.Job, up.Login = o.job.Label, job.LoginFile()
+		engine.Journals = job.Announcing(engine.Journals, "")
 	}
 	result, err := e.up(ctx, engine, src, to, up, exitRunFailed)
 	if result == nil {

@@ -179,7 +179,9 @@ func bringUp(ctx context.Context, e *Env, o upOptions) error {
 		},
 	}
 	if o.job != nil {
-		up.Job, up.Login = o.job.Label, e.job(o.job).LoginFile()
+		job := e.job(o.job)
+		up.Job, up.Login = o.job.Label, job.LoginFile()
+		engine.Journals = job.Announcing(engine.Journals, o.dotenv)
 	}
 	result, err := e.up(ctx, engine, src, to, up, exitIncomplete)
 	if result == nil {
@@ -193,7 +195,7 @@ func bringUp(ctx context.Context, e *Env, o upOptions) error {
 		e.say("it was not checked whether the access works; Google may need some minutes")
 	}
 	if o.job != nil {
-		return errors.Join(e.showUpCI(o.job, result.Run, result.Elapsed, o.dotenv, o.quiet), err)
+		return errors.Join(e.showUpCI(o.job, result.Run, result.Elapsed, o.quiet), err)
 	}
 	return errors.Join(e.showUp(result.Run, result.Elapsed, false, o.json), err)
 }

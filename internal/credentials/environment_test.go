@@ -270,11 +270,26 @@ func TestGitHubFormat(t *testing.T) {
 	t.Parallel()
 	got, err := credentials.Format([]delivery.Var{
 		{Name: "A", Value: `a "b" <<EOF`}, {Name: "SECRET", File: "/d/token"},
-	}, "github")
+		{Name: "GOOGLE_APPLICATION_CREDENTIALS", Value: "/d/key.json"}, {Name: "GOOGLE_OAUTH_ACCESS_TOKEN", File: "/d/token"},
+	}, "github", credentials.Blanks([]string{
+		"GOOGLE_CREDENTIALS=x", "GOOGLE_APPLICATION_CREDENTIALS=/x", "GOOGLE_OAUTH_ACCESS_TOKEN=x", "google_application_credentials=/x",
+		"GOOGLE_API_KEY=", "GOOGLE_API_USE_CLIENT_CERTIFICATE=true", "GOOGLE_CLOUD_UNIVERSE_DOMAIN=x", "GOOGLE_GHA_CREDS_PATH=/x",
+		"CLOUDSDK_AUTH_TOKEN_HOST=x", "CLOUDSDK_CORE_MAX_LOG_DAYS=1", "CLOUDSDK_PYTHON=python3", "PATH=/bin",
+	})...)
 	must(t, err)
-	if !strings.HasSuffix(got, "\nA=a \"b\" <<EOF\n") || !strings.Contains(got, "GOOGLE_CREDENTIALS=\n") ||
-		strings.Contains(got, "SECRET=") {
-		t.Error(got)
+	// Of what is set, and no more: clients may not start with an empty value, and of what is another action's
+	// its post step has need.
+	want := `CLOUDSDK_AUTH_TOKEN_HOST=
+GOOGLE_API_USE_CLIENT_CERTIFICATE=false
+GOOGLE_CLOUD_UNIVERSE_DOMAIN=googleapis.com
+GOOGLE_CREDENTIALS=
+GOOGLE_OAUTH_ACCESS_TOKEN=
+google_application_credentials=
+A=a "b" <<EOF
+GOOGLE_APPLICATION_CREDENTIALS=/d/key.json
+`
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 

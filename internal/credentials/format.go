@@ -22,7 +22,8 @@ var Formats = []string{"shell", "fish", "powershell", "direnv", "github", "doten
 //   - fish and powershell, the same for these shells: see [formatFish] and [formatPowerShell].
 //   - direnv, for an .envrc: the shell's, and direnv reads it anew when the delivery changes.
 //   - github, for the file that $GITHUB_ENV names: NAME=value lines. It can unset nothing, only
-//     set it to the empty string. Variables that are secrets are left out.
+//     set what is in unset, which [Blanks] returns, to a value that means nothing. Variables that
+//     are secrets are left out.
 //   - dotenv, one NAME=value a line, for docker run --env-file and the like. Variables
 //     that are secrets are left out, because CI systems store such files.
 //   - json, one object of names and values, without secrets as well.
@@ -47,7 +48,7 @@ func Format(vars []delivery.Var, format string, unset ...string) (string, error)
 	case "direnv":
 		return formatDirenv(vars, unset), nil
 	case "github":
-		return formatGitHub(vars)
+		return formatGitHub(vars, unset)
 	case "dotenv":
 		return formatDotenv(vars)
 	case "json":
@@ -128,10 +129,15 @@ func formatDirenv(vars []delivery.Var, unset []string) string {
 }
 
 // formatGitHub writes for $GITHUB_ENV.
-func formatGitHub(vars []delivery.Var) (string, error) {
+func formatGitHub(vars []delivery.Var, blank []string) (string, error) {
+	exported := func(name string) bool {
+		return slices.ContainsFunc(vars, func(v delivery.Var) bool { return v.Name == name && v.File == "" })
+	}
 	var b strings.Builder
-	for _, name := range competingWith(vars, nil) {
-		b.WriteString(name + "=\n")
+	for _, name := range blank {
+		if !exported(name) {
+			b.WriteString(name + "=" + neutral[name] + "\n")
+		}
 	}
 	for _, v := range vars {
 		switch {

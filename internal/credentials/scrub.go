@@ -21,7 +21,8 @@ type Rule struct {
 	// Names are what the rule matches, in upper or lower case: * stands for any characters.
 	Names []string
 	// Competes means that a client of Google's would act as somebody else, or somewhere
-	// else, because of it. The other rules are about credentials of the operator.
+	// else, because of it. The other rules are about credentials of the operator, and about
+	// what belongs to somebody else: nothing of it is unset for later steps of a job.
 	Competes bool
 	Why      string
 }
@@ -34,7 +35,7 @@ var table = []Rule{
 	{[]string{"GOOGLE_OAUTH_ACCESS_TOKEN"}, true, "an access token for Terraform"},
 	{[]string{"GOOGLE_IMPERSONATE_SERVICE_ACCOUNT", "GOOGLE_BACKEND_IMPERSONATE_SERVICE_ACCOUNT"}, true, "makes Terraform act as a further account"},
 	{[]string{"GCP_SERVICE_ACCOUNT_FILE", "GCP_SERVICE_ACCOUNT_CONTENTS", "GCP_SERVICE_ACCOUNT_EMAIL", "GCP_ACCESS_TOKEN", "GCP_AUTH_KIND"}, true, "a credential for Ansible"},
-	{[]string{"GOOGLE_GHA_CREDS_PATH"}, true, "names the credential file of google-github-actions/auth"},
+	{[]string{"GOOGLE_GHA_CREDS_PATH"}, false, "names the credential file of google-github-actions/auth, whose post step removes it; no client reads it"},
 	{[]string{"GOOGLE_API_KEY", "GEMINI_API_KEY"}, true, "an API key, which some clients prefer to an account"},
 	{[]string{"GOOGLE_EXTERNAL_ACCOUNT_*"}, true, "lets a credential file run a program, and tells it what for"},
 	{[]string{"GOOGLE_API_USE_CLIENT_CERTIFICATE", "GOOGLE_API_USE_MTLS_ENDPOINT", "GOOGLE_API_CERTIFICATE_CONFIG"}, true, "the certificate of the operator's device"},
@@ -228,6 +229,34 @@ func CompetingIn(environ []string) []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// neutral are the values that mean nothing, of variables that clients do not start with if they are empty.
+var neutral = map[string]string{
+	"GOOGLE_CLOUD_UNIVERSE_DOMAIN": "googleapis.com", "GOOGLE_UNIVERSE_DOMAIN": "googleapis.com",
+	"CLOUDSDK_CORE_UNIVERSE_DOMAIN":     "googleapis.com",
+	"GOOGLE_API_USE_CLIENT_CERTIFICATE": "false", "GOOGLE_API_USE_MTLS_ENDPOINT": "auto",
+}
+
+// Blanks returns the names in an environment that have to be made empty for the steps of a job whose
+// system cannot unset a variable: those of [Competing] and [CompetingIn] that are set. Of gcloud's
+// other settings it names those of a login alone: with some of the rest empty, gcloud does not start.
+func Blanks(environ []string) []string {
+	patterns := CompetingIn(environ)
+	var names []string
+	for _, v := range environ {
+		name, value, _ := strings.Cut(v, "=")
+		switch {
+		case value == "":
+		case slices.Contains(Competing(), name):
+			names = append(names, name)
+		case !slices.Contains(patterns, name):
+		case !strings.HasPrefix(name, "CLOUDSDK_"), strings.HasPrefix(name, "CLOUDSDK_AUTH_"):
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // isCredential reports whether a value has the form of a credential for Google Cloud: an

@@ -978,6 +978,29 @@ var mutants = []mutant{
 		pkg: "cmd/taskiam", tests: []string{"TestCIShell"},
 	},
 	{
+		name: "what competes with a run is looked for in what this process has left of its environment",
+		edits: []edit{{
+			"internal/app", "Job.exportVars",
+			`$j.app.Unset(o, string(ci.GitHub), $j.app.Started)`, `$j.app.Unset(o, string(ci.GitHub), $j.app.Environ())`,
+		}},
+		pkg: "cmd/taskiam", tests: []string{"TestCIGitHubTwice"},
+	},
+	{
+		name: "down --ci leaves the environment of the run that it takes down, and not of the job's other runs",
+		edits: []edit{{
+			"internal/cli", "runDownCI", `job.Leave(all)`,
+			`job.Leave(slices.DeleteFunc(slices.Clone(all), func(r *journal.Run) bool { return r.ID() != o.run }))`,
+		}},
+		pkg: "cmd/taskiam", tests: []string{"TestCIGitHubTwice"},
+	},
+	{
+		name: "a job is told of its run when the run is up",
+		edits: []edit{{
+			"internal/app", "announcing.Create", `a.job.announce(open, a.dotenv)`, `error(nil)`,
+		}},
+		pkg: "cmd/taskiam", tests: []string{"TestCIGitHubUpKilled"},
+	},
+	{
 		name: "git may use the user's and the machine's configuration for a manifest",
 		edits: []edit{{
 			"internal/app", "App.gitEnviron", `config = os.DevNull`, `config = filepath.Join(a.Getenv("HOME"), ".gitconfig")`,
