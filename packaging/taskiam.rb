@@ -34,6 +34,7 @@ cask "taskiam" do
 
   binary "taskiam"
   manpage "man/man1/taskiam-completion.1"
+  manpage "man/man1/taskiam-connect.1"
   manpage "man/man1/taskiam-demo.1"
   manpage "man/man1/taskiam-doctor.1"
   manpage "man/man1/taskiam-down.1"

@@ -24,6 +24,7 @@ const module = "github.com/taskiam/taskiam/"
 // allowed is every edge between our packages. Tests may reach further.
 var allowed = map[string][]string{
 	"cmd/taskiam":            {"internal/cli"},
+	"cmd/taskiam-inside":     {"internal/inside"},
 	"emulator":               {"internal/secret"},
 	"emulator/emulatortest":  {"emulator"},
 	"emulator/evidence":      {"internal/lazy"},
@@ -36,13 +37,15 @@ var allowed = map[string][]string{
 		"internal/resource", "internal/secret", "internal/shell", "internal/supervise", "internal/wait",
 	},
 	"internal/audit": {"internal/lazy", "internal/paths"},
+	"internal/child": {},
 	"internal/ci":    {"internal/fault", "internal/secret"},
 	"internal/cli": {
-		"emulator", "internal/app", "internal/ci", "internal/credentials", "internal/delivery", "internal/demo",
+		"emulator", "internal/app", "internal/ci", "internal/command", "internal/credentials", "internal/delivery", "internal/demo",
 		"internal/fault", "internal/gcloud", "internal/grants", "internal/isolate", "internal/journal",
-		"internal/lifecycle", "internal/manifest", "internal/resource", "internal/review", "internal/shell",
-		"internal/supervise", "internal/view", "tasks",
+		"internal/lifecycle", "internal/manifest", "internal/relay", "internal/resource", "internal/review",
+		"internal/shell", "internal/supervise", "internal/view", "tasks",
 	},
+	"internal/command": {"internal/fault", "internal/relay", "internal/spelling"},
 	"internal/credentials": {
 		"internal/delivery", "internal/fault", "internal/grants", "internal/lazy", "internal/secret",
 		"internal/shell", "internal/wait",
@@ -65,35 +68,39 @@ var allowed = map[string][]string{
 		"internal/secret", "internal/wait",
 	},
 	"internal/grants":  {"internal/lazy", "internal/policy", "internal/resource", "internal/secret"},
-	"internal/isolate": {"internal/fault", "internal/paths"},
+	"internal/inside":  {"internal/command", "internal/fault", "internal/relay", "internal/visible"},
+	"internal/isolate": {"internal/child", "internal/fault", "internal/paths", "internal/relay"},
 	"internal/journal": {"internal/fault", "internal/grants", "internal/lazy", "internal/policy", "internal/wait"},
 	"internal/lazy":    {},
 	"internal/lifecycle": {
 		"internal/customrole", "internal/delivery", "internal/fault", "internal/gcloud", "internal/gcp",
 		"internal/grants", "internal/journal", "internal/policy", "internal/resource", "internal/review",
-		"internal/search", "internal/secret", "internal/surroundings", "internal/wait",
+		"internal/search", "internal/secret", "internal/spelling", "internal/surroundings", "internal/wait",
 	},
 	"internal/manifest": {
 		"internal/delivery", "internal/fault", "internal/grants", "internal/lazy", "internal/resource",
-		"internal/review", "internal/visible",
+		"internal/review", "internal/spelling", "internal/visible",
 	},
 	"internal/metadata": {"internal/fault", "internal/grants", "internal/secret"},
 	"internal/paths":    {},
 	"internal/policy":   {"internal/fault", "internal/lazy", "internal/resource"},
-	"internal/resource": {"internal/lazy", "internal/visible"},
+	"internal/relay":    {"internal/child", "internal/fault", "internal/wait"},
+	"internal/resource": {"internal/lazy", "internal/spelling", "internal/visible"},
 	"internal/review": {
 		"internal/delivery", "internal/gcloud", "internal/grants", "internal/lazy", "internal/policy",
-		"internal/resource", "internal/visible",
+		"internal/resource", "internal/spelling", "internal/visible",
 	},
 	"internal/racetest": {},
 	"internal/search": {
 		"internal/fault", "internal/gcp", "internal/grants", "internal/policy", "internal/resource",
 	},
-	"internal/secret": {},
-	"internal/shell":  {},
+	"internal/secret":   {},
+	"internal/shell":    {},
+	"internal/spelling": {},
 	"internal/supervise": {
-		"internal/credentials", "internal/delivery", "internal/fault", "internal/grants", "internal/isolate",
-		"internal/journal", "internal/metadata", "internal/paths", "internal/shell", "internal/visible", "internal/wait",
+		"internal/child", "internal/credentials", "internal/delivery", "internal/fault", "internal/grants", "internal/isolate",
+		"internal/journal", "internal/metadata", "internal/paths", "internal/relay", "internal/shell", "internal/visible",
+		"internal/wait",
 	},
 	"internal/surroundings": {
 		"internal/gcp", "internal/grants", "internal/policy", "internal/resource", "internal/review",
@@ -360,6 +367,7 @@ func TestWhatIsPrintedIsEscaped(t *testing.T) {
 	t.Parallel()
 	raw := []string{
 		"run.go: Stdout.Child", "run.go: Stderr.Child", "isolate.go: Stdout.Child", "isolate.go: Stderr.Child",
+		"connect.go: Stdout.Child", "connect.go: Stderr.Child",
 		"run_shell.go: Stdout.Child", // asked whether it is a terminal
 		"env.go: os.Stdout", "env.go: os.Stderr",
 	}

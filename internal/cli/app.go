@@ -2,12 +2,10 @@ package cli
 
 import (
 	"context"
-	"fmt"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/command"
 	"github.com/taskiam/taskiam/internal/view"
 )
 
@@ -49,6 +47,7 @@ its access are removed.`,
 			newResourcesCmd(e),
 			newManifestCmd(e),
 			newEmulatorCmd(e),
+			newConnectCmd(e),
 			newDemoCmd(e),
 			newDemoAgentCmd(e),
 			newIsolatedCmd(e),
@@ -58,49 +57,9 @@ its access are removed.`,
 			newHelpCmd(e),
 		},
 	}
-	harden(e, app)
+	command.Harden(app, func() error { return e.showAppHelp(app) })
 	addDebug(app.Commands, e)
 	return app
-}
-
-// harden changes, for every command in one place, what urfave/cli does in ways that harm us:
-//
-//   - Its exit handler ends the process inside Run on anything with an ExitCode
-//     method, which an *exec.ExitError of CMD's has, and skips our defers.
-//   - A bad flag prints help to standard output, unless every single command has an
-//     OnUsageError; the app's own is not inherited.
-//   - Its help looks topics up among positional arguments, prints help for a group
-//     without a command and exits with 0, and its help flag is a package variable
-//     that two apps in one process race for. So help is a command of ours, and
-//     [arrange] makes that of the flag.
-//   - List values split at commas, which conditions contain.
-func harden(e *Env, app *cli.App) {
-	app.ExitErrHandler = func(*cli.Context, error) {}
-	app.DisableSliceFlagSeparator = true
-	app.HideHelp, app.HideHelpCommand, app.HideVersion = true, true, true
-	app.OnUsageError = usageError
-	app.Action = func(c *cli.Context) error {
-		if c.Args().First() == "" {
-			return e.showAppHelp(app)
-		}
-		return unknownCommand(c)
-	}
-	app.Setup() // names the commands
-
-	var walk func(commands []*cli.Command)
-	walk = func(commands []*cli.Command) {
-		for _, cmd := range commands {
-			cmd.HideHelp, cmd.HideHelpCommand = true, true
-			if cmd.OnUsageError == nil {
-				cmd.OnUsageError = usageError
-			}
-			for _, sub := range cmd.Subcommands {
-				sub.HelpName = cmd.HelpName + " " + sub.Name
-			}
-			walk(cmd.Subcommands)
-		}
-	}
-	walk(app.Commands)
 }
 
 // addDebug gives every command that people call the flag with which it tells of its calls.
@@ -117,87 +76,22 @@ func addDebug(commands []*cli.Command, e *Env) {
 	}
 }
 
-// usage returns an error about the command line; its hint is how to show the help of the command.
+// What both command lines have, by the names that it has here.
+
 func usage(c *cli.Context, format string, args ...any) error {
-	return fault.WithHint(fault.New(fault.Usage, format, args...), helpLine(c))
+	return command.Usage(c, format, args...)
 }
 
-func helpLine(c *cli.Context) string {
-	name := c.App.Name
-	if c.Command != nil && c.Command.HelpName != "" {
-		name = c.Command.HelpName
-	}
-	return name + " --help"
-}
+func unknownCommand(c *cli.Context) error { return command.UnknownCommand(c) }
 
-// unknownCommand is the action of a command that has subcommands, if it was given no word
-// or one that names none of them.
-func unknownCommand(c *cli.Context) error {
-	word := c.Args().First()
-	if word == "" {
-		return usage(c, "the command is missing")
-	}
-	commands := c.App.Commands
-	if c.Command != nil && len(c.Command.Subcommands) > 0 {
-		commands = c.Command.Subcommands
-	}
-	err := usage(c, "there is no command %q", word)
-	if near := nearest(commands, word); near != "" {
-		err = fault.WithHint(err, fmt.Sprintf("did you mean %q?", near))
-	}
-	return err
-}
+func visible(commands []*cli.Command) []*cli.Command { return command.Visible(commands) }
 
-// nearest returns the command that was probably meant, "" if none is near.
-func nearest(commands []*cli.Command, word string) string {
-	_, after, _ := strings.Cut(cli.SuggestCommand(visible(commands), word), `"`)
-	name, _, _ := strings.Cut(after, `"`)
-	return name
-}
+func words(c *cli.Context) []string { return command.Words(c) }
 
-func visible(commands []*cli.Command) []*cli.Command {
-	var out []*cli.Command
-	for _, c := range commands {
-		if !c.Hidden {
-			out = append(out, c)
-		}
-	}
-	return out
-}
+func noArguments(c *cli.Context) error { return command.NoArguments(c) }
 
-// words returns the positional arguments. The "--" that ends the flags is not one
-// of them.
-func words(c *cli.Context) []string {
-	args := c.Args().Slice()
-	for i, a := range args {
-		if a == "--" {
-			return append(args[:i:i], args[i+1:]...)
-		}
-	}
-	return args
-}
-
-// action returns the action of a command from its two halves: parse reads the command line,
-// and run does the work.
 func action[O any](parse func(*cli.Context) (O, error), run func(context.Context, O) error) cli.ActionFunc {
-	return func(c *cli.Context) error {
-		options, err := parse(c)
-		if err != nil {
-			if len(fault.Hints(err)) == 0 {
-				err = fault.WithHint(err, helpLine(c))
-			}
-			return err
-		}
-		return run(c.Context, options)
-	}
-}
-
-// noArguments refuses positional arguments.
-func noArguments(c *cli.Context) error {
-	if w := words(c); len(w) > 0 {
-		return usage(c, "%s takes no arguments, not %q", c.Command.HelpName, w[0])
-	}
-	return nil
+	return command.Action(parse, run)
 }
 
 // oneFile returns the only positional argument, the manifest.

@@ -16,6 +16,7 @@ import (
 	"github.com/taskiam/taskiam/emulator"
 	"github.com/taskiam/taskiam/internal/app"
 	"github.com/taskiam/taskiam/internal/ci"
+	"github.com/taskiam/taskiam/internal/command"
 	"github.com/taskiam/taskiam/internal/credentials"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
@@ -58,7 +59,7 @@ func parsed[O any](t *testing.T, vars map[string]string, line string, parse func
 		cmd = cmd.Command(args[2])
 	}
 	cmd.Action = capture
-	if runErr := app.RunContext(context.Background(), arrange(app, args)); runErr != nil {
+	if runErr := app.RunContext(context.Background(), command.Arrange(app, args)); runErr != nil {
 		return got, runErr
 	}
 	if !called {
@@ -303,10 +304,6 @@ func TestParseOthers(t *testing.T) {
 		{line: "token r --show", want: tokenOptions{word: "r", show: true}},
 		{line: "token a b", err: "one run"},
 	})
-	testParse(t, simply(parseVersion), []parseCase[versionOptions]{
-		{line: "version --json", want: versionOptions{json: true}},
-		{line: "version x", err: "takes no arguments"},
-	})
 	testParse(t, simply(parseCompletion), []parseCase[completionOptions]{
 		{line: "completion zsh", want: completionOptions{shell: "zsh"}},
 		{line: "completion", err: "bash, zsh or fish"},
@@ -353,7 +350,7 @@ func TestArrange(t *testing.T) {
 		"taskiam __complete up --help":     "taskiam __complete up --help",
 		"taskiam __complete run f -- --js": "taskiam __complete run f -- --js",
 	} {
-		if d := cmp.Diff(strings.Fields(want), arrange(app, strings.Fields(line))); d != "" {
+		if d := cmp.Diff(strings.Fields(want), command.Arrange(app, strings.Fields(line))); d != "" {
 			t.Errorf("%s (-want +got):\n%s", line, d)
 		}
 	}
@@ -422,7 +419,7 @@ func TestHelpPutsTheExampleFirst(t *testing.T) {
 	t.Parallel()
 	e, stdout, stderr := testEnv(nil)
 	app := newApp(e)
-	if err := app.RunContext(t.Context(), arrange(app, []string{"taskiam", "up", "--help"})); err != nil {
+	if err := app.RunContext(t.Context(), command.Arrange(app, []string{"taskiam", "up", "--help"})); err != nil {
 		t.Fatal(err)
 	}
 	text := stdout.String()

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/taskiam/taskiam/internal/command"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/supervise"
 	"github.com/taskiam/taskiam/internal/view"
@@ -33,7 +34,7 @@ func Main(ctx context.Context, args []string, e *Env) int {
 
 	app := newApp(e)
 	done := make(chan error, 1)
-	args = arrange(app, args)
+	args = command.Arrange(app, args)
 	e.json = wantsJSON(args)
 	go func() { done <- app.RunContext(ctx, args) }()
 	select {
@@ -64,7 +65,7 @@ func (e *Env) finish(err error) exitCode {
 	return code
 }
 
-// wantsJSON reports whether the flags, which [arrange] has put first, ask for a document.
+// wantsJSON reports whether the flags, which [command.Arrange] has put first, ask for a document.
 func wantsJSON(args []string) bool {
 	flags := args
 	if at := slices.Index(args, "--"); at >= 0 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/taskiam/taskiam/internal/command"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/view"
 )
@@ -94,7 +95,7 @@ func candidates(app *cli.App, runs func() [][2]string, words []string) []string 
 			return []string{fileCandidates}
 		}
 		if strings.HasPrefix(w, "-") {
-			if cmd == nil || !takesValue(cmd, w) {
+			if cmd == nil || !command.TakesValue(cmd, w) {
 				continue
 			}
 			if i == len(done)-1 {

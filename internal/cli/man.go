@@ -7,6 +7,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/taskiam/taskiam/internal/app"
+	"github.com/taskiam/taskiam/internal/command"
 	"github.com/taskiam/taskiam/internal/view"
 )
 
@@ -68,7 +69,7 @@ func commandPage(cmd *cli.Command) string {
 		p.commands(cmd.Subcommands)
 	}
 	p.section("OPTIONS")
-	p.terms(flagTerms(cmd.Flags))
+	p.terms(command.FlagTerms(cmd.Flags))
 	if cmd.UsageText != "" {
 		p.section("EXAMPLES")
 		p.exact(cmd.UsageText)

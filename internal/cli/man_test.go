@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/taskiam/taskiam/internal/command"
 )
 
 // Every command that help names has a page, which has all of its flags and its example; man(1) reads each without a
@@ -27,7 +29,7 @@ func TestManPages(t *testing.T) {
 				t.Errorf("there is no %s", name)
 				continue
 			}
-			for _, term := range flagTerms(cmd.Flags) {
+			for _, term := range command.FlagTerms(cmd.Flags) {
 				if !strings.Contains(text, "\n.B "+escaped(term[0])+"\n") {
 					t.Errorf("%s has no %s", name, term[0])
 				}

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/taskiam/taskiam/internal/app"
+	"github.com/taskiam/taskiam/internal/command"
 	"github.com/taskiam/taskiam/internal/credentials"
 	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
@@ -94,7 +94,7 @@ The exit code is that of CMD, or 125 if taskiam failed.`,
 			newQuietFlag(),
 		}, newIsolateFlags(), newTaskFlags()),
 		OnUsageError: func(c *cli.Context, err error, sub bool) error {
-			return runFailed(usageError(c, err, sub))
+			return runFailed(command.UsageError(c, err, sub))
 		},
 		Action: func(c *cli.Context) error {
 			o, err := parseRun(c, e.Getenv)
@@ -293,13 +293,7 @@ func (c *commandRun) runChild(ctx context.Context) (exitCode, error) {
 	}
 	defer leave()
 
-	signals := make(chan os.Signal, 8)
-	release := c.interrupts.handle(func(s os.Signal) {
-		select {
-		case signals <- s:
-		default: // CMD has many signals waiting already
-		}
-	})
+	signals, release := c.interrupts.pass()
 	defer release()
 	if ctx.Err() != nil { // a signal came just before up ended
 		return 0, fmt.Errorf("starting %s: %w", c.command[0], context.Cause(ctx))

@@ -104,6 +104,17 @@ func (i *interrupts) handle(h func(os.Signal)) (release func()) {
 	}
 }
 
+// pass gives signals to a command, until release is called.
+func (i *interrupts) pass() (signals <-chan os.Signal, release func()) {
+	passed := make(chan os.Signal, 8)
+	return passed, i.handle(func(s os.Signal) {
+		select {
+		case passed <- s:
+		default: // CMD has many signals waiting already
+		}
+	})
+}
+
 // leaving sets what the first signal leads to from now on, the code with which the second one
 // ends the process, and the commands that finish the work then.
 func (i *interrupts) leaving(code exitCode, first string, hints ...string) {

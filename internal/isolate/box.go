@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/taskiam/taskiam/internal/child"
 	"github.com/taskiam/taskiam/internal/fault"
 )
 
@@ -79,9 +80,9 @@ func (s Spec) Try(bwrap string, prepare func(*exec.Cmd)) error {
 	case ran && exit.ExitCode() == codeChanged && said.Len() == 0:
 		return fault.New(fault.Conflict,
 			"making a sandbox: the work tree, or what else it shows, was changed meanwhile")
-	case ran && exit.ExitCode() == codeNotFound:
+	case ran && exit.ExitCode() == child.NotFound:
 		return fmt.Errorf("in the sandbox: %w", exec.ErrNotFound)
-	case ran && exit.ExitCode() == codeNoExec:
+	case ran && exit.ExitCode() == child.NoExec:
 		return fmt.Errorf("in the sandbox: %w", os.ErrPermission)
 	}
 	if text := strings.TrimSpace(said.String()); text != "" {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -13,15 +12,13 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/taskiam/taskiam/internal/child"
+	"github.com/taskiam/taskiam/internal/relay"
 )
 
-// The exit codes that shells have for a command that cannot be run, and for one that does
-// not exist; and that of a sandbox that shows something else than it should.
-const (
-	codeChanged  = 125
-	codeNoExec   = 126
-	codeNotFound = 127
-)
+// codeChanged is the exit code of a sandbox that shows something else than it should.
+const codeChanged = 125
 
 // Order tells the first process in a sandbox what to do.
 type Order struct {
@@ -95,21 +92,24 @@ func Inside(ctx context.Context, o Order, stdin io.Reader, stdout, stderr io.Wri
 	}
 	environ, err := commandsEnviron()
 	if err != nil {
-		return codeNoExec, err
+		return child.NoExec, err
 	}
 	path, err := exec.LookPath(o.Command[0])
-	if o.Look || err != nil {
-		return codeOf(err), err
+	if err != nil {
+		return child.CodeOfStart(err), err
+	}
+	if o.Look {
+		return 0, nil
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for _, f := range o.Forwards {
 		l, err := net.Listen("tcp", f.Address)
 		if err != nil {
-			return codeNoExec, fmt.Errorf("listening for the sandbox: %w", err)
+			return child.NoExec, fmt.Errorf("listening for the sandbox: %w", err)
 		}
 		go func() {
-			_ = Relay(ctx, l, func(ctx context.Context) (net.Conn, error) {
+			_ = relay.Relay(ctx, l, func(ctx context.Context) (net.Conn, error) {
 				return (&net.Dialer{}).DialContext(ctx, "unix", f.Socket)
 			})
 		}()
@@ -119,15 +119,15 @@ func Inside(ctx context.Context, o Order, stdin io.Reader, stdout, stderr io.Wri
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
 	w := &warden{command: cmd}
 	if err := hideFromCommand(); err != nil {
-		return codeNoExec, err
+		return child.NoExec, err
 	}
 	if o.Control {
 		if err := w.meet(o.Terminal); err != nil {
-			return codeNoExec, err
+			return child.NoExec, err
 		}
 	}
 	if err := startConfined(cmd); err != nil {
-		return codeOf(err), err
+		return child.CodeOfStart(err), err
 	}
 	if w.control != nil {
 		go w.obey()
@@ -159,17 +159,6 @@ func commandsEnviron() ([]string, error) {
 		return nil, fmt.Errorf("reading the command's environment: %w", err)
 	}
 	return append(environ, "PWD="+here), nil
-}
-
-func codeOf(err error) int {
-	switch {
-	case err == nil:
-		return 0
-	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
-		return codeNotFound
-	default:
-		return codeNoExec
-	}
 }
 
 // startConfined starts the command from a thread that has dropped the rights that

@@ -3,7 +3,7 @@
 // else of the user's files or processes.
 //
 // It has two halves. Outside, a [Spec] becomes bubblewrap's arguments, [Box] starts
-// bubblewrap and sends signals to the command, [Relay] carries connections out of a
+// bubblewrap and sends signals to the command, package relay carries connections out of a
 // sandbox without a network, and [OnlyFrom] limits a server on loopback to one sandbox.
 // Inside, [Inside] is the first process: it drops the rights that bubblewrap leaves,
 // starts the command and forwards signals to it.
@@ -41,7 +41,7 @@ const (
 )
 
 // Forward connects an address on the loopback of a sandbox without a network with a unix
-// socket outside, on which [Relay] listens.
+// socket outside, on which [relay.Relay] listens.
 type Forward struct {
 	Address string // HOST:PORT, inside
 	Socket  string // path, outside

@@ -10,6 +10,8 @@ import (
 
 	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
+
+	"github.com/taskiam/taskiam/internal/child"
 )
 
 // What is said over the control socket: the outside begins the command with begin, sends
@@ -120,7 +122,7 @@ func (w *warden) wait() (int, error) {
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
-			return codeNoExec, fmt.Errorf("waiting for %s: %w", w.command.Args[0], err)
+			return child.NoExec, fmt.Errorf("waiting for %s: %w", w.command.Args[0], err)
 		case status.Stopped():
 			if w.terminal != nil {
 				_, _ = w.control.Write([]byte{stopped})

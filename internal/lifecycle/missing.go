@@ -9,7 +9,7 @@ import (
 	"github.com/taskiam/taskiam/internal/gcloud"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
-	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/spelling"
 )
 
 // goneAlready reports whether what was to be taken away was not there. After an attempt whose answer was lost, that
@@ -58,7 +58,7 @@ func (e *Engine) perhapsMissing(ctx context.Context, project string, err error) 
 	}
 	slices.Sort(visible)
 	says := "or there is no project " + project + ": Google says the same of both"
-	if near := resource.Nearest(project, visible); near != "" {
+	if near := spelling.Nearest(project, visible); near != "" {
 		says += "; did you mean " + near + "?"
 	}
 	return fault.WithHint(err, append(fault.Hints(err), says, gcloud.ListProjects)...) // after what it has

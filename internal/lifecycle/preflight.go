@@ -19,6 +19,7 @@ import (
 	"github.com/taskiam/taskiam/internal/policy"
 	"github.com/taskiam/taskiam/internal/resource"
 	"github.com/taskiam/taskiam/internal/review"
+	"github.com/taskiam/taskiam/internal/spelling"
 )
 
 // The permissions that an operator needs on the project that hosts the accounts.
@@ -253,7 +254,7 @@ func (q *surveyor) otherRole(ctx context.Context, name string, on resource.Name)
 		words = append(words, strings.TrimPrefix(role, "roles/"))
 	}
 	slices.Sort(words)
-	if near := resource.Nearest(word, words); near != "" {
+	if near := spelling.Nearest(word, words); near != "" {
 		return []string{fmt.Sprintf("did you mean role = %q?", "roles/"+near), find}
 	}
 	return []string{find}

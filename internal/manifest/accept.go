@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"github.com/taskiam/taskiam/internal/grants"
-	"github.com/taskiam/taskiam/internal/resource"
 	"github.com/taskiam/taskiam/internal/review"
+	"github.com/taskiam/taskiam/internal/spelling"
 	"github.com/taskiam/taskiam/internal/visible"
 )
 
@@ -64,7 +64,7 @@ func meant(name string) string {
 			names = append(names, rule.Name)
 		}
 	}
-	if near := resource.Nearest(name, names); near != "" {
+	if near := spelling.Nearest(name, names); near != "" {
 		return fmt.Sprintf("; did you mean %s?", near)
 	}
 	return "; you can accept " + strings.Join(names, ", ")

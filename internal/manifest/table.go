@@ -7,7 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/spelling"
 	"github.com/taskiam/taskiam/internal/visible"
 )
 
@@ -26,7 +26,7 @@ func (t *table) only(known ...string) {
 			continue
 		}
 		message := fmt.Sprintf("unknown key %q in %s", key, t.name)
-		if near := resource.Nearest(key, known); near != "" {
+		if near := spelling.Nearest(key, known); near != "" {
 			message += fmt.Sprintf("; did you mean %s?", near)
 		} else {
 			message += "; allowed are " + strings.Join(known, ", ")

@@ -3,6 +3,8 @@ package resource
 import (
 	"slices"
 	"strings"
+
+	"github.com/taskiam/taskiam/internal/spelling"
 )
 
 // accepted names some of the forms that a name may have, for messages: those that are most
@@ -216,7 +218,7 @@ func nearestPattern(path string, types []*Type) string {
 				continue
 			}
 			meant[i] = s.text
-			worst = max(worst, distance(s.text, segments[i]))
+			worst = max(worst, spelling.Distance(s.text, segments[i]))
 		}
 		if worst > cost || checkAll(values) != nil {
 			continue

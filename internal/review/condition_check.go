@@ -20,6 +20,7 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/lazy"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/spelling"
 	"github.com/taskiam/taskiam/internal/visible"
 )
 
@@ -404,7 +405,7 @@ func (c *checker) attribute(name string, root ast.Expr, within string) {
 			known = append(known, a.name)
 		}
 	}
-	if near := resource.Nearest(name, known); near != "" {
+	if near := spelling.Nearest(name, known); near != "" {
 		c.add(c.start(root), "IAM does not know %s; did you mean %s?", name, near)
 		return
 	}

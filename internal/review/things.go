@@ -8,6 +8,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/spelling"
 )
 
 // thing is a kind of resource that a condition may be asked of, by what the condition sees of
@@ -291,7 +292,7 @@ func (a asked) nearest(attribute, with, function string) string {
 		}
 	}
 	if attribute != "resource.name" {
-		if near := resource.Nearest(with, candidates); near != "" {
+		if near := spelling.Nearest(with, candidates); near != "" {
 			return near
 		}
 		// The word alone, or the host's first part.

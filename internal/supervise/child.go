@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/taskiam/taskiam/internal/child"
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/isolate"
 )
@@ -40,7 +41,7 @@ type Child struct {
 
 // Unknown is the exit code if it is not known how the command ended, or if it succeeded but its
 // output could not be copied.
-const Unknown = -1
+const Unknown = child.Unknown
 
 // Start starts the command in the sandbox. Without bubblewrap, as our own user, it is in our process
 // group, so that the terminal's job control works for it as usual.
@@ -177,9 +178,9 @@ func (c *Child) Wait(signals <-chan os.Signal) int {
 			_ = c.cmd.Process.Kill()
 			continue
 		case err := <-c.ended:
-			return codeOf(c.cmd.ProcessState, err)
+			return child.Code(c.cmd.ProcessState, err)
 		}
-		if fromTerminal(s) {
+		if child.FromTerminal(s) {
 			// The command has received it too, unless it is in another session. It may have
 			// another use for it than to end.
 			if c.box != nil || c.apart {
@@ -221,33 +222,4 @@ func (c *Child) signal(s os.Signal, group bool) {
 	case c.box == nil:
 		_ = c.cmd.Process.Signal(s)
 	}
-}
-
-// codeOf returns what a shell's $? would be, or [Unknown].
-func codeOf(state *os.ProcessState, err error) int {
-	if state == nil {
-		return Unknown
-	}
-	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-		return 128 + int(status.Signal())
-	}
-	if code := state.ExitCode(); code != 0 || err == nil {
-		return code
-	}
-	return Unknown
-}
-
-// fromTerminal reports whether the signal is one that the terminal has given to the command
-// too, because it and we are the terminal's foreground group.
-func fromTerminal(s os.Signal) bool {
-	if s != syscall.SIGINT && s != syscall.SIGQUIT {
-		return false
-	}
-	tty, err := os.OpenFile("/dev/tty", os.O_RDONLY|syscall.O_NOCTTY, 0)
-	if err != nil {
-		return false
-	}
-	defer tty.Close()
-	foreground, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP)
-	return err == nil && foreground == unix.Getpgrp()
 }

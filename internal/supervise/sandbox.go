@@ -16,6 +16,7 @@ import (
 	"github.com/taskiam/taskiam/internal/isolate"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/paths"
+	"github.com/taskiam/taskiam/internal/relay"
 	"github.com/taskiam/taskiam/internal/shell"
 )
 
@@ -299,7 +300,7 @@ func (s *Sandbox) forward(ctx context.Context, run *journal.Run) error {
 	s.spec.Forwards = append(s.spec.Forwards, isolate.Forward{Address: o.Endpoint, Socket: path})
 	go func() {
 		// If it ends early, the sandbox sees a server that does not answer any more.
-		_ = isolate.Relay(ctx, l, func(ctx context.Context) (net.Conn, error) {
+		_ = relay.Relay(ctx, l, func(ctx context.Context) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "tcp", o.Endpoint)
 		})
 	}()

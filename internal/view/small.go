@@ -14,12 +14,6 @@ type Version struct {
 	Platform string `json:"platform"`
 }
 
-// How a program was built that is no file of a release.
-const (
-	BuildModule = "module"
-	BuildSource = "source"
-)
-
 // Show adds the version to a report.
 func (d Version) Show(r *Report) { r.Line("taskiam %s %s %s", d.Version, d.Go, d.Platform) }
 

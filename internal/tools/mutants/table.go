@@ -31,6 +31,31 @@ var mutants = []mutant{
 		pkg: lifecycle, tests: []string{"TestNeighbourBetweenReadAndWrite"},
 	},
 	{
+		name:  "a socket is offered to the network",
+		edits: []edit{{"internal/command", "parseConnect", `!o.Listen.Addr().IsLoopback()`, `false`}},
+		pkg:   "cmd/taskiam-inside", tests: []string{"TestScripts"},
+	},
+	{
+		name:  "whoever connects in vain fills the log",
+		edits: []edit{{"internal/relay", "Order.dialer", `!failed.Swap(true)`, `true`}},
+		pkg:   "cmd/taskiam-inside", tests: []string{"TestAServerMayBeStartedAnew"},
+	},
+	{
+		name:  "a connection outlives the process that wanted it",
+		edits: []edit{{"internal/relay", "untilOrphaned", `parent() == first`, `parent() != 0`}},
+		pkg:   "cmd/taskiam-inside", tests: []string{"TestItEndsWithWhatStartedIt"},
+	},
+	{
+		name:  "a signal ends connect and not its command",
+		edits: []edit{{"internal/child", "Run", `!FromTerminal(s)`, `false`}},
+		pkg:   "cmd/taskiam-inside", tests: []string{"TestSignalsAreTheCommands"},
+	},
+	{
+		name:  "the end of what was said is not passed on",
+		edits: []edit{{"internal/relay", "carry", `half.CloseWrite() != nil`, `half == nil`}},
+		pkg:   "internal/relay", tests: []string{"TestRelayCarriesBothWays"},
+	},
+	{
 		name: "the account is deleted before it is unbound",
 		edits: []edit{
 			{lifecycle, "Engine.finish", `unbinding.Wait()`, ``},

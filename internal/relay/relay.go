@@ -1,4 +1,6 @@
-package isolate
+// Package relay carries connections from one listener to another: from a loopback port to a socket, which is the way
+// out of a sandbox without a network, and from a socket to a port. It knows nothing of what is said on them.
+package relay
 
 import (
 	"context"

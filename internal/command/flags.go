@@ -1,4 +1,4 @@
-package cli
+package command
 
 import (
 	"fmt"
@@ -8,11 +8,11 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/taskiam/taskiam/internal/fault"
-	"github.com/taskiam/taskiam/internal/resource"
+	"github.com/taskiam/taskiam/internal/spelling"
 )
 
-// usageError turns a complaint of package flag, of which there is no more than the text, into one of ours.
-func usageError(c *cli.Context, err error, _ bool) error {
+// UsageError turns a complaint of package flag, of which there is no more than the text, into one of ours.
+func UsageError(c *cli.Context, err error, _ bool) error {
 	flags := c.App.Flags
 	if c.Command != nil {
 		flags = c.Command.Flags
@@ -20,7 +20,7 @@ func usageError(c *cli.Context, err error, _ bool) error {
 	text := err.Error()
 	if name, ok := strings.CutPrefix(text, "flag provided but not defined: -"); ok {
 		name = strings.TrimLeft(name, "-") // the library drops one of two dashes
-		err := usage(c, "there is no flag %s", dashed(name))
+		err := Usage(c, "there is no flag %s", dashed(name))
 		if near := nearestFlag(flags, name); near != "" {
 			err = fault.WithHint(err, fmt.Sprintf("did you mean %s?", dashed(near)))
 		}
@@ -28,13 +28,13 @@ func usageError(c *cli.Context, err error, _ bool) error {
 	}
 	if name, ok := strings.CutPrefix(text, "flag needs an argument: -"); ok {
 		name = strings.TrimLeft(name, "-")
-		return usage(c, "%s needs a value: %s %s", dashed(name), dashed(name), valueName(flags, name))
+		return Usage(c, "%s needs a value: %s %s", dashed(name), dashed(name), valueName(flags, name))
 	}
 	if value, name, why, ok := invalid(text); ok {
-		return usage(c, "%s", refusedValue(flags, name, value, why))
+		return Usage(c, "%s", refusedValue(flags, name, value, why))
 	}
 	word, _ := strings.CutPrefix(text, "bad flag syntax: ")
-	return usage(c, "%q is not a flag", word)
+	return Usage(c, "%q is not a flag", word)
 }
 
 // dashed returns a flag as it is written.
@@ -99,5 +99,5 @@ func nearestFlag(flags []cli.Flag, word string) string {
 		}
 		names = append(names, slices.DeleteFunc(slices.Clone(f.Names()), func(n string) bool { return len(n) == 1 })...)
 	}
-	return resource.Nearest(word, names)
+	return spelling.Nearest(word, names)
 }

@@ -1,4 +1,4 @@
-package cli
+package command
 
 import (
 	"slices"
@@ -7,7 +7,7 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// arrange moves flags before positional arguments, so that they may stand on
+// Arrange moves flags before positional arguments, so that they may stand on
 // either side: `up task.toml --json`. The library stops at the first positional
 // argument and would take what follows for more of them, silently.
 //
@@ -15,7 +15,7 @@ import (
 // done. What comes after "--" is never changed. A "--" is put between the flags and the
 // rest; one that the person wrote stays, and the command sees it. A value after a flag
 // whose value is optional is joined to the flag: `--ci github`.
-func arrange(app *cli.App, args []string) []string {
+func Arrange(app *cli.App, args []string) []string {
 	if len(args) == 0 {
 		return args
 	}
@@ -56,7 +56,7 @@ func arrange(app *cli.App, args []string) []string {
 			a += "=" + args[i]
 		}
 		flags = append(flags, a)
-		if takesValue(cmd, a) {
+		if TakesValue(cmd, a) {
 			if i++; i == len(args) || args[i] == "--" {
 				// Its value is missing. What comes after the flags must not be taken for it.
 				return slices.Concat(args[:at], flags)
@@ -83,8 +83,8 @@ func withoutCommand(args []string) []string {
 
 func isHelp(word string) bool { return word == "--help" || word == "-help" || word == "-h" }
 
-// takesValue reports whether the word is a flag of cmd whose value is the next word.
-func takesValue(cmd *cli.Command, word string) bool {
+// TakesValue reports whether the word is a flag of cmd whose value is the next word.
+func TakesValue(cmd *cli.Command, word string) bool {
 	name := strings.TrimLeft(word, "-")
 	if strings.Contains(name, "=") {
 		return false

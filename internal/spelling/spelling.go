@@ -1,4 +1,5 @@
-package resource
+// Package spelling finds which word was probably meant by one that does not exist.
+package spelling
 
 import "strings"
 
@@ -8,18 +9,18 @@ import "strings"
 func Nearest(word string, candidates []string) string {
 	best, cost := "", max(1, len(word)/3)+1
 	for _, c := range candidates {
-		if d := distance(word, c); d < cost {
+		if d := Distance(word, c); d < cost {
 			best, cost = c, d
 		}
 	}
 	return best
 }
 
-// distance returns how many letters have to be put in, left out or changed to turn a
+// Distance returns how many letters have to be put in, left out or changed to turn a
 // into b, capitals aside.
-func distance(a, b string) int {
+func Distance(a, b string) int {
 	a, b = strings.ToLower(a), strings.ToLower(b)
-	row := make([]int, len(b)+1) // row[j] is the distance from a[:i] to b[:j]
+	row := make([]int, len(b)+1) // row[j] is the Distance from a[:i] to b[:j]
 	for j := range row {
 		row[j] = j
 	}
