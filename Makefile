@@ -29,7 +29,7 @@ test: ## run the tests
 	$(GO) test $(TESTFLAGS) ./...
 
 # Tests that are smaller with -race, or skipped.
-WITHOUT_RACE := ^Test(Faults|Model|AHundred|Killed|Client|PlanIsTrue|PlanByGcloud|Adversary|Isolated|NeverThePerson|NothingSecret|NothingIsBuffered|NoTrace|CI|Samples|Production|Tampered|AnotherUser|Demo|Offers|RefusesWhat|WrongClock|LeastRole|RenewFaults|RenewOnABadDisk|PowerLost|DiskFull|Recipes|Operators|TablesAreFresh|Fresh|Advice|Enabled|Documents|Mutants)|^TestScripts$$/^(permissions|ci|usage|accept|completion|choose|help|delivery|resources|types|roles|receipt|init|shell|manifest|validate|fmt|configuration|debug)$$
+WITHOUT_RACE := ^Test(Faults|Model|AHundred|Killed|Client|PlanIsTrue|PlanByGcloud|Adversary|Isolated|NeverThePerson|NothingSecret|NothingIsBuffered|NoTrace|CI|Samples|Production|Tampered|AnotherUser|Demo|Offers|RefusesWhat|WrongClock|LeastRole|RenewFaults|RenewOnABadDisk|PowerLost|DiskFull|Recipes|Operators|TablesAreFresh|Fresh|Advice|Enabled|Documents|Mutants|Sizes)|^TestScripts$$/^(permissions|ci|usage|accept|completion|choose|help|delivery|resources|types|roles|receipt|init|shell|manifest|validate|fmt|configuration|debug)$$
 
 # Tests are built as the release is, without the man page generator and what debuggers read.
 CHECKFLAGS := -timeout 20m -vet=off -trimpath -tags $(TAGS) -ldflags=-w
@@ -97,6 +97,9 @@ release-check: $(GORELEASER) $(CYCLONEDX) ## build the last commit as a release 
 		-version '$(VERSION)' $(if $(KEEP),-keep '$(KEEP)') $(if $(COLD),-cold)
 	$(GO) run -tags $(TAGS) ./internal/tools/release module -version '$(VERSION)'
 
+sizes: ## measure what each dependency adds to the stripped program, and put that into docs/dependencies.md
+	$(GO) run ./internal/tools/sizes -write docs/dependencies.md
+
 bench: build ## measure up and down in round trips, the start-up time, and the emulator by gRPC and by REST
 	$(GO) run ./internal/tools/bench -taskiam $(BIN)
 	cd emulator/testdata/clients && $(GO) test -run '^$$' -bench . -benchtime 1x .
@@ -130,4 +133,4 @@ fuzz: ## let every fuzzer look for FUZZTIME, a minute if nothing else is said
 fuzzers: ## list the fuzzers that there are
 	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sed 's,/[^/]*:func , ,' | sort
 
-.PHONY: help build install demo test check fidelity clients ci-hooks release release-check bench faults model soak mutants fuzz fuzzers
+.PHONY: help build install demo test check fidelity clients ci-hooks release release-check sizes bench faults model soak mutants fuzz fuzzers

@@ -121,6 +121,7 @@ var allowed = map[string][]string{
 	"internal/tools/gen/resource":     {"internal/resource", "internal/tools/gen"},
 	"internal/tools/mutants":          {},
 	"internal/tools/release":          {"internal/cli"},
+	"internal/tools/sizes":            {},
 	"internal/view": {
 		"internal/customrole", "internal/delivery", "internal/fault", "internal/grants", "internal/journal",
 		"internal/lazy", "internal/lifecycle", "internal/manifest", "internal/policy", "internal/resource",
