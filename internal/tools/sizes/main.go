@@ -282,8 +282,8 @@ func reachable(graph map[string]listed, without string) map[string]bool {
 func (r report) table() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "The stripped program for linux/amd64 has %s MB: %s MB are our own packages, and %s MB are types,\n"+
-		"texts and tables that no symbol gives to a package. The rest is below, in Go's library, and in modules\n"+
-		"that several of these need.\n\n", megabytes(r.total), megabytes(r.ours), megabytes(r.unnamed))
+		"texts and tables that no symbol gives to a package. The rest is below, in Go's library, and in\n"+
+		"modules that several of these need.\n\n", megabytes(r.total), megabytes(r.ours), megabytes(r.unnamed))
 	b.WriteString("| module | its packages, kB | with what nothing else needs, kB |\n|---|---:|---:|\n")
 	for _, w := range r.modules {
 		fmt.Fprintf(&b, "| %s | %d | %d |\n", w.module, w.own/1000, w.alone/1000)
