@@ -4,6 +4,7 @@
 # actionlint by go install, node and gitlab-ci-local by npm; bats, shellcheck, rsync, jq
 # and bubblewrap are Debian's, and are installed by root alone. Its last line counts.
 set -uo pipefail
+shopt -s extglob
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 tools="${CI_HOOKS_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/taskiam-ci-hooks}"
@@ -74,8 +75,11 @@ clean git -C "$repo" remote add origin "$repo"
 printf '%s\n' "REPO=$repo" >>"$work/vars"
 
 passed=0 failed=0
-# check NAME FUNCTION runs one check, in a shell that ends at the first thing that fails.
+# check NAME FUNCTION runs one check, in a shell that ends at the first thing that fails. With ONLY, a pattern of bash's, it
+# runs those whose names match.
 check() {
+  # shellcheck disable=SC2254 # a pattern
+  case "$1" in ${ONLY:-*}) ;; *) return ;; esac
   rm -rf "$work/keep" && mkdir "$work/keep"
   # In the condition of an if, set -e would be switched off.
   (set -eE; trap 'echo "line $LINENO: $BASH_COMMAND"' ERR; "$2") >"$work/log" 2>&1
@@ -187,6 +191,80 @@ gitlab_jobs_failure() {
   has 'nothing is left' "$work/out"
   as_before
 }
+gitlab_own() {
+  for job in own own-separate own-after; do
+    ends_with 0 "$work/out" gitlab "$job"
+    has 'as ti-nightly-rep-' "$work/out"
+    has '> after$' "$work/out"
+    has 'nothing is left' "$work/out"
+    as_before
+  done
+}
+gitlab_own_before() {
+  ends_with 0 "$work/out" gitlab own-before
+  has 'as nobody with /dev/null/' "$work/out"
+  as_before
+}
+gitlab_stays() {
+  ends_with 1 "$work/out" gitlab stays
+  has 'not taken down: its journal is not here' "$work/out"
+  mv "$work/state/taskiam/aside" "$work/state/taskiam/runs"
+  clean taskiam down "$(grep -o -m 1 'taskiam down --ci=[a-z]* [0-9a-v]*\|run [0-9a-v]\{15\}' "$work/out" | grep -o '[0-9a-v]*$')"
+  as_before
+}
+gitlab_killed() {
+  # Kills the shell of the job, which is two above this one.
+  printf 'kill -KILL "$1"\n' >"$work/keep/kill"
+  ends_with 1 "$work/out" gitlab killed
+  has 'nothing is left' "$work/out"
+  as_before
+}
+# killing puts a taskiam into a folder whose up is killed at work.
+killing() {
+  touch "$1/known"
+  cat >"$1/taskiam" <<EOF
+#!/bin/bash
+[[ "\$1" == up ]] || exec $work/bin/taskiam "\$@"
+$work/bin/taskiam "\$@" &
+for _ in \$(seq 3000); do
+  for journal in "\$XDG_STATE_HOME"/taskiam/runs/*.jsonl; do
+    [[ "\$journal" -nt "$1/known" ]] && grep -q created "\$journal" && break 2
+  done
+done
+kill -KILL \$!
+wait \$!
+EOF
+  chmod +x "$1/taskiam"
+}
+gitlab_up_killed() {
+  killing "$work/keep"
+  ends_with 1 "$work/out" gitlab up-killed
+  if grep 'not here' "$work/out"; then false; fi
+  has 'is down after' "$work/out"
+  as_before
+}
+gitlab_agent_own() {
+  ends_with 0 "$work/out" gitlab --needs agent-own
+  has 'agent as ti-nightly-rep-' "$work/out"
+  ends_with 0 "$work/out" gitlab agent-own-script
+  has 'as nobody with /dev/null/' "$work/out"
+  ends_with 1 "$work/out" gitlab agent-alone
+  has 'there is no delivery in this job' "$work/out"
+  ends_with 0 "$work/out" gitlab down
+  has 'nothing is left' "$work/out"
+  as_before
+}
+gitlab_matrix() {
+  ends_with 0 "$work/out" gitlab --needs matrix-down
+  [[ "$(grep -c 'nothing is left' "$work/out")" == 2 ]]
+  as_before
+}
+gitlab_lost() {
+  rm -rf "$repo/.taskiam" # other pipelines have workspaces of their own
+  ends_with 1 "$work/out" gitlab lost
+  has 'neither the artifact nor the dotenv report' "$work/out"
+  as_before
+}
 
 # Buildkite.
 lint_shell() { shellcheck "$root"/ci/buildkite/hooks/* "$root"/ci/shell/*.sh "$root"/ci/test/*.sh "$root/ci/test/buildkite.bats"; }
@@ -252,6 +330,14 @@ check "GitLab: the agent in a sandbox" gitlab_separate
 check "GitLab: a job that fails" gitlab_failure
 check "GitLab: hooks and agent in jobs of their own" gitlab_jobs
 check "GitLab: the same, and the agent fails" gitlab_jobs_failure
+check "GitLab: before_script and after_script of the job's own" gitlab_own
+check "GitLab: a script without the template's before_script" gitlab_own_before
+check "GitLab: a run that cannot be taken down" gitlab_stays
+check "GitLab: a job whose shell is killed" gitlab_killed
+check "GitLab: an up that is killed" gitlab_up_killed
+check "GitLab: jobs of the agent with scripts of their own" gitlab_agent_own
+check "GitLab: a matrix on one manifest" gitlab_matrix
+check "GitLab: a job of down that knows nothing" gitlab_lost
 check "all: shellcheck" lint_shell
 check "Buildkite: the hooks under bats" buildkite
 check "CircleCI, Cloud Build: schemas, and shellcheck on what is in them" schemas
