@@ -1,6 +1,10 @@
 package grpcapi
 
 import (
+	"maps"
+	"slices"
+	"strings"
+
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
@@ -20,6 +24,46 @@ func Messages(name string) (in, out proto.Message, err error) {
 	}
 	d := a.methods[name].descriptor
 	return dynamicpb.NewMessage(d.Input()), dynamicpb.NewMessage(d.Output()), nil
+}
+
+// Names returns the names of all methods, in order.
+func Names() ([]string, error) {
+	a, err := known()
+	if err != nil {
+		return nil, err
+	}
+	return slices.Sorted(maps.Keys(a.methods)), nil
+}
+
+// Fit puts a name into each field of a request that stands in the path of its REST request: of each collection that of
+// ids, or x.
+func Fit(name string, in proto.Message, ids map[string]string) error {
+	a, err := known()
+	if err != nil || len(a.methods[name].bindings) == 0 {
+		return err
+	}
+	for _, p := range a.methods[name].bindings[0].parts {
+		if p.field == nil {
+			continue
+		}
+		var words []string
+		for i, word := range p.pattern {
+			if strings.HasPrefix(word, "*") {
+				word = "x"
+				if i > 0 && ids[p.pattern[i-1]] != "" {
+					word = ids[p.pattern[i-1]]
+				}
+			}
+			words = append(words, word)
+		}
+		m := in.ProtoReflect()
+		last := len(p.field) - 1
+		for _, f := range p.field[:last] {
+			m = m.Mutable(f).Message()
+		}
+		m.Set(p.field[last], protoreflect.ValueOfString(strings.Join(words, "/")))
+	}
+	return nil
 }
 
 // MaskAll makes the mask of a request *, which no JSON says.

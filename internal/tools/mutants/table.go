@@ -1432,6 +1432,11 @@ var mutants = []mutant{
 		pkg: "emulator", tests: []string{"TestStorageSession"},
 	},
 	{
+		name:  "a gRPC request for a part of negative length is a panic",
+		edits: []edit{{grpcapi, "spanOf", `case $limit < 0:`, `case $limit < 0: _ = make([]byte, $limit)`}},
+		pkg:   grpcapi, tests: []string{"FuzzCall"},
+	},
+	{
 		name:  "the calls of a batch have no login of their own",
 		edits: []edit{{"emulator/internal/wire", "Server.batched", `maps.Copy($h, $r.Header)`, `maps.Copy($h, http.Header{})`}},
 		pkg:   "emulator", tests: []string{"TestStorageBatch"},
