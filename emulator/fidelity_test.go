@@ -266,6 +266,11 @@ func (w *world) request() (*http.Request, error) {
 	if x.Status == http.StatusForbidden && !w.unready {
 		token = recordedNobody
 	}
+	if disabled := x.given(evidence.GivenSelfDisabled); disabled || x.given(evidence.GivenSelf) {
+		a := w.account(x.after("serviceAccounts"))
+		token, _ = w.wire.State().IssueFor(a, []string{"https://www.googleapis.com/auth/cloud-platform"}, w.Now(), time.Hour)
+		a.Disabled = disabled
+	}
 	if form {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}

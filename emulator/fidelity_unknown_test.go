@@ -3,6 +3,7 @@ package emulator
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,6 +18,31 @@ func manyMembers(n int) string {
 	}
 	text, _ := json.Marshal(out)
 	return string(text)
+}
+
+// certified are exchanges that `taskiam emulator certify` recorded of an emulator, by its own test.
+const certified = "testdata/certified"
+
+// What is certified in a real project can be replayed, as what was collected can.
+func TestFidelityOfCertifiedExchanges(t *testing.T) {
+	t.Parallel()
+	known, err := evidence.Read(certified)
+	if err != nil || len(known) < 10 {
+		t.Fatalf("%d exchanges: %v", len(known), err)
+	}
+	for _, k := range known {
+		x, err := newExchange(k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if unplayed, misses := replay(t, x); unplayed != "" || len(misses) > 0 {
+			t.Errorf("%s (%s): unplayed %q, misses %q", x.ID, x.About, unplayed, misses)
+		}
+		x.Given = append(slices.Clone(x.Given), "something new")
+		if unplayed, _ := replay(t, x); unplayed == "" {
+			t.Errorf("%s is replayed although it takes for granted what nobody knows", x.ID)
+		}
+	}
 }
 
 // Exchanges that the harness was not written for: each is made up after what Google

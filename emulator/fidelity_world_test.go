@@ -86,6 +86,12 @@ func (w *world) build() error {
 	case slices.Contains(x.path, "denypolicies"):
 		return unreplayable("the emulator has no deny policies")
 	}
+	for _, fact := range x.Given {
+		known := func(k string) bool { return fact == k || strings.HasSuffix(k, ": ") && strings.HasPrefix(fact, k) }
+		if !slices.ContainsFunc(knownFacts, known) {
+			return unreplayable("the worlds of this comparison do not know what it takes for granted: " + fact)
+		}
+	}
 	w.projects()
 	w.members()
 	for _, step := range []func() error{w.accounts, w.customRoles, w.storage, w.pubsub, w.secrets, w.bigquery, w.kms, w.resources, w.policy} {
@@ -94,6 +100,13 @@ func (w *world) build() error {
 		}
 	}
 	return nil
+}
+
+// knownFacts are what an exchange may take for granted.
+var knownFacts = []string{
+	evidence.GivenAccountDeleted, evidence.GivenAPIDisabled, evidence.GivenRoleDeleted, evidence.GivenMissing,
+	evidence.GivenNotForResource, evidence.GivenSelf, evidence.GivenSelfDisabled, evidence.GivenFirstVersion,
+	evidence.GivenAccountsFull,
 }
 
 // found reports whether the call met the resource that its path names.
@@ -251,6 +264,10 @@ func (w *world) accountList() error {
 	if f, ok := constraintOf(x); ok {
 		w.wire.State().Projects[project].Constraints = append(w.wire.State().Projects[project].Constraints, f)
 	}
+	if x.given(evidence.GivenAccountsFull) {
+		w.wire.State().Projects[project].AccountQuota = 1
+		w.account(iam.AccountEmail("first-account", project))
+	}
 	list, _ := x.want["accounts"].([]any)
 	for _, v := range list {
 		answer, _ := v.(map[string]any)
@@ -345,6 +362,7 @@ func (w *world) storage() error {
 	config, _ := x.want["iamConfiguration"].(map[string]any)
 	uniform, _ := config["uniformBucketLevelAccess"].(map[string]any)
 	on, _ := uniform["enabled"].(bool)
+	on = on || x.onPolicy() && strings.Contains(string(x.request), `"condition"`) // others take none
 	location, _ := x.want["location"].(string)
 	project := recordedProject
 	return w.create("POST", "https://storage.googleapis.com/storage/v1/b?project="+project, map[string]any{
@@ -387,11 +405,15 @@ func (w *world) pubsub() error {
 
 func (w *world) secrets() error {
 	x := w.x
-	if x.host == hostSecrets && w.found() && x.after("secrets") != "" {
-		return w.create("POST", "https://secretmanager.googleapis.com/v1/projects/"+x.after("projects")+"/secrets?secretId="+x.after("secrets"),
-			map[string]any{"replication": map[string]any{"automatic": map[string]any{}}})
+	if x.host != hostSecrets || !w.found() || x.after("secrets") == "" {
+		return nil
 	}
-	return nil
+	at := "https://secretmanager.googleapis.com/v1/projects/" + x.after("projects") + "/secrets"
+	err := w.create("POST", at+"?secretId="+x.after("secrets"), map[string]any{"replication": map[string]any{"automatic": map[string]any{}}})
+	if x.after("versions") != "" && err == nil {
+		err = w.create("POST", at+"/"+x.after("secrets")+":addVersion", map[string]any{"payload": map[string]any{"data": "eA=="}})
+	}
+	return err
 }
 
 func (w *world) bigquery() error {

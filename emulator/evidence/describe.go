@@ -238,8 +238,8 @@ func (d *describer) value(path, key, s string) string {
 		return d.names.replace(hiddenRole().ReplaceAllString(s, "${1}<hex20>"))
 	case keyName().MatchString(s) && d.terms.Documented:
 		return "projects/<id>/serviceAccounts/<id>/keys/<key>"
-	case keyName().MatchString(s) && d.made:
-		return d.names.replace(keyName().ReplaceAllString(s, "/keys/<key>"))
+	case keyName().MatchString(s): // one that nobody has named before has an id that nobody can know
+		return keyName().ReplaceAllString(d.names.replace(s), "/keys/<key>")
 	case strings.Contains(s, "/operations/"):
 		return "<text>/operations/<text>"
 	case d.terms.Documented && !strings.HasPrefix(path, ".bindings") && !constant(key, s):

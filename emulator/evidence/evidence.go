@@ -32,7 +32,7 @@ type Exchange struct {
 	Source   string   `json:"source"`
 	Recorded string   `json:"recorded,omitempty"`
 	Inferred []string `json:"inferred,omitempty"` // what was not recorded, and is filled in
-	Given    []string `json:"given,omitempty"`    // what the answer tells of the state before: see Given…
+	Given    []string `json:"given,omitempty"`    // of the state before: see Given…
 
 	Method  string            `json:"method"`
 	Host    string            `json:"-"`
@@ -45,14 +45,20 @@ type Exchange struct {
 	Answer  any               `json:"answer"`
 }
 
-// What a message tells of the state before, as Given lists it. Those that end with a colon go on with what they
-// are about.
+// What is known of the state before, as Given lists it; the first of them after a message. Those that end with a
+// colon go on with what they are about.
 const (
 	GivenAccountDeleted = "the account was deleted"
 	GivenAPIDisabled    = "the API is not enabled"
 	GivenRoleDeleted    = "the role was deleted, and cannot come back"
 	GivenMissing        = "missing: "
 	GivenNotForResource = "not for this resource: "
+
+	// These are told by whoever made the exchange; no message says them.
+	GivenSelf         = "the caller is the account that is asked about"
+	GivenSelfDisabled = "the caller is the account that is asked about, and disabled"
+	GivenFirstVersion = "the caller may read versions/1 alone"
+	GivenAccountsFull = "the project has as many accounts as it may"
 )
 
 // Formats are the words for values of which the format alone is kept, and the patterns that such values have.

@@ -99,6 +99,10 @@ func (d *describer) walk(key string, v any, request bool) {
 	switch v := v.(type) {
 	case map[string]any:
 		for _, k := range slices.Sorted(maps.Keys(v)) {
+			if s, ok := v[k].(string); ok && v["keyType"] == "SYSTEM_MANAGED" && keyName().MatchString(s) {
+				d.names.path(keyName().ReplaceAllString(s, "")) // Google names this key when it likes
+				continue
+			}
 			d.walk(k, v[k], request)
 		}
 	case []any:
@@ -120,9 +124,7 @@ func (d *describer) named(key, s string) {
 	case key == "name" && d.storage && !strings.Contains(s, "/"):
 		d.names.add("bucket", s)
 	case d.made && keyName().MatchString(s):
-		s = s[:strings.LastIndex(s, "/")]
-		s = s[:strings.LastIndex(s, "/")]
-		fallthrough
+		d.names.path(keyName().ReplaceAllString(s, ""))
 	default:
 		d.names.path(s)
 	}

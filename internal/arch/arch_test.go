@@ -37,13 +37,18 @@ var allowed = map[string][]string{
 		"internal/resource", "internal/secret", "internal/shell", "internal/supervise", "internal/wait",
 	},
 	"internal/audit": {"internal/lazy", "internal/paths"},
+	"internal/certify": {
+		"emulator/evidence", "internal/app", "internal/credentials", "internal/fault", "internal/gcp", "internal/grants",
+		"internal/journal", "internal/lazy", "internal/lifecycle", "internal/manifest", "internal/resource",
+		"internal/secret", "internal/view", "internal/wait",
+	},
 	"internal/child": {},
 	"internal/ci":    {"internal/fault", "internal/secret"},
 	"internal/cli": {
-		"emulator", "internal/app", "internal/ci", "internal/command", "internal/credentials", "internal/delivery", "internal/demo",
-		"internal/fault", "internal/gcloud", "internal/grants", "internal/isolate", "internal/journal",
-		"internal/lifecycle", "internal/manifest", "internal/relay", "internal/resource", "internal/review",
-		"internal/shell", "internal/supervise", "internal/view", "tasks",
+		"emulator", "internal/app", "internal/certify", "internal/ci", "internal/command", "internal/credentials",
+		"internal/delivery", "internal/demo", "internal/fault", "internal/gcloud", "internal/grants", "internal/isolate",
+		"internal/journal", "internal/lifecycle", "internal/manifest", "internal/relay", "internal/resource",
+		"internal/review", "internal/shell", "internal/supervise", "internal/view", "tasks",
 	},
 	"internal/command": {"internal/fault", "internal/relay", "internal/spelling"},
 	"internal/credentials": {

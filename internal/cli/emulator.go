@@ -56,6 +56,7 @@ taskiam and of Google's clients, conditions included. Nothing is sent to Google.
 			newEmulatorSnapshotCmd(e),
 			newEmulatorAdvanceCmd(e),
 			newEmulatorStopCmd(e),
+			newEmulatorCertifyCmd(e),
 		},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {

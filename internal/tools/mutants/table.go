@@ -1565,4 +1565,22 @@ var mutants = []mutant{
 		edits: []edit{{"emulator/evidence", "names.replace", `if w := $n.words[token]; w != ""`, `if w := $n.words[token]; w != "" && false`}},
 		pkg:   "emulator/evidence", tests: []string{"TestDescribe"},
 	},
+	{
+		name: "a certification that is interrupted takes nothing away",
+		edits: []edit{{
+			"internal/certify", "Survey.Certify",
+			`context.WithTimeout(context.WithoutCancel($ctx), cleanLimit)`, `context.WithTimeout($ctx, cleanLimit)`,
+		}},
+		pkg: "internal/certify", tests: []string{"TestInterruptedLeavesNothing"},
+	},
+	{
+		name:  "a certification writes whatever is in its report",
+		edits: []edit{{"internal/certify", "Report.Write", `what != ""`, `what != "" && false`}},
+		pkg:   "internal/certify", tests: []string{"TestNothingIsBetrayed"},
+	},
+	{
+		name:  "a certification begins in a project that is not empty",
+		edits: []edit{{"internal/certify", "Look", `len(there.foreign) > 0`, `len(there.foreign) > 999`}},
+		pkg:   "internal/certify", tests: []string{"TestRefusesAProjectThatIsNotEmpty"},
+	},
 }
