@@ -64,6 +64,7 @@ var allowed = map[string][]string{
 		"emulator", "internal/app", "internal/credentials", "internal/delivery", "internal/journal",
 		"internal/lifecycle", "internal/manifest", "internal/supervise", "internal/view", "tasks",
 	},
+	"internal/egress": {"internal/lazy", "internal/resource", "internal/secret"},
 	"internal/fault": {},
 	"internal/gcloud": {
 		"internal/grants", "internal/policy", "internal/resource", "internal/shell",
