@@ -46,8 +46,38 @@ func readBigQuery(q *question) ([]named, *refusal) {
 	if upload && doc == nil {
 		return nil, forbid("an upload to BigQuery begins with what it is: use a resumable one")
 	}
+	if key := hasKey(doc, []string{"remotefunctionoptions", "sparkoptions"}); key != "" {
+		return nil, forbid("%s runs what cannot be read by this proxy", key)
+	}
+	if at := leadsElsewhere(doc, false); at != "" {
+		return nil, forbid("BigQuery is to use %.80q, which is not in Cloud Storage", at)
+	}
 	more, why := bigqueryDocument(doc)
 	return append(names, more...), why
+}
+
+// leadsElsewhere returns an address in a document, below a key that has addresses, that is not one
+// of Cloud Storage.
+func leadsElsewhere(doc any, isAddress bool) string {
+	switch doc := doc.(type) {
+	case []any:
+		for _, v := range doc {
+			if at := leadsElsewhere(v, isAddress); at != "" {
+				return at
+			}
+		}
+	case map[string]any:
+		for key, v := range doc {
+			if at := leadsElsewhere(v, strings.HasSuffix(key, "uri") || strings.HasSuffix(key, "uris")); at != "" {
+				return at
+			}
+		}
+	case string:
+		if isAddress && !strings.HasPrefix(doc, "gs://") {
+			return doc
+		}
+	}
+	return ""
 }
 
 // isData reports whether the body of a POST is rows, or a policy, and names nothing.

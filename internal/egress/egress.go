@@ -82,6 +82,7 @@ type Event struct {
 // Limits of what a client can take up.
 const (
 	maxConns       = 256
+	maxReading     = 8 // bodies that are read at a time to find out what they name
 	maxHeaderBytes = 64 << 10
 	headerTimeout  = 10 * time.Second
 	idleTimeout    = 2 * time.Minute
@@ -101,6 +102,7 @@ type Proxy struct {
 	transport *http.Transport
 	sessions  sessions
 	sent      atomic.Int64
+	reading   chan struct{}
 	tunnels   sync.WaitGroup
 	ctx       context.Context // ends with the proxy
 	stop      context.CancelFunc
@@ -137,7 +139,8 @@ func New(cfg Config) (*Proxy, error) {
 	}
 	p := &Proxy{
 		cfg: cfg, reach: newReach(cfg.Resources), hosts: hosts, ca: ca,
-		opened: &handoff{conns: make(chan net.Conn), done: make(chan struct{})},
+		opened:  &handoff{conns: make(chan net.Conn), done: make(chan struct{})},
+		reading: make(chan struct{}, maxReading),
 	}
 	p.sessions.open = map[string]*session{}
 	p.ctx, p.stop = context.WithCancel(context.Background())

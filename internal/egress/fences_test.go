@@ -147,6 +147,8 @@ func TestNoOtherResourcePasses(t *testing.T) {
 		{name: "bucket, xml copy", method: "PUT", url: storage + "/granted/x", fields: []string{"X-Goog-Copy-Source: /thief/x"}, want: theft},
 		{name: "bucket, xml copy encoded", method: "PUT", url: storage + "/granted/x", fields: []string{"X-Goog-Copy-Source: %2Fthief%2Fx"}, want: theft},
 		{name: "dots", method: "GET", url: storage + "/storage/v1/b/granted/%2e%2e/thief/o", want: "more than one way"},
+		{name: "notification here", method: "POST", url: storage + "/storage/v1/b/granted/notificationConfigs",
+			body: `{"topic":"//pubsub.googleapis.com/projects/acme-data/topics/events"}`},
 		{name: "notification", method: "POST", url: storage + "/storage/v1/b/granted/notificationConfigs",
 			body: `{"topic":"//pubsub.googleapis.com/projects/thief-data/topics/t"}`, want: theft},
 		{name: "logs", method: "PATCH", url: storage + "/storage/v1/b/granted", body: `{"logging":{"logBucket":"thief"}}`, want: theft},
@@ -201,7 +203,18 @@ func TestNoOtherResourcePasses(t *testing.T) {
 		{name: "publish elsewhere", method: "POST", url: "https://pubsub.googleapis.com/v1/projects/thief-data/topics/events:publish", body: `{}`, want: theft},
 		{name: "topics of the project", method: "GET", url: "https://pubsub.googleapis.com/v1/projects/acme-data/topics", want: theft},
 		{name: "push", method: "PUT", url: "https://pubsub.googleapis.com/v1/projects/acme-jobs/subscriptions/s",
-			body: `{"topic":"projects/acme-data/topics/events","push_config":{"push_endpoint":"https://thief"}}`, want: "outside"},
+			body: `{"topic":"projects/acme-data/topics/events","push_config":{"push_endpoint":"https://thief"}}`, want: "pushendpoint"},
+		{name: "into a table", method: "PUT", url: "https://pubsub.googleapis.com/v1/projects/acme-jobs/subscriptions/s",
+			body: `{"topic":"projects/acme-data/topics/events","bigqueryConfig":{"table":"thief-data.d.t"}}`, want: "bigqueryconfig"},
+		{name: "into a bucket", method: "PUT", url: "https://pubsub.googleapis.com/v1/projects/acme-jobs/subscriptions/s",
+			body: `{"topic":"projects/acme-data/topics/events","cloud_storage_config":{"bucket":"thief"}}`, want: "cloudstorageconfig"},
+		{name: "subscribe", method: "PUT", url: "https://pubsub.googleapis.com/v1/projects/acme-jobs/subscriptions/s",
+			body: `{"topic":"projects/acme-data/topics/events","pushConfig":{}}`},
+		{name: "remote function", method: "POST", url: bigquery + "/bigquery/v2/projects/acme-data/datasets/reports/routines",
+			body: `{"remoteFunctionOptions":{"endpoint":"https://thief.example"}}`, want: "remotefunctionoptions"},
+		{name: "another cloud", method: "POST", url: jobs, body: `{"configuration":{"extract":{"destinationUris":["s3://thief/x"]}}}`, want: "not in Cloud Storage"},
+		{name: "moved away", method: "PUT", url: "https://cloudresourcemanager.googleapis.com/v1/projects/acme-jobs",
+			body: `{"parent":{"type":"folder","id":"1"}}`, want: "parent"},
 		{name: "another topic", method: "PUT", url: "https://pubsub.googleapis.com/v1/projects/acme-jobs/subscriptions/s",
 			body: `{"topic":"projects/thief-data/topics/t"}`, want: theft},
 		{name: "secret", method: "GET", url: "https://secretmanager.googleapis.com/v1/projects/acme-data/secrets/db/versions/latest:access"},
@@ -398,6 +411,11 @@ func TestACredentialIsAddedOutside(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
 		"header": func(rw http.ResponseWriter, r *http.Request) { rw.Header().Set("X-Echo", r.Header.Get("X-Api-Key")) },
 		"text":   func(rw http.ResponseWriter, r *http.Request) { fmt.Fprint(rw, "your key is "+modelKey+".") },
+		"trailer": func(rw http.ResponseWriter, r *http.Request) {
+			rw.Header().Set("Trailer", "X-Echo")
+			fmt.Fprint(rw, "text")
+			rw.Header().Set("X-Echo", r.Header.Get("X-Api-Key"))
+		},
 		"parts": func(rw http.ResponseWriter, r *http.Request) {
 			for i := range len(modelKey) {
 				fmt.Fprint(rw, modelKey[i:i+1])
@@ -552,5 +570,35 @@ func TestTheAuthorityIsForItsHosts(t *testing.T) {
 		strings.Join(between.PermittedDNSDomains, " ") != "googleapis.com docs.example" || len(between.ExcludedIPRanges) != 2 ||
 		root.Equal(between) || between.NotAfter.After(time.Now().Add(100*24*time.Hour)) {
 		t.Errorf("the authority is %+v", between)
+	}
+}
+
+// Without an identity nothing is done; what everybody may read can be read where it was named.
+func TestNobodyPassesWithoutAnIdentity(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).proxy()
+	for _, c := range []struct {
+		method, url string
+		want        int
+	}{
+		{"POST", storage + "/upload/storage/v1/b/granted/o?uploadType=media", 401},
+		{"PUT", storage + "/granted/x", 401},
+		{"DELETE", storage + "/storage/v1/b/granted/o/x", 401},
+		{"GET", bigquery + "/bigquery/v2/projects", 401},
+		{"GET", storage + "/storage/v1/b/thief/o/x", 403},
+		{"GET", storage + "/storage/v1/b/granted/o/x", 200},
+		{"GET", "https://www.googleapis.com/oauth2/v3/certs", 200},
+		{"POST", "https://www.googleapis.com/oauth2/v3/certs", 403},
+	} {
+		status, text, _ := w.ask(c.method, c.url, "")
+		arrived := w.took()
+		if status != c.want || (len(arrived) > 0) != (c.want == 200) {
+			t.Errorf("%s %s: %d %s", c.method, c.url, status, text)
+		}
+		for _, a := range arrived {
+			if a.Header.Get("Authorization") != "" {
+				t.Errorf("%s %s: an identity was added", c.method, c.url)
+			}
+		}
 	}
 }

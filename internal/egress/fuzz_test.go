@@ -39,7 +39,7 @@ func judge(t testing.TB) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{reach: newReach(names), hosts: hosts, cfg: Config{
+	p := &Proxy{reach: newReach(names), hosts: hosts, reading: make(chan struct{}, 1), cfg: Config{
 		Placeholder: fuzzHolder,
 		Token:       func(context.Context) (secret.String, error) { return secret.New(fuzzToken), nil },
 	}}

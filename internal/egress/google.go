@@ -227,7 +227,13 @@ func (p *Proxy) namesIn(t target, r *http.Request) ([]named, *refusal) {
 		return nil, why
 	}
 	q := &question{Request: r, host: t.host, path: path, query: r.URL.Query()}
+	select {
+	case p.reading <- struct{}{}:
+	case <-r.Context().Done():
+		return nil, refuse(http.StatusBadGateway, "the client ended the request")
+	}
 	names, why := read(q)
+	<-p.reading
 	if why != nil {
 		return names, why
 	}

@@ -33,7 +33,8 @@ var (
 		host: "pubsub.googleapis.com", versions: []string{"v1"},
 		collections: []string{"topics", "subscriptions", "snapshots", "schemas"},
 		content:     []string{"publish", "pull", "acknowledge", "modifyAckDeadline", "validateMessage", "validate"},
-		outside:     []string{"pushendpoint", "pushconfig"},
+		// BigQuery and Cloud Storage are named there in ways of their own.
+		outside: []string{"pushendpoint", "bigqueryconfig", "cloudstorageconfig", "bigtableconfig"},
 	}
 	secretManager = restService{
 		host: "secretmanager.googleapis.com", versions: []string{"v1"},
@@ -50,6 +51,7 @@ var (
 	}
 	resourceManager = restService{
 		host: "cloudresourcemanager.googleapis.com", versions: []string{"v1", "v3"},
+		outside: []string{"parent", "destinationparent"},
 	}
 	serviceUsage = restService{
 		host: "serviceusage.googleapis.com", versions: []string{"v1"}, collections: []string{"services"},
@@ -103,7 +105,7 @@ func (s *restService) read(q *question) ([]named, *refusal) {
 		return nil, why
 	}
 	if key := hasKey(doc, s.outside); key != "" {
-		return nil, forbid("%s sends what arrives on to an address outside of this sandbox", key)
+		return nil, forbid("%s says where else something is to go, which cannot be read by this proxy", key)
 	}
 	return append(names, namesInside(s.host, doc)...), nil
 }

@@ -30,17 +30,24 @@ func (p *Proxy) review(resp *http.Response, t target, how *pass) error {
 	if len(needles) == 0 {
 		return nil
 	}
-	for _, values := range resp.Header {
+	if inFields(needles, resp.Header) {
+		return errComesBack
+	}
+	if _, both := resp.Body.(io.Writer); !both {
+		resp.Body = &scanner{from: resp.Body, needles: needles, after: resp}
+	}
+	return nil
+}
+
+func inFields(needles [][]byte, fields http.Header) bool {
+	for _, values := range fields {
 		for _, v := range values {
 			if found(needles, []byte(v)) {
-				return errComesBack
+				return true
 			}
 		}
 	}
-	if _, both := resp.Body.(io.Writer); !both {
-		resp.Body = &scanner{from: resp.Body, needles: needles}
-	}
-	return nil
+	return false
 }
 
 // needle is the part of a credential that is looked for: what follows the scheme.
@@ -66,6 +73,7 @@ func found(needles [][]byte, in []byte) bool {
 type scanner struct {
 	from    io.ReadCloser
 	needles [][]byte
+	after   *http.Response // whose trailers are there at the end; nil is none
 	buffer  []byte
 	ready   []byte // of the buffer: read, and without a needle
 	keep    []byte // of the buffer, behind ready: a needle may begin in it
@@ -95,7 +103,7 @@ func (s *scanner) fill() {
 	held := copy(s.buffer, s.keep)
 	n, err := s.from.Read(s.buffer[held:])
 	window := s.buffer[:held+n]
-	if found(s.needles, window) {
+	if found(s.needles, window) || err == io.EOF && s.after != nil && inFields(s.needles, s.after.Trailer) {
 		s.ready, s.keep, s.err = nil, nil, errComesBack
 		return
 	}

@@ -179,7 +179,7 @@ func (p *Proxy) forward(w http.ResponseWriter, r *http.Request, t target, how *p
 			if err := p.review(resp, t, how); err != nil {
 				return err
 			}
-			resp.Body = countAnswer(resp.Body, &received)
+			resp.Body = countAnswer(resp.Body, spent, &received)
 			return nil
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
@@ -252,10 +252,25 @@ func (c *counting) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// countAnswer counts what an answer brings. The connection that an upgrade makes stays as it is.
-func countAnswer(body io.ReadCloser, received *atomic.Int64) io.ReadCloser {
-	if _, both := body.(io.Writer); both {
-		return body
+// duplex is the connection that an upgrade makes: what is sent on it is counted as a body is.
+type duplex struct {
+	counting
+	out   io.Writer
+	spent *spending
+}
+
+// Write sends what may still be sent.
+func (d *duplex) Write(b []byte) (int, error) {
+	if _, err := d.spent.Write(b); err != nil {
+		return 0, err
+	}
+	return d.out.Write(b)
+}
+
+// countAnswer counts what an answer brings.
+func countAnswer(body io.ReadCloser, spent *spending, received *atomic.Int64) io.ReadCloser {
+	if out, both := body.(io.Writer); both {
+		return &duplex{counting{body, received}, out, spent}
 	}
 	return &counting{body, received}
 }

@@ -179,11 +179,6 @@ func withoutKeys(doc any) any {
 				}
 			}
 			out[key] = v
-		case "topic":
-			if s, ok := v.(string); ok {
-				v = strings.TrimPrefix(s, "//pubsub."+googleDomain+"/")
-			}
-			out[key] = v
 		default:
 			out[key] = v
 		}
