@@ -12,6 +12,7 @@ import (
 	"github.com/taskiam/taskiam/emulator"
 	"github.com/taskiam/taskiam/internal/credentials"
 	"github.com/taskiam/taskiam/internal/delivery"
+	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
@@ -33,6 +34,9 @@ type deliverer struct {
 	// held are the folders of the deliveries that this process has made: it can remove them
 	// wherever they are moved to.
 	held map[grants.RunID]*credentials.Folder
+	// wayOut is the proxy of the run that is delivered; nil is none.
+	wayOut *supervise.WayOut
+	roots  string // the authorities of the machine, in PEM
 }
 
 // NewKeyPair makes a key. Its private half never leaves this machine.
@@ -55,7 +59,15 @@ func (c deliverer) Deliver(d delivery.Delivery) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	d.More, d.CA, d.Owner = c.more(d.Dir), ca, c.owner
+	d.More, d.CA, d.Owner = c.more(d), ca, c.owner
+	if delivery.Of(d.Kind).Proxied {
+		if c.wayOut == nil {
+			return "", fault.New(fault.Usage, "delivering by %s takes a closed network: taskiam run --isolate=closed",
+				d.Kind)
+		}
+		d.CA = string(c.wayOut.CA())
+		d.Bundle = c.roots + d.CA
+	}
 	if d.Metadata != "" {
 		d.External = string(metadata.CredentialsFile("http://"+d.Metadata, d.Account.Email))
 	}
@@ -133,12 +145,16 @@ func (c deliverer) Renew(run *journal.Run, expires time.Time, key secret.String)
 	return credentials.Renew(d)
 }
 
-// more returns the variables by which a sandbox finds the emulator; none on Google Cloud.
-func (c deliverer) more(dir string) []delivery.Var {
-	if c.emulatorHost == "" {
+// more returns the variables by which a sandbox finds its proxy, or else the emulator: with those
+// of an emulator, clients would go around the proxy.
+func (c deliverer) more(d delivery.Delivery) []delivery.Var {
+	switch {
+	case delivery.Of(d.Kind).Proxied:
+		return delivery.ThroughProxy(d.Dir)
+	case c.emulatorHost == "":
 		return nil
 	}
-	return vars(emulator.ClientEnv(c.emulatorHost, delivery.CAPath(dir)))
+	return vars(emulator.ClientEnv(c.emulatorHost, delivery.CAPath(d.Dir)))
 }
 
 // Delivery returns the delivery of a run without the credential, from its journal alone. It
@@ -154,6 +170,6 @@ func (a *App) Delivery(r *journal.Run) delivery.Delivery {
 
 func (c deliverer) delivery(r *journal.Run) delivery.Delivery {
 	d := supervise.DeliveryOf(r)
-	d.More = c.more(d.Dir)
+	d.More = c.more(d)
 	return d
 }

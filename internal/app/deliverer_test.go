@@ -4,13 +4,17 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/taskiam/taskiam/internal/credentials"
 	"github.com/taskiam/taskiam/internal/delivery"
+	"github.com/taskiam/taskiam/internal/egress"
+	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/secret"
+	"github.com/taskiam/taskiam/internal/supervise"
 )
 
 func aDelivery(t *testing.T) delivery.Delivery {
@@ -52,5 +56,33 @@ func TestRemovedDeliveryIsHeldNoMore(t *testing.T) {
 	}
 	if err := folder.Close(); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("the folder was still open: %v", err)
+	}
+}
+
+// Without a proxy there is nothing that would put the token in the placeholder's place. With one, clients are led
+// through it and around nothing.
+func TestDeliveryByProxyTakesAProxy(t *testing.T) {
+	t.Parallel()
+	d := aDelivery(t)
+	d.Kind, d.Metadata, d.External = delivery.Proxy, "127.0.0.1:1", "{}"
+	c := deliverer{held: map[grants.RunID]*credentials.Folder{}, emulatorHost: "127.0.0.1:2", roots: "the machine's\n"}
+	if _, err := c.Deliver(d); !fault.Is(err, fault.Usage) {
+		t.Errorf("delivered without a proxy: %v", err)
+	}
+	var err error
+	if c.wayOut, err = supervise.NewWayOut(egress.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Deliver(d); err != nil {
+		t.Fatal(err)
+	}
+	bundle, err := os.ReadFile(filepath.Join(d.Dir, "bundle.pem"))
+	if err != nil || string(bundle) != "the machine's\n"+string(c.wayOut.CA()) {
+		t.Errorf("the bundle is %q %v", bundle, err)
+	}
+	for _, v := range c.more(d) {
+		if strings.Contains(v.Value, "127.0.0.1:2") {
+			t.Errorf("%s leads around the proxy", v.Name)
+		}
 	}
 }

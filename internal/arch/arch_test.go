@@ -31,7 +31,7 @@ var allowed = map[string][]string{
 	"emulator/internal/iam":  {"internal/lazy", "internal/secret"},
 	"emulator/internal/wire": {"emulator/internal/iam", "internal/fault", "internal/lazy", "internal/secret"},
 	"internal/app": {
-		"emulator", "internal/audit", "internal/ci", "internal/credentials", "internal/delivery",
+		"emulator", "internal/audit", "internal/ci", "internal/credentials", "internal/delivery", "internal/egress",
 		"internal/fault", "internal/gcp", "internal/grants", "internal/isolate", "internal/journal",
 		"internal/lazy", "internal/lifecycle", "internal/manifest", "internal/metadata", "internal/paths",
 		"internal/resource", "internal/secret", "internal/shell", "internal/supervise", "internal/wait",
@@ -65,7 +65,7 @@ var allowed = map[string][]string{
 		"internal/lifecycle", "internal/manifest", "internal/supervise", "internal/view", "tasks",
 	},
 	"internal/egress": {"internal/lazy", "internal/resource", "internal/secret"},
-	"internal/fault": {},
+	"internal/fault":  {},
 	"internal/gcloud": {
 		"internal/grants", "internal/policy", "internal/resource", "internal/shell",
 	},
@@ -104,8 +104,9 @@ var allowed = map[string][]string{
 	"internal/shell":    {},
 	"internal/spelling": {},
 	"internal/supervise": {
-		"internal/child", "internal/credentials", "internal/delivery", "internal/fault", "internal/grants", "internal/isolate",
-		"internal/journal", "internal/metadata", "internal/paths", "internal/relay", "internal/shell", "internal/visible",
+		"internal/child", "internal/credentials", "internal/delivery", "internal/egress", "internal/fault", "internal/grants",
+		"internal/isolate", "internal/journal", "internal/metadata", "internal/paths", "internal/relay", "internal/secret",
+		"internal/shell", "internal/visible",
 		"internal/wait",
 	},
 	"internal/surroundings": {
@@ -406,7 +407,7 @@ func TestOnePlaceChoosesTheStateBackend(t *testing.T) {
 func TestOnePackageKnowsTheKindsOfDelivery(t *testing.T) {
 	t.Parallel()
 	for name, p := range list(t) {
-		if at := calls(t, p, "delivery.Key", "delivery.Token", "delivery.Metadata"); len(at) > 0 {
+		if at := calls(t, p, "delivery.Key", "delivery.Token", "delivery.Metadata", "delivery.Proxy"); len(at) > 0 {
 			t.Errorf("%s names a kind of delivery: %v", name, at)
 		}
 	}

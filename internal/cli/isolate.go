@@ -23,6 +23,8 @@ const (
 	isolateNot   isolateValue = ""
 	isolateNet   isolateValue = "true"
 	isolateNoNet isolateValue = "nonet"
+	// isolateClosed has one way out: a proxy that adds the credential.
+	isolateClosed isolateValue = "closed"
 )
 
 // Set reads the value.
@@ -31,17 +33,23 @@ func (v *isolateValue) Set(text string) error {
 	case "false":
 		*v = isolateNot
 		return nil
-	case isolateNet, isolateNoNet:
+	case isolateNet, isolateNoNet, isolateClosed:
 		*v = value
 		return nil
 	}
-	return fmt.Errorf("--%s stands alone or is --%s=%s", flagIsolate, flagIsolate, isolateNoNet)
+	return fmt.Errorf("--%s stands alone or is --%s=%s or --%s=%s", flagIsolate, flagIsolate,
+		isolateNoNet, flagIsolate, isolateClosed)
 }
 
 func (v *isolateValue) String() string { return string(*v) }
 
 // Follows reports whether the word after the flag is its value and not an argument.
-func (*isolateValue) Follows(word string) bool { return word == string(isolateNoNet) }
+func (*isolateValue) Follows(word string) bool {
+	return word == string(isolateNoNet) || word == string(isolateClosed)
+}
+
+// ownNetwork reports whether the sandbox has a loopback of its own.
+func (v isolateValue) ownNetwork() bool { return v == isolateNoNet || v == isolateClosed }
 
 // IsBoolFlag tells package flag that the value is optional.
 func (*isolateValue) IsBoolFlag() bool { return true }
@@ -64,7 +72,8 @@ func newIsolateFlags() []cli.Flag {
 			Value:       &none,
 			DefaultText: "off",
 			Usage: "run CMD in a bubblewrap sandbox that sees the work tree, the delivery and the network, loopback " +
-				"and a cloud machine's metadata server included; --" + flagIsolate + "=nonet: without network",
+				"and a cloud machine's metadata server included; --" + flagIsolate + "=nonet: without network; " +
+				"=closed: with a proxy, which adds the credential, as the one way out",
 		},
 		&cli.StringSliceFlag{
 			Name:      "ro",
@@ -161,7 +170,7 @@ func (o isolateOptions) sandbox(out, manifest string, command []string) supervis
 		fixed = nil
 	}
 	return supervise.SandboxConfig{
-		Isolated: o.how != isolateNot, NoNetwork: o.how == isolateNoNet,
+		Isolated: o.how != isolateNot, NoNetwork: o.how.ownNetwork(), Closed: o.how == isolateClosed,
 		UID: o.user.uid, Command: command, ReadOnly: o.ro, Writable: o.rw, Delivery: out,
 		Fixed:       fixed,
 		AllowUserns: o.userns, AllowPtrace: o.ptrace,

@@ -192,13 +192,14 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 	if err != nil {
 		return err
 	}
+	wayOut, err := e.wayOut(o.isolate.how, engine, &src.Task)
+	if err != nil {
+		return err
+	}
 	o.setShell(e.Getenv, src.Task.Name)
 	sandbox, err := e.app().Sandbox(o.isolate.sandbox(o.out, src.Path, o.command), o.isolate.shown)
 	if err != nil {
 		return err
-	}
-	if len(src.Task.Deliver) == 0 {
-		src.Task.Deliver = slices.Clone(delivery.DefaultOfRun)
 	}
 	if o.renew {
 		if src.Task.Deliver, err = renewable(src.Task, o.most()); err != nil {
@@ -206,7 +207,7 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 		}
 	}
 	// A sandbox without network has its own loopback: it can reach a socket, but no port of ours.
-	o.socket = o.socket || o.isolate.how == isolateNoNet && delivery.NeedsServer(src.Task)
+	o.socket = o.socket || o.isolate.how.ownNetwork() && delivery.NeedsServer(src.Task)
 	at, err := reserve(ctx, src.Task, o.socket)
 	if err != nil {
 		return err
@@ -227,7 +228,8 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 	}
 	own = supervise.OwnUser{} // down gives it back
 	e.interrupts.leaving(exitRunFailed, "the teardown continues", "taskiam down "+string(result.Plan.Run))
-	c := commandRun{Env: e, runOptions: o, ttl: src.Task.TTL, run: result.Run, at: at, sandbox: sandbox}
+	c := commandRun{Env: e, runOptions: o, ttl: src.Task.TTL, run: result.Run, at: at, sandbox: sandbox,
+		wayOut: wayOut}
 	code, err := c.carryOut(ctx, err)
 	downErr := e.downAfter(ctx, engine, result.Run, o.quiet)
 	c.sayAfter(ctx, code)
@@ -251,6 +253,7 @@ type commandRun struct {
 	run     *journal.Run
 	at      supervise.Endpoint // the port that was reserved for the run's server
 	sandbox *supervise.Sandbox
+	wayOut  *supervise.WayOut // of a closed network; nil is another
 	// wantedUserns is what CMD printed for want of user namespaces; "" for nothing.
 	wantedUserns string
 }

@@ -25,6 +25,12 @@ func (c *commandRun) runKept(ctx context.Context) (exitCode, error) {
 	if err != nil {
 		return 0, err
 	}
+	if c.wayOut != nil {
+		if err := c.wayOut.Listen(c.run, c.isolate.user.uid); err != nil {
+			return 0, err
+		}
+		keeper.WayOut = c.wayOut
+	}
 	serving := supervise.EndpointOf(c.run)
 	serving.Inherit = c.at.Inherit
 	l, err := serving.Open(ctx)

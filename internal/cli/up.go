@@ -165,6 +165,9 @@ func bringUp(ctx context.Context, e *Env, o upOptions) error {
 			return e.showUp(run, 0, true, o.json)
 		}
 	}
+	if err := isolateNot.fits(src.Task); err != nil {
+		return err
+	}
 	at, err := reserve(ctx, src.Task, o.socket)
 	if err != nil {
 		return err

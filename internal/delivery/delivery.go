@@ -39,10 +39,12 @@ type Delivery struct {
 	// HOME of its own.
 	EmptyHome bool
 	// More is appended to the environment: the variables that point clients at an
-	// emulator. CA is the certificate of an emulator's CA, in PEM, which they name as
-	// [CAPath]: a sandbox does not see the emulator's own copy.
-	More []Var
-	CA   string
+	// emulator. CA is the certificate of an emulator's CA, or of the run's proxy, in PEM, which
+	// they name as [CAPath]: a sandbox does not see the emulator's own copy. Bundle has it too,
+	// behind those of the machine.
+	More   []Var
+	CA     string
+	Bundle string
 	// Owner is the number of the user whom the delivery is for; 0 is this user. The
 	// folder stays this user's, so that nobody else can replace what is in it; the files
 	// are the owner's. Giving files away takes a privilege.

@@ -16,6 +16,8 @@ type Kind struct {
 	MakesKey bool
 	// Upkeep is what the delivery needs while the run lasts.
 	Upkeep Upkeep
+	// Proxied says that the credential stays outside of the sandbox: a proxy adds it to what leaves.
+	Proxied bool
 	// TokenLifetime is how long one access token lives if the manifest does not say.
 	TokenLifetime time.Duration
 	// Permissions are what the operator must have on the project that hosts the account,
@@ -52,6 +54,7 @@ const MintPermission = "iam.serviceAccounts.getAccessToken"
 
 // kinds is every kind of delivery, the one that exposes least first.
 var kinds = []Kind{
+	proxy,
 	metadata,
 	key,
 	token,
@@ -62,6 +65,8 @@ var kinds = []Kind{
 var (
 	Default      = []grants.DeliveryKind{Key, Token}
 	DefaultOfRun = []grants.DeliveryKind{Metadata}
+	// DefaultOfClosed is that of a run in a closed network.
+	DefaultOfClosed = []grants.DeliveryKind{Proxy}
 )
 
 // Kinds returns every kind of delivery.
@@ -93,6 +98,15 @@ func For(t grants.Task) []Kind {
 // NeedsServer reports whether a run of the task may need a metadata server.
 func NeedsServer(t grants.Task) bool {
 	return slices.ContainsFunc(For(t), func(k Kind) bool { return k.Upkeep == Serve })
+}
+
+// Proxied reports whether a run of the task may need a proxy, and whether it needs one in any case.
+func Proxied(t grants.Task) (may, must bool) {
+	must = true
+	for _, k := range For(t) {
+		may, must = may || k.Proxied, must && k.Proxied
+	}
+	return may, must
 }
 
 // Secret reports whether the credential lies in a file of the delivery.

@@ -25,6 +25,8 @@ type SandboxConfig struct {
 	// Isolated means a bubblewrap sandbox, and NoNetwork that this has only its own loopback.
 	// The other fields, except for UID and Command, are for bubblewrap.
 	Isolated, NoNetwork bool
+	// Closed means that there is one way out of a sandbox without a network: the run's proxy.
+	Closed bool
 	// UID is the user that it runs as; 0 is this one.
 	UID     int
 	Command []string
@@ -282,6 +284,11 @@ func (s *Sandbox) forward(ctx context.Context, run *journal.Run) error {
 	if o.Socket {
 		socket := socketPath(s.spec.Delivery)
 		s.spec.Forwards = append(s.spec.Forwards, isolate.Forward{Address: o.Metadata, Socket: socket})
+	}
+	if s.Closed {
+		s.spec.Forwards = append(s.spec.Forwards,
+			isolate.Forward{Address: delivery.ProxyAddress, Socket: proxyPath(s.spec.Delivery)})
+		return nil
 	}
 	if !o.OnEmulator() {
 		return nil
