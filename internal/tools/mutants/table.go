@@ -12,6 +12,7 @@ const (
 	lifecycle = "internal/lifecycle"
 	policies  = "internal/policy"
 	grpcapi   = "emulator/internal/grpcapi"
+	egressPkg = "internal/egress"
 )
 
 var mutants = []mutant{
@@ -1582,5 +1583,242 @@ var mutants = []mutant{
 		name:  "a certification begins in a project that is not empty",
 		edits: []edit{{"internal/certify", "Look", `len(there.foreign) > 0`, `len(there.foreign) > 999`}},
 		pkg:   "internal/certify", tests: []string{"TestRefusesAProjectThatIsNotEmpty"},
+	},
+	{
+		name:  "the proxy follows the inner Host",
+		edits: []edit{{egressPkg, "target.names", ``, `return true;`}},
+		pkg:   egressPkg, tests: []string{"TestWhatIsInsideAgreesWithTheConnect"},
+	},
+	{
+		name:  "a request for another host passes in absolute form",
+		edits: []edit{{egressPkg, "wellFormed", `$r.URL.IsAbs() || $r.URL.Host != "" ||`, ``}},
+		pkg:   egressPkg, tests: []string{"TestWhatIsInsideAgreesWithTheConnect"},
+	},
+	{
+		name:  "the TLS greeting may name another host",
+		edits: []edit{{egressPkg, "Proxy.connect", `!strings.EqualFold($hello.ServerName, $t.host)`, `$hello == nil`}},
+		pkg:   egressPkg, tests: []string{"TestWhatIsInsideAgreesWithTheConnect"},
+	},
+	{
+		name:  "a tunnel is not looked into",
+		edits: []edit{{egressPkg, "Proxy.tunnel", `$err != nil || $host != $c.to.host`, `$host == "\x00"`}},
+		pkg:   egressPkg, tests: []string{"TestTunnel"},
+	},
+	{
+		name:  "every address may be reached",
+		edits: []edit{{egressPkg, "isPublic", ``, `return true;`}},
+		pkg:   egressPkg, tests: []string{"TestConnectLeadsToItsHostAlone"},
+	},
+	{
+		name: "one good address makes the others good",
+		edits: []edit{{egressPkg, "Proxy.dialHost", `if !allowed {
+			return nil, &addressError{host, a}
+		}`, `if allowed { break }`}},
+		pkg: egressPkg, tests: []string{"TestConnectLeadsToItsHostAlone"},
+	},
+	{
+		name:  "every port may be reached",
+		edits: []edit{{egressPkg, "Proxy.targetOf", `port != $t.rule.port()`, `port == 0`}},
+		pkg:   egressPkg, tests: []string{"TestConnectLeadsToItsHostAlone"},
+	},
+	{
+		name:  "every host may be reached",
+		edits: []edit{{egressPkg, "Proxy.targetOf", `case !isGoogle(host):`, `case host == "":`}},
+		pkg:   egressPkg, tests: []string{"TestConnectLeadsToItsHostAlone"},
+	},
+	{
+		name:  "another identity in Authorization is left out",
+		edits: []edit{{egressPkg, "Proxy.identity", `len(values) == 1`, `len(values) == 1 && false`}},
+		pkg:   egressPkg, tests: []string{"TestTheTokenIsPutInPlaceOfThePlaceholder"},
+	},
+	{
+		name:  "one of two identities will do",
+		edits: []edit{{egressPkg, "Proxy.identity", `len(values) == 1`, `len(values) > 0`}},
+		pkg:   egressPkg, tests: []string{"TestNoOtherIdentityPasses"},
+	},
+	{
+		name:  "any token is taken for the placeholder",
+		edits: []edit{{egressPkg, "Proxy.identity", `same(value, p.cfg.Placeholder)`, `value != ""`}},
+		pkg:   egressPkg, tests: []string{"TestNoOtherIdentityPasses"},
+	},
+	{
+		name: "an identity in a field of its own passes",
+		edits: []edit{
+			{egressPkg, "Proxy.identity", `case identityHeaders[name]:`, `case false:`},
+			{egressPkg, "Proxy.identity", `strings.HasPrefix(lower, "x-goog-"),`, `false,`},
+		},
+		pkg: egressPkg, tests: []string{"TestNoOtherIdentityPasses"},
+	},
+	{
+		name:  "an identity in the address passes",
+		edits: []edit{{egressPkg, "identityParameter", ``, `return nil;`}},
+		pkg:   egressPkg, tests: []string{"TestNoOtherIdentityPasses"},
+	},
+	{
+		name:  "a form passes to Google",
+		edits: []edit{{egressPkg, "Proxy.namesIn", `strings.HasPrefix($content, "multipart/form-data")`, `false`}},
+		pkg:   egressPkg, tests: []string{"TestNoOtherIdentityPasses"},
+	},
+	{
+		name: "a request without an identity passes",
+		edits: []edit{{egressPkg, "Proxy.judgeGoogle", `if !ours {
+		if`, `if false {
+		if`}},
+		pkg: egressPkg, tests: []string{"TestNobodyPassesWithoutAnIdentity"},
+	},
+	{
+		name:  "the method may be overridden",
+		edits: []edit{{egressPkg, "wellFormedFields", `strings.Contains(folded, "methodoverride") ||`, ``}},
+		pkg:   egressPkg, tests: []string{"TestNoOtherIdentityPasses"},
+	},
+	{
+		name:  "any resource may be named",
+		edits: []edit{{egressPkg, "Proxy.namesIn", `!p.reach.has($n)`, `false`}},
+		pkg:   egressPkg, tests: []string{"TestNoOtherResourcePasses"},
+	},
+	{
+		name:  "a name that only begins like a granted one passes",
+		edits: []edit{{egressPkg, "reach.has", `strings.HasPrefix(n.name, $a.name+"/")`, `strings.HasPrefix(n.name, $a.name)`}},
+		pkg:   egressPkg, tests: []string{"TestNoOtherResourcePasses"},
+	},
+	{
+		name:  "where a copy goes is not looked at",
+		edits: []edit{{egressPkg, "readVerb", `append(names, $to...)`, `append(names, $to[:0]...)`}},
+		pkg:   egressPkg, tests: []string{"TestNoOtherResourcePasses"},
+	},
+	{
+		name:  "where a copy comes from is not looked at",
+		edits: []edit{{egressPkg, "readObject", `names = append(names, bucket($from))`, ``}},
+		pkg:   egressPkg, tests: []string{"TestNoOtherResourcePasses"},
+	},
+	{
+		name:  "calls may be billed to anybody",
+		edits: []edit{{egressPkg, "Proxy.mayBill", `!p.reach.bills($project)`, `false`}},
+		pkg:   egressPkg, tests: []string{"TestNoOtherResourcePasses"},
+	},
+	{
+		name:  "bodies are read with their spelling",
+		edits: []edit{{egressPkg, "value", `fold(key.(string))`, `key.(string)`}},
+		pkg:   egressPkg, tests: []string{"TestNoOtherResourcePasses"},
+	},
+	{
+		name:  "a key that is there twice counts once",
+		edits: []edit{{egressPkg, "value", `twice {`, `twice && false {`}},
+		pkg:   egressPkg, tests: []string{"TestNoOtherResourcePasses"},
+	},
+	{
+		name:  "the text of queries is not read",
+		edits: []edit{{egressPkg, "queries", `*names = append(*names, $more...)`, `_ = $more`}},
+		pkg:   egressPkg, tests: []string{"TestNoOtherResourcePasses"},
+	},
+	{
+		name:  "queries in another language pass",
+		edits: []edit{{egressPkg, "queries", `key == "query" && (!$said || $legacy)`, `$said && $legacy && false`}},
+		pkg:   egressPkg, tests: []string{"TestNoOtherResourcePasses"},
+	},
+	{
+		name:  "a comment ends at the end of a query",
+		edits: []edit{{egressPkg, "between", `return end + 4`, `return len(query)`}},
+		pkg:   egressPkg, tests: []string{"TestNoOtherResourcePasses"},
+	},
+	{
+		name:  "queries made while they run pass",
+		edits: []edit{{egressPkg, "unread", `case !slices.Contains(statements, upper):`, `case false:`}},
+		pkg:   egressPkg, tests: []string{"TestNoOtherResourcePasses"},
+	},
+	{
+		name:  "a subscription may push to any address",
+		edits: []edit{{egressPkg, "restService.read", `key != ""`, `key == "\x00"`}},
+		pkg:   egressPkg, tests: []string{"TestNoOtherResourcePasses"},
+	},
+	{
+		name:  "a key of an account may be made",
+		edits: []edit{{egressPkg, "readIAM", `len(q.path) > 5`, `len(q.path) > 99`}},
+		pkg:   egressPkg, tests: []string{"TestNoOtherResourcePasses"},
+	},
+	{
+		name:  "hosts may be written to",
+		edits: []edit{{egressPkg, "reads", ``, `return true;`}},
+		pkg:   egressPkg, tests: []string{"TestHostsAreForReading"},
+	},
+	{
+		name:  "a host that is read from gets a login",
+		edits: []edit{{egressPkg, "Proxy.judgeHost", `carriesLogin(name) && !readHeaders[name]`, `false`}},
+		pkg:   egressPkg, tests: []string{"TestHostsAreForReading"},
+	},
+	{
+		name:  "a host that is read from gets every field",
+		edits: []edit{{egressPkg, "Proxy.judgeHost", `return &pass{header: func(name string) bool { return readHeaders[name] }}, nil`, `return &pass{header: func(name string) bool { return true }}, nil`}},
+		pkg:   egressPkg, tests: []string{"TestHostsAreForReading"},
+	},
+	{
+		name:  "a host that is read from gets a connection for both directions",
+		edits: []edit{{egressPkg, "Proxy.judgeHost", `case upgrade:`, `case upgrade && false:`}},
+		pkg:   egressPkg, tests: []string{"TestHostsAreForReading"},
+	},
+	{
+		name:  "another credential goes where one is added",
+		edits: []edit{{egressPkg, "rule.onlyOurs", ``, `return nil;`}},
+		pkg:   egressPkg, tests: []string{"TestACredentialIsAddedOutside"},
+	},
+	{
+		name:  "a credential that was added comes back in a field",
+		edits: []edit{{egressPkg, "Proxy.review", `if inFields(needles, resp.Header) {`, `if false {`}},
+		pkg:   egressPkg, tests: []string{"TestACredentialIsAddedOutside"},
+	},
+	{
+		name:  "a credential that was added comes back in parts",
+		edits: []edit{{egressPkg, "scanner.fill", `keep = begun(s.needles, window)`, ``}},
+		pkg:   egressPkg, tests: []string{"TestACredentialIsAddedOutside"},
+	},
+	{
+		name:  "the address of an upload comes in",
+		edits: []edit{{egressPkg, "Proxy.hideAddress", ``, `return nil;`}},
+		pkg:   egressPkg, tests: []string{"TestTheAddressOfAnUploadStaysOutside"},
+	},
+	{
+		name:  "an upload goes on after the end",
+		edits: []edit{{egressPkg, "Proxy.cancelSessions", ``, `return nil;`}},
+		pkg:   egressPkg, tests: []string{"TestTheAddressOfAnUploadStaysOutside"},
+	},
+	{
+		name:  "another's upload may be gone on with",
+		edits: []edit{{egressPkg, "Proxy.resume", `$s == nil || $s.host != $t.host`, `false`}},
+		pkg:   egressPkg, tests: []string{"TestNoOtherIdentityPasses"},
+	},
+	{
+		name:  "what is sent is not counted",
+		edits: []edit{{egressPkg, "spending.Write", `$most > 0 && $all > $most`, `$most > 0 && $all < 0`}},
+		pkg:   egressPkg, tests: []string{"TestMaxUpload"},
+	},
+	{
+		name:  "what is sent to one host is not counted",
+		edits: []edit{{egressPkg, "spending.Write", `s.host.MaxUpload > 0 && $to > s.host.MaxUpload`, `$to < 0`}},
+		pkg:   egressPkg, tests: []string{"TestMaxUpload"},
+	},
+	{
+		name:  "the proxy's CA is good for every host",
+		edits: []edit{{egressPkg, "newAuthority", `below.PermittedDNSDomainsCritical, below.PermittedDNSDomains = true, domains`, `_ = domains`}},
+		pkg:   egressPkg, tests: []string{"TestTheAuthorityIsForItsHosts"},
+	},
+	{
+		name:  "every field of a header goes on to Google",
+		edits: []edit{{egressPkg, "passesToGoogle", ``, `return true;`}},
+		pkg:   egressPkg, tests: []string{"TestTheTokenIsPutInPlaceOfThePlaceholder"},
+	},
+	{
+		name:  "a subscription may put what arrives into any table",
+		edits: []edit{{egressPkg, "pubsub", `"bigqueryconfig", "cloudstorageconfig",`, ``}},
+		pkg:   egressPkg, tests: []string{"TestNoOtherResourcePasses"},
+	},
+	{
+		name:  "a function of BigQuery's may call any address",
+		edits: []edit{{egressPkg, "readBigQuery", `"remotefunctionoptions",`, ``}},
+		pkg:   egressPkg, tests: []string{"TestNoOtherResourcePasses"},
+	},
+	{
+		name:  "the log of the way out has no bound",
+		edits: []edit{{"internal/supervise", "lines.take", `l.left--`, ``}},
+		pkg:   "internal/supervise", tests: []string{"TestLogOfTheWayOutIsBounded"},
 	},
 }
