@@ -175,8 +175,9 @@ func (w *site) bindOnBucket(ctx context.Context, bucket, member string, on bool)
 	return err
 }
 
+const owner = "roles/owner"
+
 func userOwner(ctx context.Context, w *site) (verdict, error) {
-	const owner = "roles/owner"
 	member := w.operator.Member
 	if !strings.HasPrefix(member, "user:") {
 		return verdict{}, untried("you are no user: " + strings.SplitN(member, ":", 2)[0])
@@ -190,10 +191,9 @@ func userOwner(ctx context.Context, w *site) (verdict, error) {
 	}) {
 		return verdict{}, untried("you own the project by its own policy, and nobody else is made an owner for a try")
 	}
+	w.owns = true
 	w.made = append(w.made, made{"your own binding to " + owner, func(ctx context.Context, w *site) error {
-		return w.edit(ctx, func(all []binding) []binding {
-			return without(all, func(b binding, m string) bool { return b["role"] == owner && m == member })
-		})
+		return w.disown(ctx)
 	}})
 	got, err := w.set(ctx, policy, append(bindings, bind(owner, nil, member)), "setIamPolicy makes a user an owner")
 	if err != nil {

@@ -191,12 +191,17 @@ func (s *Survey) Certify(ctx context.Context) (*Report, error) {
 	cleaning, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanLimit)
 	defer cancel()
 	s.cfg.Say("taking away what was made")
-	err = errors.Join(err, w.clean(cleaning, w.made))
+	cleanErr := w.clean(cleaning, w.made)
 	left, lookErr := w.left(cleaning)
-	if err = errors.Join(err, lookErr); err != nil && len(left) == 0 {
-		left = []string{"it is not known what: " + err.Error()}
+	switch {
+	case lookErr == nil && len(left) == 0: // whatever went wrong, nothing is left
+	case len(left) == 0:
+		left = []string{"it is not known what"}
+		fallthrough
+	default:
+		err = errors.Join(err, cleanErr, lookErr)
 	}
-	r.Left = left
+	r.Left = append(r.Left, left...)
 	for _, d := range s.Untried {
 		r.Doubts = append(r.Doubts, Finding{Doubt: d, Side: sideUntried, Saw: d.Why})
 	}

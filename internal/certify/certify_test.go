@@ -372,6 +372,23 @@ func TestWhatIsLeftIsNamed(t *testing.T) {
 	}
 }
 
+// What did not go at the first try goes at the next, and is then not left.
+func TestTakesAwayOnceMore(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, seed, nil, "legacy_role_conditions")
+	before := b.state(t)
+	if _, err := b.AddFault(emulator.Fault{Method: "storage.buckets.delete", Do: emulator.FaultAnswer, Code: 403, Count: 1}); err != nil {
+		t.Fatal(err)
+	}
+	r, err := b.certify(t)
+	if err != nil || len(r.Left) > 0 {
+		t.Errorf("left %q: %v", r.Left, err)
+	}
+	if after := b.state(t); after != before {
+		t.Errorf("the project is not as before:\n%s", after)
+	}
+}
+
 // An error in a probe is no verdict.
 func TestAnErrorDecidesNothing(t *testing.T) {
 	t.Parallel()

@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -23,12 +23,10 @@ type made struct {
 	remove func(context.Context, *site) error
 }
 
-var mutex sync.Mutex // of the lists that several goroutines add to
-
 // remember notes what is about to be made, and its address.
 func (w *site) remember(what, url string) {
-	mutex.Lock()
-	defer mutex.Unlock()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.made = append(w.made, deletable(what, url))
 }
 
@@ -87,15 +85,13 @@ func (w *site) clean(ctx context.Context, things []made) error {
 	if len(things) == 0 {
 		return nil
 	}
-	errs := []error{w.unbind(ctx)}
+	errs := make([]error, len(things), len(things)+2)
+	errs = append(errs, w.unbind(ctx))
 	var group errgroup.Group
 	group.SetLimit(8)
-	for _, m := range things {
+	for i, m := range things {
 		group.Go(func() error {
-			err := m.remove(ctx, w)
-			mutex.Lock()
-			defer mutex.Unlock()
-			errs = append(errs, err)
+			errs[i] = m.remove(ctx, w)
 			return nil
 		})
 	}
@@ -348,23 +344,51 @@ func (w *site) inventory(ctx context.Context) (inventory, error) {
 	return out, nil
 }
 
-// left looks again, and says what of a certification is there.
+// left looks whether anything of a certification is there, takes it away again for a minute, and says what stays:
+// what was made a moment ago may not have been seen when it was to go, and what is gone may still be listed.
 func (w *site) left(ctx context.Context) ([]string, error) {
-	out := []string{}
-	there, err := w.inventory(ctx)
-	for _, m := range there.ours {
-		out = append(out, m.what)
-	}
-	_, bindings, policyErr := w.policy(ctx, "")
-	for _, b := range bindings {
-		for _, m := range b.members() {
-			if ours().MatchString(m) {
+	var out []string
+	var again error
+	_, err := w.until(ctx, "waiting until nothing is left", time.Minute, func() (bool, error) {
+		there, err := w.inventory(ctx)
+		if err != nil {
+			return false, err
+		}
+		_, bindings, err := w.policy(ctx, "")
+		if err != nil {
+			return false, err
+		}
+		out = []string{}
+		for _, m := range there.ours {
+			out = append(out, m.what)
+		}
+		for _, b := range bindings {
+			for _, m := range b.members() {
 				role, _ := b["role"].(string)
-				out = append(out, role+" of "+m+" in the policy of the project")
+				if ours().MatchString(m) || w.owns && role == owner && m == w.operator.Member {
+					out = append(out, role+" of "+m+" in the policy of the project")
+				}
 			}
 		}
+		if len(out) > 0 {
+			again = errors.Join(w.clean(ctx, there.ours), w.unbind(ctx), w.disown(ctx))
+		}
+		return len(out) == 0, nil
+	})
+	if errors.Is(err, errNotYet) {
+		err = again
 	}
-	return out, errors.Join(err, policyErr)
+	return out, err
+}
+
+// disown takes away the operator's ownership, if it was given for a try.
+func (w *site) disown(ctx context.Context) error {
+	if !w.owns {
+		return nil
+	}
+	return w.edit(ctx, func(all []binding) []binding {
+		return without(all, func(b binding, m string) bool { return b["role"] == owner && m == w.operator.Member })
+	})
 }
 
 // needed is what the operator has to be allowed on the project.
@@ -402,8 +426,9 @@ func (w *site) able(ctx context.Context) error {
 		return nil
 	}
 	return fault.WithHint(
-		fault.New(fault.Denied, "%s may not certify project %s: what is lacking is %s", w.operator.Member, w.cfg.Project,
-			strings.Join(lacks, ", ")),
-		"gcloud projects add-iam-policy-binding "+w.cfg.Project+" --role roles/storage.admin --member "+w.operator.Member,
+		fault.New(fault.Denied, "%s may not certify project %s: what is lacking is %s",
+			w.operator.Member, w.cfg.Project, strings.Join(lacks, ", ")),
+		"gcloud projects add-iam-policy-binding "+w.cfg.Project+" --role roles/storage.admin --member "+
+			w.operator.Member,
 		"or ask for roles/owner on the project itself")
 }

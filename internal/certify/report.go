@@ -68,6 +68,9 @@ func (r *Report) err(ctx context.Context, project string, why error) error {
 			"taskiam emulator certify --project "+project+" --write   # takes it away first",
 			"or delete the project: gcloud projects delete "+project)
 	}
+	if why != nil {
+		return why
+	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("interrupted: %w; nothing is left in project %s", context.Cause(ctx), project)
 	}

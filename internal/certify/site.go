@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/taskiam/taskiam/emulator/evidence"
@@ -31,14 +32,16 @@ const (
 // site is the project while probes are at work in it.
 type site struct {
 	*Survey
-	id       string // of the certification, in the ids of its evidence
-	doubt    string // that is being probed
-	asked    int    // exchanges recorded of it
+	mu       sync.Mutex // of made, which several goroutines add to
+	id       string     // of the certification, in the ids of its evidence
+	doubt    string     // that is being probed
+	asked    int        // exchanges recorded of it
 	made     []made
 	evidence []evidence.Exchange
 	secrets  []secret.String
 
 	bucketName, secretName string
+	owns                   bool // the operator may have been made an owner of the project
 	accounts               map[string]*account
 	crowd                  []*account
 }
