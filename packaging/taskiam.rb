@@ -39,6 +39,7 @@ cask "taskiam" do
   manpage "man/man1/taskiam-doctor.1"
   manpage "man/man1/taskiam-down.1"
   manpage "man/man1/taskiam-emulator-advance.1"
+  manpage "man/man1/taskiam-emulator-certify.1"
   manpage "man/man1/taskiam-emulator-env.1"
   manpage "man/man1/taskiam-emulator-snapshot.1"
   manpage "man/man1/taskiam-emulator-status.1"

@@ -1562,11 +1562,6 @@ var mutants = []mutant{
 		pkg:   "emulator", tests: []string{"TestDownscopeRefuses"},
 	},
 	{
-		name:  "evidence keeps the names of others",
-		edits: []edit{{"emulator/evidence", "names.replace", `if w := $n.words[token]; w != ""`, `if w := $n.words[token]; w != "" && false`}},
-		pkg:   "emulator/evidence", tests: []string{"TestDescribe"},
-	},
-	{
 		name: "a certification that is interrupted takes nothing away",
 		edits: []edit{{
 			"internal/certify", "Survey.Certify",

@@ -281,8 +281,8 @@ func reachable(graph map[string]listed, without string) map[string]bool {
 
 func (r report) table() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "The stripped program for linux/amd64 has %s MB: %s MB are our own packages, and %s MB are types,\n"+
-		"texts and tables that no symbol gives to a package. The rest is below, in Go's library, and in\n"+
+	fmt.Fprintf(&b, "The stripped program for linux/amd64 has %s MB: %s MB are our own packages, and %s MB are "+
+		"types,\ntexts and tables that no symbol gives to a package. The rest is below, in Go's library, and in\n"+
 		"modules that several of these need.\n\n", megabytes(r.total), megabytes(r.ours), megabytes(r.unnamed))
 	b.WriteString("| module | its packages, kB | with what nothing else needs, kB |\n|---|---:|---:|\n")
 	for _, w := range r.modules {
