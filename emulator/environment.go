@@ -1,6 +1,10 @@
 package emulator
 
-import "net"
+import (
+	"net"
+	"slices"
+	"strings"
+)
 
 // overridden are the APIs of gcloud whose endpoint is overridden. BigQuery is left to
 // the proxy: bq sends even loopback addresses through a proxy that gcloud names, and at
@@ -17,7 +21,10 @@ var overridden = []string{"IAM", "IAMCREDENTIALS", "CLOUDRESOURCEMANAGER", "STOR
 // alone and with the two together: all three work, and together no API is left over
 // that would be asked for at Google.
 func ClientEnv(addr, caFile string) []string {
-	return append(ProxyEnv(addr, caFile), overrides(addr)...)
+	return append(ProxyEnv(addr, caFile), slices.DeleteFunc(overrides(addr), func(v string) bool {
+		// Node's client of Pub/Sub takes it for an emulator of its own kind, to which it sends no login.
+		return strings.HasPrefix(v, overrideOf("PUBSUB"))
+	})...)
 }
 
 // ProxyEnv returns the variables with which every client reaches an emulator as an
@@ -75,7 +82,10 @@ func overrides(addr string) []string {
 	}
 	for _, api := range overridden {
 		// gcloud refuses an override without the slash at its end.
-		vars = append(vars, "CLOUDSDK_API_ENDPOINT_OVERRIDES_"+api+"="+url+"/")
+		vars = append(vars, overrideOf(api)+"="+url+"/")
 	}
 	return vars
 }
+
+// overrideOf names the variable by which gcloud finds an API.
+func overrideOf(api string) string { return "CLOUDSDK_API_ENDPOINT_OVERRIDES_" + api }

@@ -256,6 +256,10 @@ func TestClientEnv(t *testing.T) {
 			t.Errorf("%s is %q, want %q", name, got[name], want)
 		}
 	}
+	// With it, Node's client of Pub/Sub sends no login.
+	if value, set := got["CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB"]; set {
+		t.Errorf("gcloud's override for Pub/Sub is set, to %s", value)
+	}
 	for name := range got {
 		if strings.Contains(name, "TOKEN_FILE") || strings.Contains(name, "CREDENTIAL") && !strings.Contains(name, "OVERRIDES") || strings.Contains(name, "ACCOUNT") {
 			t.Errorf("%s is an identity", name)

@@ -65,6 +65,8 @@ type Config struct {
 	// Expires is the end of the run, from shortly before which on no token is handed out. The
 	// zero time is no end.
 	Expires time.Time
+	// Gone reports that the run is down, as far as can be seen at once. It is asked for each token; nil is never.
+	Gone func() bool
 	// Now is the clock; nil is [time.Now].
 	Now func() time.Time
 	// Log is called for tokens handed out and requests refused, from several goroutines.
@@ -171,7 +173,7 @@ func (s *Server) over() *refusal {
 		why.text = fmt.Sprintf("run %s %s at %s, and there are no more tokens: trying again or logging in does not "+
 			"help; whoever started the run can start another, with a longer ttl or with: taskiam run --renew",
 			s.cfg.Run, verb, end.UTC().Format("2006-01-02 15:04:05 UTC"))
-	case s.closed.Load():
+	case s.closed.Load(), s.cfg.Gone != nil && s.cfg.Gone():
 		why.text = fmt.Sprintf("run %s has ended, and there are no more tokens", s.cfg.Run)
 	default:
 		return nil

@@ -263,6 +263,14 @@ func (k *TokenKeeper) watch(ctx context.Context, stop context.CancelCauseFunc) {
 	}
 }
 
+// gone reports whether the run's delivery is gone, with which down begins. It may be another process that takes the run
+// down, while CMD goes on: from then on no token is handed out that was made before, identity tokens least of all, which
+// outlive the account.
+func (k *TokenKeeper) gone() bool {
+	_, err := os.Lstat(k.run.Opened.DeliveryDir)
+	return errors.Is(err, os.ErrNotExist) && k.run.Opened.DeliveryDir != ""
+}
+
 // serve answers as the run's metadata server.
 func (k *TokenKeeper) serve(ctx context.Context, l net.Listener) error {
 	o := k.run.Opened
@@ -288,6 +296,7 @@ func (k *TokenKeeper) serve(ctx context.Context, l net.Listener) error {
 		Hosts:     metadata.Hosts(number),
 		Tokens:    tokens,
 		Expires:   k.run.Expires(),
+		Gone:      k.gone,
 		Now:       k.now,
 		Log:       k.logEvent,
 	})

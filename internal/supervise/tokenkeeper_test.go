@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -199,6 +200,57 @@ func TestTheServerTellsOfTheEnd(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Once the delivery is gone, with which down begins, no token is handed out any more: also not one that was made
+// before, by a server that learns only later that its run is down.
+func TestNoTokensOfARunThatIsDown(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		journals, err := journal.OpenDir(t.TempDir(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		id := grants.NewRunID(began, [5]byte{1})
+		j, err := journals.Create(journal.Opened{
+			Run: id, Task: "t", Project: "acme-agents", Email: "a@acme-agents.iam.gserviceaccount.com",
+			Expires: began.Add(time.Hour), Metadata: "127.0.0.1:4711", DeliveryDir: dir, Audiences: []string{"https://a.example"},
+		})
+		if err == nil {
+			err = j.Append(journal.DeliverIntended{Kind: delivery.Metadata})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		k := NewTokenKeeper(j.Run(), minting{}, journals, time.Now, io.Discard)
+		if err := j.Close(); err != nil {
+			t.Fatal(err)
+		}
+		l := &pipes{clients: make(chan net.Conn), closed: make(chan struct{})}
+		ctx, stop := context.WithCancel(t.Context())
+		kept := make(chan error, 1)
+		go func() { kept <- k.Keep(ctx, l) }()
+		const account = "/computeMetadata/v1/instance/service-accounts/default/"
+		for _, path := range []string{account + "token", account + "identity?audience=https://a.example"} {
+			if code, body := l.get(t, path); code != 200 {
+				t.Errorf("%s: %d %s", path, code, body)
+			}
+		}
+		if err := os.Remove(dir); err != nil {
+			t.Error(err)
+		}
+		for _, path := range []string{account + "token", account + "identity?audience=https://a.example"} {
+			if code, body := l.get(t, path); code != 403 || !strings.Contains(body, "run "+string(id)+" has ended") {
+				t.Errorf("%s after down: %d %s", path, code, body)
+			}
+		}
+		stop()
+		if err := <-kept; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // A run that was renewed has identity tokens up to its new end, for its audiences and no other.

@@ -1816,4 +1816,9 @@ var mutants = []mutant{
 		edits: []edit{{"internal/supervise", "lines.take", `l.left--`, ``}},
 		pkg:   "internal/supervise", tests: []string{"TestLogOfTheWayOutIsBounded"},
 	},
+	{
+		name:  "tokens are handed out after down while the command goes on",
+		edits: []edit{{"internal/supervise", "TokenKeeper.gone", `return errors.Is($err, os.ErrNotExist) &&`, `return $err == nil &&`}},
+		pkg:   "internal/supervise", tests: []string{"TestNoTokensOfARunThatIsDown"},
+	},
 }
