@@ -31,6 +31,11 @@ if [[ ! -e "$tools/node_modules/.installed" ]]; then
     @circleci/circleci-config-parser@0.10.0-alpha.3 >"$work/npm" 2>&1 || { cat "$work/npm"; give_up "npm failed"; }
   touch "$tools/node_modules/.installed"
 fi
+# The Action says that it needs node 24; a runner may have an older one.
+if [[ ! -e "$tools/node20/.installed" ]]; then
+  npm install --prefix "$tools/node20" --no-audit --no-fund node@20 >"$work/npm" 2>&1 || { cat "$work/npm"; give_up "npm failed"; }
+  touch "$tools/node20/.installed"
+fi
 missing=()
 for program in bats shellcheck rsync jq; do command -v "$program" >/dev/null || missing+=("$program"); done
 command -v bwrap >/dev/null || missing+=(bubblewrap)
@@ -47,7 +52,7 @@ path="$work/bin:$tools/bin:$tools/node_modules/.bin:/usr/local/bin:/usr/bin:/bin
 mkdir -p "$work"/{home,state,cache,config,keep,tmp,shell}
 # The lines of the file "vars" are the environment of every job.
 printf '%s\n' "PATH=$path" "HOME=$work/home" "XDG_STATE_HOME=$work/state" "XDG_CACHE_HOME=$work/cache" "XDG_CONFIG_HOME=$work/config" \
-  "TMPDIR=$work/tmp" "KEEP=$work/keep" "GIT_CONFIG_GLOBAL=$work/home/gitconfig" "LANG=C.UTF-8" "CI=true" >"$work/vars"
+  "TMPDIR=$work/tmp" "KEEP=$work/keep" "GIT_CONFIG_GLOBAL=$work/home/gitconfig" "LANG=C.UTF-8" "CI=true" "COLUMNS=1000" >"$work/vars" # act has a terminal
 printf '[user]\n\tname = a\n\temail = a@b.c\n[safe]\n\tdirectory = *\n' >"$work/home/gitconfig"
 clean() {
   local -a vars
@@ -66,6 +71,10 @@ repo="$work/repo"
 mkdir -p "$repo/.github/workflows"
 cp -r "$root/ci" "$repo/ci"
 cp "$root/tasks/demo.toml" "$repo/task.toml"
+sed 's/^deliver = .*/deliver = "token"/' "$repo/task.toml" >"$repo/token.toml"
+cp -r "$repo/ci/github" "$repo/ci/lost"
+mv "$repo/ci/lost/main.js" "$repo/ci/lost/begin.js"
+echo "process.env.GITHUB_STATE += '.lost'; require('./begin.js');" >"$repo/ci/lost/main.js"
 cp "$root/ci/test/github.yml" "$repo/.github/workflows/hooks.yml"
 cp "$root/ci/test/gitlab.yml" "$repo/.gitlab-ci.yml"
 clean git init -q -b main "$repo"
@@ -106,6 +115,7 @@ secret_free() {
   if grep -F -f "$work/lines" "$1"; then false; fi
 }
 has() { grep -q -e "$1" "$2" || { cat "$2"; false; }; }
+times() { [[ "$(grep -c -e "$2" "$3")" == "$1" ]] || { cat "$3"; echo "not $1 times: $2"; false; }; }
 ends_with() { # CODE FILE CMD...
   local want="$1" out="$2" code=0
   shift 2
@@ -154,6 +164,51 @@ github_jobs() {
   ends_with 1 "$work/out" act_job down
   has 'agent as ti-nightly-rep-' "$work/out"
   has 'nothing is left' "$work/out"
+  as_before
+}
+github_matrix() {
+  ends_with 0 "$work/out" act_job matrix
+  has 'one as ti-nightly-rep-' "$work/out"
+  has 'two as ti-nightly-rep-' "$work/out"
+  times 2 'nothing is left' "$work/out"
+  as_before
+}
+github_twice() { # VERSION: of node
+  ends_with 0 "$work/out" act_job twice
+  has "^.* v$1\\." "$work/out"
+  has 'as the second' "$work/out"
+  times 2 'nothing is left' "$work/out"
+  has 'auth removed its login' "$work/out"
+  as_before
+}
+github_twice_20() {
+  sed -i "s#^PATH=#PATH=$tools/node20/node_modules/.bin:#" "$work/vars"
+  local code=0
+  (set -e; github_twice 20) || code=$?
+  sed -i "s#^PATH=.*#PATH=$path#" "$work/vars"
+  return "$code"
+}
+github_twice_24() { github_twice 24; }
+github_handed() {
+  ends_with 0 "$work/out" act_job handed-down
+  own="$(sed -n 's/.*own \([0-9a-v]\{15\}\)$/\1/p' "$work/out")" handed="$(sed -n 's/.*another job has \([0-9a-v]\{15\}\)$/\1/p' "$work/out")"
+  has "run $own of nightly-report is down after.*nothing is left" "$work/out"
+  has "run $handed of nightly-report is down after.*nothing is left" "$work/out"
+  as_before
+}
+github_lost() {
+  ends_with 1 "$work/out" act_job lost
+  has 'all steps went well' "$work/out"
+  has 'the state of this step is lost' "$work/out"
+  times 1 'nothing is left' "$work/out" # of the other use of the Action
+  # What it says ends it.
+  clean taskiam down "$(sed -n 's/.*end it with: taskiam down \([0-9a-v]\{15\}\).*/\1/p' "$work/out" | head -1)"
+  as_before
+}
+github_killed() {
+  killing "$work/keep"
+  ends_with 1 "$work/out" act_job killed
+  times 2 'nothing is left' "$work/out"
   as_before
 }
 
@@ -214,6 +269,7 @@ gitlab_stays() {
 }
 gitlab_killed() {
   # Kills the shell of the job, which is two above this one.
+  # shellcheck disable=SC2016
   printf 'kill -KILL "$1"\n' >"$work/keep/kill"
   ends_with 1 "$work/out" gitlab killed
   has 'nothing is left' "$work/out"
@@ -221,12 +277,13 @@ gitlab_killed() {
 }
 # killing puts a taskiam into a folder whose up is killed at work.
 killing() {
-  touch "$1/known"
   cat >"$1/taskiam" <<EOF
 #!/bin/bash
 [[ "\$1" == up ]] || exec $work/bin/taskiam "\$@"
+touch "$1/known"
 $work/bin/taskiam "\$@" &
 for _ in \$(seq 3000); do
+  sleep 0.002
   for journal in "\$XDG_STATE_HOME"/taskiam/runs/*.jsonl; do
     [[ "\$journal" -nt "$1/known" ]] && grep -q created "\$journal" && break 2
   done
@@ -256,7 +313,7 @@ gitlab_agent_own() {
 }
 gitlab_matrix() {
   ends_with 0 "$work/out" gitlab --needs matrix-down
-  [[ "$(grep -c 'nothing is left' "$work/out")" == 2 ]]
+  times 2 'nothing is left' "$work/out"
   as_before
 }
 gitlab_lost() {
@@ -325,6 +382,12 @@ check "GitHub: a step that fails" github_failure
 check "GitHub: a job that is cancelled" github_cancelled
 check "GitHub: the agent in a sandbox" github_separate
 check "GitHub: hooks and agent in jobs of their own" github_jobs
+check "GitHub: a matrix on one manifest" github_matrix
+check "GitHub: the Action twice, after auth, with node 24" github_twice_24
+check "GitHub: the same, with node 20" github_twice_20
+check "GitHub: a run for another job, and one of its own" github_handed
+check "GitHub: a runner that loses the state" github_lost
+check "GitHub: an up that is killed" github_killed
 check "GitLab: a job that succeeds" gitlab_success
 check "GitLab: the agent in a sandbox" gitlab_separate
 check "GitLab: a job that fails" gitlab_failure
