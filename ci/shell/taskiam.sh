@@ -10,7 +10,7 @@
 #
 # The manifest is read as it lies there: from a workspace, if that is where it is.
 #
-# What was brought up is taken down when the script ends, also when it fails, is told to
+# It can be called again: what follows acts as the last run. What was brought up is taken down when the script ends, also when it fails, is told to
 # end, or hangs up. A script that is killed (SIGKILL) takes nothing down: its access ends
 # by itself, and `taskiam sweep` takes away the rest.
 
@@ -25,10 +25,11 @@ taskiam_up() {
   trap 'exit 130' INT
   trap 'exit 143' TERM
   # In two steps: the code of a substitution inside eval would get lost.
+  taskiam_begun=yes
   taskiam_access="$(taskiam up --ci=generic "$@")" || exit
   eval "$taskiam_access"
-  taskiam_run="$TASKIAM_CI_RUN" # which is not exported: another program could set it
-  unset taskiam_access
+  taskiam_runs="${taskiam_runs:-} $TASKIAM_CI_RUN" # which is not exported: another program could set it
+  unset taskiam_access taskiam_begun
 }
 
 # taskiam_down ends the script with its own code, or if that is 0, with that of down.
@@ -36,7 +37,13 @@ taskiam_down() {
   taskiam_code=$?
   trap - EXIT
   trap '' HUP INT TERM
-  # shellcheck disable=SC2086 # empty, if up has failed
-  taskiam down --ci=generic ${taskiam_run:-} || [ "$taskiam_code" -ne 0 ] || taskiam_code=5
+  taskiam_stays=0
+  for taskiam_run in ${taskiam_runs:-}; do
+    taskiam down --ci=generic "$taskiam_run" || taskiam_stays=5
+  done
+  if [ -n "${taskiam_begun:-}" ]; then # and has failed, or was cut off
+    taskiam down --ci=generic || taskiam_stays=5
+  fi
+  [ "$taskiam_code" -ne 0 ] || taskiam_code=$taskiam_stays
   exit "$taskiam_code"
 }

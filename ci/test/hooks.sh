@@ -351,6 +351,8 @@ circleci() {
   secret_free "$work/keep/bash_env"
   ends_with 0 "$work/out" clean "${job[@]}" "$work/shell/circleci-down.sh"
   has 'nothing is left' "$work/out"
+  ends_with 5 "$work/out" clean "${job[@]}" "$work/shell/circleci-down.sh" # again: what was kept is gone
+  has 'taskiam down [0-9a-v]\{15\};' "$work/out"
   rm "$work/keep/bash_env" # a job of its own
   ends_with 0 "$work/out" clean "${job[@]}" "$work/shell/circleci-run.sh"
   has '^as ti-nightly-rep-.*, job none$' "$work/out"
@@ -370,6 +372,9 @@ cloud_build() {
   ends_with 0 "$work/out" clean "${step[@]}" "$work/shell/cloudbuild-0.sh"
   ends_with 0 "$work/out" clean sh "$work/shell/cloudbuild-1.sh"
   has '^as ti-nightly-rep-' "$work/out"
+  mv "$work/keep/volume/run" "$work/keep/run"
+  ends_with 5 "$work/out" clean "${step[@]}" "$work/shell/cloudbuild-2.sh"
+  mv "$work/keep/run" "$work/keep/volume/run"
   ends_with 7 "$work/out" clean "${step[@]}" "$work/shell/cloudbuild-2.sh"
   has 'nothing is left' "$work/out"
   ends_with 0 "$work/out" clean env PROJECT=acme-agents sh "$work/shell/sweep-0.sh"

@@ -416,6 +416,12 @@ esac
 		t.Errorf("pre-exit ended with %d\n%s%s", o.code, o.stdout, o.stderr)
 	}
 
+	// A job that has lost what it kept is red.
+	o = s.run(command{vars: after, args: []string{bash, hooks(t, "buildkite", "hooks", "pre-exit")}})
+	if o.code != 5 || !strings.Contains(o.stderr, "taskiam down "+after["TASKIAM_CI_RUN"]+";") {
+		t.Errorf("pre-exit ended with %d\n%s%s", o.code, o.stdout, o.stderr)
+	}
+
 	// What cannot be masked is not delivered, and nothing stays of it.
 	s.write("bin/buildkite-agent", "#!/bin/sh\n[ \"$1\" = oidc ] && exec cat \"${0%/*}/id-token\"\necho 'no such command' >&2; exit 1\n")
 	o = s.run(command{vars: job, args: []string{bash, hooks(t, "buildkite", "hooks", "environment")}})
@@ -453,6 +459,10 @@ func TestCIShell(t *testing.T) {
 		if o := script(c.ending); o.code != c.code || !strings.Contains(o.stdout, "as ti-nightly-rep-") || !strings.Contains(o.stdout, "nothing is left\n") {
 			t.Errorf("%s: %d, want %d\n%s%s", c.ending, o.code, c.code, o.stdout, o.stderr)
 		}
+	}
+	if o := s.run(command{args: []string{"sh", "-c", `. "$0"; taskiam_up "$1"; first=$CLOUDSDK_CORE_ACCOUNT; taskiam_up "$1"; [ "$CLOUDSDK_CORE_ACCOUNT" != "$first" ]`, hooks(t, "shell", "taskiam.sh"), manifest},
+		vars: over(s.vars, map[string]string{"CI": "true"})}); o.code != 0 || strings.Count(o.stdout, "nothing is left\n") != 2 {
+		t.Errorf("two runs of a script: %d\n%s%s", o.code, o.stdout, o.stderr)
 	}
 	s.asBefore(before)
 
