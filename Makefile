@@ -100,6 +100,18 @@ release-check: $(GORELEASER) $(CYCLONEDX) ## build the last commit as a release 
 sizes: ## measure what each dependency adds to the stripped program, and put that into docs/dependencies.md
 	$(GO) run ./internal/tools/sizes -write docs/dependencies.md
 
+# Where the files of a release are.
+DIST ?= dist
+
+install-check: ## follow docs/install.md with the release in DIST, in containers of podman's without a network
+	@packaging/install-check.sh '$(DIST)'
+
+images: ## build the images of the release in DIST, by podman
+	@packaging/images.sh build '$(DIST)'
+
+images-check: ## build the images of the release in DIST twice, compare, and run those of this architecture
+	@packaging/images.sh test '$(DIST)'
+
 bench: build ## measure up and down in round trips, the start-up time, and the emulator by gRPC and by REST
 	$(GO) run ./internal/tools/bench -taskiam $(BIN)
 	cd emulator/testdata/clients && $(GO) test -run '^$$' -bench . -benchtime 1x .
@@ -133,4 +145,4 @@ fuzz: ## let every fuzzer look for FUZZTIME, a minute if nothing else is said
 fuzzers: ## list the fuzzers that there are
 	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sed 's,/[^/]*:func , ,' | sort
 
-.PHONY: help build install demo test check fidelity clients ci-hooks release release-check sizes bench faults model soak mutants fuzz fuzzers
+.PHONY: help build install demo test check fidelity clients ci-hooks release release-check install-check images images-check sizes bench faults model soak mutants fuzz fuzzers

@@ -28,6 +28,7 @@ var proved = []struct{ file, begins, test, in string }{
 	{"README.md", "A task on an emulator of Google Cloud", "TestDemo", "cmd/taskiam/hold_secrets_test.go"},
 	{"CONTRIBUTING.md", "cmd/taskiam/ ", "TestMapOfPackages", "internal/arch/drift_test.go"},
 	{"docs/ci.md", ". ci/shell/taskiam.sh", "TestCIShell", "cmd/taskiam/ci_test.go"},
+	{"docs/install.md", "v=0.1.0", "TestInstallLines", "internal/tools/release/install_test.go"},
 	{"docs/manifest.md", "version = 1", "TestReference", "internal/manifest/docs_test.go"},
 	{"docs/manifest.md", "# ~/.config/taskiam", "TestReference", "internal/manifest/docs_test.go"},
 	{"docs/manifest.md", "task.toml:2:1:", "TestReference", "internal/manifest/docs_test.go"},
@@ -37,6 +38,10 @@ var proved = []struct{ file, begins, test, in string }{
 var unproved = []struct{ file, begins, why string }{
 	{"README.md", "gcloud auth application-default login", "asks a person to log in to Google"},
 	{"docs/clients.md", "gcloud iam service-accounts list --project", "TestClients runs gcloud's commands"},
+	{"docs/install.md", "brew install", "needs macOS, and the tap"},
+	{"docs/install.md", "podman run", "make images-check runs the images"},
+	{"docs/install.md", "gh attestation verify", "needs GitHub"},
+	{"docs/install.md", "cosign verify-blob", "needs what GitHub has signed"},
 	{"docs/isolation.md", "docker run", "needs Docker and an image"},
 	{"docs/isolation.md", "id -u", "is the system's own"},
 	{"docs/isolation.md", "sbx ", "needs Docker's sandboxes"},

@@ -3,6 +3,7 @@
 //	release assets DIR                manual pages and the licences of what is linked
 //	release check -goreleaser FILE    builds the last commit twice, in different folders, and compares all files
 //	release module                    installs the module by go install, from a folder as a proxy
+//	release serve -dir DIST           stands for the server of releases, in packaging/install-check.sh
 package main
 
 import (
@@ -29,14 +30,14 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	commands := map[string]func(context.Context, []string) error{
-		"assets": assets, "check": check, "module": install,
+		"assets": assets, "check": check, "module": install, "serve": serve,
 	}
 	if len(args) > 0 {
 		if command, ok := commands[args[0]]; ok {
 			return command(ctx, args[1:])
 		}
 	}
-	return errors.New("the first word is assets, check or module")
+	return errors.New("the first word is assets, check, module or serve")
 }
 
 // noticesFile is the name of the licences of what is linked.

@@ -79,7 +79,7 @@ type configuration struct {
 		ID, Main, MTime string
 		Env, Goos       []string
 		Goarch, Tags    []string
-		Flags           []string
+		Flags, Ldflags  []string
 		ModTimestamp    string `yaml:"mod_timestamp"`
 	}
 	Archives []struct {
@@ -136,6 +136,17 @@ func TestConfigurationIsReproducible(t *testing.T) {
 		if !slices.Equal(b.Env, []string{"CGO_ENABLED=0"}) || !slices.Equal(b.Tags, []string{buildTags}) ||
 			!slices.Equal(b.Flags, []string{"-trimpath", "-buildvcs=true"}) || b.ModTimestamp != "{{ .CommitTimestamp }}" {
 			t.Errorf("%s is not built reproducibly: %+v", b.ID, b)
+		}
+		// The linker says nothing of a variable that is not there.
+		_, variable, _ := strings.Cut(strings.Join(b.Ldflags, " "), "-X "+modulePath+"/")
+		at, value, _ := strings.Cut(variable, "=")
+		dir, name, _ := strings.Cut(at, ".")
+		files, _ := filepath.Glob(filepath.Join(root, dir, "*.go"))
+		if value != "release" || !slices.ContainsFunc(files, func(file string) bool {
+			text, err := os.ReadFile(file)
+			return err == nil && strings.Contains(string(text), "\nvar "+name+" = ")
+		}) {
+			t.Errorf("%s does not know that it is of a release: %q", b.ID, b.Ldflags)
 		}
 		for _, system := range b.Goos {
 			for _, arch := range b.Goarch {
@@ -381,12 +392,13 @@ func TestReleaseWorkflow(t *testing.T) {
 	if err := yaml.Unmarshal(raw, &w); err != nil {
 		t.Fatal(err)
 	}
-	if len(w.Permissions) > 0 || len(w.Jobs) != 2 {
+	if len(w.Permissions) > 0 || len(w.Jobs) != 3 {
 		t.Errorf("the workflow as a whole may %v, and has %d jobs", w.Permissions, len(w.Jobs))
 	}
 	want := map[string]string{
-		"build": "map[contents:read]",
-		"draft": "map[attestations:write contents:write id-token:write]",
+		"build":  "map[contents:read]",
+		"images": "map[attestations:write contents:read id-token:write packages:write]",
+		"draft":  "map[attestations:write contents:write id-token:write]",
 	}
 	pinned := regexp.MustCompile(`^[a-z0-9-]+/[a-z0-9-]+@[0-9a-f]{40}$`)
 	for name, job := range w.Jobs {
