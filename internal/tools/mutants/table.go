@@ -1764,7 +1764,7 @@ var mutants = []mutant{
 	{
 		name:  "a credential that was added comes back in parts",
 		edits: []edit{{egressPkg, "scanner.fill", `keep = begun(s.needles, window)`, ``}},
-		pkg:   egressPkg, tests: []string{"TestACredentialIsAddedOutside"},
+		pkg:   egressPkg, tests: []string{"FuzzScanner"},
 	},
 	{
 		name:  "the address of an upload comes in",
