@@ -84,7 +84,7 @@ func TestStoragePublic(t *testing.T) {
 	refused("DELETE "+object, "storage.objects.delete", "object")
 	c.want(401, nil, "", "GET "+gcs+"/b?project=acme", "")
 	c.want(401, nil, "", "GET "+gcs+"/b/reports/iam/testPermissions?permissions=storage.objects.get", "")
-	c.want(501, nil, "", "PUT reports.storage.googleapis.com/2026/a.txt", "")
+	c.want(403, nil, "", "PUT reports.storage.googleapis.com/2026/a.txt", "")
 
 	bind("roles/storage.objectViewer", iam.AllUsers)
 	c.want(200, nil, "", list, "")

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -25,6 +26,13 @@ func (a *Account) signed(keyID string, sum, signature []byte, now time.Time) boo
 		}
 	}
 	return false
+}
+
+// Signed reports whether any key of the account, one of its own or one that Google holds, made the signature of a sum
+// by SHA-256.
+func (a *Account) Signed(sum, signature []byte, now time.Time) bool {
+	return a.signed("", sum, signature, now) ||
+		slices.ContainsFunc(a.SystemKeys(now), func(k *SystemKey) bool { return a.systemSigned(k.ID, sum, signature, now) })
 }
 
 // systemSigned reports whether one of the keys that Google holds for the account made the

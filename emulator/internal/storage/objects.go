@@ -3,6 +3,7 @@ package storage
 import (
 	"crypto/md5"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/xml"
 	"fmt"
 	"hash/crc32"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/taskiam/taskiam/emulator/internal/iam"
 	"github.com/taskiam/taskiam/emulator/internal/wire"
 )
 
@@ -61,6 +63,12 @@ func (o *object) hashed() hashes {
 	}
 }
 
+// hexMD5 is the MD5 of the content in the form of the XML API's ETag.
+func hexMD5(o *object) string {
+	raw, _ := base64.StdEncoding.DecodeString(o.md5()) // is of our own making
+	return hex.EncodeToString(raw)
+}
+
 func (o *object) md5() string { return o.hashed().md5 }
 
 func (o *object) crc32c() string { return o.hashed().crc32c }
@@ -93,36 +101,6 @@ func getObject(c *wire.Call) (any, error) {
 	return showObject(c, b, o), nil
 }
 
-// readObject is the XML API's read of an object, whose path is that of any other API too: what names no
-// bucket was meant for something that is not here.
-func readObject(c *wire.Call) (any, error) {
-	if host := c.Host(); stateOf(c.State()).Buckets[c.Vars["bucket"]] == nil &&
-		(host == "" || slices.Contains([]string{"storage", "download", "upload", "resumable", "batch"},
-			c.Vars["bucket"])) {
-		return nil, c.Unsupported("path " + c.Request.URL.Path)
-	}
-	_, o, err := findObject(c, "storage.objects.get")
-	if err != nil {
-		e := wire.ErrorOf(err)
-		if e.Code == http.StatusUnauthorized { // to say it once more with a login is no use, says the XML API
-			e.Code = http.StatusForbidden
-		}
-		return xmlRefusal(e)
-	}
-	return mediaAnswer(c.Request, o), nil
-}
-
-// findVirtualHost finds a read by the name that the XML API has for each bucket: BUCKET.storage.googleapis.com.
-func findVirtualHost(at, verb, path string, _ *wire.Method) (*wire.Method, map[string]string) {
-	bucket, ok := strings.CutSuffix(at, "."+host)
-	object, err := url.PathUnescape(strings.TrimPrefix(path, "/"))
-	if !ok || object == "" || err != nil || verb != http.MethodGet && verb != http.MethodHead {
-		return nil, nil
-	}
-	return &wire.Method{ID: "storage.objects.get", Host: host, Open: true, Refuse: xmlRefusal, Serve: readObject},
-		map[string]string{"bucket": bucket, "object": object}
-}
-
 // xmlRefusal is a refusal in the shape of the XML API.
 func xmlRefusal(e *wire.Error) (any, error) {
 	code := map[int]string{
@@ -136,6 +114,8 @@ func xmlRefusal(e *wire.Error) (any, error) {
 	}
 	message := e.Message
 	switch {
+	case signatureMessages[e.Reason] != "":
+		code, message = e.Reason, signatureMessages[e.Reason]
 	case strings.HasPrefix(message, "The specified bucket"):
 		code = "NoSuchBucket"
 	case strings.HasPrefix(message, "Bucket is requester pays"):
@@ -148,18 +128,24 @@ func xmlRefusal(e *wire.Error) (any, error) {
 	case code == "AccessDenied":
 		message = "Access denied."
 	}
-	body, err := xml.Marshal(struct {
+	a, err := xmlAnswer(e.Code, struct {
 		XMLName xml.Name `xml:"Error"`
 		Code    string   `xml:"Code"`
 		Message string   `xml:"Message"`
 		Details string   `xml:"Details"`
 	}{Code: code, Message: message, Details: e.Message})
 	if err != nil {
-		return nil, fmt.Errorf("encoding a refusal: %w", err)
+		return nil, err
 	}
-	header := http.Header{"Content-Type": {"application/xml; charset=UTF-8"}}
-	maps.Copy(header, e.Header)
-	return &wire.Raw{Code: e.Code, Header: header, Body: append([]byte(xml.Header), body...)}, nil
+	maps.Copy(a.Header, e.Header)
+	return a, nil
+}
+
+// signatureMessages are what the XML API says to a signature that it does not take, by the codes of these refusals.
+var signatureMessages = map[string]string{
+	"MalformedSecurityHeader": "Your request has a malformed header.", "ExpiredToken": "Invalid argument.",
+	"SignatureDoesNotMatch": "Access denied.", "InvalidSecurity": "The provided security credentials are not valid.",
+	"BadDigest": "The content does not match its hash.", "RequestTimeTooSkewed": "The time of the request is too far off.",
 }
 
 // mediaAnswer answers with the content of o, or with the part of it that a Range header asks for.
@@ -253,6 +239,13 @@ func deleteObject(c *wire.Call) (any, error) {
 // listPrefix is the attribute by which the boundary of a token sees the prefix of a list.
 const listPrefix = "storage.googleapis.com/objectListPrefix"
 
+// mayList decides whether the caller may list a bucket.
+func mayList(c *wire.Call, n iam.Node, prefix string) error {
+	// Only the boundary of a token sees it: what conditions of policies make of it Google calls unexpected.
+	c.Caller.Attributes = map[string]any{listPrefix: prefix}
+	return c.Require("storage.objects.list", n)
+}
+
 // listObjects lists a bucket. The permission is decided on the bucket, whatever the prefix: a condition
 // on the names of objects never lets anybody list.
 func listObjects(c *wire.Call) (any, error) {
@@ -261,9 +254,7 @@ func listObjects(c *wire.Call) (any, error) {
 		return nil, err
 	}
 	q := c.Request.URL.Query()
-	// Only the boundary of a token sees it: what conditions of policies make of it Google calls unexpected.
-	c.Caller.Attributes = map[string]any{listPrefix: q.Get("prefix")}
-	if err := c.Require("storage.objects.list", n); err != nil {
+	if err := mayList(c, n, q.Get("prefix")); err != nil {
 		return nil, err
 	}
 	for _, unknown := range []string{"matchGlob", "filter"} {

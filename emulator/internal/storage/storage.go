@@ -61,7 +61,7 @@ func Service() *wire.Service {
 	return &wire.Service{
 		Name: host, Title: "Cloud Storage API",
 		Scopes:  []string{"devstorage.full_control", "devstorage.read_write", "devstorage.read_only"},
-		Methods: methods(), Key: stateKey, Seed: seed, Assets: assets, Node: bucketOrFolder,
+		Methods: append(jsonMethods(), xmlMethods()...), Key: stateKey, Seed: seed, Assets: assets, Node: bucketOrFolder,
 		New:   func() any { return &state{Buckets: map[string]*bucket{}, Uploads: map[string]*upload{}} },
 		Admit: checkFolder, Find: findVirtualHost, Batch: "/batch/storage/v1",
 		Grantable: map[string][]string{"buckets": {"storage."}},
@@ -113,9 +113,8 @@ func spendBucketUpdate(c *wire.Call, q *wire.Usage) error {
 			"requests.", bucket)
 }
 
-// methods are the methods of Cloud Storage's JSON API, and the reads of its XML API, which is
-// what Google's Go client reads objects with.
-func methods() []wire.Method {
+// jsonMethods are the methods of Cloud Storage's JSON API.
+func jsonMethods() []wire.Method {
 	// What is about a bucket or an object is open to everybody; IAM decides who of them may.
 	at := func(id, pattern string, serve func(*wire.Call) (any, error)) wire.Method {
 		return wire.Method{ID: id, Host: host, Pattern: pattern, Colons: true, Serve: serve, Open: true}
@@ -123,7 +122,6 @@ func methods() []wire.Method {
 	login := func(m wire.Method) wire.Method { m.Open = false; return m }
 	writes := func(m wire.Method) wire.Method { m.Writes = true; return m }
 	held := func(m wire.Method) wire.Method { m.Writes, m.Large, m.Bearer = true, true, holder; return m }
-	xml := func(m wire.Method) wire.Method { m.Refuse = xmlRefusal; return m }
 	return []wire.Method{
 		login(writes(at("storage.buckets.insert", "POST /storage/v1/b", insertBucket))),
 		login(at("storage.buckets.list", "GET /storage/v1/b", listBuckets)),
@@ -152,8 +150,6 @@ func methods() []wire.Method {
 		login(held(at("storage.objects.insert", "PUT /resumable/upload/storage/v1/b/{bucket}/o", continueUpload))),
 		login(held(at("storage.objects.insert", "DELETE /upload/storage/v1/b/{bucket}/o", cancelUpload))),
 		login(held(at("storage.objects.insert", "DELETE /resumable/upload/storage/v1/b/{bucket}/o", cancelUpload))),
-		xml(at("storage.objects.get", "GET /{bucket}/{object...}", readObject)),
-		xml(at("storage.objects.get", "HEAD /{bucket}/{object...}", readObject)),
 	}
 }
 

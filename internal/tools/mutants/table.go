@@ -1821,4 +1821,33 @@ var mutants = []mutant{
 		edits: []edit{{"internal/supervise", "TokenKeeper.gone", `return errors.Is($err, os.ErrNotExist) &&`, `return $err == nil &&`}},
 		pkg:   "internal/supervise", tests: []string{"TestNoTokensOfARunThatIsDown"},
 	},
+	{
+		name:  "a signed URL has no end",
+		edits: []edit{{"emulator/internal/storage", "signature.checkTimes", `!$now.Before($end)`, `false`}},
+		pkg:   "emulator", tests: []string{"TestSignedURL"},
+	},
+	{
+		name:  "a signed URL is good whoever has signed it",
+		edits: []edit{{"emulator/internal/storage", "signature.verify", `$a.Signed($sum[:], $s.value, $c.Now)`, `len($sum) > 0 || $a != nil`}},
+		pkg:   "emulator", tests: []string{"TestSignedURL"},
+	},
+	{
+		name: "a signed URL outlives the account's being disabled",
+		edits: []edit{{
+			"emulator/internal/storage", "signature.verify",
+			`$who := $c.Company().PrincipalOf(&iam.AccessToken{Account: $a.UniqueID}, $c.Now)`,
+			`$who := &iam.Principal{Member: $a.Member(), Email: $a.Email, Account: $a}`,
+		}},
+		pkg: "emulator", tests: []string{"TestSignedURL"},
+	},
+	{
+		name:  "what a signed URL says of the content is not held against it",
+		edits: []edit{{"emulator/internal/storage", "signature.payload", `hex.EncodeToString($sum.Sum(nil)) != $said`, `false`}},
+		pkg:   "emulator", tests: []string{"TestSignedURL"},
+	},
+	{
+		name:  "a header that nobody signed passes",
+		edits: []edit{{"emulator/internal/storage", "signature.toSign", `!slices.Contains($signed, $lower)`, `false`}},
+		pkg:   "emulator", tests: []string{"TestSignedURL"},
+	},
 }
