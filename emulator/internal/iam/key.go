@@ -32,7 +32,9 @@ func (a *Account) signed(keyID string, sum, signature []byte, now time.Time) boo
 // by SHA-256.
 func (a *Account) Signed(sum, signature []byte, now time.Time) bool {
 	return a.signed("", sum, signature, now) ||
-		slices.ContainsFunc(a.SystemKeys(now), func(k *SystemKey) bool { return a.systemSigned(k.ID, sum, signature, now) })
+		slices.ContainsFunc(a.SystemKeys(now), func(k *SystemKey) bool {
+			return a.systemSigned(k.ID, sum, signature, now)
+		})
 }
 
 // systemSigned reports whether one of the keys that Google holds for the account made the

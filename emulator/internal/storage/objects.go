@@ -145,7 +145,8 @@ func xmlRefusal(e *wire.Error) (any, error) {
 var signatureMessages = map[string]string{
 	"MalformedSecurityHeader": "Your request has a malformed header.", "ExpiredToken": "Invalid argument.",
 	"SignatureDoesNotMatch": "Access denied.", "InvalidSecurity": "The provided security credentials are not valid.",
-	"BadDigest": "The content does not match its hash.", "RequestTimeTooSkewed": "The time of the request is too far off.",
+	"BadDigest":            "The content does not match its hash.",
+	"RequestTimeTooSkewed": "The time of the request is too far off.",
 }
 
 // mediaAnswer answers with the content of o, or with the part of it that a Range header asks for.

@@ -154,7 +154,8 @@ func (s *signature) payload(c *wire.Call) (string, error) {
 	_, _ = sum.Write(c.Body) // one of the two is empty
 	_, _ = c.Content.WriteTo(sum)
 	if hex.EncodeToString(sum.Sum(nil)) != said {
-		return "", xmlFail(http.StatusBadRequest, "BadDigest", "The hash of the content is not the one that was signed.")
+		return "", xmlFail(http.StatusBadRequest, "BadDigest",
+			"The hash of the content is not the one that was signed.")
 	}
 	return said, nil
 }

@@ -61,7 +61,8 @@ func Service() *wire.Service {
 	return &wire.Service{
 		Name: host, Title: "Cloud Storage API",
 		Scopes:  []string{"devstorage.full_control", "devstorage.read_write", "devstorage.read_only"},
-		Methods: append(jsonMethods(), xmlMethods()...), Key: stateKey, Seed: seed, Assets: assets, Node: bucketOrFolder,
+		Methods: append(jsonMethods(), xmlMethods()...), Key: stateKey, Seed: seed, Assets: assets,
+		Node:  bucketOrFolder,
 		New:   func() any { return &state{Buckets: map[string]*bucket{}, Uploads: map[string]*upload{}} },
 		Admit: checkFolder, Find: findVirtualHost, Batch: "/batch/storage/v1",
 		Grantable: map[string][]string{"buckets": {"storage."}},
