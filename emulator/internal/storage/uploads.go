@@ -1,15 +1,14 @@
 package storage
 
 import (
-	"bufio"
 	"cmp"
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
 	"io"
 	"mime"
+	"mime/multipart"
 	"net/http"
-	"net/textproto"
 	"net/url"
 	"strconv"
 	"strings"
@@ -133,7 +132,7 @@ func storeObject(c *wire.Call, b *bucket, o object, want checks) (any, error) {
 	return showObject(c, b, stateOf(c.State()).put(b, o, c.Now)), nil
 }
 
-// readMultipart takes a multipart/related body apart: the metadata, then the content, which is not copied.
+// readMultipart takes a multipart/related body apart: the metadata, then the content.
 func readMultipart(c *wire.Call, m *objectMetadata) (wire.Content, error) {
 	bad := func(what string) error {
 		return wire.Fail(http.StatusBadRequest, "INVALID_ARGUMENT", "badContent", "Malformed multipart body: %s", what)
@@ -142,74 +141,28 @@ func readMultipart(c *wire.Call, m *objectMetadata) (wire.Content, error) {
 	if boundary == "" {
 		return wire.Content{}, bad("no boundary")
 	}
-	_, at, last := nextBoundary(c.Content, boundary, 0)
-	if at < 0 || last {
+	parts := multipart.NewReader(c.Content.Body(), boundary)
+	first, err := parts.NextRawPart()
+	if err != nil {
 		return wire.Content{}, bad("no metadata part")
 	}
-	end, next, last := nextBoundary(c.Content, boundary, at)
-	if end < 0 {
+	metadata, err := io.ReadAll(first)
+	if err != nil {
 		return wire.Content{}, bad("the metadata part does not end")
 	}
-	_, metadata, err := readPart(c.Content.Slice(at, end))
-	if err != nil || last {
-		return wire.Content{}, bad("no media part")
-	}
-	if err := c.DecodeKnown(metadata.Bytes(), m.fields()); err != nil {
+	if err := c.DecodeKnown(metadata, m.fields()); err != nil {
 		return wire.Content{}, err
 	}
-	if end, _, _ = nextBoundary(c.Content, boundary, next); end < 0 {
+	second, err := parts.NextRawPart()
+	if err != nil {
+		return wire.Content{}, bad("no media part")
+	}
+	content, err := wire.ReadContent(second, -1)
+	if err != nil {
 		return wire.Content{}, bad("the media part does not end")
 	}
-	header, content, err := readPart(c.Content.Slice(next, end))
-	if err != nil {
-		return wire.Content{}, bad("the header of the media part does not end")
-	}
-	m.ContentType = cmp.Or(m.ContentType, header.Get("Content-Type"))
+	m.ContentType = cmp.Or(m.ContentType, second.Header.Get("Content-Type"))
 	return content, nil
-}
-
-// nextBoundary finds the next line that is a boundary: where the part before it ends, where the one after it begins,
-// and whether there is none after it. Both are -1 if there is no such line.
-func nextBoundary(c wire.Content, boundary string, from int) (end, next int, last bool) {
-	delimiter := []byte("--" + boundary)
-	for {
-		at := c.Index(delimiter, from)
-		if at < 0 {
-			return -1, -1, false
-		}
-		from = at + len(delimiter)
-		// Lines end in \r\n, or in \n alone.
-		before, after := string(c.Slice(max(at-2, 0), at).Bytes()), c.Slice(from, min(from+128, c.Len())).Bytes()
-		line, _, _ := strings.Cut(string(after), "\n")
-		rest := strings.TrimRight(line, " \t\r")
-		if at > 0 && !strings.HasSuffix(before, "\n") || rest != "" && rest != "--" {
-			continue // it only looks like one
-		}
-		if end = at; at > 0 {
-			end -= len("\n")
-		}
-		if before == "\r\n" {
-			end -= len("\r")
-		}
-		return end, min(from+len(line)+len("\n"), c.Len()), rest == "--"
-	}
-}
-
-// readPart takes a part apart: its header, and what comes after the empty line.
-func readPart(part wire.Content) (textproto.MIMEHeader, wire.Content, error) {
-	at := 0 // of the body
-	for line := []byte("\n"); ; {
-		end := part.Index(line, at)
-		if end < 0 {
-			return nil, wire.Content{}, io.ErrUnexpectedEOF
-		}
-		empty := end-at == 0 || end-at == 1 && string(part.Slice(at, end).Bytes()) == "\r"
-		if at = end + 1; empty {
-			break
-		}
-	}
-	header, err := textproto.NewReader(bufio.NewReader(part.Slice(0, at).Body())).ReadMIMEHeader()
-	return header, part.Slice(at, part.Len()), err
 }
 
 // multipartBoundary finds the boundary in a Content-Type. Google's own command line tools leave off the

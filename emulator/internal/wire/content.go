@@ -30,9 +30,9 @@ func NewContent(b []byte) Content {
 	return Content{[][]byte{b}, len(b)}
 }
 
-// readContent reads r to its end. The size is what the reader is said to have, or -1; the content takes no more memory
+// ReadContent reads r to its end. The size is what the reader is said to have, or -1; the content takes no more memory
 // than it needs for either.
-func readContent(r io.Reader, size int64) (Content, error) {
+func ReadContent(r io.Reader, size int64) (Content, error) {
 	var c Content
 	for next := 4 << 10; ; next = min(2*next, pieceSize) {
 		if rest := size - int64(c.size); rest > 0 {
@@ -82,30 +82,6 @@ func (c Content) Slice(from, to int) Content {
 		from, to = from-len(piece), to-len(piece)
 	}
 	return out
-}
-
-// Index is the offset of the first sep in c that begins at from or later, or -1.
-func (c Content) Index(sep []byte, from int) int {
-	start := 0 // of the piece
-	for i, piece := range c.pieces {
-		if skip := max(from-start, 0); skip < len(piece) {
-			if at := bytes.Index(piece[skip:], sep); at >= 0 {
-				return start + skip + at
-			}
-			// It may begin in this piece and end in a later one.
-			seam := max(skip, len(piece)-len(sep)+1)
-			across := bytes.Clone(piece[seam:])
-			want := len(across) + len(sep) - 1
-			for j := i + 1; j < len(c.pieces) && len(across) < want; j++ {
-				across = append(across, c.pieces[j][:min(len(c.pieces[j]), want-len(across))]...)
-			}
-			if at := bytes.Index(across, sep); at >= 0 {
-				return start + seam + at
-			}
-		}
-		start += len(piece)
-	}
-	return -1
 }
 
 // Bytes returns what is short in one piece.

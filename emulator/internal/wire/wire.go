@@ -172,7 +172,7 @@ func (c *Call) read(w http.ResponseWriter) (err error) {
 	case c.Method.Large && ok:
 		c.Content = shared.Content
 	case c.Method.Large:
-		c.Content, err = readContent(http.MaxBytesReader(w, r.Body, maxContent), r.ContentLength)
+		c.Content, err = ReadContent(http.MaxBytesReader(w, r.Body, maxContent), r.ContentLength)
 	default:
 		c.Body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	}

@@ -1491,11 +1491,6 @@ var mutants = []mutant{
 		pkg:   grpcapi, tests: []string{"TestNothingIsBuffered"},
 	},
 	{
-		name:  "a piece of content that begins in one and ends in another is not found",
-		edits: []edit{{"emulator/internal/wire", "Content.Index", `bytes.Index($across, $sep); $at >= 0`, `bytes.Index($across, $sep); false`}},
-		pkg:   "emulator/internal/wire", tests: []string{"TestContent"},
-	},
-	{
 		name:  "an upload survives its account also where it should not",
 		edits: []edit{{"emulator/internal/storage", "findUpload", `!$c.Company().Doubts.SessionsJudged`, `true`}},
 		pkg:   "emulator", tests: []string{"TestStorageSessionJudged"},
