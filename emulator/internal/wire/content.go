@@ -41,7 +41,12 @@ func ReadContent(r io.Reader, size int64) (Content, error) {
 			next = bytes.MinRead // to see the end, most likely
 		}
 		piece := make([]byte, next)
-		n, err := io.ReadFull(r, piece)
+		n, err := 0, error(nil) // not by io.ReadFull: it says the same of a reader that ends and of one that breaks off
+		for n < len(piece) && err == nil {
+			var more int
+			more, err = r.Read(piece[n:])
+			n += more
+		}
 		if n < len(piece)/2 {
 			piece = bytes.Clone(piece[:n])
 		}
@@ -49,7 +54,7 @@ func ReadContent(r io.Reader, size int64) (Content, error) {
 			c.pieces, c.size = append(c.pieces, piece[:n]), c.size+n
 		}
 		switch {
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		case errors.Is(err, io.EOF):
 			return c, nil
 		case err != nil:
 			return Content{}, err

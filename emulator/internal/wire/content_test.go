@@ -69,7 +69,10 @@ func TestReadContent(t *testing.T) {
 			}
 		}
 	}
-	if _, err := ReadContent(iotest.ErrReader(io.ErrClosedPipe), -1); err != io.ErrClosedPipe {
-		t.Errorf("reading what breaks off: %v", err)
+	for _, want := range []error{io.ErrClosedPipe, io.ErrUnexpectedEOF} {
+		broken := io.MultiReader(bytes.NewReader([]byte("x")), iotest.ErrReader(want))
+		if _, err := ReadContent(broken, -1); err != want {
+			t.Errorf("reading what breaks off with %v: %v", want, err)
+		}
 	}
 }
