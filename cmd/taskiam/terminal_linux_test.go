@@ -191,6 +191,8 @@ func TestIsolatedShell(t *testing.T) {
 		}
 		s.write("person/.zshrc", "PS1='mine '\n") // without one, zsh asks what to do
 		s.write("person/.bashrc", "PS1='mine '\n")
+		// Without that folder, fish fills it from the manual, in the background, also after its end.
+		s.write("person/.local/share/fish/generated_completions/none", "")
 		c := command{dir: s.folder("tree")}
 		c.args = slices.Concat([]string{"taskiam", "run"}, tt.flags, []string{s.manifest("demo.toml", "key")})
 		p := newPerson(t)
