@@ -12,10 +12,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/google/renameio/v2"
-
 	"github.com/taskiam/taskiam/emulator/internal/iam"
 	"github.com/taskiam/taskiam/emulator/internal/iamapi"
+	"github.com/taskiam/taskiam/emulator/internal/wire"
 	"github.com/taskiam/taskiam/internal/secret"
 )
 
@@ -53,8 +52,7 @@ func (s *Server) openDir() error {
 	if err := s.adoptToken(token); err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(path, []byte(s.wire.State().OperatorToken.Reveal()), 0o600,
-		renameio.IgnoreUmask()); err != nil {
+	if err := wire.WriteFile(path, []byte(s.wire.State().OperatorToken.Reveal())); err != nil {
 		return fmt.Errorf("writing the operator's token: %w", err)
 	}
 	return s.openLogin()
@@ -102,7 +100,7 @@ func (s *Server) openAuthority() (*authority, error) {
 		return nil, err
 	}
 	for path, raw := range map[string][]byte{keyPath: key, certPath: ca.certificatePEM()} {
-		if err := renameio.WriteFile(path, raw, 0o600, renameio.IgnoreUmask()); err != nil {
+		if err := wire.WriteFile(path, raw); err != nil {
 			return nil, fmt.Errorf("writing the emulator's CA: %w", err)
 		}
 	}
@@ -127,7 +125,7 @@ func (s *Server) openControlToken() (secret.String, error) {
 	if token.IsZero() {
 		token = newControlToken()
 	}
-	if err := renameio.WriteFile(path, []byte(token.Reveal()), 0o600, renameio.IgnoreUmask()); err != nil {
+	if err := wire.WriteFile(path, []byte(token.Reveal())); err != nil {
 		return secret.String{}, fmt.Errorf("writing the control token: %w", err)
 	}
 	return token, nil
@@ -173,7 +171,7 @@ func (s *Server) openLogin() error {
 	if err != nil {
 		return fmt.Errorf("encoding the operator's login: %w", err)
 	}
-	if err := renameio.WriteFile(path, append(raw, '\n'), 0o600, renameio.IgnoreUmask()); err != nil {
+	if err := wire.WriteFile(path, append(raw, '\n')); err != nil {
 		return fmt.Errorf("writing the operator's login: %w", err)
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -249,6 +250,27 @@ func TestTheEmulatorStandsAlone(t *testing.T) {
 				name == emulated+"wire" && ours != emulated+"iam",
 				strings.HasPrefix(name, emulated) && ours != emulated+"iam" && ours != emulated+"wire":
 				t.Errorf("%s imports %s, which it must not know", name, ours)
+			}
+		}
+	}
+}
+
+// The public emulator is for tests on Windows as well, and is compiled for it: what it needs of a Unix has another
+// form in a file for Windows. go vet with GOOS=windows says more, and takes a minute.
+func TestTheEmulatorIsForWindowsToo(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command("go", "list", "-f", "{{.ImportPath}} {{.Imports}} {{.TestImports}} {{.XTestImports}}",
+		module+"emulator/...")
+	cmd.Env = append(os.Environ(), "GOOS=windows")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		name, imports, _ := strings.Cut(line, " ")
+		for imp := range strings.FieldsSeq(strings.NewReplacer("[", " ", "]", " ").Replace(imports)) {
+			if imp == "golang.org/x/sys/unix" || strings.HasPrefix(imp, "github.com/google/renameio/v2") {
+				t.Errorf("for Windows, %s imports %s, which is not for it", name, imp)
 			}
 		}
 	}

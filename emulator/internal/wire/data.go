@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-
-	"github.com/google/renameio/v2"
 )
 
 // dataFile is what --data holds. Version tells later forms apart.
@@ -50,7 +48,7 @@ func (s *Server) save() error {
 	if err != nil {
 		return fmt.Errorf("encoding the emulator's data: %w", err)
 	}
-	if err := renameio.WriteFile(s.cfg.DataFile, raw, 0o600, renameio.IgnoreUmask()); err != nil {
+	if err := WriteFile(s.cfg.DataFile, raw); err != nil {
 		return fmt.Errorf("writing the emulator's data: %w", err)
 	}
 	return nil
