@@ -69,7 +69,7 @@ clients: ## drive the emulator with Google's clients, fetching some, and print w
 		-clients.all -clients.table "$$dir/table" $(if $(WRITE),-clients.write) >"$$dir/log" || { cat "$$dir/log"; false; }; }; \
 	status=$$?; cat "$$dir/table"; echo "all of it: $$(($$(date +%s) - begun)) s"; exit $$status
 
-ci-hooks: ## run the hooks in ci/ under the CI systems' own runners, fetching those: one to three minutes, one more the first time
+ci-hooks: ## run the hooks in ci/ under the CI systems' own runners, fetching those: a minute, two the first time
 	@ci/test/hooks.sh
 
 # Programs that make releases. They are built from source, once; the first takes some minutes.
