@@ -2,7 +2,6 @@ package emulator
 
 import (
 	"crypto"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -87,22 +86,6 @@ func rsaSigned(t *testing.T, key *rsa.PrivateKey, signer, verb, path string) sig
 				t.Fatal(err)
 			}
 			return hex.EncodeToString(raw)
-		}}
-}
-
-// hmacSigned is a signing by an HMAC key.
-func hmacSigned(id, secret, verb, path string) signing {
-	return signing{verb: verb, path: path, signer: id, at: epoch, lasts: 10 * time.Minute, algorithm: "GOOG4-HMAC-SHA256",
-		scope: "auto/storage/goog4_request", prefix: "X-Goog-", sign: func(text string) string {
-			key := []byte("GOOG4" + secret)
-			for _, part := range strings.Split(strings.Split(text, "\n")[2], "/") {
-				mac := hmac.New(sha256.New, key)
-				_, _ = mac.Write([]byte(part))
-				key = mac.Sum(nil)
-			}
-			mac := hmac.New(sha256.New, key)
-			_, _ = mac.Write([]byte(text))
-			return hex.EncodeToString(mac.Sum(nil))
 		}}
 }
 

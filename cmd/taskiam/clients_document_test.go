@@ -63,7 +63,7 @@ func TestClientsDocument(t *testing.T) {
 // the reason that is known. Whether the rest works is tried there.
 func TestClientTableDocument(t *testing.T) {
 	t.Parallel()
-	rows, cells := untried()
+	rows, cells := flawless()
 	_, rest, _ := strings.Cut(fileOf(t, "docs/delivery.md"), tableBegin)
 	got, _, found := strings.Cut(rest, tableEnd)
 	if want := table(rows, cells); !found || got != want {
@@ -71,8 +71,8 @@ func TestClientTableDocument(t *testing.T) {
 	}
 }
 
-// untried returns all cells as they are if every client does what is expected of it.
-func untried() (rows []client, cells []*cell) {
+// flawless returns all cells as they are if every client does what is expected of it.
+func flawless() (rows []client, cells []*cell) {
 	for _, row := range new(kit).clients() {
 		row.missing = ""
 		rows = append(rows, row)

@@ -263,9 +263,9 @@ func (k *TokenKeeper) watch(ctx context.Context, stop context.CancelCauseFunc) {
 	}
 }
 
-// gone reports whether the run's delivery is gone, with which down begins. It may be another process that takes the run
-// down, while CMD goes on: from then on no token is handed out that was made before, identity tokens least of all, which
-// outlive the account.
+// gone reports whether the run's delivery is gone, with which down begins. It may be another process that takes the
+// run down, while CMD goes on: from then on no token is handed out that was made before, identity tokens least of all,
+// which outlive the account.
 func (k *TokenKeeper) gone() bool {
 	_, err := os.Lstat(k.run.Opened.DeliveryDir)
 	return errors.Is(err, os.ErrNotExist) && k.run.Opened.DeliveryDir != ""
