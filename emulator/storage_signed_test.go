@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"crypto"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -86,6 +87,22 @@ func rsaSigned(t *testing.T, key *rsa.PrivateKey, signer, verb, path string) sig
 				t.Fatal(err)
 			}
 			return hex.EncodeToString(raw)
+		}}
+}
+
+// hmacSigned is a signing by an HMAC key.
+func hmacSigned(id, secret, verb, path string) signing {
+	return signing{verb: verb, path: path, signer: id, at: epoch, lasts: 10 * time.Minute, algorithm: "GOOG4-HMAC-SHA256",
+		scope: "auto/storage/goog4_request", prefix: "X-Goog-", sign: func(text string) string {
+			key := []byte("GOOG4" + secret)
+			for _, part := range strings.Split(strings.Split(text, "\n")[2], "/") {
+				mac := hmac.New(sha256.New, key)
+				_, _ = mac.Write([]byte(part))
+				key = mac.Sum(nil)
+			}
+			mac := hmac.New(sha256.New, key)
+			_, _ = mac.Write([]byte(text))
+			return hex.EncodeToString(mac.Sum(nil))
 		}}
 }
 
@@ -218,4 +235,130 @@ func TestSignedURLBySignBlob(t *testing.T) {
 	c.want(200, nil, "", "GET "+address, "")
 	c.want(200, nil, "operator", "DELETE "+iamREST+"projects/acme/serviceAccounts/"+agentEmail, "")
 	c.refusedXML(403, "InvalidSecurity", "GET "+address, "")
+}
+
+// header is the Authorization header of the request, and the headers that were signed.
+func (g signing) header() []string {
+	date := g.at.UTC().Format("20060102T150405Z")
+	scope := date[:8] + "/" + g.scope
+	lower := strings.ToLower(g.prefix) + "date"
+	all := map[string]string{lower: date}
+	for name, value := range g.headers {
+		all[name] = value
+	}
+	g.headers = all
+	names := []string{"host"}
+	out := []string{}
+	for name, value := range all {
+		names = append(names, name)
+		out = append(out, name+": "+value)
+	}
+	slices.Sort(names)
+	return append(out, "Authorization: "+g.algorithm+" Credential="+g.signer+"/"+scope+", SignedHeaders="+strings.Join(names, ";")+
+		", Signature="+g.sign(g.text(date, scope, names, g.query)))
+}
+
+// hmacAPI is where the HMAC keys of the project are.
+const hmacAPI = gcs + "/projects/acme/hmacKeys"
+
+// An HMAC key signs requests of the XML API until it is made inactive, and no longer than its account is there. Only its
+// making shows its secret.
+func TestHMACKeys(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.agentReads()
+	var key struct {
+		Secret   string
+		Metadata struct{ AccessID, State, ServiceAccountEmail, Etag string }
+	}
+	create := "POST " + hmacAPI + "?serviceAccountEmail=" + agentEmail
+	c.want(403, nil, "agent", create, "")
+	c.want(404, nil, "operator", create+"x", "")
+	c.want(200, &key, "operator", create, "")
+	id, one := key.Metadata.AccessID, hmacAPI+"/"+key.Metadata.AccessID
+	if len(id) != 61 || len(key.Secret) != 40 || key.Metadata.State != "ACTIVE" || key.Metadata.ServiceAccountEmail != agentEmail {
+		t.Errorf("the key is %+v", key)
+	}
+	for _, what := range []string{"GET " + one, "GET " + hmacAPI} {
+		if got := c.want(200, nil, "operator", what, ""); strings.Contains(string(got.body), key.Secret) || !strings.Contains(string(got.body), id) {
+			t.Errorf("%s: %s", what, got.body)
+		}
+		c.want(403, nil, "agent", what, "")
+	}
+	if strings.Contains(c.snapshot(), key.Secret) || strings.Contains(c.log.String(), key.Secret) {
+		t.Error("the secret is in a snapshot or in the log")
+	}
+
+	read := hmacSigned(id, key.Secret, "GET", "/reports/2026/a.txt")
+	amazon := read
+	amazon.algorithm, amazon.prefix, amazon.scope = "AWS4-HMAC-SHA256", "X-Amz-", "us-east-1/s3/aws4_request"
+	amazon.sign = func(text string) string {
+		k := []byte("AWS4" + key.Secret)
+		for _, part := range append(strings.Split(strings.Split(text, "\n")[2], "/"), text) {
+			mac := hmac.New(sha256.New, k)
+			_, _ = mac.Write([]byte(part))
+			k = mac.Sum(nil)
+		}
+		return hex.EncodeToString(k)
+	}
+	const object = "GET storage.googleapis.com/reports/2026/a.txt"
+	for _, g := range []signing{read, amazon} {
+		for name, got := range map[string]reply{"a URL": c.call("", "GET "+g.url(), ""), "a header": c.call("", object, "", g.header()...)} {
+			if got.code != 200 || string(got.body) != "hello, world" {
+				t.Errorf("%s by %s: %d %s", name, g.algorithm, got.code, got.body)
+			}
+		}
+		c.refusedXML(403, "SignatureDoesNotMatch", "GET storage.googleapis.com/reports/2025/old.txt", "", g.header()...)
+		late := g
+		late.at = epoch.Add(-20 * time.Minute)
+		c.refusedXML(403, "RequestTimeTooSkewed", object, "", late.header()...)
+		c.refusedXML(400, "ExpiredToken", "GET "+late.url(), "")
+	}
+	write := read
+	write.verb, write.path = "PUT", "/reports/by-hmac"
+	c.want(200, nil, "", "PUT storage.googleapis.com/reports/by-hmac", "x", write.header()...)
+	list := read
+	list.path = "/reports"
+	c.want(200, nil, "", "GET storage.googleapis.com/reports", "", list.header()...)
+	c.want(401, nil, "", "GET "+gcs+"/b/reports/o", "", read.header()...) // not by the JSON API
+	c.refusedXML(403, "SignatureDoesNotMatch", "GET "+hmacSigned(id, key.Secret+"x", "GET", read.path).url(), "")
+	c.refusedXML(403, "InvalidSecurity", "GET "+hmacSigned(id+"X", key.Secret, "GET", read.path).url(), "")
+
+	// Inactive before it is deleted.
+	c.want(400, nil, "operator", "DELETE "+one, "")
+	c.want(412, nil, "operator", "PUT "+one, `{"state":"INACTIVE","etag":"CAE="}`)
+	c.want(400, nil, "operator", "PUT "+one, `{"state":"DELETED"}`)
+	c.want(200, nil, "operator", "PUT "+one, `{"state":"INACTIVE","etag":"`+key.Metadata.Etag+`"}`)
+	c.refusedXML(403, "InvalidSecurity", "GET "+read.url(), "")
+	c.want(200, nil, "operator", "PUT "+one, `{"state":"ACTIVE"}`)
+	c.want(200, nil, "", "GET "+read.url(), "")
+
+	// The key of an account that is gone stays where it is, and signs nothing.
+	for _, verb := range []string{":disable", ":enable"} {
+		c.want(200, nil, "operator", "POST "+iamREST+"projects/acme/serviceAccounts/"+agentEmail+verb, "{}")
+		if got := c.call("", "GET "+read.url(), ""); (got.code == 200) != (verb == ":enable") {
+			t.Errorf("after %s: %d %s", verb, got.code, got.body)
+		}
+	}
+	for range 9 {
+		c.want(200, nil, "operator", create, "")
+	}
+	c.want(400, nil, "operator", create, "")
+	c.want(200, nil, "operator", "DELETE "+iamREST+"projects/acme/serviceAccounts/"+agentEmail, "")
+	c.refusedXML(403, "InvalidSecurity", "GET "+read.url(), "")
+	c.refusedXML(403, "InvalidSecurity", object, "", read.header()...)
+	c.want(200, nil, "operator", "POST "+iamREST+"projects/acme/serviceAccounts", `{"accountId":"agent-one"}`) // another of that name
+	c.refusedXML(403, "InvalidSecurity", "GET "+read.url(), "")
+	if got := c.want(200, nil, "operator", "GET "+one, ""); got.field("state") != `"ACTIVE"` {
+		t.Errorf("the key is %s", got.body)
+	}
+	c.want(200, nil, "operator", "PUT "+one, `{"state":"INACTIVE"}`)
+	c.want(204, nil, "operator", "DELETE "+one, "")
+	c.want(400, nil, "operator", "PUT "+one, `{"state":"ACTIVE"}`)
+	if got := c.want(200, nil, "operator", "GET "+hmacAPI, ""); strings.Contains(string(got.body), id) {
+		t.Errorf("a deleted key is listed: %s", got.body)
+	}
+	if got := c.want(200, nil, "operator", "GET "+hmacAPI+"?showDeletedKeys=true&serviceAccountEmail="+agentEmail, ""); !strings.Contains(string(got.body), "DELETED") {
+		t.Errorf("with the deleted ones: %s", got.body)
+	}
 }

@@ -17,9 +17,11 @@ import (
 	"github.com/taskiam/taskiam/emulator/internal/wire"
 )
 
-// signature is what a request of the XML API is signed with by the V4 process, in its query: a signed URL
-// (storage/docs/authentication/signatures).
+// signature is what a request of the XML API is signed with by the V4 process, in its query, which makes it a signed
+// URL, or in its Authorization header (storage/docs/authentication/signatures).
 type signature struct {
+	prefix                                        string // of its headers and parameters: "X-Goog-"
+	inHeader                                      bool
 	algorithm, credential, date, expires, headers string
 	value                                         []byte
 	scope                                         []string // date, location, service, type of request
@@ -28,6 +30,9 @@ type signature struct {
 
 const (
 	rsaAlgorithm = "GOOG4-RSA-SHA256"
+	// hmacAlgorithm is by an HMAC key, and amazonAlgorithm the same in the words of clients that were made for S3.
+	hmacAlgorithm   = "GOOG4-HMAC-SHA256"
+	amazonAlgorithm = "AWS4-HMAC-SHA256"
 
 	signedTime     = "20060102T150405Z"
 	maxURLLifetime = 7 * 24 * time.Hour
@@ -83,37 +88,77 @@ func signer(c *wire.Call) (*iam.Principal, error) {
 
 // find reads what a request says of its signature, and the signature itself. It is false for a request without one.
 func (s *signature) find(c *wire.Call) (value string, ok bool) {
-	query := c.Request.URL.Query()
+	r := c.Request
+	kind, rest, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if s.inHeader = slices.Contains([]string{rsaAlgorithm, hmacAlgorithm, amazonAlgorithm}, kind); s.inHeader {
+		s.algorithm, s.prefix = kind, prefixOf(kind)
+		for part := range strings.SplitSeq(rest, ",") {
+			switch name, v, _ := strings.Cut(strings.TrimSpace(part), "="); strings.ToLower(name) {
+			case "credential":
+				s.credential = v
+			case "signedheaders":
+				s.headers = v
+			case "signature":
+				value = v
+			}
+		}
+		s.date = r.Header.Get(s.prefix + "Date")
+		return value, true
+	}
+	if r.Header.Get("Authorization") != "" {
+		return "", false
+	}
+	query := r.URL.Query()
 	parameter := func(name string) string {
 		for k, v := range query {
-			if strings.EqualFold(k, name) {
+			if strings.EqualFold(k, s.prefix+name) {
 				return v[0]
 			}
 		}
 		return ""
 	}
-	s.algorithm, s.credential = parameter("X-Goog-Algorithm"), parameter("X-Goog-Credential")
-	s.date, s.expires = parameter("X-Goog-Date"), parameter("X-Goog-Expires")
-	s.headers = parameter("X-Goog-SignedHeaders")
-	value = parameter("X-Goog-Signature")
-	return value, s.algorithm != "" || value != ""
+	for _, s.prefix = range []string{"X-Goog-", "X-Amz-"} {
+		s.algorithm, value = parameter("Algorithm"), parameter("Signature")
+		if s.algorithm != "" || value != "" {
+			s.credential, s.date, s.expires = parameter("Credential"), parameter("Date"), parameter("Expires")
+			s.headers = parameter("SignedHeaders")
+			return value, true
+		}
+	}
+	return "", false
+}
+
+// prefixOf is what headers and parameters begin with beside an algorithm.
+func prefixOf(algorithm string) string {
+	if algorithm == amazonAlgorithm {
+		return "X-Amz-"
+	}
+	return "X-Goog-"
 }
 
 // read takes apart what a signature says.
 func (s *signature) read(value string) (err error) {
-	if s.algorithm != rsaAlgorithm {
+	service := []string{"storage", "goog4_request"}
+	switch s.algorithm {
+	case rsaAlgorithm, hmacAlgorithm:
+	case amazonAlgorithm:
+		service = []string{"s3", "aws4_request"}
+	default:
 		return malformed("The algorithm %q is not known.", s.algorithm)
+	}
+	if s.prefix != prefixOf(s.algorithm) {
+		return malformed("The algorithm %s does not go with parameters of %s.", s.algorithm, s.prefix)
 	}
 	if s.value, err = hex.DecodeString(value); err != nil || len(s.value) == 0 {
 		return malformed("The signature is not hexadecimal.")
 	}
 	parts := strings.Split(s.credential, "/")
 	if len(parts) < 5 {
-		return malformed("Invalid credential: SIGNER/DATE/LOCATION/storage/goog4_request is expected.")
+		return malformed("Invalid credential: SIGNER/DATE/LOCATION/%s is expected.", strings.Join(service, "/"))
 	}
 	s.scope = parts[len(parts)-4:]
 	s.signer = strings.Join(parts[:len(parts)-4], "/")
-	if s.scope[2] != "storage" || s.scope[3] != "goog4_request" {
+	if !slices.Equal(s.scope[2:], service) {
 		return malformed("Invalid credential scope: %s.", strings.Join(s.scope, "/"))
 	}
 	return nil
@@ -124,6 +169,13 @@ func (s *signature) checkTimes(now time.Time) error {
 	at, err := time.Parse(signedTime, s.date)
 	if err != nil || !strings.HasPrefix(s.date, s.scope[0]) {
 		return malformed("Invalid date: %q.", s.date)
+	}
+	if s.inHeader {
+		if at.After(now.Add(maxTimeSkew)) || at.Before(now.Add(-maxTimeSkew)) {
+			return xmlFail(http.StatusForbidden, "RequestTimeTooSkewed", "The time of the request is %s.",
+				at.Format(time.RFC3339))
+		}
+		return nil
 	}
 	if at.After(now.Add(maxTimeSkew)) {
 		return xmlFail(http.StatusForbidden, "AccessDenied", "Request signature is not valid until: %s",
@@ -146,9 +198,12 @@ const unsignedPayload = "UNSIGNED-PAYLOAD"
 // payload is what stands for the body in what was signed: its hash, if the client says one, and then it has to be the
 // right one.
 func (s *signature) payload(c *wire.Call) (string, error) {
-	said := c.Request.Header.Get("X-Goog-Content-Sha256")
-	if said == "" || said == unsignedPayload {
+	said := c.Request.Header.Get(s.prefix + "Content-Sha256")
+	switch {
+	case said == "" || said == unsignedPayload:
 		return unsignedPayload, nil
+	case strings.HasPrefix(said, "STREAMING-"):
+		return "", c.Unsupported("content that is signed in pieces")
 	}
 	sum := sha256.New()
 	_, _ = sum.Write(c.Body) // one of the two is empty
@@ -170,8 +225,8 @@ func (s *signature) toSign(c *wire.Call, payload string) ([]string, error) {
 	}
 	for name := range r.Header {
 		lower := strings.ToLower(name)
-		if strings.HasPrefix(lower, "x-goog-") && !slices.Contains(signed, lower) &&
-			!slices.Contains(unsignedHeaders, lower) {
+		extension := strings.HasPrefix(lower, "x-goog-") || strings.HasPrefix(lower, "x-amz-")
+		if extension && !slices.Contains(signed, lower) && !slices.Contains(unsignedHeaders, lower) {
 			return nil, malformed("The header %s is in the request and was not signed.", lower)
 		}
 	}
@@ -185,7 +240,7 @@ func (s *signature) toSign(c *wire.Call, payload string) ([]string, error) {
 	}
 	query := r.URL.Query()
 	for name := range query {
-		if strings.EqualFold(name, "X-Goog-Signature") {
+		if strings.EqualFold(name, s.prefix+"Signature") {
 			query.Del(name)
 		}
 	}
@@ -216,7 +271,8 @@ func (s *signature) toSign(c *wire.Call, payload string) ([]string, error) {
 }
 
 // unsignedHeaders are those with the prefix that clients add by themselves.
-var unsignedHeaders = []string{"x-goog-api-client", "x-goog-gcs-idempotency-token", "x-goog-content-sha256"}
+var unsignedHeaders = []string{"x-goog-api-client", "x-goog-gcs-idempotency-token", "x-goog-content-sha256",
+	"x-amz-content-sha256"}
 
 // canonicalPath is the path with everything escaped but slashes and what is never escaped.
 func canonicalPath(u *url.URL) string {
@@ -225,6 +281,9 @@ func canonicalPath(u *url.URL) string {
 
 // verify returns who has signed one of the texts.
 func (s *signature) verify(c *wire.Call, texts []string) (*iam.Principal, error) {
+	if s.algorithm != rsaAlgorithm {
+		return s.verifyHMAC(c, texts)
+	}
 	a := c.State().AccountByEmail(s.signer)
 	if a == nil {
 		return nil, unknownSigner()

@@ -4,6 +4,7 @@ package storage
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,8 @@ type state struct {
 	Buckets map[string]*bucket `json:"buckets,omitempty"`
 	// Uploads are the resumable uploads that were begun and not finished, by the hash of the upload's id.
 	Uploads map[string]*upload `json:"uploads,omitempty"`
+	// HMACKeys are the HMAC keys by their access ids, the deleted ones too.
+	HMACKeys map[string]*hmacKey `json:"hmacKeys,omitempty"`
 	// Generation is the last generation that was given to an object.
 	Generation int64 `json:"generation,omitempty" snapshot:"-"`
 }
@@ -61,7 +64,7 @@ func Service() *wire.Service {
 	return &wire.Service{
 		Name: host, Title: "Cloud Storage API",
 		Scopes:  []string{"devstorage.full_control", "devstorage.read_write", "devstorage.read_only"},
-		Methods: append(jsonMethods(), xmlMethods()...), Key: stateKey, Seed: seed, Assets: assets,
+		Methods: slices.Concat(jsonMethods(), hmacMethods(), xmlMethods()), Key: stateKey, Seed: seed, Assets: assets,
 		Node:  bucketOrFolder,
 		New:   func() any { return &state{Buckets: map[string]*bucket{}, Uploads: map[string]*upload{}} },
 		Admit: checkFolder, Find: findVirtualHost, Batch: "/batch/storage/v1",

@@ -1845,4 +1845,23 @@ var mutants = []mutant{
 		edits: []edit{{"emulator/internal/storage", "signature.toSign", `strings.HasPrefix($lower, "x-goog-")`, `false`}},
 		pkg:   "emulator", tests: []string{"TestSignedURL"},
 	},
+	{
+		name:  "an HMAC key signs that was made inactive",
+		edits: []edit{{"emulator/internal/storage", "signature.verifyHMAC", `$k == nil || $k.State != activeKey`, `$k == nil`}},
+		pkg:   "emulator", tests: []string{"TestHMACKeys"},
+	},
+	{
+		name: "an HMAC key outlives its account",
+		edits: []edit{{
+			"emulator/internal/storage", "signature.verifyHMAC",
+			`$who := $c.Company().PrincipalOf(&iam.AccessToken{Account: $k.Account}, $c.Now)`,
+			`$who := &iam.Principal{Member: "serviceAccount:" + $k.Email, Email: $k.Email, Account: $c.State().Accounts[$k.Account]}`,
+		}},
+		pkg: "emulator", tests: []string{"TestHMACKeys"},
+	},
+	{
+		name:  "a signature is good without the secret",
+		edits: []edit{{"emulator/internal/storage", "signature.verifyHMAC", `subtle.ConstantTimeCompare(macOf($key, $text), $s.value) == 1`, `macOf($key, $text) != nil`}},
+		pkg:   "emulator", tests: []string{"TestHMACKeys"},
+	},
 }
