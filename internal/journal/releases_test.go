@@ -27,14 +27,18 @@ func TestJournalsOfReleases(t *testing.T) {
 			t.Parallel()
 			state := private(t, release)
 			d := openDir(t, state, nil)
+			store := journal.Seal(d, func() ([]byte, error) { return os.ReadFile(filepath.Join(state, "journals.key")) })
 			runs, err := d.List()
 			if err != nil || len(runs) < 2 {
 				t.Fatalf("there are %d runs: %v", len(runs), err)
 			}
 			for _, id := range runs {
-				run, err := d.Read(id)
+				run, err := store.Read(id)
 				if err != nil {
 					t.Fatal(err)
+				}
+				if !run.Verified {
+					t.Errorf("the seals of %s are not those of its key any more", id)
 				}
 				read, err := json.MarshalIndent(struct {
 					State journal.State
@@ -63,7 +67,7 @@ func TestJournalsOfReleases(t *testing.T) {
 				}
 				within(t, golden, want, got)
 				if run.Live() {
-					goesOn(t, d, run)
+					goesOn(t, store, run)
 				}
 			}
 		})
@@ -71,9 +75,9 @@ func TestJournalsOfReleases(t *testing.T) {
 }
 
 // goesOn takes the first step of a teardown of a run that an older release has begun.
-func goesOn(t *testing.T, d *journal.Dir, run *journal.Run) {
+func goesOn(t *testing.T, store journal.Store, run *journal.Run) {
 	t.Helper()
-	j, err := d.Open(t.Context(), run.ID(), time.Minute)
+	j, err := store.Open(t.Context(), run.ID(), time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,8 +87,8 @@ func goesOn(t *testing.T, d *journal.Dir, run *journal.Run) {
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	again, err := d.Read(run.ID())
-	if err != nil || again.State() != journal.Ending || again.Account.UniqueID != run.Account.UniqueID {
+	again, err := store.Read(run.ID())
+	if err != nil || again.State() != journal.Ending || !again.Verified {
 		t.Errorf("after the first step of a teardown, the run is %+v: %v", again, err)
 	}
 }
