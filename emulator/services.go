@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"github.com/taskiam/taskiam/emulator/internal/apikeys"
 	"github.com/taskiam/taskiam/emulator/internal/asset"
 	"github.com/taskiam/taskiam/emulator/internal/bigquery"
 	"github.com/taskiam/taskiam/emulator/internal/iamapi"
@@ -32,6 +33,7 @@ func services() []*wire.Service {
 		kms.Service(),
 		asset.Service(),
 		serviceusage.Service(),
+		apikeys.Service(),
 		orgpolicy.Service(),
 		named.Service(),
 	}

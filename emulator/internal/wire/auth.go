@@ -13,6 +13,9 @@ import (
 // authenticate returns who makes the call, or Google's 401.
 func (s *Server) authenticate(c *Call) (*iam.Principal, error) {
 	host := c.Method.Host
+	if err := c.readKeys(); err != nil {
+		return nil, err
+	}
 	header := c.Request.Header.Get("Authorization")
 	if c.Method.Bearer != nil {
 		if p, err := c.Method.Bearer(c); p != nil || err != nil {
@@ -23,6 +26,8 @@ func (s *Server) authenticate(c *Call) (*iam.Principal, error) {
 	case header == "" && c.Method.Open:
 		p := iam.Nobody()
 		return p, c.payer(p)
+	case header == "" && len(c.keys) > 0:
+		return nil, keyAlone(host)
 	case header == "":
 		return nil, unauthenticated(host, "CREDENTIALS_MISSING",
 			"Request is missing required authentication credential. "+

@@ -68,6 +68,7 @@ type Call struct {
 	Now     time.Time
 
 	Decisions []iam.Decision // what was asked of IAM, for the request log
+	keys      []*APIKey      // that came with it
 	fault     string         // the rule that was applied, for the request log
 	idle      bool
 }

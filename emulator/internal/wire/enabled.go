@@ -51,6 +51,9 @@ func (c *Call) consumers() []*iam.Project {
 			ids = append(ids, a.ProjectID)
 		}
 	}
+	for _, k := range c.keys { // docs/quotas/quota-project names the key's project too
+		ids = append(ids, k.Project.ID)
+	}
 	var out []*iam.Project
 	for _, id := range ids {
 		if p := c.State().ProjectBy(id); p != nil && !slices.Contains(out, p) {

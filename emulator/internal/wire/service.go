@@ -51,6 +51,9 @@ type Service struct {
 	// GrantableOn is Grantable for a service whose resources are not told apart like that.
 	GrantableOn func(full string) []string
 
+	// APIKey returns what an API key is that the service has given out, by its string; nil if it is none, or no more.
+	APIKey func(st *State, text string) *APIKey
+
 	// PayerParameter is the query parameter that names who pays for a call, beside the header X-Goog-User-Project; ""
 	// for a service that has none. What is wrong with a payer is then told in the service's own words.
 	PayerParameter string

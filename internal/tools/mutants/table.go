@@ -1864,4 +1864,19 @@ var mutants = []mutant{
 		edits: []edit{{"emulator/internal/storage", "signature.verifyHMAC", `subtle.ConstantTimeCompare(macOf($key, $text), $s.value) == 1`, `macOf($key, $text) != nil`}},
 		pkg:   "emulator", tests: []string{"TestHMACKeys"},
 	},
+	{
+		name:  "a deleted API key is still good",
+		edits: []edit{{"emulator/internal/apikeys", "known", `!$k.Deleted.IsZero()`, `false`}},
+		pkg:   "emulator", tests: []string{"TestAPIKeyOpensNothing"},
+	},
+	{
+		name:  "a good login has a bad API key pass",
+		edits: []edit{{"emulator/internal/wire", "Server.authenticate", `$err := $c.readKeys(); $err != nil`, `$err := $c.readKeys(); $err != nil && $c.Request.Header.Get("Authorization") == ""`}},
+		pkg:   "emulator", tests: []string{"TestAPIKeyOpensNothing"},
+	},
+	{
+		name:  "whoever may see an API key is shown its string",
+		edits: []edit{{"emulator/internal/apikeys", "getKey", `return $k.show($p), nil`, `m := $k.show($p); m["keyString"] = $k.String; return m, nil`}},
+		pkg:   "emulator", tests: []string{"TestAPIKeyString"},
+	},
 }
