@@ -81,3 +81,43 @@ func TestOffshoots(t *testing.T) {
 	}
 	s.ok("down")
 }
+
+// TestAPIKeysOutliveTheRun has a run make an API key. It is there after down, whose it was nobody can tell, and it opens
+// nothing that IAM decides.
+func TestAPIKeysOutliveTheRun(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	run := s.up(s.write("keys.toml", `version = 1
+[task]
+name    = "keys"
+project = "acme-agents"
+ttl     = "1h"
+[[grant]]
+role     = "roles/serviceusage.apiKeysAdmin"
+resource = "projects/acme-agents"
+accept   = { hands-out-credentials = "what it is about" }
+[credentials]
+deliver = "token"
+`))
+	const keys = "https://apikeys.googleapis.com/v2/projects/acme-agents/locations/global/keys"
+	made := s.call(s.token(run), request{"POST", keys + "?keyId=left", "{}"})
+	var op struct{ Response struct{ KeyString string } }
+	must(t, json.Unmarshal([]byte(made.body), &op))
+	if made.code != 200 || op.Response.KeyString == "" {
+		t.Fatalf("the run makes no key: %d %s", made.code, made.body)
+	}
+	s.ok("down", run.Run)
+	if listed := s.asOperator(request{"GET", keys, ""}); !strings.Contains(listed, "/keys/left") {
+		t.Errorf("after down, the keys are %s", listed)
+	}
+	with := func(r request) request {
+		r.url += map[bool]string{true: "&key=", false: "?key="}[strings.Contains(r.url, "?")] + op.Response.KeyString
+		return r
+	}
+	s.refuses(
+		refusal{"an API key and a secret", "", with(readSecret), 401, "CREDENTIALS_MISSING"},
+		refusal{"an API key and an object", "", with(readObject), 401, "required"},
+		refusal{"an API key and keys", "", with(request{"GET", keys, ""}), 401, "CREDENTIALS_MISSING"},
+		refusal{"an API key and another", "", with(request{"POST", keys, "{}"}), 401, "CREDENTIALS_MISSING"},
+	)
+}
