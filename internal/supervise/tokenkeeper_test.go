@@ -147,6 +147,29 @@ func (minting) Account(context.Context, string, string) (grants.Account, error) 
 	return grants.Account{}, nil
 }
 
+// keeperOf returns the keeper of a run that has an hour from now on, opened as o says.
+func keeperOf(t *testing.T, o journal.Opened) (*TokenKeeper, grants.RunID) {
+	t.Helper()
+	journals, err := journal.OpenDir(t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Run, o.Task, o.Expires = grants.NewRunID(time.Now(), [5]byte{1}), "t", time.Now().Add(time.Hour)
+	o.Project, o.Email, o.Metadata = "acme-agents", "a@acme-agents.iam.gserviceaccount.com", "127.0.0.1:4711"
+	j, err := journals.Create(o)
+	if err == nil {
+		err = j.Append(journal.DeliverIntended{Kind: delivery.Metadata})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := NewTokenKeeper(j.Run(), minting{}, journals, time.Now, io.Discard)
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return k, o.Run
+}
+
 // After the end of the run its server tells clients so, as long as CMD works, and a process of its own for an hour.
 func TestTheServerTellsOfTheEnd(t *testing.T) {
 	t.Parallel()
@@ -157,26 +180,8 @@ func TestTheServerTellsOfTheEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				journals, err := journal.OpenDir(t.TempDir(), nil)
-				if err != nil {
-					t.Fatal(err)
-				}
 				began := time.Now()
-				id := grants.NewRunID(began, [5]byte{1})
-				j, err := journals.Create(journal.Opened{
-					Run: id, Task: "t", Project: "acme-agents", Email: "a@acme-agents.iam.gserviceaccount.com",
-					Expires: began.Add(time.Hour), Metadata: "127.0.0.1:4711",
-				})
-				if err == nil {
-					err = j.Append(journal.DeliverIntended{Kind: delivery.Metadata})
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-				k := NewTokenKeeper(j.Run(), minting{}, journals, time.Now, io.Discard)
-				if err := j.Close(); err != nil {
-					t.Fatal(err)
-				}
+				k, id := keeperOf(t, journal.Opened{})
 				l := &pipes{clients: make(chan net.Conn), closed: make(chan struct{})}
 				ctx, stop := context.WithCancel(t.Context())
 				kept := make(chan error, 1)
@@ -208,26 +213,7 @@ func TestNoTokensOfARunThatIsDown(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		journals, err := journal.OpenDir(t.TempDir(), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		began := time.Now()
-		id := grants.NewRunID(began, [5]byte{1})
-		j, err := journals.Create(journal.Opened{
-			Run: id, Task: "t", Project: "acme-agents", Email: "a@acme-agents.iam.gserviceaccount.com",
-			Expires: began.Add(time.Hour), Metadata: "127.0.0.1:4711", DeliveryDir: dir, Audiences: []string{"https://a.example"},
-		})
-		if err == nil {
-			err = j.Append(journal.DeliverIntended{Kind: delivery.Metadata})
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		k := NewTokenKeeper(j.Run(), minting{}, journals, time.Now, io.Discard)
-		if err := j.Close(); err != nil {
-			t.Fatal(err)
-		}
+		k, id := keeperOf(t, journal.Opened{DeliveryDir: dir, Audiences: []string{"https://a.example"}})
 		l := &pipes{clients: make(chan net.Conn), closed: make(chan struct{})}
 		ctx, stop := context.WithCancel(t.Context())
 		kept := make(chan error, 1)
