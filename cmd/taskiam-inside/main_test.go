@@ -282,7 +282,7 @@ func TestItEndsWithWhatStartedIt(t *testing.T) {
 		}
 	case <-time.After(waitLimit):
 		t.Error("it is still there")
-		_ = server.Signal(os.Interrupt)
+		_ = server.Kill()
 	}
 }
 

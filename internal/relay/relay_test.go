@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 )
 
 func listen(t *testing.T, network, address string) net.Listener {
@@ -68,6 +69,7 @@ func TestRelayCarriesBothWays(t *testing.T) {
 				return
 			}
 			defer c.Close()
+			_ = c.SetDeadline(time.Now().Add(30 * time.Second)) // if the end does not arrive, nothing does
 			size := 1 << 16
 			sent := make([]byte, size)
 			for j := range sent {
