@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // tried says for each row of the table in docs/clients.md where its two columns are tried: a script, and what it has
@@ -20,7 +22,8 @@ var tried = []struct{ client, override, proxy string }{
 	{"Node: google-auth-library", "node.txtar: clients.mjs $TASKIAM_EMULATOR_HOST", "node.txtar: exec node clients.mjs\n"},
 	{"Node: @google-cloud/storage", "node.txtar: @google-cloud/storage: from node", "node.txtar: -- proxy --\ngoogle-auth-library: Acme data\n@google-cloud/storage"},
 	{"Node: @google-cloud/secret-manager", "node.txtar: @google-cloud/secret-manager: correct", ""},
-	{"anything by gRPC", "", ""},
+	{"Node: @google-cloud/secret-manager 6.1.1, pubsub 5.2.0 by gRPC", "", "node.txtar: by gRPC, their default"},
+	{"anything else by gRPC", "", ""},
 }
 
 // TestClientsDocument: where the table of docs/clients.md says that a client works, a script of TestClients tries it.
@@ -52,6 +55,75 @@ func TestClientsDocument(t *testing.T) {
 			} else if some && !strings.Contains(fileOf(t, "cmd/taskiam/testdata/clients/"+script), has) {
 				t.Errorf("%s has no %q: %s", script, has, row)
 			}
+		}
+	}
+}
+
+// TestClientTableDocument: the table in docs/delivery.md has the clients that TestClientTable tries, and for each hole
+// the reason that is known. Whether the rest works is tried there.
+func TestClientTableDocument(t *testing.T) {
+	t.Parallel()
+	rows, cells := flawless()
+	_, rest, _ := strings.Cut(fileOf(t, "docs/delivery.md"), tableBegin)
+	got, _, found := strings.Cut(rest, tableEnd)
+	if want := table(rows, cells); !found || got != want {
+		t.Errorf("the table in docs/delivery.md (make clients WRITE=1):\n%s", cmp.Diff(want, got))
+	}
+}
+
+// flawless returns all cells as they are if every client does what is expected of it.
+func flawless() (rows []client, cells []*cell) {
+	for _, row := range new(kit).clients() {
+		row.missing = ""
+		rows = append(rows, row)
+		for _, c := range columns {
+			cells = append(cells, &cell{client: row, column: c})
+		}
+	}
+	return rows, cells
+}
+
+// TestTogether: what is written together can be read apart.
+func TestTogether(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		by   map[string]string
+		want string
+	}{
+		{map[string]string{inPlain: "works"}, "works"},
+		{map[string]string{inPlain: "works", inIsolated: "works", inNoNet: "works"}, "works"},
+		{map[string]string{inPlain: "takes none: fails closed", inIsolated: "works", inNoNet: "works"},
+			"plain: takes none: fails closed; isolated, nonet: works"},
+	} {
+		got := together(tt.by)
+		if got != tt.want {
+			t.Errorf("%q, want %q", got, tt.want)
+		}
+		read := apart(got)
+		for mode, text := range tt.by {
+			if read[mode] != text {
+				t.Errorf("%q: %s is %q, want %q", got, mode, read[mode], text)
+			}
+		}
+	}
+}
+
+// TestKindOf: what a refusal is, never by a number that may be a port's or an account's.
+func TestKindOf(t *testing.T) {
+	t.Parallel()
+	for said, want := range map[string]string{
+		"denied IAM_PERMISSION_DENIED rpc error": "denied",
+		"ERROR: (gcloud.storage.cat) HTTPError 403: a@b does not have storage.objects.get access to the Google Cloud Storage object.": "denied",
+		"Permission bigquery.tables.delete\ndenied on table acme-data:sales.orders":                                                   "denied",
+		"dial tcp 127.0.0.1:40301: connect: connection refused":                                                                       "unreachable",
+		"listening on 127.0.0.1:40143, ti-clients-1lh403401@acme":                                                                     "failed",
+		"HTTPError 401: Request had invalid authentication credentials.":                                                              "unauthenticated",
+		"There was a problem: ('invalid_grant: Invalid grant: account not found', 403)":                                               "invalid_grant",
+		"unauthenticated rpc error: " + failsClosed:                                                                                   "closed",
+		"compute: Received 403 `run 1lh has ended, and there are no more tokens`":                                                     "over",
+	} {
+		if got := kindOf(said); got != want {
+			t.Errorf("%s: %q, want %q", said, got, want)
 		}
 	}
 }

@@ -62,9 +62,10 @@ func TestClients(t *testing.T) {
 const (
 	// nodeLibraries is the folder of the package.json that make clients installs.
 	nodeLibraries = "testdata/clients/node"
-	// goStorage is the folder of the module that make clients builds.
-	goStorage = "testdata/clients/go"
-	// nodeVariable names the folder in which it did both.
+	// goClients and goRclone are the folders of the modules that make clients builds.
+	goClients = "testdata/clients/go"
+	goRclone  = "testdata/clients/rclone"
+	// nodeVariable names the folder in which it did that.
 	nodeVariable = "TASKIAM_TEST_NODE"
 )
 

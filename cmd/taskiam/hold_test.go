@@ -37,6 +37,8 @@ type stage struct {
 	vars     map[string]string
 	operator string // the operator's token
 	emulator int    // its process
+	flags    []string
+	end      func() error // ends the emulator
 	// said is all that the commands have printed so far.
 	said bytes.Buffer
 }
@@ -54,18 +56,14 @@ func newStage(t *testing.T, flags ...string) *stage {
 	}
 	must(t, os.CopyFS(s.path("tasks"), tasks.Files))
 
-	log, err := os.Create(s.path("emulator.log"))
-	must(t, err)
-	cmd := exec.Command("taskiam", append([]string{"emulator", "--addr", "127.0.0.1:0", "--log", s.path("requests.jsonl")}, flags...)...)
-	cmd.Env, cmd.Dir, cmd.Stderr = s.environ(), s.dir, log
-	must(t, cmd.Start())
+	s.flags = flags
+	s.startEmulator("127.0.0.1:0")
 	t.Cleanup(func() {
-		if err := errors.Join(cmd.Process.Signal(syscall.SIGTERM), cmd.Wait(), log.Close()); err != nil {
-			said, _ := os.ReadFile(log.Name())
+		if err := s.end(); err != nil {
+			said, _ := os.ReadFile(s.path("emulator.log"))
 			t.Errorf("ending the emulator: %v\n%s", err, said)
 		}
 	})
-	s.emulator = cmd.Process.Pid
 	for line := range strings.Lines(s.ok("emulator", "env", "--wait", waitLimit.String())) {
 		if variable, ok := strings.CutPrefix(strings.TrimSpace(line), "export "); ok {
 			name, value, _ := strings.Cut(variable, "=")
@@ -75,6 +73,26 @@ func newStage(t *testing.T, flags ...string) *stage {
 	s.host = s.vars["TASKIAM_EMULATOR_HOST"]
 	s.operator = strings.TrimSpace(s.read(s.vars["TASKIAM_EMULATOR_TOKEN_FILE"]))
 	return s
+}
+
+// startEmulator starts the emulator's process at an address.
+func (s *stage) startEmulator(addr string) {
+	s.t.Helper()
+	log, err := os.OpenFile(s.path("emulator.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	must(s.t, err)
+	cmd := exec.Command("taskiam", append([]string{"emulator", "--addr", addr, "--log", s.path("requests.jsonl")}, s.flags...)...)
+	cmd.Env, cmd.Dir, cmd.Stderr = s.environ(), s.dir, log
+	must(s.t, cmd.Start())
+	s.emulator = cmd.Process.Pid
+	s.end = func() error { return errors.Join(cmd.Process.Signal(syscall.SIGTERM), cmd.Wait(), log.Close()) }
+}
+
+// restart ends the emulator and starts it again where it was, with the state that a flag has it keep.
+func (s *stage) restart() {
+	s.t.Helper()
+	must(s.t, s.end())
+	s.startEmulator(s.host)
+	s.ok("emulator", "env", "--wait", waitLimit.String())
 }
 
 func must(t *testing.T, err error) {

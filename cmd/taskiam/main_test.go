@@ -28,7 +28,7 @@ var update = flag.Bool("update", false, "rewrite golden files in the scripts")
 // TestMain makes the test binary be taskiam, so that scripts drive the program as it
 // is shipped, each command a process of its own.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"taskiam": main, "adcprobe": adcprobe, "golibraries": goLibraries, "goprobe": goProbe, "dial": dial, "ask": ask, "call": call, "thief": thief, "fetch": fetch})
+	testscript.Main(m, map[string]func(){"taskiam": main, "adcprobe": adcprobe, "golibraries": goLibraries, "goprobe": goProbe, "clientagent": clientAgent, "dial": dial, "ask": ask, "call": call, "thief": thief, "fetch": fetch})
 }
 
 func TestScripts(t *testing.T) {
@@ -227,7 +227,7 @@ func TestEveryScriptIsRun(t *testing.T) {
 		}
 		folder := filepath.ToSlash(filepath.Dir(path))
 		scripts := folder == "testdata/script" || folder == "testdata/clients"
-		known := folder == nodeLibraries || folder == goStorage || folder == probes || folder == "testdata/plans"
+		known := folder == nodeLibraries || folder == goClients || folder == goRclone || folder == probes || folder == "testdata/plans"
 		if !(scripts && filepath.Ext(path) == ".txtar") && !known {
 			return fmt.Errorf("no test runs %s", path)
 		}

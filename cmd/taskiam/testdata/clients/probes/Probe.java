@@ -4,39 +4,82 @@ import com.google.api.client.http.HttpResponseException;
 import com.google.api.client.http.javanet.NetHttpTransport;
 import com.google.auth.http.HttpCredentialsAdapter;
 import com.google.auth.oauth2.GoogleCredentials;
+import com.google.auth.oauth2.IdTokenCredentials;
+import com.google.auth.oauth2.IdTokenProvider;
+import java.net.ConnectException;
 import java.net.URLEncoder;
 import java.nio.charset.StandardCharsets;
 import java.util.Scanner;
 
 /**
- * Reads an object for each BUCKET/NAME that it is given in a line, with google-auth-library
- * and application default credentials. It answers in a line: the status and the text, or why
- * not.
+ * Asks for what each line names, with google-auth-library and application default credentials, and answers each in a
+ * line. The first word says what the answer is, by the code and the type of the error; "ok" is what was asked for. With
+ * the argument idtoken it asks for identity tokens.
  */
 public class Probe {
+  static HttpRequestFactory requests = null;
+
   public static void main(String[] args) {
-    HttpRequestFactory requests = null;
+    boolean identity = args.length > 0 && args[0].equals("idtoken");
     for (Scanner lines = new Scanner(System.in); lines.hasNextLine(); ) {
-      String[] object = lines.nextLine().split("/", 2);
+      String what = lines.nextLine();
       String answer;
       try {
-        if (requests == null) {
-          GoogleCredentials credentials =
-              GoogleCredentials.getApplicationDefault()
-                  .createScoped("https://www.googleapis.com/auth/cloud-platform");
-          requests =
-              new NetHttpTransport().createRequestFactory(new HttpCredentialsAdapter(credentials));
-        }
-        String name = URLEncoder.encode(object[1], StandardCharsets.UTF_8);
-        GenericUrl url = new GenericUrl("https://storage.googleapis.com/storage/v1/b/" + object[0] + "/o/", true);
-        url = new GenericUrl(url.build() + name + "?alt=media", true);
-        answer = "200 " + requests.buildGetRequest(url).execute().parseAsString();
-      } catch (HttpResponseException e) {
-        answer = e.getStatusCode() + " " + e.getContent();
+        answer = "ok " + (identity ? identity(what) : read(what));
       } catch (Exception e) {
-        answer = "failed: " + e + ": " + e.getCause();
+        // The library takes the answer of a server that has no identity token for a token.
+        boolean none = identity && e instanceof IllegalArgumentException;
+        answer = (none ? "absent" : kind(e)) + " " + e + ": " + e.getCause();
       }
       System.out.println(answer.replaceAll("\\s+", " "));
     }
+  }
+
+  static String read(String what) throws Exception {
+    String[] object = what.split("/", 2);
+    if (requests == null) {
+      GoogleCredentials credentials =
+          GoogleCredentials.getApplicationDefault().createScoped("https://www.googleapis.com/auth/cloud-platform");
+      requests = new NetHttpTransport().createRequestFactory(new HttpCredentialsAdapter(credentials));
+    }
+    String name = URLEncoder.encode(object[1], StandardCharsets.UTF_8);
+    GenericUrl url = new GenericUrl("https://storage.googleapis.com/storage/v1/b/" + object[0] + "/o/", true);
+    url = new GenericUrl(url.build() + name + "?alt=media", true);
+    return requests.buildGetRequest(url).execute().parseAsString();
+  }
+
+  static String identity(String audience) throws Exception {
+    GoogleCredentials credentials = GoogleCredentials.getApplicationDefault();
+    if (!(credentials instanceof IdTokenProvider)) {
+      throw new UnsupportedOperationException(credentials.getClass().getSimpleName() + " makes no identity tokens");
+    }
+    return IdTokenCredentials.newBuilder()
+        .setIdTokenProvider((IdTokenProvider) credentials)
+        .setTargetAudience(audience)
+        .build()
+        .refreshAccessToken()
+        .getTokenValue();
+  }
+
+  static String kind(Throwable err) {
+    for (Throwable e = err; e != null; e = e.getCause()) {
+      if (e instanceof HttpResponseException) {
+        HttpResponseException answer = (HttpResponseException) e;
+        String body = String.valueOf(answer.getContent());
+        if (body.contains("\"invalid_grant\"")) {
+          return "invalid_grant";
+        }
+        switch (answer.getStatusCode()) {
+          case 403:
+            return "denied " + (body.contains("\"forbidden\"") ? "forbidden" : "");
+          case 401:
+            return "unauthenticated";
+        }
+      }
+      if (e instanceof ConnectException) {
+        return "unreachable";
+      }
+    }
+    return "failed";
   }
 }
