@@ -240,15 +240,41 @@ func (c *cell) proved(said string) bool {
 	if !c.client.identity {
 		return strings.Contains(said, c.client.proof)
 	}
-	// By the claims of the identity token: for whom, and whose.
+	token := claimsOf(said)
+	return token.Aud == c.client.granted && token.Email == c.box.account
+}
+
+// claims are those of an identity token: for whom, whose, and when it was made.
+type claims struct {
+	Aud, Email string
+	Iat        int64
+}
+
+// claimsOf returns the claims of the identity token in a text; none if it has none.
+func claimsOf(said string) (c claims) {
 	parts := strings.Split(jwt.FindString(said), ".")
 	if len(parts) != 3 {
-		return false
+		return claims{}
 	}
 	b, err := base64.RawURLEncoding.DecodeString(parts[1])
-	var claims struct{ Aud, Email string }
-	return err == nil && json.Unmarshal(b, &claims) == nil && claims.Aud == c.client.granted && claims.Email == c.box.account
+	if err != nil || json.Unmarshal(b, &c) != nil {
+		return claims{}
+	}
+	return c
 }
+
+// cached is an identity token that gcloud made for itself while it could, and prints if it
+// can make no other, whoever that was for. It names gcloud and nobody else.
+const cached = "its own, from before"
+
+// isCached reports whether an answer is such a token.
+func (c *cell) isCached(said string) bool {
+	token := claimsOf(said)
+	return c.client.identity && token.Aud == gcloudItself && token.Iat != 0 && token.Iat <= c.box.ended.Unix()
+}
+
+// gcloudItself is who gcloud's own identity tokens are for: its client id.
+const gcloudItself = "32555940559.apps.googleusercontent.com"
 
 var jwt = regexp.MustCompile(`eyJ[-\w]+\.[-\w]+\.[-\w]+`)
 
@@ -281,7 +307,15 @@ func (c *cell) end() {
 			break // gcloud waits a quarter of a minute for a server that is gone
 		}
 		said, kind := c.ask(what, time.Minute)
-		if !slices.Contains([]string{"unauthenticated", "invalid_grant", "unreachable", "over"}, kind) && (kind != stillTrying || !c.client.retries) {
+		if kind == "ok" && c.isCached(said) {
+			kind = cached
+		}
+		ends := []string{"unauthenticated", "invalid_grant", "unreachable", "over", cached}
+		if c.client.identity {
+			// The server is there while its sandbox is; Java says the same of every answer that is no token.
+			ends = append(ends, "absent")
+		}
+		if !slices.Contains(ends, kind) && (kind != stillTrying || !c.client.retries) {
 			c.failed = "after down: " + kind + ": " + said
 			return
 		}
@@ -320,7 +354,8 @@ const stillTrying = "still trying after a minute"
 func kindOf(said string) string {
 	first, _, _ := strings.Cut(said, " ")
 	switch {
-	case strings.Contains(said, "has ended, and there are no more tokens"):
+	case strings.Contains(said, "has ended, and there are no more tokens"),
+		strings.Contains(said, "Forbidden error was returned while attempting to retrieve an access token"): // Node, of the same answer
 		return "over" // the metadata server says so
 	case slices.Contains([]string{"denied", "unauthenticated", "invalid_grant", "unreachable", "absent"}, first) && !strings.Contains(said, failsClosed):
 		return first
@@ -339,12 +374,16 @@ var kinds = []struct {
 	text *regexp.Regexp
 }{
 	{"closed", regexp.MustCompile(regexp.QuoteMeta(failsClosed) + "|The provided token URL is invalid|invalid TokenURL provided")},
-	{"absent", regexp.MustCompile("no identity tokens for this audience")},
+	{"absent", regexp.MustCompile("no identity tokens for this audience|No identity token can be obtained")},
 	{"invalid_grant", regexp.MustCompile("invalid_grant")},
 	{stillTrying, regexp.MustCompile(stillTrying)},
 	{"denied", regexp.MustCompile(`PERMISSION_DENIED|does not have [a-z]+\.[.A-Za-z]+ access|Permission '?[a-z]+\.[.A-Za-z]+'? denied`)},
 	{"unauthenticated", regexp.MustCompile("UNAUTHENTICATED|nvalid authentication credentials|Invalid Credentials|authError|Authorization error")},
 	{"unreachable", regexp.MustCompile("(?i)connection refused|connection reset|ECONNREFUSED|metadata server|metadata service|subject token|couldn't connect to server|token.*: EOF")},
+	// Without a network a port in the sandbox leads out: it is there when the server is not.
+	{"unreachable", regexp.MustCompile("closed connection without response|Empty reply from server|socket hang up")},
+	// Java looks for a server before anything else, and does not say that there was one.
+	{"unreachable", regexp.MustCompile("default credentials were not found")},
 }
 
 // sandbox is a run, and an agent in it.
@@ -354,7 +393,8 @@ type sandbox struct {
 	vars    map[string]string // what its environment has of the emulator
 	run     string
 	account string
-	dir     string // the delivery
+	dir     string    // the delivery
+	ended   time.Time // when down was begun
 }
 
 // noSandbox says why there are no sandboxes here.
@@ -423,6 +463,7 @@ func (b *sandbox) end(t *testing.T, s *stage) {
 	if said, ok := b.agent.do(order{Op: "keep"}); !ok {
 		t.Errorf("%s: %s", b.column, said)
 	}
+	b.ended = time.Now()
 	s.ok("down", "--quiet", b.run)
 	if _, err := os.Lstat(b.dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%s: down left %s: %v", b.column, b.dir, err)

@@ -10,9 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"strings"
-	"syscall"
 
 	"cloud.google.com/go/auth"
 	"cloud.google.com/go/compute/metadata"
@@ -123,8 +123,8 @@ func kind(err error) string {
 		body, code = e.Body, e.Response.StatusCode
 	} else if _, ok := errors.AsType[metadata.NotDefinedError](err); ok {
 		return "absent"
-	} else if errors.Is(err, syscall.ECONNREFUSED) {
-		return "unreachable"
+	} else if _, ok := errors.AsType[*url.Error](err); ok {
+		return "unreachable" // nothing was answered
 	} else if s, ok := status.FromError(err); ok && s.Code() != codes.OK {
 		reason := ""
 		for _, d := range s.Details() {

@@ -6,7 +6,7 @@ import com.google.auth.http.HttpCredentialsAdapter;
 import com.google.auth.oauth2.GoogleCredentials;
 import com.google.auth.oauth2.IdTokenCredentials;
 import com.google.auth.oauth2.IdTokenProvider;
-import java.net.ConnectException;
+import java.net.SocketException;
 import java.net.URLEncoder;
 import java.nio.charset.StandardCharsets;
 import java.util.Scanner;
@@ -76,7 +76,7 @@ public class Probe {
             return "unauthenticated";
         }
       }
-      if (e instanceof ConnectException) {
+      if (e instanceof SocketException) {
         return "unreachable";
       }
     }

@@ -76,7 +76,7 @@ function kind(err) {
   const grpc = err.metadata !== undefined || err.statusDetails !== undefined;
   if (grpc ? told.includes(7) : told.some((c) => c === 403 || c === '403')) return `denied ${err.reason ?? err.errors?.[0]?.reason ?? ''}`;
   if (grpc ? told.includes(16) : told.some((c) => c === 401 || c === '401')) return 'unauthenticated';
-  if (told.includes('ECONNREFUSED') || (grpc && told.includes(14))) return 'unreachable';
+  if (told.includes('ECONNREFUSED') || told.includes('ECONNRESET') || (grpc && told.includes(14))) return 'unreachable';
   return 'failed';
 }
 
