@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/base64"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -113,17 +115,48 @@ func TestKindOf(t *testing.T) {
 	t.Parallel()
 	for said, want := range map[string]string{
 		"denied IAM_PERMISSION_DENIED rpc error": "denied",
-		"ERROR: (gcloud.storage.cat) HTTPError 403: a@b does not have storage.objects.get access to the Google Cloud Storage object.": "denied",
-		"Permission bigquery.tables.delete\ndenied on table acme-data:sales.orders":                                                   "denied",
-		"dial tcp 127.0.0.1:40301: connect: connection refused":                                                                       "unreachable",
-		"listening on 127.0.0.1:40143, ti-clients-1lh403401@acme":                                                                     "failed",
-		"HTTPError 401: Request had invalid authentication credentials.":                                                              "unauthenticated",
-		"There was a problem: ('invalid_grant: Invalid grant: account not found', 403)":                                               "invalid_grant",
-		"unauthenticated rpc error: " + failsClosed:                                                                                   "closed",
-		"compute: Received 403 `run 1lh has ended, and there are no more tokens`":                                                     "over",
+		"ERROR: (gcloud.storage.cat) HTTPError 403: a@b does not have storage.objects.get access to the Google Cloud Storage object.":               "denied",
+		"Permission bigquery.tables.delete\ndenied on table acme-data:sales.orders":                                                                 "denied",
+		"dial tcp 127.0.0.1:40301: connect: connection refused":                                                                                     "unreachable",
+		"listening on 127.0.0.1:40143, ti-clients-1lh403401@acme":                                                                                   "failed",
+		"HTTPError 401: Request had invalid authentication credentials.":                                                                            "unauthenticated",
+		"There was a problem: ('invalid_grant: Invalid grant: account not found', 403)":                                                             "invalid_grant",
+		"unauthenticated rpc error: " + failsClosed:                                                                                                 "closed",
+		"compute: Received 403 `run 1lh has ended, and there are no more tokens`":                                                                   "over",
+		"denied Could not refresh access token: A Forbidden error was returned while attempting to retrieve an access token for the Compute Engine": "over",
+		"ERROR: (gcloud.auth.print-identity-token) No identity token can be obtained from the current credentials.":                                 "absent",
+		"ERROR: (gcloud.auth.docker-helper) Remote end closed connection without response":                                                          "unreachable",
+		"curl: (52) Empty reply from server":                                                                                                        "unreachable",
+		"failed 2 UNKNOWN: Getting metadata from plugin failed: Could not refresh access token: socket hang up":                                     "unreachable",
+		"failed java.io.IOException: Your default credentials were not found.":                                                                      "unreachable",
+		"denied Could not read acme-reports: Forbidden":                                                                                             "denied",
 	} {
 		if got := kindOf(said); got != want {
 			t.Errorf("%s: %q, want %q", said, got, want)
+		}
+	}
+}
+
+// TestIsCached: what gcloud made for itself before the end is told from a token that was made after it, or for others.
+func TestIsCached(t *testing.T) {
+	t.Parallel()
+	ended := time.Unix(1_790_000_000, 0)
+	for _, tt := range []struct {
+		claims   string
+		identity bool
+		want     bool
+	}{
+		{`{"aud":"32555940559.apps.googleusercontent.com","iat":1789999990}`, true, true},
+		{`{"aud":"32555940559.apps.googleusercontent.com","iat":1790000001}`, true, false},
+		{`{"aud":"32555940559.apps.googleusercontent.com"}`, true, false},
+		{`{"aud":"https://reports.example","iat":1789999990}`, true, false},
+		{`{"aud":"32555940559.apps.googleusercontent.com","iat":1789999990}`, false, false},
+		{`no claims`, true, false},
+	} {
+		c := &cell{client: client{identity: tt.identity}, box: &sandbox{ended: ended}}
+		said := "eyJhbGciOiJSUzI1NiJ9." + base64.RawURLEncoding.EncodeToString([]byte(tt.claims)) + ".c2ln"
+		if got := c.isCached(said); got != tt.want {
+			t.Errorf("%s, of identity tokens %t: %t", tt.claims, tt.identity, got)
 		}
 	}
 }

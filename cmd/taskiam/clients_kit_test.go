@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"cloud.google.com/go/auth"
@@ -81,6 +81,17 @@ func serverAlways(c column) string {
 		return ""
 	}
 	return serverOrKey(c)
+}
+
+// They know tokens and a server that hands them out, and nothing of credential files.
+func signsNothing(c column) string {
+	switch c.deliver {
+	case byKey:
+		return "signs nothing"
+	case byFile:
+		return "reads no such file"
+	}
+	return ""
 }
 
 // kit is what the clients are run with.
@@ -155,12 +166,12 @@ func (k *kit) compileJava(t *testing.T, ca string) {
 
 // clients returns the rows of the table.
 func (k *kit) clients() []client {
-	noSDK, noNode, noGo, noRclone, noPlugin := "", "", "", "", ""
+	noSDK, noNode, noGo := "", "", ""
 	if k.sdk == "" {
 		noSDK = "gcloud is not installed"
 	}
 	if k.fetched == "" {
-		noNode, noGo, noRclone = "not fetched: make clients", "not built: make clients", "not built: make clients"
+		noNode, noGo = "not fetched: make clients", "not built: make clients"
 	}
 	missing := func(program string) string {
 		if _, err := exec.LookPath(program); err != nil {
@@ -168,7 +179,6 @@ func (k *kit) clients() []client {
 		}
 		return ""
 	}
-	noPlugin = missing("gke-gcloud-auth-plugin")
 	python := filepath.Join(k.sdk, "platform", "bundledpythonunix", "bin", "python3")
 	goclients, mjs, py := filepath.Join(k.fetched, "goclients"), filepath.Join(k.dir, "probe.mjs"), filepath.Join(k.dir, "probe.py")
 	runner := "ci-runner@acme-agents.iam.gserviceaccount.com"
@@ -191,32 +201,19 @@ func (k *kit) clients() []client {
 			start: bearer(`echo https://gcr.io | docker-credential-gcloud get | sed -n 's/.*"Secret": "\(.*\)".*/\1/p'`)},
 		{name: "git-credential-gcloud", granted: granted, other: other, proof: proof, missing: noSDK,
 			start: bearer(`printf 'protocol=https\nhost=source.developers.google.com\n\n' | git-credential-gcloud.sh get | sed -n 's/^password=//p'`)},
-		{name: "gke-gcloud-auth-plugin", granted: granted, other: other, proof: proof, missing: noPlugin,
+		{name: "gke-gcloud-auth-plugin", granted: granted, other: other, proof: proof, missing: missing("gke-gcloud-auth-plugin"),
 			start: bearer(`gke-gcloud-auth-plugin | sed -n 's/.*"token": "\(.*\)".*/\1/p'`)},
 		{name: "curl", granted: granted, other: other, proof: proof, missing: missing("curl"),
-			unfit: func(c column) string {
-				switch c.deliver {
-				case byKey:
-					return "signs nothing"
-				case byFile:
-					return "reads no such file"
-				}
-				return ""
-			},
+			unfit: signsNothing,
 			start: bearer(`if [ -n "$GOOGLE_OAUTH_ACCESS_TOKEN" ]; then echo "$GOOGLE_OAUTH_ACCESS_TOKEN"; else
 				curl -sS --fail-with-body -H 'Metadata-Flavor: Google' "http://$GCE_METADATA_HOST/computeMetadata/v1/instance/service-accounts/default/token" |
 				sed 's/.*"access_token":"\([^"]*\)".*/\1/'; fi`)},
 		{name: "curl, identity tokens", identity: true, granted: audience, other: anotherAudience, missing: missing("curl"),
 			unfit: func(c column) string {
-				switch c.deliver {
-				case byKey:
-					return "signs nothing"
-				case byFile:
-					return "reads no such file"
-				case byToken:
+				if c.deliver == byToken {
 					return "there is no server"
 				}
-				return ""
+				return signsNothing(c)
 			},
 			start: shell(`curl -sS --fail-with-body -H 'Metadata-Flavor: Google' "http://$GCE_METADATA_HOST/computeMetadata/v1/instance/service-accounts/default/identity?audience=$1"`)},
 		{name: "Go, google.golang.org/api/storage", quick: true, granted: granted, other: other, proof: proof, unfit: defaults,
@@ -261,7 +258,7 @@ func (k *kit) clients() []client {
 		{name: "rclone 1.60 (Debian 12)", granted: "acme-drop", other: "acme-reports", proof: "hello", unfit: tlsAlone, retries: true,
 			missing: missing("rclone"), start: rclone("rclone")},
 		{name: "rclone 1.76", granted: "acme-drop", other: "acme-reports", proof: "hello", retries: true,
-			missing: noRclone, start: rclone(filepath.Join(k.fetched, "rclone"))},
+			missing: noGo, start: rclone(filepath.Join(k.fetched, "rclone"))},
 	}
 }
 
@@ -363,8 +360,9 @@ func kindOfError(err error) string {
 		return "denied"
 	case code == http.StatusUnauthorized:
 		return "unauthenticated"
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "unreachable"
+	}
+	if _, ok := errors.AsType[*url.Error](err); ok && code == 0 {
+		return "unreachable" // nothing was answered
 	}
 	return "failed"
 }

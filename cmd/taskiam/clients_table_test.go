@@ -497,7 +497,13 @@ func (s *stage) anew(t *testing.T, boxes []*sandbox) {
 		cmd := exec.Command("taskiam", "serve", "--quiet", b.run)
 		cmd.Env, cmd.Dir = s.environ(), s.dir
 		must(t, cmd.Start())
-		t.Cleanup(func() { _ = cmd.Wait() }) // down ends it
+		t.Cleanup(func() { // down ends it
+			stuck := time.AfterFunc(waitLimit, func() { _ = cmd.Process.Kill() })
+			_ = cmd.Wait()
+			if !stuck.Stop() {
+				t.Errorf("%s: down left the server of %s", b.column, b.run)
+			}
+		})
 		listening(t, given.Env["GCE_METADATA_HOST"])
 	}
 }
