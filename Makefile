@@ -114,7 +114,7 @@ images: ## build the images of the release in DIST, by podman
 images-check: ## build the images of the release in DIST twice, compare, and run those of this architecture
 	@packaging/images.sh test '$(DIST)'
 
-bench: build ## measure up and down in round trips, the start-up time, and the emulator by gRPC and by REST
+bench: build ## measure up and down in round trips, the start-up time, the way out of a sandbox, and the emulator by gRPC and by REST
 	$(GO) run ./internal/tools/bench -taskiam $(BIN)
 	cd emulator/testdata/clients && $(GO) test -run '^$$' -bench . -benchtime 1x .
 

@@ -114,9 +114,9 @@ var allowed = map[string][]string{
 		"internal/gcp", "internal/grants", "internal/policy", "internal/resource", "internal/review",
 	},
 	"internal/tools/bench": {
-		"emulator", "internal/credentials", "internal/fault", "internal/gcp", "internal/grants",
-		"internal/metadata", "internal/policy", "internal/resource", "internal/secret", "internal/tools/contest",
-		"internal/wait",
+		"emulator", "internal/credentials", "internal/egress", "internal/fault", "internal/gcp", "internal/grants",
+		"internal/metadata", "internal/policy", "internal/relay", "internal/resource", "internal/secret",
+		"internal/tools/contest", "internal/wait",
 	},
 	"internal/tools/contest": {
 		"internal/fault", "internal/gcp", "internal/policy", "internal/resource", "internal/wait",

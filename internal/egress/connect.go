@@ -74,7 +74,7 @@ func (p *Proxy) connect(w http.ResponseWriter, r *http.Request) {
 		why.inStatusLine(conn)
 		return
 	}
-	inside := &tunnelled{Conn: conn, r: io.MultiReader(early(buffered.Reader), conn), to: t}
+	inside := &tunnelled{Conn: conn, early: early(buffered.Reader), to: t}
 	if t.rule != nil && t.rule.Tunnel {
 		p.tunnels.Add(1)
 		handed = true
@@ -124,7 +124,7 @@ func (p *Proxy) destination(r *http.Request) (target, *refusal) {
 func early(b interface {
 	Buffered() int
 	Peek(int) ([]byte, error)
-}) io.Reader {
+}) *bytes.Reader {
 	sent, _ := b.Peek(b.Buffered()) // it is there
 	return bytes.NewReader(bytes.Clone(sent))
 }
@@ -132,12 +132,17 @@ func early(b interface {
 // tunnelled is the connection behind a CONNECT.
 type tunnelled struct {
 	net.Conn
-	r  io.Reader
-	to target
+	early *bytes.Reader // what arrived with the CONNECT
+	to    target
 }
 
 // Read reads first what arrived with the CONNECT.
-func (c *tunnelled) Read(b []byte) (int, error) { return c.r.Read(b) }
+func (c *tunnelled) Read(b []byte) (int, error) {
+	if c.early.Len() > 0 {
+		return c.early.Read(b)
+	}
+	return c.Conn.Read(b)
+}
 
 type targetKey struct{}
 
@@ -210,18 +215,15 @@ func (p *Proxy) tunnel(c *tunnelled, e Event) {
 		e.Status, e.Refused = http.StatusForbidden, "what follows the CONNECT is not TLS for its host"
 		return
 	}
-	if _, err := out.Write(hello); err != nil {
-		return
-	}
 	var sent, received atomic.Int64
 	spent := &spending{proxy: p, host: c.to.rule, sent: &sent}
 	var both sync.WaitGroup
 	both.Go(func() {
-		_, _ = io.Copy(io.MultiWriter(out, spent), c.r)
+		sendTunnelled(out, c, hello, spent)
 		closeWrite(out)
 	})
 	both.Go(func() {
-		n, _ := io.Copy(c.Conn, out)
+		n, _ := io.Copy(bare(c.Conn), out)
 		received.Store(n)
 		closeWrite(c.Conn)
 	})
@@ -232,12 +234,45 @@ func (p *Proxy) tunnel(c *tunnelled, e Event) {
 	}
 }
 
+// spliced is how many bytes the kernel copies before they are counted.
+const spliced = 1 << 20
+
+// sendTunnelled sends the greeting of a client and all that follows it.
+func sendTunnelled(out net.Conn, c *tunnelled, hello []byte, spent *spending) {
+	// What may not be sent is counted first, and is not sent.
+	charged := io.MultiWriter(spent, out)
+	if _, err := charged.Write(hello); err != nil {
+		return
+	}
+	if spent.limited() {
+		_, _ = io.Copy(charged, c)
+		return
+	}
+	if _, err := c.early.WriteTo(charged); err != nil {
+		return
+	}
+	// Without a limit the kernel may copy, which it does between the connections themselves alone.
+	from := bare(c.Conn)
+	for {
+		n, err := io.CopyN(out, from, spliced)
+		_ = spent.take(n) // there is no limit
+		if err != nil {
+			return
+		}
+	}
+}
+
+// bare returns the connection itself.
+func bare(c net.Conn) net.Conn {
+	if l, ok := c.(*counted); ok {
+		return l.Conn
+	}
+	return c
+}
+
 // closeWrite ends one direction of a connection.
 func closeWrite(c net.Conn) {
-	if l, ok := c.(*counted); ok {
-		c = l.Conn
-	}
-	if half, ok := c.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
+	if half, ok := bare(c).(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
 		_ = c.Close()
 	}
 }

@@ -602,3 +602,52 @@ func TestNobodyPassesWithoutAnIdentity(t *testing.T) {
 		}
 	}
 }
+
+// What a tunnel carries is counted as well: not a byte past the bound arrives.
+func TestATunnelEndsAtItsBound(t *testing.T) {
+	t.Parallel()
+	const bound = 8000
+	for name, most := range map[string]int64{"with a bound": bound, "without one": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server, err := net.Listen("tcp", "127.0.0.1:0")
+			must(t, err)
+			t.Cleanup(func() { _ = server.Close() })
+			arrived := make(chan int, 1)
+			go func() {
+				c, err := server.Accept()
+				if err != nil {
+					return
+				}
+				defer c.Close()
+				n, _ := io.Copy(io.Discard, c)
+				arrived <- int(n)
+			}()
+			world := newWorld(t)
+			cfg := world.config(egress.Host{Name: "tunnel.example", Tunnel: true, MaxUpload: most})
+			cfg.Dial = func(context.Context, netip.AddrPort) (net.Conn, error) {
+				return net.Dial("tcp", server.Addr().String())
+			}
+			logged := make(chan egress.Event, 1)
+			cfg.Log = func(e egress.Event) { logged <- e }
+			conn, _ := world.proxyOf(cfg).connect("tunnel.example:443")
+			greeted, hello := net.Pipe()
+			go func() { _ = tls.Client(greeted, &tls.Config{ServerName: "tunnel.example"}).Handshake() }()
+			b := make([]byte, 4000) // one write is one read of a pipe
+			n, err := hello.Read(b)
+			must(t, err)
+			must(t, greeted.Close())
+			sent := append(b[:n], make([]byte, 1<<20)...)
+			_, _ = conn.Write(sent) // the proxy may hang up
+			_ = conn.Conn.(*net.UnixConn).CloseWrite()
+			got := <-arrived
+			if most > 0 && got > bound || most == 0 && got != len(sent) {
+				t.Errorf("%d bytes arrived of %d", got, len(sent))
+			}
+			e := <-logged
+			if most == 0 && e.Sent != int64(len(sent)) || (most > 0) != (e.Refused != "") {
+				t.Errorf("the log: %+v", e)
+			}
+		})
+	}
+}

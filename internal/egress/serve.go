@@ -118,9 +118,21 @@ type spending struct {
 	over  bool
 }
 
-// Write counts bytes that were sent, and fails once there are too many.
+// limited reports whether there is a number of bytes that must not be exceeded.
+func (s *spending) limited() bool {
+	return s.proxy.cfg.MaxUpload > 0 || s.host != nil && s.host.MaxUpload > 0
+}
+
+// Write counts bytes that are to be sent, and fails if they may not be.
 func (s *spending) Write(b []byte) (int, error) {
-	n := int64(len(b))
+	if err := s.take(int64(len(b))); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// take counts n bytes, and fails once there are too many.
+func (s *spending) take(n int64) error {
 	s.sent.Add(n)
 	all := s.proxy.sent.Add(n)
 	if most := s.proxy.cfg.MaxUpload; most > 0 && all > most {
@@ -132,9 +144,9 @@ func (s *spending) Write(b []byte) (int, error) {
 		}
 	}
 	if s.over {
-		return 0, errOver
+		return errOver
 	}
-	return len(b), nil
+	return nil
 }
 
 // body is the body of a request, which is counted before it is sent.

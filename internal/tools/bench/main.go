@@ -38,6 +38,7 @@ func main() {
 	policiesOnly := flag.Bool("policies", false, "measure edits of a full policy, and nothing else")
 	metadataOnly := flag.Bool("metadata", false, "measure the metadata server, and nothing else")
 	journalsOnly := flag.Bool("journals", false, "measure commands beside many journals, and nothing else")
+	egressOnly := flag.Bool("egress", false, "measure the way out of a closed sandbox, and nothing else")
 	sweepsOnly := flag.Bool("sweeps", false, "measure sweeps of few accounts and of many, and nothing else")
 	flag.Parse()
 	out := os.Stdout
@@ -51,6 +52,9 @@ func main() {
 	}
 	if *metadataOnly {
 		measure = func() error { return benchMetadata(ctx, out) }
+	}
+	if *egressOnly {
+		measure = in(func(dir, _ string) error { return benchEgress(ctx, out, dir, *rounds) })
 	}
 	if *policiesOnly {
 		measure = in(func(dir, program string) error { return comparePolicies(ctx, out, dir, program, *rtt, *rounds) })
@@ -133,6 +137,10 @@ func run(ctx context.Context, out io.Writer, dir, program string, rtt time.Durat
 	}
 	fmt.Fprintln(out)
 	if err := compareSweeps(ctx, out, filepath.Join(dir, "sweep"), program, rtt); err != nil {
+		return err
+	}
+	fmt.Fprintln(out)
+	if err := benchEgress(ctx, out, filepath.Join(dir, "egress"), rounds); err != nil {
 		return err
 	}
 	fmt.Fprintln(out)

@@ -1590,6 +1590,16 @@ var mutants = []mutant{
 		pkg:   egressPkg, tests: []string{"TestWhatIsInsideAgreesWithTheConnect"},
 	},
 	{
+		name:  "a tunnel sends before it counts",
+		edits: []edit{{egressPkg, "sendTunnelled", `io.MultiWriter(spent, out)`, `io.MultiWriter(out, spent)`}},
+		pkg:   egressPkg, tests: []string{"TestATunnelEndsAtItsBound"},
+	},
+	{
+		name:  "a tunnel with a bound is carried as one without",
+		edits: []edit{{egressPkg, "spending.limited", ``, `return false;`}},
+		pkg:   egressPkg, tests: []string{"TestATunnelEndsAtItsBound"},
+	},
+	{
 		name:  "a tunnel is not looked into",
 		edits: []edit{{egressPkg, "Proxy.tunnel", `$err != nil || $host != $c.to.host`, `$host == "\x00"`}},
 		pkg:   egressPkg, tests: []string{"TestTunnel"},
@@ -1778,12 +1788,12 @@ var mutants = []mutant{
 	},
 	{
 		name:  "what is sent is not counted",
-		edits: []edit{{egressPkg, "spending.Write", `$most > 0 && $all > $most`, `$most > 0 && $all < 0`}},
+		edits: []edit{{egressPkg, "spending.take", `$most > 0 && $all > $most`, `$most > 0 && $all < 0`}},
 		pkg:   egressPkg, tests: []string{"TestMaxUpload"},
 	},
 	{
 		name:  "what is sent to one host is not counted",
-		edits: []edit{{egressPkg, "spending.Write", `s.host.MaxUpload > 0 && $to > s.host.MaxUpload`, `$to < 0`}},
+		edits: []edit{{egressPkg, "spending.take", `s.host.MaxUpload > 0 && $to > s.host.MaxUpload`, `$to < 0`}},
 		pkg:   egressPkg, tests: []string{"TestMaxUpload"},
 	},
 	{
