@@ -166,11 +166,16 @@ func (c cachedRoles) write(path string, a cachedAnswer) error {
 	if err := os.MkdirAll(c.dir, 0o700); err != nil {
 		return err
 	}
-	f, err := renameio.TempFile(c.dir, path) // 0600; WriteFile keeps the mode of what was there
+	return replaceFile(path, slices.Concat(c.seal(answer), []byte("\n"), answer))
+}
+
+// replaceFile puts a file of mode 0600 in the place of the one that is there, or makes it: whole or not at all.
+func replaceFile(path string, data []byte) error {
+	f, err := renameio.TempFile(filepath.Dir(path), path) // 0600; WriteFile keeps the mode of what was there
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(slices.Concat(c.seal(answer), []byte("\n"), answer))
+	_, err = f.Write(data)
 	if err == nil {
 		err = f.CloseAtomicallyReplace()
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/grants"
+	"github.com/taskiam/taskiam/internal/guard"
 	"github.com/taskiam/taskiam/internal/manifest"
 	"github.com/taskiam/taskiam/internal/shell"
 )
@@ -21,6 +22,8 @@ type Source struct {
 	Task   grants.Task
 	Path   string // absolute, or [StandardInput]
 	SHA256 string // of its bytes, in hexadecimal
+	// Scope is what the manifest itself opens, whatever flags and the environment set in its place.
+	Scope guard.Scope
 }
 
 // Load reads and checks a manifest within the operator's limits.
@@ -70,9 +73,22 @@ func parse(name, path string, b []byte, limits manifest.Limits) (Source, error) 
 	if err != nil {
 		return Source{}, err
 	}
+	own := limits
+	own.Given, own.Usual.Project = manifest.Settings{}, undeclared
+	alone, err := manifest.Parse(name, b, own)
+	if err != nil {
+		return Source{}, err
+	}
+	if alone.Project == undeclared {
+		alone.Project = ""
+	}
 	sum := sha256.Sum256(b)
-	return Source{Task: task, Path: path, SHA256: hex.EncodeToString(sum[:])}, nil
+	return Source{Task: task, Path: path, SHA256: hex.EncodeToString(sum[:]), Scope: guard.ScopeOf(alone)}, nil
 }
+
+// undeclared takes the place of the project that a manifest leaves to the operator. No project has this id: they have
+// 30 characters at most.
+const undeclared = "the-project-that-the-operator-names"
 
 // For completes the options for a task: the reason of its manifest and, in a CI job, the
 // address of the job and the masking of credentials. job is nil outside of a CI job.

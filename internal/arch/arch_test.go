@@ -33,7 +33,7 @@ var allowed = map[string][]string{
 	"emulator/internal/wire": {"emulator/internal/iam", "internal/fault", "internal/lazy", "internal/secret"},
 	"internal/app": {
 		"emulator", "internal/audit", "internal/ci", "internal/credentials", "internal/delivery", "internal/egress",
-		"internal/fault", "internal/gcp", "internal/grants", "internal/isolate", "internal/journal",
+		"internal/fault", "internal/gcp", "internal/grants", "internal/guard", "internal/isolate", "internal/journal",
 		"internal/lazy", "internal/lifecycle", "internal/manifest", "internal/metadata", "internal/paths",
 		"internal/resource", "internal/secret", "internal/shell", "internal/supervise", "internal/wait",
 	},
@@ -75,6 +75,7 @@ var allowed = map[string][]string{
 		"internal/secret", "internal/wait",
 	},
 	"internal/grants":  {"internal/lazy", "internal/policy", "internal/resource", "internal/secret"},
+	"internal/guard":   {"internal/delivery", "internal/grants", "internal/resource", "internal/visible"},
 	"internal/inside":  {"internal/command", "internal/fault", "internal/relay", "internal/visible"},
 	"internal/isolate": {"internal/child", "internal/fault", "internal/paths", "internal/relay"},
 	"internal/journal": {"internal/fault", "internal/grants", "internal/lazy", "internal/policy", "internal/wait"},
@@ -131,9 +132,9 @@ var allowed = map[string][]string{
 	"internal/tools/release":          {"internal/cli"},
 	"internal/tools/sizes":            {},
 	"internal/view": {
-		"internal/customrole", "internal/delivery", "internal/fault", "internal/grants", "internal/journal",
-		"internal/lazy", "internal/lifecycle", "internal/manifest", "internal/policy", "internal/resource",
-		"internal/review", "internal/visible",
+		"internal/customrole", "internal/delivery", "internal/fault", "internal/grants", "internal/guard",
+		"internal/journal", "internal/lazy", "internal/lifecycle", "internal/manifest", "internal/policy",
+		"internal/resource", "internal/review", "internal/visible",
 	},
 	"internal/visible": {},
 	"internal/wait":    {},
@@ -152,7 +153,7 @@ var serviceEdges = []string{
 var (
 	pure = []string{
 		"internal/manifest", "internal/review", "internal/delivery", "internal/grants", "internal/policy",
-		"internal/resource", "internal/gcloud",
+		"internal/resource", "internal/gcloud", "internal/guard",
 	}
 	impureStd = []string{"os", "net", "net/http", "os/exec", "io/ioutil", "log", "log/slog", "crypto/rand", "math/rand", "math/rand/v2", "syscall"}
 )

@@ -1,14 +1,10 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"os"
-	"strings"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/term"
 
 	"github.com/taskiam/taskiam/internal/app"
 	"github.com/taskiam/taskiam/internal/fault"
@@ -71,7 +67,7 @@ func (e *Env) agreeToForget(run *journal.Run, yes bool) error {
 		return nil
 	}
 	const again = "taskiam down --" + flagForget + " --" + flagYes + " "
-	if f, ok := e.Stdin.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
+	if !e.asks() {
 		return fault.WithHint(fault.New(fault.Usage, "forgetting run %s has to be agreed to, and standard input is no "+
 			"terminal", id), again+id)
 	}
@@ -83,9 +79,7 @@ func (e *Env) agreeToForget(run *journal.Run, yes bool) error {
 		e.say("  %s", what)
 	}
 	e.say("commands that remove this by hand are printed afterwards, and by: taskiam receipt %s", id)
-	e.say("forget it? (yes or no)")
-	answer, err := bufio.NewReader(e.Stdin).ReadString('\n')
-	if err == nil && strings.TrimSpace(answer) == "yes" {
+	if e.agreed("forget it?") {
 		return nil
 	}
 	return fault.New(fault.Other, "run %s was not forgotten: the answer was not yes", id)

@@ -65,4 +65,5 @@ const (
 	flagVerbose        = "verbose"
 	flagCI             = "ci"
 	flagDotenv         = "dotenv"
+	flagTrusted        = "trusted"
 )

@@ -32,6 +32,7 @@ account would have in addition, because everybody has it.`,
 				Name:  flagVerbose,
 				Usage: "print every finding, the name of every permission, and the room that is left in every policy",
 			},
+			newTrustedFlag(),
 		}, newTaskFlags()...),
 		Action: action(
 			func(c *cli.Context) (planOptions, error) { return parsePlan(c, e.Getenv) },
@@ -55,7 +56,15 @@ func parsePlan(c *cli.Context, getenv func(string) string) (planOptions, error) 
 }
 
 func runPlan(ctx context.Context, e *Env, o planOptions) error {
-	src, engine, err := e.prepare(ctx, o.taskOptions, e.newProgress(o.quiet))
+	src, err := e.load(o.file, e.limits(o.taskOptions))
+	if err != nil {
+		return err
+	}
+	verdict, err := e.verdict(o.taskOptions, src)
+	if err != nil {
+		return err
+	}
+	engine, err := e.engine(ctx, o.taskOptions, &src, e.newProgress(o.quiet))
 	if err != nil {
 		return err
 	}
@@ -66,6 +75,9 @@ func runPlan(ctx context.Context, e *Env, o planOptions) error {
 	preview, err := engine.Preview(ctx, plan)
 	if err != nil {
 		return err
+	}
+	if wider := refuseWider(o.taskOptions, verdict, src); wider != nil {
+		preview.Refusals = append([]error{wider}, preview.Refusals...)
 	}
 	cloud, endpoint := engine.Cloud.Cloud()
 	doc := view.NewPlan(preview, src.Path, cloud, endpoint)

@@ -91,6 +91,7 @@ The exit code is that of CMD, or 125 if taskiam failed.`,
 			newSocketFlag(),
 			newCIFlag("for a CI job: mask the credential in the log, and label the run so that " +
 				"down --ci finds it if the job is killed"),
+			newTrustedFlag(),
 			newQuietFlag(),
 		}, newIsolateFlags(), newTaskFlags()),
 		OnUsageError: func(c *cli.Context, err error, sub bool) error {

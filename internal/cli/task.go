@@ -10,6 +10,7 @@ import (
 	"github.com/taskiam/taskiam/internal/ci"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/manifest"
+	"github.com/taskiam/taskiam/internal/view"
 )
 
 // taskOptions are the options of every command that reads a manifest.
@@ -21,6 +22,8 @@ type taskOptions struct {
 	owner  int          // the user whom the delivery is for; 0 is this user
 	vacant func() error // why that user must get no delivery now
 	job    *ci.Job      // the CI job that the command runs in; nil for none
+	// trusted is the file that the manifest is compared with; "" is what is remembered of it.
+	trusted string
 }
 
 func newTaskFlags() []cli.Flag {
@@ -58,13 +61,16 @@ func newMaxTTLFlag() cli.Flag {
 // parseTask reads the flags of newTaskFlags. A variable of the environment takes the place of
 // a flag that is not given.
 func parseTask(c *cli.Context, getenv func(string) string) (taskOptions, error) {
-	o := taskOptions{member: c.String(flagOperatorMember)}
+	o := taskOptions{member: c.String(flagOperatorMember), trusted: c.String(flagTrusted)}
 	var err error
 	if o.maxTTL, err = parseMaxTTL(c, getenv); err != nil {
 		return o, err
 	}
 	if o.given, err = parseGiven(c, getenv, manifest.Limits{MaxTTL: o.maxTTL}); err != nil {
 		return o, err
+	}
+	if o.trusted == app.StandardInput && c.Args().First() == app.StandardInput {
+		return o, usage(c, "--%s and the manifest cannot both be standard input", flagTrusted)
 	}
 	if o.member == "" {
 		o.member = getenv(app.EnvOperatorMember)
@@ -130,12 +136,29 @@ func (e *Env) load(file string, limits manifest.Limits) (app.Source, error) {
 	return app.Load(file, limits)
 }
 
-// prepare reads the manifest, and returns it with what carries out its plan.
-func (e *Env) prepare(ctx context.Context, o taskOptions, p app.Progress) (app.Source, *lifecycle.Engine, error) {
-	src, err := e.load(o.file, manifest.Limits{MaxTTL: o.maxTTL, Now: e.Now(), Given: o.given})
+// limits returns the bounds on a manifest, and what is set in its place.
+func (e *Env) limits(o taskOptions) manifest.Limits {
+	return manifest.Limits{MaxTTL: o.maxTTL, Now: e.Now(), Given: o.given}
+}
+
+// prepare reads a manifest that is to be used, and returns it with what carries out its plan. It refuses one that opens
+// more than it did.
+func (e *Env) prepare(ctx context.Context, o taskOptions, p *view.Progress) (app.Source, *lifecycle.Engine, error) {
+	src, err := e.load(o.file, e.limits(o))
 	if err != nil {
 		return app.Source{}, nil, err
 	}
+	if err := e.trusts(o, src, p); err != nil {
+		return app.Source{}, nil, err
+	}
+	engine, err := e.engine(ctx, o, &src, p)
+	return src, engine, err
+}
+
+// engine returns what carries out the plan of a manifest, and completes that for a CI job.
+func (e *Env) engine(
+	ctx context.Context, o taskOptions, src *app.Source, p app.Progress,
+) (*lifecycle.Engine, error) {
 	var job *app.Job
 	if o.job != nil {
 		job = e.job(o.job)
@@ -143,8 +166,7 @@ func (e *Env) prepare(ctx context.Context, o taskOptions, p app.Progress) (app.S
 	options := src.For(ctx, job, app.Options{
 		Member: o.member, Owner: o.owner, Vacant: o.vacant, Progress: p,
 	})
-	engine, err := e.app().Engine(ctx, options)
-	return src, engine, err
+	return e.app().Engine(ctx, options)
 }
 
 // job returns the CI job, whose log is standard output.

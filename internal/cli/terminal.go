@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"bufio"
 	"io"
 	"os"
 	"strconv"
+	"strings"
 
 	"golang.org/x/term"
 
@@ -76,4 +78,17 @@ func wantsColour(getenv func(string) string, terminal bool, setting string) bool
 	default:
 		return terminal && rewrites(getenv)
 	}
+}
+
+// asks reports whether somebody can be asked: whether standard input is a terminal.
+func (e *Env) asks() bool {
+	f, ok := e.Stdin.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// agreed asks a question, and reports whether the answer is yes.
+func (e *Env) agreed(question string) bool {
+	e.say("%s (yes or no)", question)
+	answer, err := bufio.NewReader(e.Stdin).ReadString('\n')
+	return err == nil && strings.TrimSpace(answer) == "yes"
 }

@@ -66,6 +66,7 @@ and waits until the access works. If a step fails, everything is undone.`,
 					"holds no secret",
 				TakesFile: true,
 			},
+			newTrustedFlag(),
 			newJSONFlag(),
 			newQuietFlag(),
 		}, append(newUserFlags("`NUMBER`: id of the user who gets the delivery"), newTaskFlags()...)...),
@@ -242,7 +243,11 @@ func (e *Env) up(
 	}
 	e.interrupts.leaving(abandoned, "undoing what was done", "taskiam down "+string(plan.Run))
 	o.ManifestPath, o.ManifestSHA256, o.Dir = src.Path, src.SHA256, dir
-	return engine.Up(ctx, plan, o)
+	result, err := engine.Up(ctx, plan, o)
+	if result != nil {
+		e.remember(ctx, src, o.Job != "")
+	}
+	return result, err
 }
 
 // showUp reports a run that is up.

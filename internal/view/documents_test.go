@@ -31,8 +31,11 @@ func printedDocuments() []printed {
 		{EmulatorStatus{Schema: "taskiam.emulator-status/v1"}, "schema address operator now"},
 		{Resources{Schema: "taskiam.resources/v1", Types: []ResourceType{{}}}, `schema types types.id types.kind types.api types.full_name types.example
 			types.bindable types.conditions types.resource_name types.by_number types.resource_type types.provable types.policy_version_in`},
-		{Failure{Schema: "taskiam.error/v1", Problems: []Problem{{}}}, `schema exit_code kind errors hints
-			problems problems.file problems.line problems.column problems.message problems.fix problems.or`},
+		{Failure{Schema: "taskiam.error/v1", Problems: []Problem{{}}, Wider: []Widening{{}}}, `schema exit_code kind errors hints
+			problems problems.file problems.line problems.column problems.message problems.fix problems.or
+			wider wider.kind wider.grant wider.what wider.now wider.was`},
+		{Trust{Schema: "taskiam.trust/v1", Wider: []Widening{{}}},
+			"schema manifest task first wider wider.kind wider.grant wider.what wider.now wider.was"},
 		{Validation{Schema: "taskiam.validation/v1", Problems: []Problem{{}}}, `schema ok files
 			problems problems.file problems.line problems.column problems.message problems.fix problems.or`},
 		{Status{Schema: "taskiam.status/v1", Runs: []Run{aRun}}, "schema " + runs(run)},

@@ -56,6 +56,9 @@ func NewProgress(to *Stream, quiet bool) *Progress {
 	return &Progress{to: to, quiet: quiet, steps: map[string]*runningStep{}}
 }
 
+// Quiet reports whether it only warns.
+func (p *Progress) Quiet() bool { return p.quiet }
+
 // Step hears of a step of a run. It may be called from several goroutines.
 func (p *Progress) Step(event lifecycle.Event) {
 	if p == nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/guard"
 	"github.com/taskiam/taskiam/internal/manifest"
 )
 
@@ -48,13 +49,18 @@ type Failure struct {
 	Hints  []string `json:"hints"`
 	// Problems are what is wrong with the manifest, with its places; empty if the error is another.
 	Problems []Problem `json:"problems"`
+	// Wider is what a manifest opens more than it did, for which it is refused; empty if the error is another.
+	Wider []Widening `json:"wider"`
 }
 
 // NewFailure returns the document of an error, without the secrets that others may have put into it.
 func NewFailure(err error, exitCode int) Failure {
 	f := Failure{
 		Schema: "taskiam.error/v1", ExitCode: exitCode, Kind: fault.KindOf(err).String(),
-		Errors: []string{}, Hints: []string{}, Problems: NewProblems(err),
+		Errors: []string{}, Hints: []string{}, Problems: NewProblems(err), Wider: []Widening{},
+	}
+	if wider, ok := errors.AsType[*guard.WiderError](err); ok {
+		f.Wider = newWidenings(wider.Wider)
 	}
 	for _, part := range fault.Parts(err) {
 		f.Errors = append(f.Errors, redact(part.Err.Error()))
