@@ -1,11 +1,13 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -106,11 +108,52 @@ cp -rL "$TASKIAM_DELIVERY" loot 2>/dev/null; cat /proc/self/environ | tr '\0' '\
 		}
 		return err
 	}))
+	s.seesWhatWasUsed()
 	requests := s.read(s.path("requests.jsonl"))
 	for _, never := range []string{"taskiam-placeholder", "acme-drop/o?", "ya29.emulator-noah"} {
 		if strings.Contains(requests, never) {
 			t.Errorf("%q left the sandbox", never)
 		}
+	}
+}
+
+// seesWhatWasUsed looks at the receipt of the run of TestIsolatedClosed.
+func (s *stage) seesWhatWasUsed() {
+	s.t.Helper()
+	receipt := s.taskiam("receipt", "--json", "nightly-report")
+	var got struct {
+		Runs []struct {
+			Used []struct {
+				Method, Host, Refused         string
+				Resources                     []string
+				Calls, Failed, Sent, Received int
+			}
+			Unused []struct{ Role, Resource string }
+		}
+	}
+	must(s.t, json.Unmarshal([]byte(receipt.stdout), &got))
+	if len(got.Runs) != 1 {
+		s.t.Fatalf("%d receipts\n%s", len(got.Runs), receipt.stderr)
+	}
+	run := got.Runs[0]
+	// Of three reads of the bucket the last is refused by IAM: it is under another prefix.
+	for _, u := range run.Used {
+		if u.Method == "GET" && slices.Equal(u.Resources, []string{"gs://acme-reports"}) && u.Refused == "" &&
+			(u.Host != "storage.googleapis.com" || u.Calls != 3 || u.Failed != 1 || u.Received == 0) {
+			s.t.Errorf("reads of the bucket: %+v", u)
+		}
+	}
+	for _, want := range []string{"gs://acme-reports", "projects/acme-agents/secrets/api-key", "thief.example is not in"} {
+		if !strings.Contains(fmt.Sprint(run.Used), want) {
+			s.t.Errorf("not in what was used: %s\n%+v", want, run.Used)
+		}
+	}
+	if fmt.Sprint(run.Unused) != "[{roles/pubsub.publisher projects/acme-agents/topics/reports}]" {
+		s.t.Errorf("unused: %+v", run.Unused)
+	}
+	if text := s.taskiam("receipt", "nightly-report").stdout; !strings.Contains(text, "used, through the proxy:") ||
+		!strings.Contains(text, "never used, and could be left out: roles/pubsub.publisher on projects/acme-agents/topics/reports") {
+		s.t.Error(text)
 	}
 }
 

@@ -69,8 +69,9 @@ type Event struct {
 	Time time.Time
 	// Method is CONNECT for a connection, and Path then is "".
 	Method, Host, Path string
-	// Names are the resources of Google's that it names.
-	Names []string
+	// Names are the resources of Google's that it names, and Under those of Config.Resources in
+	// which they lie, by their full names.
+	Names, Under []string
 	// Status is what the host answered, or what a refusal was answered with.
 	Status int
 	// Sent and Received are bytes of bodies.

@@ -68,15 +68,26 @@ func newReach(resources []resource.Name) reach {
 // has reports whether a resource is one of those, or in one. A project has what is in it of every
 // service.
 func (r reach) has(n named) bool {
+	return slices.ContainsFunc(r.all, func(a named) bool { return a.covers(n) })
+}
+
+// covers reports whether n is this resource, or in it.
+func (a named) covers(n named) bool {
+	if n.name != a.name && !strings.HasPrefix(n.name, a.name+"/") {
+		return false
+	}
+	return a.service == n.service || a.project() != "" && a.name == "projects/"+a.project()
+}
+
+// under returns the full names of those in which resources lie.
+func (r reach) under(names []named) []string {
+	var full []string
 	for _, a := range r.all {
-		if n.name != a.name && !strings.HasPrefix(n.name, a.name+"/") {
-			continue
-		}
-		if a.service == n.service || a.project() != "" && a.name == "projects/"+a.project() {
-			return true
+		if slices.ContainsFunc(names, a.covers) {
+			full = append(full, "//"+a.service+"/"+a.name)
 		}
 	}
-	return false
+	return full
 }
 
 // bills reports whether a project is one in which something was granted: calls may be billed to it,

@@ -55,6 +55,7 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 		for _, n := range done.names {
 			e.Names = append(e.Names, n.String())
 		}
+		e.Under = p.reach.under(done.names)
 	}
 	if why != nil {
 		e.Status, e.Refused = why.code, why.text

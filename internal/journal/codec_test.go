@@ -38,7 +38,7 @@ func fill(v reflect.Value, name string) {
 		v.SetString(string(NotProvable))
 	case v.Kind() == reflect.String:
 		v.SetString("the <" + name + "> & \"é\"\n")
-	case v.Kind() == reflect.Int:
+	case v.Kind() == reflect.Int || v.Kind() == reflect.Int64:
 		v.SetInt(7)
 	case v.Kind() == reflect.Bool:
 		v.SetBool(true)
@@ -113,7 +113,7 @@ func TestKindsStayAsTheyAre(t *testing.T) {
 		"bind intended", "binding found", "bound", "closed", "deliver intended", "delivered", "down began",
 		"drop intended", "dropped", "failed", "forgotten", "grant ready", "key created", "key deleted", "key intended", "opened",
 		"process started", "process stopped", "read back", "removed",
-		"renew intended", "renew undone", "renewed", "role intended", "role ready", "sealed", "time over", "token minted", "unbound", "up",
+		"renew intended", "renew undone", "renewed", "role intended", "role ready", "sealed", "time over", "token minted", "unbound", "up", "used",
 	}
 	var got []string
 	for kind := range kinds {
@@ -136,7 +136,7 @@ func holdsSecret(typ reflect.Type, path string) []string {
 		return []string{path + " is a secret"}
 	}
 	switch typ.Kind() {
-	case reflect.Bool, reflect.Int, reflect.String:
+	case reflect.Bool, reflect.Int, reflect.Int64, reflect.String:
 		return nil
 	case reflect.Slice:
 		if typ.Elem().Kind() == reflect.Uint8 {

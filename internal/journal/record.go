@@ -2,6 +2,7 @@ package journal
 
 import (
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/taskiam/taskiam/internal/grants"
@@ -288,6 +289,42 @@ type RenewUndone struct{}
 // TimeOver means that the run's end came while its command was still working.
 type TimeOver struct{}
 
+// Used is what was called through the proxy of a closed network since the last such record.
+type Used struct {
+	Calls []UsedCall `json:"calls,omitempty"`
+	// More counts the calls that are not in Calls, because they are of too many kinds.
+	More int64 `json:"more,omitempty"`
+	// Final means that the proxy has ended: nothing was called after this.
+	Final bool `json:"final,omitempty"`
+}
+
+// UsedCall is calls of one kind.
+type UsedCall struct {
+	Method string `json:"method"`
+	Host   string `json:"host"`
+	// Resources are the full names of what was granted, or added to that, and was called.
+	Resources []string `json:"resources,omitempty"`
+	// Refused is why the proxy passed none of them on; empty if it did.
+	Refused string `json:"refused,omitempty"`
+	Calls   int64  `json:"calls"`
+	// Failed counts those that the host answered with 400 or above.
+	Failed int64 `json:"failed,omitempty"`
+	// Sent and Received are bytes of bodies.
+	Sent     int64 `json:"sent,omitempty"`
+	Received int64 `json:"received,omitempty"`
+}
+
+// Key tells a kind of calls from others.
+func (c UsedCall) Key() string {
+	return strings.Join([]string{c.Method, c.Host, strings.Join(c.Resources, " "), c.Refused}, "\x00")
+}
+
+// Add adds other calls of the same kind.
+func (c *UsedCall) Add(o UsedCall) {
+	c.Calls, c.Failed = c.Calls+o.Calls, c.Failed+o.Failed
+	c.Sent, c.Received = c.Sent+o.Sent, c.Received+o.Received
+}
+
 // DownBegan means that from here on the run is being taken down.
 type DownBegan struct{}
 
@@ -395,6 +432,7 @@ func (RenewIntended) kind() string   { return "renew intended" }
 func (Renewed) kind() string         { return "renewed" }
 func (RenewUndone) kind() string     { return "renew undone" }
 func (TimeOver) kind() string        { return "time over" }
+func (Used) kind() string            { return "used" }
 func (DownBegan) kind() string       { return "down began" }
 func (Unbound) kind() string         { return "unbound" }
 func (KeyDeleted) kind() string      { return "key deleted" }
@@ -414,7 +452,7 @@ var kinds = func() map[string]Record {
 		Opened{}, AccountIntended{}, AccountCreated{}, RoleIntended{}, RoleReady{}, BindIntended{}, Bound{}, ReadBack{},
 		KeyIntended{}, KeyCreated{}, TokenMinted{}, DeliverIntended{}, Delivered{},
 		GrantReady{}, ProcessStarted{}, ProcessStopped{}, Up{}, RenewIntended{}, Renewed{},
-		RenewUndone{}, TimeOver{}, DownBegan{}, Unbound{}, BindingFound{}, DropIntended{}, Dropped{},
+		RenewUndone{}, TimeOver{}, Used{}, DownBegan{}, Unbound{}, BindingFound{}, DropIntended{}, Dropped{},
 		KeyDeleted{}, AccountRefused{}, AccountSeen{}, AccountDisabled{}, AccountDeleted{}, Removed{}, Failed{},
 		Closed{}, Forgotten{}, sealed{},
 	} {

@@ -51,6 +51,12 @@ type Run struct {
 	// TimeOver is when the run's end came while its command was still working; zero if it did not.
 	TimeOver time.Time
 
+	// Used is what was called through the proxy of a closed network, and UsedMore counts the calls
+	// that are not in it. UsedWhole means that this is all: it ended in good order.
+	Used      []UsedCall
+	UsedMore  int64
+	UsedWhole bool
+
 	// Up is when the run came up, and Down when it was last begun to be taken down;
 	// zero if never.
 	Up, Down time.Time
@@ -542,6 +548,8 @@ func (r *Run) addLife(e entry) bool {
 		}
 	case TimeOver:
 		r.TimeOver = e.at
+	case Used:
+		r.addUsed(rec)
 	case DownBegan:
 		r.Down, r.Receipt, r.Forgotten, r.Leaves = e.at, nil, time.Time{}, nil
 	case Failed:
@@ -557,6 +565,19 @@ func (r *Run) addLife(e entry) bool {
 		return false
 	}
 	return true
+}
+
+// addUsed adds what was called.
+func (r *Run) addUsed(u Used) {
+	for _, c := range u.Calls {
+		same := func(o UsedCall) bool { return o.Key() == c.Key() }
+		if at := slices.IndexFunc(r.Used, same); at >= 0 {
+			r.Used[at].Add(c)
+		} else {
+			r.Used = append(r.Used, c)
+		}
+	}
+	r.UsedMore, r.UsedWhole = r.UsedMore+u.More, r.UsedWhole || u.Final
 }
 
 // step adds a step of a teardown that came off. Before there is one, what is taken away
@@ -654,6 +675,7 @@ func (r *Run) Process(role ProcessRole) (Process, bool) {
 func (r *Run) clone() *Run {
 	c := *r
 	c.Roles = slices.Clone(r.Roles)
+	c.Used = slices.Clone(r.Used)
 	c.Bindings = slices.Clone(r.Bindings)
 	c.Drops = slices.Clone(r.Drops)
 	c.Keys = slices.Clone(r.Keys)

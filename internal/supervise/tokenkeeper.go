@@ -287,7 +287,9 @@ func (k *TokenKeeper) serve(ctx context.Context, l net.Listener) error {
 	tokens := metadata.Tokens(minter)
 	if k.WayOut != nil {
 		tokens = k.WayOut.placeholders(k.now)
-		defer k.WayOut.serve(ctx, minter, k.say)()
+		defer k.WayOut.serve(ctx, minter, func(ctx context.Context, used journal.Used) error {
+			return recordIn(ctx, k.journals, o.Run, used)
+		}, k.say)()
 	}
 	server, err := metadata.New(metadata.Config{
 		Run:       o.Run,

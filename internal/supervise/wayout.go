@@ -18,6 +18,7 @@ import (
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/metadata"
 	"github.com/taskiam/taskiam/internal/secret"
+	"github.com/taskiam/taskiam/internal/wait"
 )
 
 // WayOut is the proxy of a run whose sandbox has a network of its own. It exists before the run,
@@ -28,6 +29,7 @@ type WayOut struct {
 	minter      atomic.Pointer[credentials.Minter]
 	listener    net.Listener
 	lines       lines
+	used        usage
 	say         atomic.Pointer[func(format string, args ...any)]
 }
 
@@ -36,6 +38,9 @@ const (
 	placeholderLife = time.Hour
 	// cancelWithin bounds how long the end of a run waits for uploads to be cancelled.
 	cancelWithin = 5 * time.Second
+	// recordEvery is how often what was called is recorded: as much is missing in the receipt of a run whose process
+	// was killed.
+	recordEvery = time.Minute
 )
 
 // NewWayOut returns a proxy. Its placeholder, its token and its log are filled in here.
@@ -70,34 +75,44 @@ func (w *WayOut) token(ctx context.Context) (secret.String, error) {
 	return token.Value, err
 }
 
-// serve answers until the returned function is called, which cancels the uploads that are open.
+// serve answers until the returned function is called, which cancels the uploads that are open. Now and then, and at
+// the end, it records what was called.
 func (w *WayOut) serve(
-	ctx context.Context, minter *credentials.Minter, say func(format string, args ...any),
+	ctx context.Context, minter *credentials.Minter, record func(context.Context, journal.Used) error,
+	say func(format string, args ...any),
 ) (end func()) {
 	w.minter.Store(minter)
 	w.say.Store(&say)
 	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	var working sync.WaitGroup
+	working.Go(func() {
 		if err := w.proxy.Serve(ctx, w.listener); err != nil {
 			say("the proxy has ended: %v", err)
 		}
-	}()
+	})
+	working.Go(func() {
+		for wait.For(ctx, recordEvery) == nil {
+			_ = w.used.record(ctx, record, false) // what could not be recorded is kept for the next time
+		}
+	})
 	return func() {
 		cancel()
-		<-done
+		working.Wait()
 		w.minter.Store(nil)
 		within, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelWithin)
 		defer stop()
 		if err := w.proxy.Close(within); err != nil {
 			say("%v", err)
 		}
+		if err := w.used.record(within, record, true); err != nil {
+			say("what was called could not be recorded, and is missing in the receipt: %v", err)
+		}
 	}
 }
 
 // log notes what left and what was refused, in the log of the run's tokens.
 func (w *WayOut) log(e egress.Event) {
+	w.used.add(e)
 	say := w.say.Load()
 	if say == nil || e.Method == "CONNECT" && e.Refused == "" || !w.lines.take(e.Time) {
 		return

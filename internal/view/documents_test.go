@@ -54,6 +54,7 @@ func printedDocuments() []printed {
 		{NewReceipts(Receipt{
 			Renewals: []Renewed{{}}, Declared: []Declared{{}}, CustomRoles: []SharedRole{{}}, Granted: []Granted{{Condition: &Condition{}}},
 			Dropped: dropped, Minted: Minted{Keys: []Key{{}}}, Steps: []Step{{}}, Checks: []Check{{}},
+			Used: []Used{{}}, Unused: []Unused{{}},
 		}), "schema " + runs(`run task state cloud endpoint operator project account unique_id manifest manifest_sha256 reason started up expires
 			time_over renewals renewals.at renewals.expires renewals.state clock_ahead_seconds down closed elapsed_ms already clean left forgotten by_hand error delivery_missing
 			declared declared.role declared.permissions declared.resource declared.prefix declared.condition declared.ends_by_itself
@@ -61,6 +62,8 @@ func printedDocuments() []printed {
 			custom_roles custom_roles.role custom_roles.permissions custom_roles.origin
 			granted granted.role granted.resource granted.condition granted.condition.title granted.condition.expression granted.read_back granted.state granted.missing
 			minted minted.keys minted.keys.id minted.keys.until minted.keys.state minted.keys.missing minted.tokens minted.tokens_until
+			used used.method used.host used.resources used.refused used.calls used.failed used.sent used.received used_more
+			unused unused.role unused.permissions unused.resource
 			steps steps.at steps.step steps.on steps.error steps.missing checks checks.what checks.ok checks.found`+drops)},
 		{Doctor{Schema: "taskiam.doctor/v1", Findings: []Examined{{}}},
 			"schema ok cloud endpoint operator tasks findings findings.about findings.what findings.state findings.says findings.mend"},

@@ -56,8 +56,15 @@ type Receipt struct {
 	Granted     []Granted    `json:"granted"`
 	Dropped     []Dropped    `json:"dropped"`
 	Minted      Minted       `json:"minted"`
-	Steps       []Step       `json:"steps"` // of every teardown, in the order of their end
-	Checks      []Check      `json:"checks"`
+	// Used is what was called through the proxy of a closed network, in whichever order; UsedMore counts
+	// calls that are not listed, because they are of too many kinds.
+	Used     []Used `json:"used"`
+	UsedMore int64  `json:"used_more"`
+	// Unused are the grants that no call was seen to need. It is null if that is not known: of a run without
+	// a proxy, and of one whose end was not recorded.
+	Unused []Unused `json:"unused"`
+	Steps  []Step   `json:"steps"` // of every teardown, in the order of their end
+	Checks []Check  `json:"checks"`
 
 	// Missing is the path of a delivery that was made and that no teardown found; "" if there is none.
 	Missing string `json:"delivery_missing"`
@@ -123,6 +130,26 @@ type Key struct {
 	Missing bool `json:"missing"`
 }
 
+// Used is calls of one kind.
+type Used struct {
+	Method string `json:"method"` // CONNECT is a connection, refused or carried unopened
+	Host   string `json:"host"`
+	// Resources are those in which what was called lies.
+	Resources []string `json:"resources"`
+	Refused   string   `json:"refused"` // why taskiam let none of them out; "" if it did
+	Calls     int64    `json:"calls"`   // how many
+	Failed    int64    `json:"failed"`  // how many of them the host refused
+	Sent      int64    `json:"sent"`    // bytes
+	Received  int64    `json:"received"`
+}
+
+// Unused is a grant that no call was seen to need.
+type Unused struct {
+	Role        string   `json:"role"`        // "" where the manifest lists permissions
+	Permissions []string `json:"permissions"` // empty where it names a role
+	Resource    string   `json:"resource"`
+}
+
 // Step is one step of a teardown.
 type Step struct {
 	At    time.Time `json:"at"` // when it ended
@@ -181,6 +208,7 @@ func newReceipt(r *journal.Run) Receipt {
 		Down:       at(r.Down), Clean: r.State() == journal.Ended, Left: list(r.Left()),
 		Forgotten: at(r.Forgotten), ByHand: []string{},
 		Declared: []Declared{}, CustomRoles: []SharedRole{}, Granted: []Granted{}, Dropped: newDropped(r.Drops),
+		Used: newUsed(r.Used), UsedMore: r.UsedMore, Unused: unused(r),
 		Minted: newMinted(r), Steps: newSteps(r.Steps), Checks: []Check{},
 	}
 	if v.Forgotten != nil {
@@ -357,6 +385,7 @@ func (d History) Show(r *Report) {
 		v.showRun(r)
 		v.showDeclared(r)
 		v.showGranted(r)
+		v.showUsed(r)
 		v.showEnd(r)
 	}
 }

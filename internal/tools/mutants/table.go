@@ -1590,6 +1590,16 @@ var mutants = []mutant{
 		pkg:   egressPkg, tests: []string{"TestWhatIsInsideAgreesWithTheConnect"},
 	},
 	{
+		name:  "what could not be recorded of what was called is lost",
+		edits: []edit{{"internal/supervise", "usage.record", `$err != nil`, `$err != nil && false`}},
+		pkg:   "internal/supervise", tests: []string{"TestUsage"},
+	},
+	{
+		name:  "a command can fill the journal with what it calls",
+		edits: []edit{{"internal/supervise", "usage.count", `len($u.known) == maxUsedKinds`, `false`}},
+		pkg:   "internal/supervise", tests: []string{"TestUsageIsBounded"},
+	},
+	{
 		name:  "a tunnel sends before it counts",
 		edits: []edit{{egressPkg, "sendTunnelled", `io.MultiWriter(spent, out)`, `io.MultiWriter(out, spent)`}},
 		pkg:   egressPkg, tests: []string{"TestATunnelEndsAtItsBound"},
