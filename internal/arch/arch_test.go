@@ -109,7 +109,7 @@ var allowed = map[string][]string{
 		"internal/child", "internal/credentials", "internal/delivery", "internal/egress", "internal/fault", "internal/grants",
 		"internal/isolate", "internal/journal", "internal/metadata", "internal/paths", "internal/relay", "internal/secret",
 		"internal/shell", "internal/visible",
-		"internal/wait",
+		"internal/wait", "internal/worktree",
 	},
 	"internal/surroundings": {
 		"internal/gcp", "internal/grants", "internal/policy", "internal/resource", "internal/review",
@@ -134,11 +134,12 @@ var allowed = map[string][]string{
 	"internal/view": {
 		"internal/customrole", "internal/delivery", "internal/fault", "internal/grants", "internal/guard",
 		"internal/journal", "internal/lazy", "internal/lifecycle", "internal/manifest", "internal/policy",
-		"internal/resource", "internal/review", "internal/visible",
+		"internal/resource", "internal/review", "internal/visible", "internal/worktree",
 	},
-	"internal/visible": {},
-	"internal/wait":    {},
-	"tasks":            {},
+	"internal/visible":  {},
+	"internal/wait":     {},
+	"internal/worktree": {"internal/lazy"},
+	"tasks":             {},
 }
 
 // The services of the emulator need no row: each may know IAM, the wire and the leaves, and

@@ -14,6 +14,7 @@ import (
 	"github.com/taskiam/taskiam/internal/isolate"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/supervise"
+	"github.com/taskiam/taskiam/internal/view"
 )
 
 // isolateValue is the value of --isolate, which is optional.
@@ -211,12 +212,13 @@ func (c *commandRun) sayAfter(ctx context.Context, code exitCode) {
 	p, step := c.newProgress(c.quiet), lifecycle.Event{Step: "search the work tree for what the command left"}
 	step.Time, step.State = c.Now(), lifecycle.Started
 	p.Step(step)
-	found := c.sandbox.LeftBehind(ctx)
+	found, review := c.sandbox.LeftBehind(ctx), view.NewReview(c.sandbox.Review(ctx))
 	step.Time, step.State = c.Now(), lifecycle.Done
 	p.Step(step)
 	for _, left := range found {
 		c.say("warning: %s", left)
 	}
+	review.Say(c.Stderr)
 	if code != 0 && c.wantedUserns != "" && !c.isolate.userns {
 		c.say("the command printed %q: the sandbox refuses user namespaces. If a sandbox inside this one needs them: "+
 			"--%s, which also opens more of the kernel to the command", c.wantedUserns, flagAllowUserns)

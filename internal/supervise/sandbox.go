@@ -18,6 +18,7 @@ import (
 	"github.com/taskiam/taskiam/internal/paths"
 	"github.com/taskiam/taskiam/internal/relay"
 	"github.com/taskiam/taskiam/internal/shell"
+	"github.com/taskiam/taskiam/internal/worktree"
 )
 
 // SandboxConfig says where a task's command is to run.
@@ -56,6 +57,7 @@ type Sandbox struct {
 	started chan struct{}
 	entered time.Time // before that
 	streams *streams  // those of the command, if it is in a sandbox and was started
+	before  []*worktree.Snapshot
 }
 
 // NewSandbox returns the sandbox, and fails if the command could not be run in it: that should
@@ -84,7 +86,13 @@ func NewSandbox(c SandboxConfig) (*Sandbox, error) {
 	if err := s.spec.Check(c.Limits); err != nil {
 		return nil, err
 	}
-	return s, s.try()
+	if err := s.try(); err != nil {
+		return nil, err
+	}
+	for _, tree := range slices.Concat([]string{s.spec.WorkTree}, s.spec.Writable) {
+		s.before = append(s.before, worktree.Take(context.Background(), tree, time.Now()))
+	}
+	return s, nil
 }
 
 // try makes the bubblewrap sandbox once, without the delivery.
@@ -220,6 +228,19 @@ func (s *Sandbox) LeftBehind(ctx context.Context) []string {
 	return out
 }
 
+// Review returns what the command has left that may run later, outside of the sandbox: in the work tree, and in what
+// else it could write to. Call it after the end of the command; it ends with ctx.
+func (s *Sandbox) Review(ctx context.Context) []worktree.Result {
+	if s.box == nil {
+		return nil
+	}
+	var all []worktree.Result
+	for _, tree := range s.before {
+		all = append(all, tree.Compare(ctx))
+	}
+	return all
+}
+
 // DropAnswers throws away what our terminal may have typed since the command's end, by answering what the command has
 // printed. Call it as late as possible: nobody knows how long a terminal takes to answer.
 func (s *Sandbox) DropAnswers() {
@@ -266,6 +287,9 @@ func (s *Sandbox) Enter(ctx context.Context, run *journal.Run) (leave func(), er
 			cancel()
 			return nil, err
 		}
+	}
+	for _, tree := range s.before {
+		tree.Wait()
 	}
 	s.entered = time.Now()
 	return func() {

@@ -13,6 +13,8 @@ const (
 	policies  = "internal/policy"
 	grpcapi   = "emulator/internal/grpcapi"
 	egressPkg = "internal/egress"
+
+	worktreePkg = "internal/worktree"
 )
 
 var mutants = []mutant{
@@ -279,6 +281,36 @@ var mutants = []mutant{
 		name:  "a set-uid program of the command's stays one",
 		edits: []edit{{"internal/isolate", "clearSetUID", `info.Mode()&^fs.ModeSetuid`, `info.Mode()`}},
 		pkg:   "internal/isolate", tests: []string{"TestPrivileged"},
+	},
+	{
+		name:  "a hook that a command has left is not told of",
+		edits: []edit{{worktreePkg, "looker.git", `$l.first = append($l.first, folder{path: path.Join($at, "hooks"), kind: Hook, link: true})`, ``}},
+		pkg:   worktreePkg, tests: []string{"TestCompare"},
+	},
+	{
+		name:  "a setting of git's that nobody knows counts as harmless",
+		edits: []edit{{worktreePkg, "runs", `return !$ok`, `return false && $ok`}},
+		pkg:   worktreePkg, tests: []string{"TestCompare"},
+	},
+	{
+		name:  "settings that git cannot read count as harmless",
+		edits: []edit{{worktreePkg, "looker.config", `if $err != nil {`, `if $err != nil { f.only = true; l.scan.files[at] = f`}},
+		pkg:   worktreePkg, tests: []string{"TestCompare"},
+	},
+	{
+		name:  "a tree that is too large to look through passes for one without changes",
+		edits: []edit{{worktreePkg, "looker.folder", `$l.scan.cut = true`, ``}},
+		pkg:   worktreePkg, tests: []string{"TestBounds"},
+	},
+	{
+		name:  "git looks at the work tree with the settings in it",
+		edits: []edit{{worktreePkg, "gitSettings", `"git", "config", "--file", "-", "--no-includes",`, `"git", "config", "--file", "-", "--includes",`}},
+		pkg:   worktreePkg, tests: []string{"TestNothingIsRun"},
+	},
+	{
+		name:  "a file that a command has left can pass for another line",
+		edits: []edit{{"internal/view", "plainly", `strconv.QuoteToASCII($name)`, `$name + strconv.Itoa(0)[:0]`}},
+		pkg:   "cmd/taskiam", tests: []string{"TestIsolatedReview"},
 	},
 	{
 		name:  "a key outlives its run",
