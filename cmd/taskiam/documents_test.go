@@ -30,6 +30,7 @@ var proved = []struct{ file, begins, test, in string }{
 	{"CONTRIBUTING.md", "cmd/taskiam/ ", "TestMapOfPackages", "internal/arch/drift_test.go"},
 	{"docs/ci.md", ". ci/shell/taskiam.sh", "TestCIShell", "cmd/taskiam/ci_test.go"},
 	{"docs/install.md", "v=0.1.0", "TestInstallLines", "internal/tools/release/install_test.go"},
+	{"docs/plan.md", "ways out of the closed network", "TestWaysOutAreAsInTheDocs", "internal/view/wayout_test.go"},
 	{"docs/manifest.md", "version = 1", "TestReference", "internal/manifest/docs_test.go"},
 	{"docs/manifest.md", "# ~/.config/taskiam", "TestReference", "internal/manifest/docs_test.go"},
 	{"docs/manifest.md", "task.toml:2:1:", "TestReference", "internal/manifest/docs_test.go"},

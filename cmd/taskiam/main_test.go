@@ -28,7 +28,7 @@ var update = flag.Bool("update", false, "rewrite golden files in the scripts")
 // TestMain makes the test binary be taskiam, so that scripts drive the program as it
 // is shipped, each command a process of its own.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"taskiam": main, "adcprobe": adcprobe, "golibraries": goLibraries, "goprobe": goProbe, "clientagent": clientAgent, "dial": dial, "ask": ask, "call": call, "thief": thief, "fetch": fetch})
+	testscript.Main(m, map[string]func(){"taskiam": shipped, "adcprobe": adcprobe, "golibraries": goLibraries, "goprobe": goProbe, "clientagent": clientAgent, "dial": dial, "ask": ask, "call": call, "thief": thief, "fetch": fetch})
 }
 
 func TestScripts(t *testing.T) {

@@ -28,10 +28,11 @@ func (a *App) WayOut(engine *lifecycle.Engine, task grants.Task) (*supervise.Way
 	if err != nil {
 		return nil, err
 	}
-	cfg := egress.Config{Name: task.Name, Now: a.Now}
-	for _, g := range task.Grants {
-		cfg.Resources = append(cfg.Resources, g.Resource)
+	cfg, err := reachOf(task)
+	if err != nil {
+		return nil, err
 	}
+	cfg.Name, cfg.Now = task.Name, a.Now
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(roots) {
 		return nil, fault.New(fault.Usage, "%s has no certificate of an authority", file)
@@ -53,6 +54,31 @@ func (a *App) WayOut(engine *lifecycle.Engine, task grants.Task) (*supervise.Way
 	}
 	engine.Credentials = d
 	return d.wayOut, nil
+}
+
+// reachOf returns what a task may reach: what it was granted, and what its manifest adds to that.
+func reachOf(task grants.Task) (egress.Config, error) {
+	var cfg egress.Config
+	for _, g := range task.Grants {
+		cfg.Resources = append(cfg.Resources, g.Resource)
+	}
+	n := task.Network
+	if n == nil {
+		return cfg, nil
+	}
+	cfg.Resources = append(cfg.Resources, n.Resources...)
+	cfg.MaxUpload = n.MaxUpload
+	for _, h := range n.Hosts {
+		if h.Injects() {
+			return cfg, fault.New(fault.Usage, "the manifest adds a credential to what goes to %s, and this version "+
+				"cannot read %s yet", h.Name, h.From)
+		}
+		cfg.Hosts = append(cfg.Hosts, egress.Host{
+			Name: h.Name, Port: h.Port, Write: h.Write, Tunnel: h.Tunnel, Addresses: h.Addresses,
+			MaxUpload: h.MaxUpload,
+		})
+	}
+	return cfg, nil
 }
 
 // connectThrough connects to a host through an emulator, which answers for it with TLS.

@@ -82,6 +82,10 @@ func runPlan(ctx context.Context, e *Env, o planOptions) error {
 	cloud, endpoint := engine.Cloud.Cloud()
 	doc := view.NewPlan(preview, src.Path, cloud, endpoint)
 	doc.Verbose, doc.Next = o.verbose, "taskiam up "+shell.Quote(src.Path)
+	if isolateNot.fits(src.Task) != nil {
+		doc.Next = "taskiam run --" + flagIsolate + "=" + string(isolateClosed) + " " + shell.Quote(src.Path) +
+			" -- COMMAND"
+	}
 	if o.gcloud {
 		_, err = io.WriteString(e.Stdout.Programs(), preview.Gcloud().String())
 	} else {

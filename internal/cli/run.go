@@ -14,6 +14,7 @@ import (
 	"github.com/taskiam/taskiam/internal/credentials"
 	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/supervise"
@@ -230,7 +231,7 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 	own = supervise.OwnUser{} // down gives it back
 	e.interrupts.leaving(exitRunFailed, "the teardown continues", "taskiam down "+string(result.Plan.Run))
 	c := commandRun{Env: e, runOptions: o, ttl: src.Task.TTL, run: result.Run, at: at, sandbox: sandbox,
-		wayOut: wayOut}
+		wayOut: wayOut, network: src.Task.Network}
 	code, err := c.carryOut(ctx, err)
 	downErr := e.downAfter(ctx, engine, result.Run, o.quiet)
 	c.sayAfter(ctx, code)
@@ -255,6 +256,7 @@ type commandRun struct {
 	at      supervise.Endpoint // the port that was reserved for the run's server
 	sandbox *supervise.Sandbox
 	wayOut  *supervise.WayOut // of a closed network; nil is another
+	network *grants.Network   // what the manifest opens there; nil for nothing
 	// wantedUserns is what CMD printed for want of user namespaces; "" for nothing.
 	wantedUserns string
 }
@@ -273,6 +275,7 @@ func (c *commandRun) carryOut(ctx context.Context, up error) (exitCode, error) {
 	}
 	if !c.quiet {
 		c.sayWhere()
+		c.sayWaysOut()
 		o := c.run.Opened
 		c.say("run %s is up on %s as %s; it expires at %s", o.Run, o.Cloud, o.Email, view.Moment(c.run.Expires()))
 	}

@@ -8,11 +8,17 @@ import (
 	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/lifecycle"
 	"github.com/taskiam/taskiam/internal/supervise"
+	"github.com/taskiam/taskiam/internal/view"
 )
 
-// fits refuses a task whose delivery is not for such a network.
+// fits refuses a task that is not for such a network.
 func (v isolateValue) fits(task grants.Task) error {
 	switch may, must := delivery.Proxied(task); {
+	case v != isolateClosed && task.Network != nil:
+		return fault.WithHint(
+			fault.New(fault.Usage, "the manifest says what may be reached ([network]), and a closed network "+
+				"alone keeps a task to that"),
+			"taskiam run --isolate=closed ...")
 	case v == isolateClosed && !must:
 		return fault.WithHint(
 			fault.New(fault.Usage, "the manifest puts a credential into the sandbox, and nothing leaves a closed "+
@@ -45,4 +51,14 @@ func (e *Env) wayOut(
 		return nil, nil
 	}
 	return e.app().WayOut(engine, *task)
+}
+
+// sayWaysOut says what can leave the command's network, where its manifest opens more than Google's APIs.
+func (c *commandRun) sayWaysOut() {
+	if c.network == nil {
+		return
+	}
+	var r view.Report
+	view.ShowWaysOut(&r, view.NewWaysOut(*c.network))
+	r.Say(c.Stderr)
 }

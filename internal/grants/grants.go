@@ -30,6 +30,9 @@ type Task struct {
 	TokenLifetime time.Duration
 	// Audiences are whom identity tokens may be made out to; empty means to nobody.
 	Audiences []string
+	// Network is what may be reached in a closed network, which alone enforces it; nil says nothing
+	// of it.
+	Network *Network
 }
 
 // DeliveryKind is the kind of credential that the sandbox is given.

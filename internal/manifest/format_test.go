@@ -80,7 +80,7 @@ func checkFormat(t *testing.T, src []byte) {
 	if (errBefore == nil) != (errAfter == nil) {
 		t.Fatalf("%v, and then %v", errBefore, errAfter)
 	}
-	if diff := cmp.Diff(before, after, sameName); diff != "" {
+	if diff := cmp.Diff(before, after, sameName, samePrefix); diff != "" {
 		t.Fatalf("another task:\n%s", diff)
 	}
 	for line := range strings.Lines(string(out)) {

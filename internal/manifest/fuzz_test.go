@@ -44,6 +44,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add([]byte(reference))
 	f.Add(Starter("a", "acme-agents"))
+	f.Add([]byte(head + good + network))
 	f.Fuzz(func(t *testing.T, src []byte) {
 		agree(t, src)
 		task, err := Parse("f", src, Limits{})
@@ -56,7 +57,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			t.Fatalf("accepted once: %v", err)
 		}
-		if diff := cmp.Diff(task, again, sameName); diff != "" {
+		if diff := cmp.Diff(task, again, sameName, samePrefix); diff != "" {
 			t.Fatalf("read twice:\n%s", diff)
 		}
 	})
@@ -89,6 +90,9 @@ func checkTask(t *testing.T, task grants.Task) {
 	if !namePattern().MatchString(task.Name) || task.Project == "" || task.TTL < MinTTL || task.TTL > DefaultMaxTTL || len(task.Grants) == 0 {
 		t.Fatalf("an impossible task: %+v", task)
 	}
+	if task.Network != nil {
+		checkNetwork(t, task.Network)
+	}
 	for _, c := range []byte(task.Reason) {
 		if c < ' ' || c > '~' {
 			t.Fatalf("the reason holds %q", c)
@@ -105,6 +109,22 @@ func checkTask(t *testing.T, task grants.Task) {
 			len(review.CheckCondition(g, review.Window{})) > 0:
 			t.Fatalf("an impossible grant: %+v", g)
 		}
+	}
+}
+
+// checkNetwork holds the hosts of a task to what a proxy takes.
+func checkNetwork(t *testing.T, n *grants.Network) {
+	t.Helper()
+	seen := map[string]bool{}
+	for _, h := range n.Hosts {
+		if seen[h.Name] || h.Port == 0 || h.Write && h.Tunnel || h.Injects() && h.WayOut() ||
+			h.Injects() != (h.From.Kind != "") || h.Scheme != "" && !h.Injects() || h.MaxUpload < 0 {
+			t.Fatalf("an impossible host: %+v", h)
+		}
+		if strings.HasSuffix("."+h.Name, ".googleapis.com") || strings.ToLower(h.Name) != h.Name || !strings.Contains(h.Name, ".") {
+			t.Fatalf("a host of another kind: %+v", h)
+		}
+		seen[h.Name] = true
 	}
 }
 

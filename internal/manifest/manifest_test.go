@@ -158,7 +158,7 @@ func refusals() []refusal {
 		topicRole  = `role = "roles/pubsub.publisher"`
 		topic      = `resource = "projects/acme-agents/topics/reports"`
 	)
-	return []refusal{
+	return append(networkRefusals(), []refusal{
 		{"an empty file", "", []string{
 			"f:1:1: the version of the manifest is missing",
 			"f:1:1: the table [task] is missing",
@@ -455,7 +455,7 @@ func refusals() []refusal {
 		{"a delivery of another type", head + good + "[credentials]\ndeliver = true\n", []string{"f:9:11: deliver is a string or a list of strings, and this is true or false"}, []string{deliverExample}},
 		{"token lifetimes", head + good + "[credentials]\ntoken_lifetime = \"2h\"\n", []string{"f:9:18: a token lives between 5m and 1h, not 2h"}, []string{`token_lifetime = "15m"`}},
 		{"an audience with a space", head + good + "[credentials]\naudiences = \"https://a b\"\n", []string{`f:9:13: "https://a b" cannot be an audience: it is empty, or has white space in it`}, []string{""}},
-	}
+	}...)
 }
 
 // known names the kinds of delivery as a message does.

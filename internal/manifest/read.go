@@ -45,6 +45,9 @@ func (r *reader) manifest(file *table) grants.Task {
 	if t := file.sub("credentials"); t != nil {
 		r.credentials(t, &task)
 	}
+	if t := file.sub("network"); t != nil {
+		task.Network = r.network(t)
+	}
 	r.settle(&task)
 	return task
 }

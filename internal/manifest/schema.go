@@ -18,10 +18,12 @@ const schemaLine = "#:schema " + schemaURL + "\n"
 
 // The keys of each table: all that is read of a manifest, and all that the schema allows.
 var (
-	manifestKeys    = []string{"version", "task", "grant", "credentials"}
+	manifestKeys    = []string{"version", "task", "grant", "credentials", "network"}
 	taskKeys        = []string{"name", "project", "ttl", "reason"}
 	grantKeys       = []string{"role", "permissions", "resource", "condition", "unbounded", "allow_basic", "accept"}
 	credentialsKeys = []string{"deliver", "token_lifetime", "audiences"}
+	networkKeys     = []string{"allow", "resources", "max_upload", "host"}
+	hostKeys        = []string{"host", "port", "write", "tunnel", "max_upload", "addresses", "header", "scheme", "from"}
 )
 
 // object is a JSON object of the schema.
@@ -56,6 +58,7 @@ func Schema() ([]byte, error) {
 		"task":        task,
 		"grant":       object{"type": "array", "minItems": 1, "items": grantSchema()},
 		"credentials": credentials,
+		"network":     networkSchema(),
 	}, "version", "task", "grant")
 	whole["$schema"], whole["$id"] = "http://json-schema.org/draft-07/schema#", schemaURL
 	whole["title"] = "Manifest of a task for taskiam"
@@ -96,6 +99,36 @@ func grantSchema() object {
 	}, "resource")
 	grant["oneOf"] = []object{{"required": []string{"role"}}, {"required": []string{"permissions"}}}
 	return grant
+}
+
+func networkSchema() object {
+	bytes := text(uploadPattern(), "How many bytes may be sent: a number with B, KiB, MiB or GiB.")
+	name := text(hostPattern(), "The full name of a host.")
+	host := tableSchema("A host with more than reading, or at another port than 443.", object{
+		"host": name,
+		"port": object{"type": "integer", "minimum": 1, "maximum": 65535, "description": "443 if it is left out."},
+		"write": object{"type": "boolean",
+			"description": "Requests of every method and with every login pass: a way out."},
+		"tunnel": object{"type": "boolean",
+			"description": "The connection is not opened, so that everything passes: a way out."},
+		"max_upload": bytes,
+		"addresses": oneOrMore(object{"type": "string", "pattern": `^[0-9a-f:.]+(/[0-9]{1,3})?$`},
+			"Addresses that it may have although they are not those of the internet."),
+		"header": text(headerPattern(), "The field in which a credential is added, outside of the sandbox."),
+		"scheme": text(schemePattern(), "The word before the credential, such as Bearer."),
+		"from": text(fromPattern(), "Where the credential is read: env:NAME, file:PATH, command:PROGRAM ARGUMENT ... "+
+			"or secret:projects/P/secrets/S."),
+	}, "host")
+	host["dependencies"] = object{
+		"header": []string{"from"}, "from": []string{"header"}, "scheme": []string{"header"},
+	}
+	return tableSchema("What may be reached in a closed network, beside Google's APIs.", object{
+		"allow": oneOrMore(name, "Hosts that may be read from, without a login."),
+		"resources": oneOrMore(object{"type": "string", "minLength": 1},
+			"What may be named in requests to Google's APIs, beside the resources of the grants."),
+		"max_upload": bytes,
+		"host":       object{"type": "array", "minItems": 1, "items": host},
+	})
 }
 
 // tableSchema is the schema of a table that has these keys and no others.

@@ -83,7 +83,7 @@ func TestSchemaIsInTheDocs(t *testing.T) {
 // What the parser accepts, the schema accepts.
 func TestSchemaAcceptsEveryManifest(t *testing.T) {
 	t.Parallel()
-	sources := map[string][]byte{"reference": []byte(reference), "starter": Starter("a", "acme-agents")}
+	sources := map[string][]byte{"reference": []byte(reference), "network": []byte(head + good + network), "starter": Starter("a", "acme-agents")}
 	for _, r := range refusals() {
 		sources[r.name] = []byte(r.src)
 	}
@@ -144,7 +144,7 @@ unbounded = "accept"
 deliver = ["token"]
 token_lifetime = "10m"
 audiences = ["https://reports.example.com"]
-`
+` + network
 
 // Every key is removed, given each other type, and set beside one that is unknown: the parser and the schema must
 // give the same answer, but for what the schema cannot know.
@@ -156,6 +156,9 @@ func TestSchemaIsEqualToTheParser(t *testing.T) {
 		t.Fatal(err)
 	}
 	whole["grant"] = asList(whole["grant"])
+	if n, ok := whole["network"].(map[string]any); ok {
+		n["host"] = asList(n["host"])
+	}
 	seen := map[string]bool{}
 	compare := func(what string) {
 		t.Helper()
@@ -208,7 +211,7 @@ func TestSchemaIsEqualToTheParser(t *testing.T) {
 		}
 	}
 	walk("", whole)
-	for _, key := range slices.Concat(manifestKeys, taskKeys, grantKeys, credentialsKeys) {
+	for _, key := range slices.Concat(manifestKeys, taskKeys, grantKeys, credentialsKeys, networkKeys, hostKeys) {
 		if !seen[key] {
 			t.Errorf("the schema was not tried for %s", key)
 		}

@@ -73,7 +73,7 @@ func printedDocuments() []printed {
 			optional optional.permission optional.for`},
 		{Plan{
 			Schema: "taskiam.plan/v1", Edits: []Edit{{Bindings: []EditBinding{{Condition: &Condition{}, Offer: &Offer{}, CustomRole: &CustomRole{}}}, Dropped: []Binding{binding}}},
-			Notes: []Note{{}}, Ambient: []Ambient{{Bindings: []Binding{binding}}}, Refusals: []Refusal{{}},
+			Notes: []Note{{}}, Ambient: []Ambient{{Bindings: []Binding{binding}}}, Refusals: []Refusal{{}}, WaysOut: []WayOut{{}},
 			Outlook: Outlook{
 				Roles: []Role{{}}, Findings: []Finding{{}}, Forecast: Forecast{Members: []Room{{}}},
 				Effective: []Effective{{Sources: []Source{{Condition: &Condition{}}}}},
@@ -88,6 +88,8 @@ func printedDocuments() []printed {
 			ambient ambient.resource ambient.known ambient.bindings ambient.bindings.role ambient.bindings.member
 			ambient.bindings.condition ambient.bindings.condition.title ambient.bindings.condition.expression
 			unseen refusals refusals.kind refusals.message propagation
+			ways_out ways_out.host ways_out.port ways_out.verbs ways_out.way_out ways_out.max_upload ways_out.credential ways_out.header
+			ways_out.resources ways_out.addresses
 			roles roles.role roles.grants_access roles.runs_code roles.deletes roles.writes roles.reads
 			findings findings.name findings.grade findings.grant findings.why findings.instead findings.accepted
 			effective effective.resource effective.permissions effective.unknown effective.sources effective.sources.on effective.sources.grant

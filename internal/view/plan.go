@@ -32,6 +32,7 @@ type Plan struct {
 	Ambient  []Ambient `json:"ambient"`
 	Unseen   []string  `json:"unseen"` // what there may be more on, in words
 	Refusals []Refusal `json:"refusals"`
+	WaysOut  []WayOut  `json:"ways_out"` // empty unless the manifest is for a closed network
 	Calls    []string  `json:"calls"`
 	Outlook
 
@@ -105,7 +106,7 @@ func NewPlan(p *lifecycle.Preview, path, cloud, endpoint string) Plan {
 		Operator: p.Operator.Member, Project: task.Project, Account: plan.Email, TTL: int64(task.TTL / time.Second),
 		Expires: plan.Expires.UTC(), Deliver: []string{},
 		Edits: []Edit{}, Notes: []Note{}, Ambient: []Ambient{}, Refusals: []Refusal{},
-		Calls: p.Calls, Unseen: list(p.Unseen), Outlook: newOutlook(p),
+		WaysOut: waysOut(task), Calls: p.Calls, Unseen: list(p.Unseen), Outlook: newOutlook(p),
 	}
 	for _, kind := range task.Deliver {
 		doc.Deliver = append(doc.Deliver, string(kind))
@@ -179,6 +180,10 @@ func (d Plan) Show(r *Report) {
 	}
 	d.showDrops(r)
 	d.showAmbient(r)
+	if len(d.WaysOut) > 0 {
+		r.Line("")
+		ShowWaysOut(r, d.WaysOut)
+	}
 	d.showForecast(r, d.Verbose)
 	r.Line("\ncalls, in this order")
 	for i, c := range d.Calls {

@@ -1647,6 +1647,31 @@ var mutants = []mutant{
 		pkg:   egressPkg, tests: []string{"TestTunnel"},
 	},
 	{
+		name:  "a network that nothing enforces is accepted",
+		edits: []edit{{"internal/cli", "isolateValue.fits", `$v != isolateClosed && $task.Network != nil`, `false`}},
+		pkg:   "cmd/taskiam", tests: []string{"TestScripts/network"},
+	},
+	{
+		name:  "a manifest opens Google's hosts for any login",
+		edits: []edit{{"internal/manifest", "hostProblem", `strings.HasSuffix($text, ".googleapis.com")`, `false`}},
+		pkg:   "internal/manifest", tests: []string{"TestRefusals"},
+	},
+	{
+		name:  "a host may have the address of a metadata server",
+		edits: []edit{{"internal/manifest", "reader.addresses", `slices.ContainsFunc(never, $prefix.Overlaps)`, `false`}},
+		pkg:   "internal/manifest", tests: []string{"TestRefusals"},
+	},
+	{
+		name:  "a credential in clear is repeated",
+		edits: []edit{{"internal/manifest", "fromProblem", `return "from says where a credential is, and never is the credential: " + forms`, `return text + " is not one of " + forms`}},
+		pkg:   "internal/manifest", tests: []string{"TestRefusalsRepeatNoCredential"},
+	},
+	{
+		name:  "the bytes of a manifest's hosts are not bounded",
+		edits: []edit{{"internal/app", "reachOf", `$cfg.MaxUpload = $n.MaxUpload`, ``}},
+		pkg:   "cmd/taskiam", tests: []string{"TestIsolatedClosedNetwork"},
+	},
+	{
 		name:  "every address may be reached",
 		edits: []edit{{egressPkg, "isPublic", ``, `return true;`}},
 		pkg:   egressPkg, tests: []string{"TestConnectLeadsToItsHostAlone"},
