@@ -60,6 +60,7 @@ cask "taskiam" do
   manpage "man/man1/taskiam-status.1"
   manpage "man/man1/taskiam-sweep.1"
   manpage "man/man1/taskiam-token.1"
+  manpage "man/man1/taskiam-trust.1"
   manpage "man/man1/taskiam-up.1"
   manpage "man/man1/taskiam-validate.1"
   manpage "man/man1/taskiam-version.1"
