@@ -19,14 +19,23 @@ import (
 	"github.com/taskiam/taskiam/internal/guard"
 	"github.com/taskiam/taskiam/internal/manifest"
 	"github.com/taskiam/taskiam/internal/policy"
+	"github.com/taskiam/taskiam/internal/racetest"
 	"github.com/taskiam/taskiam/internal/resource"
 	"github.com/taskiam/taskiam/internal/secret"
 )
 
 var (
 	widerSeed  = flag.Uint64("wider.seed", 0, "play only the pair of this `seed`")
-	widerPairs = flag.Uint64("wider.pairs", 100, "how many pairs of manifests to play")
+	widerPairs = flag.Uint64("wider.pairs", pairs(), "how many pairs of manifests to play")
 )
+
+// pairs is fewer where looking for races makes each take long.
+func pairs() uint64 {
+	if racetest.Enabled() {
+		return 20
+	}
+	return 80
+}
 
 // began is just before the hour that a condition of some manifests asks for.
 var began = time.Date(2026, 3, 3, 18, 15, 0, 0, time.UTC)

@@ -32,6 +32,8 @@ type Scope struct {
 	Deliver       []grants.DeliveryKind `json:"deliver,omitempty"`
 	TokenLifetime time.Duration         `json:"token_lifetime,omitempty"` // in nanoseconds
 	Audiences     []string              `json:"audiences,omitempty"`
+	// Network is null where the manifest says nothing of it.
+	Network *ScopeNetwork `json:"network,omitempty"`
 }
 
 // ScopeGrant is one grant of a [Scope].
@@ -54,6 +56,7 @@ func ScopeOf(t grants.Task) Scope {
 	s := Scope{
 		Version: scopeVersion, Task: t.Name, Project: t.Project, TTL: t.TTL, Grants: []ScopeGrant{},
 		Deliver: slices.Clone(t.Deliver), TokenLifetime: t.TokenLifetime, Audiences: slices.Clone(t.Audiences),
+		Network: networkOf(t.Network),
 	}
 	for i, g := range t.Grants {
 		one := ScopeGrant{
@@ -71,11 +74,14 @@ func ScopeOf(t grants.Task) Scope {
 	return s
 }
 
-// Opens says what the scope opens, a line for each grant.
+// Opens says what the scope opens, a line for each grant and each host.
 func (s Scope) Opens() []string {
 	lines := make([]string, len(s.Grants))
 	for i, g := range s.Grants {
 		lines[i] = visible.Line(g.String() + g.limits())
+	}
+	for _, w := range widerNetwork(nil, s.Network) {
+		lines = append(lines, visible.Line(w.What+": "+w.Now))
 	}
 	return lines
 }

@@ -34,6 +34,11 @@ const (
 	WiderDeliver       WideningKind = "deliver"
 	WiderTokenLifetime WideningKind = "token_lifetime"
 	WiderAudiences     WideningKind = "audiences"
+	WiderNetwork       WideningKind = "network"   // it has to be closed no more
+	WiderHost          WideningKind = "host"      // another one, or more than before
+	WiderAddresses     WideningKind = "addresses" // of a host
+	WiderResources     WideningKind = "resources" // of the network
+	WiderUpload        WideningKind = "max_upload"
 	WiderGrant         WideningKind = "grant"     // there was no such role or permission there
 	WiderPrefix        WideningKind = "prefix"    // dropped, shorter or another
 	WiderCondition     WideningKind = "condition" // dropped or another
@@ -97,6 +102,7 @@ func Wider(was, now Scope) []Widening {
 	if more := beyond(was.Audiences, now.Audiences); len(more) > 0 {
 		setting(WiderAudiences, listed(more), listed(was.Audiences))
 	}
+	out = append(out, widerNetwork(was.Network, now.Network)...)
 	for i, g := range now.Grants {
 		out = append(out, g.beyond(i, was.Grants)...)
 	}

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"encoding/json"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -41,6 +42,21 @@ func base(t *testing.T) grants.Task {
 		Accept:  []grants.Acceptance{{Grant: 2, Finding: "hands-out-credentials", Reason: "it reads them"}},
 		Deliver: []grants.DeliveryKind{"metadata"}, TokenLifetime: 30 * time.Minute,
 		Audiences: []string{"https://a.example"},
+		Network: &grants.Network{
+			Hosts: []grants.Host{
+				{Name: "docs.example", Port: 443},
+				{
+					Name: "git.example", Port: 8443, Write: true, MaxUpload: 1000,
+					Addresses: []netip.Prefix{netip.MustParsePrefix("10.20.0.0/16")},
+				},
+				{
+					Name: "api.example", Port: 443, Header: "x-api-key", Scheme: "Bearer",
+					From: grants.Origin{Kind: grants.FromEnv, Name: "KEY"},
+				},
+				{Name: "db.example", Port: 5432, Tunnel: true},
+			},
+			Resources: []resource.Name{on(t, "gs://acme-public")}, MaxUpload: 10 << 20,
+		},
 	}
 }
 
@@ -73,6 +89,60 @@ func TestWider(t *testing.T) {
 		{"one more audience", func(x *grants.Task) { x.Audiences = append(x.Audiences, "https://b.example") },
 			[]string{"audiences: https://b.example; before: https://a.example"}},
 		{"no audience", func(x *grants.Task) { x.Audiences = nil }, nil},
+
+		{"no network", func(x *grants.Task) { x.Network = nil },
+			[]string{"network: not said: any network will do; before: a closed one"}},
+		{"a host less", func(x *grants.Task) { x.Network.Hosts = x.Network.Hosts[:3] }, nil},
+		{"one more host", func(x *grants.Task) {
+			x.Network.Hosts = append(x.Network.Hosts, grants.Host{Name: "new.example", Port: 443})
+		}, []string{"host new.example: read; before: not reached"}},
+		{"another port", func(x *grants.Task) { x.Network.Hosts[0].Port = 22 },
+			[]string{"host docs.example:22: read; before: not reached"}},
+		{"writing", func(x *grants.Task) { x.Network.Hosts[0].Write = true },
+			[]string{"host docs.example: every method and login; before: read"}},
+		{"a tunnel", func(x *grants.Task) { x.Network.Hosts[1].Write, x.Network.Hosts[1].Tunnel = false, true },
+			[]string{"host git.example:8443: a tunnel; before: every method and login"}},
+		{"reading", func(x *grants.Task) { x.Network.Hosts[1].Write = false }, nil},
+		{"no tunnel", func(x *grants.Task) { x.Network.Hosts[3].Write, x.Network.Hosts[3].Tunnel = true, false }, nil},
+		{"a credential", func(x *grants.Task) {
+			x.Network.Hosts[0].Header, x.Network.Hosts[0].From = "x", grants.Origin{Kind: "file", Name: "/k"}
+		}, []string{"host docs.example: every method, with file:/k added as x; before: read"}},
+		{"another credential", func(x *grants.Task) { x.Network.Hosts[2].From.Name = "OTHER" }, []string{
+			"host api.example: every method, with env:OTHER added as x-api-key Bearer; before: " +
+				"every method, with env:KEY added as x-api-key Bearer"}},
+		{"another kind of credential", func(x *grants.Task) { x.Network.Hosts[2].From.Kind = "command" }, []string{
+			"host api.example: every method, with command:KEY added as x-api-key Bearer; before: " +
+				"every method, with env:KEY added as x-api-key Bearer"}},
+		{"another field", func(x *grants.Task) { x.Network.Hosts[2].Header = "x" }, []string{
+			"host api.example: every method, with env:KEY added as x Bearer; before: " +
+				"every method, with env:KEY added as x-api-key Bearer"}},
+		{"another scheme", func(x *grants.Task) { x.Network.Hosts[2].Scheme = "" }, []string{
+			"host api.example: every method, with env:KEY added as x-api-key; before: " +
+				"every method, with env:KEY added as x-api-key Bearer"}},
+		{"every login for the added one", func(x *grants.Task) {
+			x.Network.Hosts[2] = grants.Host{Name: "api.example", Port: 443, Write: true}
+		}, []string{"host api.example: every method and login; before: every method, with env:KEY added as x-api-key Bearer"}},
+		{"no login for the added one", func(x *grants.Task) {
+			x.Network.Hosts[2] = grants.Host{Name: "api.example", Port: 443}
+		}, nil},
+		{"more bytes to a host", func(x *grants.Task) { x.Network.Hosts[1].MaxUpload++ },
+			[]string{"host git.example:8443: max_upload: 1001 bytes; before: 1000 bytes"}},
+		{"any number of bytes to a host", func(x *grants.Task) { x.Network.Hosts[1].MaxUpload = 0 },
+			[]string{"host git.example:8443: max_upload: any number of bytes; before: 1000 bytes"}},
+		{"fewer bytes to a host", func(x *grants.Task) { x.Network.Hosts[0].MaxUpload, x.Network.Hosts[1].MaxUpload = 5, 999 }, nil},
+		{"more addresses", func(x *grants.Task) {
+			x.Network.Hosts[1].Addresses[0] = netip.MustParsePrefix("10.0.0.0/8")
+		}, []string{"host git.example:8443: addresses: 10.0.0.0/8; before: 10.20.0.0/16"}},
+		{"fewer addresses", func(x *grants.Task) {
+			x.Network.Hosts[1].Addresses[0] = netip.MustParsePrefix("10.20.3.0/24")
+		}, nil},
+		{"one more resource", func(x *grants.Task) {
+			x.Network.Resources = append(x.Network.Resources, on(t, "gs://acme-other"))
+		}, []string{"network.resources: gs://acme-other; before: gs://acme-public"}},
+		{"more bytes", func(x *grants.Task) { x.Network.MaxUpload = 11 << 20 },
+			[]string{"network.max_upload: 11534336 bytes; before: 10485760 bytes"}},
+		{"any number of bytes", func(x *grants.Task) { x.Network.MaxUpload = 0 },
+			[]string{"network.max_upload: any number of bytes; before: 10485760 bytes"}},
 
 		{"without a grant", func(x *grants.Task) { x.Grants = x.Grants[:4] }, nil},
 		{"in another order", func(x *grants.Task) { slices.Reverse(x.Grants); x.Accept[0].Grant = 2 }, nil},
@@ -159,36 +229,60 @@ func TestWiderThanTheNearest(t *testing.T) {
 }
 
 // opensNothing are the fields whose change opens nothing.
-var opensNothing = []string{"Reason"}
+var opensNothing = []string{"Task.Reason", "Acceptance.Reason"}
 
-// A field that is added to a task and not to its scope would be a way around the comparison.
+// A field that is added to a task, or to what is in one, and not to its scope would be a way around the comparison.
 func TestEveryFieldOfATaskIsCompared(t *testing.T) {
 	t.Parallel()
-	was := base(t)
-	for _, field := range reflect.VisibleFields(reflect.TypeFor[grants.Task]()) {
+	was := ScopeOf(base(t))
+	differs := map[string]bool{}
+	visit(reflect.ValueOf(base(t)), nil, func(path []int, field string) {
 		now := base(t)
-		reflect.ValueOf(&now).Elem().FieldByName(field.Name).SetZero()
-		a, b := ScopeOf(was), ScopeOf(now)
-		if reflect.ValueOf(was).FieldByName(field.Name).IsZero() {
-			t.Errorf("the base of this test has no %s", field.Name)
+		v := reflect.ValueOf(&now).Elem()
+		for _, i := range path {
+			for v.Kind() == reflect.Pointer {
+				v = v.Elem()
+			}
+			if v.Kind() == reflect.Slice {
+				v = v.Index(i)
+			} else {
+				v = v.Field(i)
+			}
 		}
-		if cmp.Equal(a, b) != slices.Contains(opensNothing, field.Name) {
-			t.Errorf("the scope of a task must differ with its %s, or the field be one that opens nothing", field.Name)
+		if v.IsZero() || field == "Grant.Resource" { // a grant without a resource is none
+			differs[field] = differs[field] || field == "Grant.Resource"
+			return
+		}
+		v.SetZero()
+		differs[field] = differs[field] || !reflect.DeepEqual(was, ScopeOf(now))
+	})
+	if len(differs) < 30 {
+		t.Errorf("only these fields were found: %v", differs)
+	}
+	for field, does := range differs {
+		if does == slices.Contains(opensNothing, field) {
+			t.Errorf("a scope must differ with %s, which the base of this test must have, unless it opens nothing", field)
 		}
 	}
-	for _, field := range reflect.VisibleFields(reflect.TypeFor[grants.Grant]()) {
-		seen := false
-		for i := range was.Grants {
-			now := base(t)
-			f := reflect.ValueOf(&now.Grants[i]).Elem().FieldByName(field.Name)
-			if f.IsZero() || field.Name == "Resource" {
-				continue
-			}
-			f.SetZero()
-			seen = seen || !cmp.Equal(ScopeOf(was), ScopeOf(now))
+}
+
+// visit calls a function for every field in a value, of the types of package grants.
+func visit(v reflect.Value, path []int, do func(path []int, field string)) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		visit(v.Elem(), path, do)
+	case reflect.Slice:
+		for i := range v.Len() {
+			visit(v.Index(i), append(slices.Clone(path), i), do)
 		}
-		if !seen && field.Name != "Resource" { // a grant without one is no grant
-			t.Errorf("the scope of a task must differ with the %s of its grants", field.Name)
+	case reflect.Struct:
+		if v.Type().PkgPath() != reflect.TypeFor[grants.Task]().PkgPath() {
+			return
+		}
+		for i := range v.NumField() {
+			at := append(slices.Clone(path), i)
+			do(at, v.Type().Name()+"."+v.Type().Field(i).Name)
+			visit(v.Field(i), at, do)
 		}
 	}
 }
@@ -201,7 +295,7 @@ func TestScopeIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := ParseScope(b)
-	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); err != nil || diff != "" {
 		t.Errorf("%v, -want +got\n%s", err, diff)
 	}
 	text := string(b)
