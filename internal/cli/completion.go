@@ -12,6 +12,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/command"
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/manifest"
 	"github.com/taskiam/taskiam/internal/view"
 )
 
@@ -143,6 +144,7 @@ var enumerated = map[string][]string{
 	flagFor:     forClients,
 	flagIsolate: {string(isolateNoNet)},
 	flagCI:      ciNames(),
+	flagTree:    manifest.TreeNames(),
 }
 
 // values returns what the value of a flag of cmd can be. A flag that is no name of a file has none.

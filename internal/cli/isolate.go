@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -11,8 +12,10 @@ import (
 	"github.com/taskiam/taskiam/internal/app"
 	"github.com/taskiam/taskiam/internal/credentials"
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/isolate"
 	"github.com/taskiam/taskiam/internal/lifecycle"
+	"github.com/taskiam/taskiam/internal/manifest"
 	"github.com/taskiam/taskiam/internal/supervise"
 	"github.com/taskiam/taskiam/internal/view"
 )
@@ -61,6 +64,7 @@ type isolateOptions struct {
 	ro, rw []string // as they were given
 	user   userOptions
 	shown  app.Shown
+	tree   grants.Tree // "" leaves it to the manifest
 	// userns and ptrace are whether the filter of system calls lets through what they are for.
 	userns, ptrace bool
 }
@@ -85,6 +89,11 @@ func newIsolateFlags() []cli.Flag {
 			Name:      "rw",
 			Usage:     "`PATH`: with --" + flagIsolate + ", a file or folder that CMD can read and change; repeatable",
 			TakesFile: true,
+		},
+		&cli.StringFlag{
+			Name: flagTree,
+			Usage: "`HOW`: with --" + flagIsolate + ", CMD can change the folder that it is started in (direct) or " +
+				"not (read); the manifest's sandbox.tree if it is left out",
 		},
 		&cli.StringSliceFlag{
 			Name: flagEnv,
@@ -129,7 +138,12 @@ func parseIsolate(c *cli.Context, getenv func(string) string) (isolateOptions, e
 		return o, err
 	}
 	o.shown.Logins = c.StringSlice(flagShowLogin)
-	for _, name := range []string{"ro", "rw", flagShowLogin, flagAllowUserns, flagAllowPtrace} {
+	if text := c.String(flagTree); text != "" {
+		if o.tree, err = manifest.ParseTree(text); err != nil {
+			return o, usage(c, "--%s: %v", flagTree, err)
+		}
+	}
+	for _, name := range []string{"ro", "rw", flagTree, flagShowLogin, flagAllowUserns, flagAllowPtrace} {
 		if o.how == isolateNot && c.IsSet(name) {
 			return o, usage(c, "--%s is of use with --%s only", name, flagIsolate)
 		}
@@ -165,15 +179,15 @@ func parsePassed(c *cli.Context, getenv func(string) string) (credentials.Passed
 
 // sandbox describes the sandbox of a command. out is where the delivery will be; "" if that is
 // not known yet.
-func (o isolateOptions) sandbox(out, manifest string, command []string) supervise.SandboxConfig {
-	fixed := []string{manifest}
-	if manifest == app.StandardInput {
+func (o isolateOptions) sandbox(out string, src app.Source, command []string) supervise.SandboxConfig {
+	fixed := []string{src.Path}
+	if src.Path == app.StandardInput {
 		fixed = nil
 	}
 	return supervise.SandboxConfig{
 		Isolated: o.how != isolateNot, NoNetwork: o.how.ownNetwork(), Closed: o.how == isolateClosed,
 		UID: o.user.uid, Command: command, ReadOnly: o.ro, Writable: o.rw, Delivery: out,
-		Fixed:       fixed,
+		Fixed: fixed, Tree: cmp.Or(o.tree, src.Task.Sandbox.Tree),
 		AllowUserns: o.userns, AllowPtrace: o.ptrace,
 	}
 }
@@ -189,6 +203,9 @@ func (o isolateOptions) warnOfUserns(e *Env) {
 // sayWhere says what the command can reach that a person may not expect.
 func (c *commandRun) sayWhere() {
 	switch {
+	case c.sandbox.Bare() && c.task.Sandbox != grants.Sandbox{}:
+		c.say("not isolated: the command runs as you and can read your files and logins, and nothing of [sandbox] in "+
+			"the manifest holds (use --%s)", flagIsolate)
 	case c.sandbox.Bare():
 		c.say("not isolated: the command runs as you and can read your files and logins (use --%s)", flagIsolate)
 	case c.isolate.how == isolateNet:
@@ -212,7 +229,7 @@ func (c *commandRun) sayAfter(ctx context.Context, code exitCode) {
 	p, step := c.newProgress(c.quiet), lifecycle.Event{Step: "search the work tree for what the command left"}
 	step.Time, step.State = c.Now(), lifecycle.Started
 	p.Step(step)
-	found, review := c.sandbox.LeftBehind(ctx), view.NewReview(c.sandbox.Review(ctx))
+	found, review := c.sandbox.LeftBehind(ctx), view.NewReview(c.sandbox.WorkTree(), c.sandbox.Review(ctx))
 	step.Time, step.State = c.Now(), lifecycle.Done
 	p.Step(step)
 	for _, left := range found {

@@ -55,6 +55,7 @@ const (
 	flagIsolate        = "isolate"
 	flagAllowUserns    = "allow-userns"
 	flagAllowPtrace    = "allow-ptrace"
+	flagTree           = "tree"
 	flagUID            = "uid"
 	flagShareUID       = "share-uid"
 	flagEnv            = "env"

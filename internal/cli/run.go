@@ -199,7 +199,7 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 		return err
 	}
 	o.setShell(e.Getenv, src.Task.Name)
-	sandbox, err := e.app().Sandbox(o.isolate.sandbox(o.out, src.Path, o.command), o.isolate.shown)
+	sandbox, err := e.app().Sandbox(o.isolate.sandbox(o.out, src, o.command), o.isolate.shown)
 	if err != nil {
 		return err
 	}
@@ -230,8 +230,8 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 	}
 	own = supervise.OwnUser{} // down gives it back
 	e.interrupts.leaving(exitRunFailed, "the teardown continues", "taskiam down "+string(result.Plan.Run))
-	c := commandRun{Env: e, runOptions: o, ttl: src.Task.TTL, run: result.Run, at: at, sandbox: sandbox,
-		wayOut: wayOut, network: src.Task.Network}
+	c := commandRun{Env: e, runOptions: o, task: src.Task, run: result.Run, at: at, sandbox: sandbox,
+		wayOut: wayOut}
 	code, err := c.carryOut(ctx, err)
 	downErr := e.downAfter(ctx, engine, result.Run, o.quiet)
 	c.sayAfter(ctx, code)
@@ -251,12 +251,11 @@ func runRun(ctx context.Context, e *Env, o runOptions) error {
 type commandRun struct {
 	*Env
 	runOptions
-	ttl     time.Duration // of the manifest
+	task    grants.Task
 	run     *journal.Run
 	at      supervise.Endpoint // the port that was reserved for the run's server
 	sandbox *supervise.Sandbox
 	wayOut  *supervise.WayOut // of a closed network; nil is another
-	network *grants.Network   // what the manifest opens there; nil for nothing
 	// wantedUserns is what CMD printed for want of user namespaces; "" for nothing.
 	wantedUserns string
 }

@@ -66,7 +66,7 @@ func (c *commandRun) watchEnd(ctx context.Context) (ended func()) {
 func (c *commandRun) renewing() supervise.Renewing {
 	most := c.most()
 	return supervise.Renewing{
-		TTL: c.ttl, Latest: lifecycle.Latest(c.run.Opened, most),
+		TTL: c.task.TTL, Latest: lifecycle.Latest(c.run.Opened, most),
 		Renew: func(ctx context.Context) (*journal.Run, error) {
 			// Its steps would come between what CMD prints.
 			engine, err := c.app().Engine(ctx, app.Options{
@@ -76,7 +76,7 @@ func (c *commandRun) renewing() supervise.Renewing {
 				return nil, err
 			}
 			renewal, err := engine.Renew(ctx, c.run.ID(), lifecycle.RenewOptions{
-				TTL: c.ttl, MaxTTL: most, UpToMax: true, Wait: downWait, Keep: c.app().KeepServer,
+				TTL: c.task.TTL, MaxTTL: most, UpToMax: true, Wait: downWait, Keep: c.app().KeepServer,
 			})
 			var run *journal.Run
 			if renewal != nil {

@@ -55,10 +55,10 @@ func (e *Env) wayOut(
 
 // sayWaysOut says what can leave the command's network, where its manifest opens more than Google's APIs.
 func (c *commandRun) sayWaysOut() {
-	if c.network == nil {
+	if c.task.Network == nil {
 		return
 	}
 	var r view.Report
-	view.ShowWaysOut(&r, view.NewWaysOut(*c.network))
+	view.ShowWaysOut(&r, view.NewWaysOut(*c.task.Network))
 	r.Say(c.Stderr)
 }

@@ -33,6 +33,8 @@ type Task struct {
 	// Network is what may be reached in a closed network, which alone enforces it; nil says nothing
 	// of it.
 	Network *Network
+	// Sandbox is what the task asks of the sandbox of its command.
+	Sandbox Sandbox
 }
 
 // DeliveryKind is the kind of credential that the sandbox is given.

@@ -63,8 +63,9 @@ type Spec struct {
 	System []Mount
 	// Home is a folder that is empty at first and removed at the end.
 	Home string
-	// WorkTree is writable, and where the command starts.
+	// WorkTree is where the command starts: writable, unless KeepTree says that it is not.
 	WorkTree string
+	KeepTree bool
 	// Delivery is read-only, except for the folders in it that Private names, which are
 	// empty at first and removed at the end. "" is none.
 	Delivery string
@@ -125,7 +126,11 @@ func (s Spec) mounts() []Mount {
 	}
 	bind(BindReadOnly, s.ReadOnly...)
 	bind(BindWritable, s.Writable...)
-	bind(BindWritable, s.WorkTree)
+	tree := BindWritable
+	if s.KeepTree {
+		tree = BindReadOnly
+	}
+	bind(tree, s.WorkTree)
 	for _, path := range s.Fixed {
 		if s.writable(path) != "" {
 			bind(BindReadOnly, path)

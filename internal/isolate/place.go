@@ -71,7 +71,7 @@ type ownPath struct {
 }
 
 func (s Spec) own() []ownPath {
-	all := []ownPath{{workTree, s.WorkTree, true}}
+	all := []ownPath{{workTree, s.WorkTree, !s.KeepTree}}
 	for _, path := range s.ReadOnly {
 		all = append(all, ownPath{"--ro", path, false})
 	}

@@ -28,11 +28,22 @@ func (s Spec) Privileged(ctx context.Context, since time.Time) ([]Privileged, er
 	since = since.Add(-clockMargin)
 	var out []Privileged
 	var failed error
-	for _, tree := range append([]string{s.WorkTree}, s.Writable...) {
+	for _, tree := range s.Changeable() {
 		found, err := privileged(ctx, tree, since)
 		out, failed = append(out, found...), errors.Join(failed, err)
 	}
 	return out, failed
+}
+
+// Changeable returns the folders and files that the command can change, the work tree first.
+func (s Spec) Changeable() []string {
+	var out []string
+	for _, o := range s.own() {
+		if o.writable {
+			out = append(out, o.path)
+		}
+	}
+	return out
 }
 
 func privileged(ctx context.Context, tree string, since time.Time) ([]Privileged, error) {

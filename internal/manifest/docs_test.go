@@ -47,7 +47,7 @@ func TestReference(t *testing.T) {
 	}
 	for _, key := range []string{"version", "task.name", "task.project", "task.ttl", "task.reason", "grant.role", "grant.permissions", "grant.resource", "grant.condition", "grant.unbounded", "grant.allow_basic", "credentials.deliver",
 		"network.allow", "network.resources", "network.max_upload", "network.host.host", "network.host.port", "network.host.write", "network.host.tunnel",
-		"network.host.max_upload", "network.host.addresses", "network.host.header", "network.host.scheme", "network.host.from"} {
+		"network.host.max_upload", "network.host.addresses", "network.host.header", "network.host.scheme", "network.host.from", "sandbox.tree"} {
 		if !strings.Contains(string(doc), "| `"+key+"` |") {
 			t.Errorf("the reference has no row for %s", key)
 		}

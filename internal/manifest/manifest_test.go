@@ -57,6 +57,9 @@ resource = "bq://acme-agents.sales"
 deliver        = ["metadata", "token"]
 token_lifetime = "10m"
 audiences      = ["https://reports.example.com"]
+
+[sandbox]
+tree = "read"
 `
 
 func TestParse(t *testing.T) {
@@ -70,6 +73,7 @@ func TestParse(t *testing.T) {
 		Reason:  "Build the nightly sales report",
 		Deliver: []grants.DeliveryKind{delivery.Metadata, delivery.Token}, TokenLifetime: 10 * time.Minute,
 		Audiences: []string{"https://reports.example.com"},
+		Sandbox:   grants.Sandbox{Tree: grants.TreeRead},
 		Grants: []grants.Grant{
 			{Role: "roles/storage.objectViewer", Resource: name(t, "gs://acme-reports"), Prefix: "2026/"},
 			{Role: "roles/secretmanager.secretAccessor", Resource: name(t, "projects/acme-agents/secrets/api-key"), Condition: `request.time.getHours("Europe/Berlin") < 20`},
@@ -454,6 +458,7 @@ func refusals() []refusal {
 		{"no delivery at all", head + good + "[credentials]\ndeliver = []\n", []string{"f:9:1: deliver is an empty list"}, []string{deliverExample}},
 		{"a delivery of another type", head + good + "[credentials]\ndeliver = true\n", []string{"f:9:11: deliver is a string or a list of strings, and this is true or false"}, []string{deliverExample}},
 		{"token lifetimes", head + good + "[credentials]\ntoken_lifetime = \"2h\"\n", []string{"f:9:18: a token lives between 5m and 1h, not 2h"}, []string{`token_lifetime = "15m"`}},
+		{"a tree that is none", head + good + "[sandbox]\ntree = \"copy\"\n", []string{`f:9:8: "copy" is no kind of work tree; there are direct, read`}, []string{treeExample}},
 		{"an audience with a space", head + good + "[credentials]\naudiences = \"https://a b\"\n", []string{`f:9:13: "https://a b" cannot be an audience: it is empty, or has white space in it`}, []string{""}},
 	}...)
 }

@@ -48,6 +48,9 @@ func (r *reader) manifest(file *table) grants.Task {
 	if t := file.sub("network"); t != nil {
 		task.Network = r.network(t)
 	}
+	if t := file.sub("sandbox"); t != nil {
+		task.Sandbox = r.sandbox(t)
+	}
 	r.settle(&task)
 	return task
 }

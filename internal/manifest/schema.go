@@ -18,7 +18,7 @@ const schemaLine = "#:schema " + schemaURL + "\n"
 
 // The keys of each table: all that is read of a manifest, and all that the schema allows.
 var (
-	manifestKeys    = []string{"version", "task", "grant", "credentials", "network"}
+	manifestKeys    = []string{"version", "task", "grant", "credentials", "network", "sandbox"}
 	taskKeys        = []string{"name", "project", "ttl", "reason"}
 	grantKeys       = []string{"role", "permissions", "resource", "condition", "unbounded", "allow_basic", "accept"}
 	credentialsKeys = []string{"deliver", "token_lifetime", "audiences"}
@@ -59,6 +59,7 @@ func Schema() ([]byte, error) {
 		"grant":       object{"type": "array", "minItems": 1, "items": grantSchema()},
 		"credentials": credentials,
 		"network":     networkSchema(),
+		"sandbox":     sandboxSchema(),
 	}, "version", "task", "grant")
 	whole["$schema"], whole["$id"] = "http://json-schema.org/draft-07/schema#", schemaURL
 	whole["title"] = "Manifest of a task for taskiam"

@@ -144,6 +144,8 @@ unbounded = "accept"
 deliver = ["token"]
 token_lifetime = "10m"
 audiences = ["https://reports.example.com"]
+[sandbox]
+tree = "read"
 ` + network
 
 // Every key is removed, given each other type, and set beside one that is unknown: the parser and the schema must
@@ -211,7 +213,7 @@ func TestSchemaIsEqualToTheParser(t *testing.T) {
 		}
 	}
 	walk("", whole)
-	for _, key := range slices.Concat(manifestKeys, taskKeys, grantKeys, credentialsKeys, networkKeys, hostKeys) {
+	for _, key := range slices.Concat(manifestKeys, taskKeys, grantKeys, credentialsKeys, networkKeys, hostKeys, sandboxKeys) {
 		if !seen[key] {
 			t.Errorf("the schema was not tried for %s", key)
 		}

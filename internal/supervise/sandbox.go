@@ -13,6 +13,7 @@ import (
 
 	"github.com/taskiam/taskiam/internal/delivery"
 	"github.com/taskiam/taskiam/internal/fault"
+	"github.com/taskiam/taskiam/internal/grants"
 	"github.com/taskiam/taskiam/internal/isolate"
 	"github.com/taskiam/taskiam/internal/journal"
 	"github.com/taskiam/taskiam/internal/paths"
@@ -33,6 +34,8 @@ type SandboxConfig struct {
 	Command []string
 	// ReadOnly and Writable are further paths that it sees, as the operator wrote them.
 	ReadOnly, Writable []string
+	// Tree is how it sees the folder in which it is started.
+	Tree grants.Tree
 	// AllowUserns and AllowPtrace let it make namespaces, and debug its processes.
 	AllowUserns, AllowPtrace bool
 	// Home is the operator's home, and Environ what the command gets of the operator's environment.
@@ -89,7 +92,7 @@ func NewSandbox(c SandboxConfig) (*Sandbox, error) {
 	if err := s.try(); err != nil {
 		return nil, err
 	}
-	for _, tree := range slices.Concat([]string{s.spec.WorkTree}, s.spec.Writable) {
+	for _, tree := range s.spec.Changeable() {
 		s.before = append(s.before, worktree.Take(context.Background(), tree, time.Now()))
 	}
 	return s, nil
@@ -129,7 +132,7 @@ func (s *Sandbox) whereIs(name string) []string {
 func (s *Sandbox) describe() (isolate.Spec, error) {
 	spec := isolate.Spec{
 		Command: s.Command, System: isolate.System(), Home: s.Home, Fixed: s.Fixed,
-		AllowUserns: s.AllowUserns, AllowPtrace: s.AllowPtrace,
+		AllowUserns: s.AllowUserns, AllowPtrace: s.AllowPtrace, KeepTree: s.Tree == grants.TreeRead,
 	}
 	if s.user != nil {
 		spec.Home = s.user.home
@@ -227,6 +230,9 @@ func (s *Sandbox) LeftBehind(ctx context.Context) []string {
 	}
 	return out
 }
+
+// WorkTree returns the folder in which an isolated command is started, without links in its path.
+func (s *Sandbox) WorkTree() string { return s.spec.WorkTree }
 
 // Review returns what the command has left that may run later, outside of the sandbox: in the work tree, and in what
 // else it could write to. Call it after the end of the command; it ends with ctx.

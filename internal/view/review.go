@@ -17,17 +17,20 @@ const (
 )
 
 // Review is what a command has left that may run later.
-type Review struct{ trees []worktree.Result }
+type Review struct {
+	work  string // the work tree
+	trees []worktree.Result
+}
 
-// NewReview returns what to say of the trees that a command could change. The first is its work tree.
-func NewReview(trees []worktree.Result) Review { return Review{trees} }
+// NewReview returns what to say of the trees that a command could change.
+func NewReview(work string, trees []worktree.Result) Review { return Review{work, trees} }
 
 // Say tells a person what to look at; nothing if there is nothing.
 func (v Review) Say(to *Stream) {
 	var r Report
-	for i, tree := range v.trees {
-		where := "the work tree"
-		if i > 0 {
+	for _, tree := range v.trees {
+		where, other := "the work tree", tree.Tree != v.work
+		if other {
 			where = tree.Tree
 		}
 		if len(tree.Changes) > 0 {
@@ -36,7 +39,7 @@ func (v Review) Say(to *Stream) {
 		of := map[worktree.Kind]int{}
 		for _, c := range tree.Changes {
 			if of[c.Kind]++; of[c.Kind] <= maxOfAKind {
-				r.Row("  "+string(c.Kind), string(c.State), located(tree.Tree, c.Path, i > 0), named(c.What))
+				r.Row("  "+string(c.Kind), string(c.State), located(tree.Tree, c.Path, other), named(c.What))
 			}
 		}
 		for _, kind := range slices.Compact(kinds(tree.Changes)) {

@@ -283,6 +283,11 @@ var mutants = []mutant{
 		pkg:   "internal/isolate", tests: []string{"TestPrivileged"},
 	},
 	{
+		name:  "a work tree that is for reading can be written to",
+		edits: []edit{{"internal/isolate", "Spec.mounts", `$tree = BindReadOnly`, `$tree = BindWritable`}},
+		pkg:   "cmd/taskiam", tests: []string{"TestTreeRead"},
+	},
+	{
 		name:  "a hook that a command has left is not told of",
 		edits: []edit{{worktreePkg, "looker.git", `$l.first = append($l.first, folder{path: path.Join($at, "hooks"), kind: Hook, link: true})`, ``}},
 		pkg:   worktreePkg, tests: []string{"TestCompare"},
