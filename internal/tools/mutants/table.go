@@ -1654,7 +1654,7 @@ var mutants = []mutant{
 	{
 		name:  "a network that nothing enforces is accepted",
 		edits: []edit{{"internal/cli", "isolateValue.fits", `$v != isolateClosed && $task.Network != nil`, `false`}},
-		pkg:   "cmd/taskiam", tests: []string{"TestScripts/network"},
+		pkg:   "internal/cli", tests: []string{"TestFits"},
 	},
 	{
 		name:  "a manifest opens Google's hosts for any login",
