@@ -45,7 +45,7 @@ func TreeNames() []string {
 	return out
 }
 
-// sandboxSchema is the schema of the table [sandbox].
+// sandboxSchema is the schema of the table the table sandbox.
 func sandboxSchema() object {
 	return tableSchema("What the task asks of the sandbox that run --isolate makes.", object{
 		"tree": object{"enum": TreeNames(), "description": "How the command sees the folder in which it is started."},

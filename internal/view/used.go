@@ -74,6 +74,7 @@ func (v Receipt) showUsed(r *Report) {
 		r.Line("  calls of other kinds: %d", v.UsedMore)
 	}
 	for _, g := range v.Unused {
-		r.Line("never used, and could be left out: %s on %s", cmp.Or(g.Role, strings.Join(g.Permissions, ", ")), g.Resource)
+		r.Line("never used, and could be left out: %s on %s",
+			cmp.Or(g.Role, strings.Join(g.Permissions, ", ")), g.Resource)
 	}
 }

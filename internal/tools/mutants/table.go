@@ -1750,7 +1750,7 @@ var mutants = []mutant{
 	},
 	{
 		name:  "a name that only begins like a granted one passes",
-		edits: []edit{{egressPkg, "reach.has", `strings.HasPrefix(n.name, $a.name+"/")`, `strings.HasPrefix(n.name, $a.name)`}},
+		edits: []edit{{egressPkg, "named.covers", `strings.HasPrefix(n.name, $a.name+"/")`, `strings.HasPrefix(n.name, $a.name)`}},
 		pkg:   egressPkg, tests: []string{"TestNoOtherResourcePasses"},
 	},
 	{
