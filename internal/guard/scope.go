@@ -34,6 +34,8 @@ type Scope struct {
 	Audiences     []string              `json:"audiences,omitempty"`
 	// Network is null where the manifest says nothing of it.
 	Network *ScopeNetwork `json:"network,omitempty"`
+	// Tree is how the command sees its work tree; "" leaves it to the operator.
+	Tree grants.Tree `json:"tree,omitempty"`
 }
 
 // ScopeGrant is one grant of a [Scope].
@@ -56,7 +58,7 @@ func ScopeOf(t grants.Task) Scope {
 	s := Scope{
 		Version: scopeVersion, Task: t.Name, Project: t.Project, TTL: t.TTL, Grants: []ScopeGrant{},
 		Deliver: slices.Clone(t.Deliver), TokenLifetime: t.TokenLifetime, Audiences: slices.Clone(t.Audiences),
-		Network: networkOf(t.Network),
+		Network: networkOf(t.Network), Tree: t.Sandbox.Tree,
 	}
 	for i, g := range t.Grants {
 		one := ScopeGrant{

@@ -34,6 +34,7 @@ const (
 	WiderDeliver       WideningKind = "deliver"
 	WiderTokenLifetime WideningKind = "token_lifetime"
 	WiderAudiences     WideningKind = "audiences"
+	WiderTree          WideningKind = "tree"      // the command can change more of its work tree
 	WiderNetwork       WideningKind = "network"   // it has to be closed no more
 	WiderHost          WideningKind = "host"      // another one, or more than before
 	WiderAddresses     WideningKind = "addresses" // of a host
@@ -101,6 +102,9 @@ func Wider(was, now Scope) []Widening {
 	}
 	if more := beyond(was.Audiences, now.Audiences); len(more) > 0 {
 		setting(WiderAudiences, listed(more), listed(was.Audiences))
+	}
+	if now.Tree != was.Tree && now.Tree != grants.TreeRead && was.Tree != "" && was.Tree != grants.TreeDirect {
+		setting(WiderTree, cmp.Or(string(now.Tree), "not said"), string(was.Tree))
 	}
 	out = append(out, widerNetwork(was.Network, now.Network)...)
 	for i, g := range now.Grants {

@@ -41,7 +41,7 @@ func base(t *testing.T) grants.Task {
 		},
 		Accept:  []grants.Acceptance{{Grant: 2, Finding: "hands-out-credentials", Reason: "it reads them"}},
 		Deliver: []grants.DeliveryKind{"metadata"}, TokenLifetime: 30 * time.Minute,
-		Audiences: []string{"https://a.example"},
+		Audiences: []string{"https://a.example"}, Sandbox: grants.Sandbox{Tree: grants.TreeRead},
 		Network: &grants.Network{
 			Hosts: []grants.Host{
 				{Name: "docs.example", Port: 443},
@@ -89,6 +89,10 @@ func TestWider(t *testing.T) {
 		{"one more audience", func(x *grants.Task) { x.Audiences = append(x.Audiences, "https://b.example") },
 			[]string{"audiences: https://b.example; before: https://a.example"}},
 		{"no audience", func(x *grants.Task) { x.Audiences = nil }, nil},
+
+		{"a work tree to write to", func(x *grants.Task) { x.Sandbox.Tree = grants.TreeDirect },
+			[]string{"tree: direct; before: read"}},
+		{"whatever work tree", func(x *grants.Task) { x.Sandbox.Tree = "" }, []string{"tree: not said; before: read"}},
 
 		{"no network", func(x *grants.Task) { x.Network = nil },
 			[]string{"network: not said: any network will do; before: a closed one"}},

@@ -14,8 +14,8 @@ type Trust struct {
 
 // Widening is one thing that a manifest opens more than it did.
 type Widening struct {
-	// Kind is what is widened: "task", "project", "ttl", "deliver", "token_lifetime" or "audiences"; "network", "host",
-	// "addresses", "resources" or "max_upload"; of a grant
+	// Kind is what is widened: "task", "project", "ttl", "deliver", "token_lifetime", "audiences" or "tree"; "network",
+	// "host", "addresses", "resources" or "max_upload"; of a grant
 	// "prefix", "condition", "unbounded", "allow_basic" or "accept"; "grant" if it gives what was not given there.
 	Kind  string `json:"kind"`
 	Grant int    `json:"grant"` // index in the manifest, from 0; -1 if it is about none
