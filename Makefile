@@ -29,7 +29,7 @@ test: ## run the tests
 	$(GO) test $(TESTFLAGS) ./...
 
 # Tests that are smaller with -race, or skipped.
-WITHOUT_RACE := ^Test(Faults|Model|AHundred|Killed|Client|PlanIsTrue|PlanByGcloud|Adversary|Isolated|NeverThePerson|NothingSecret|NothingIsBuffered|NoTrace|CI|Samples|Production|Tampered|AnotherUser|Demo|Offers|RefusesWhat|WrongClock|LeastRole|RenewFaults|RenewOnABadDisk|PowerLost|DiskFull|Recipes|Operators|TablesAreFresh|Fresh|Advice|Enabled|Documents|Mutants|Sizes)|^TestScripts$$/^(permissions|ci|usage|accept|completion|choose|help|delivery|resources|types|roles|receipt|init|shell|manifest|validate|fmt|configuration|debug|trust)$$
+WITHOUT_RACE := ^Test(Faults|Model|AHundred|Killed|Client|PlanIsTrue|PlanByGcloud|Adversary|Isolated|NeverThePerson|NothingSecret|NothingIsBuffered|NoTrace|CI|Samples|Production|Tampered|AnotherUser|Demo|Offers|RefusesWhat|WrongClock|LeastRole|RenewFaults|RenewOnABadDisk|PowerLost|DiskFull|Recipes|Operators|TablesAreFresh|Fresh|Advice|Enabled|Documents|Mutants|Sizes|Tree)|^TestScripts$$/^(permissions|ci|usage|accept|completion|choose|help|delivery|resources|types|roles|receipt|init|shell|manifest|validate|fmt|configuration|debug|trust)$$
 
 # Tests are built as the release is, without the man page generator and what debuggers read.
 CHECKFLAGS := -timeout 20m -vet=off -trimpath -tags $(TAGS) -ldflags=-w
