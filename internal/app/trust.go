@@ -17,6 +17,7 @@ import (
 	"github.com/taskiam/taskiam/internal/fault"
 	"github.com/taskiam/taskiam/internal/guard"
 	"github.com/taskiam/taskiam/internal/paths"
+	"github.com/taskiam/taskiam/internal/shell"
 )
 
 // Trust remembers what manifests opened when they were last used, or accepted: in the state folder, which no sandbox of
@@ -150,6 +151,10 @@ const lockWithin = 30 * time.Second
 func (t Trust) locked(ctx context.Context, do func() error) error {
 	if err := os.MkdirAll(t.Dir, 0o700); err != nil {
 		return err
+	}
+	if info, err := os.Lstat(t.Dir); err != nil || !mineAlone(info) {
+		return fault.WithHint(errors.Join(fmt.Errorf("%s is not this user's alone", t.Dir), err),
+			"chmod 700 "+shell.Quote(t.Dir))
 	}
 	ctx, cancel := context.WithTimeout(ctx, lockWithin)
 	defer cancel()

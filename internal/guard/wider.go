@@ -83,13 +83,13 @@ const none = "none"
 func Wider(was, now Scope) []Widening {
 	var out []Widening
 	setting := func(kind WideningKind, now, was string) {
-		out = append(out, Widening{kind, -1, string(kind), now, was})
+		out = append(out, Widening{kind, -1, string(kind), now, cmp.Or(was, none)})
 	}
 	if now.Task != was.Task {
 		setting(WiderTask, now.Task, was.Task)
 	}
 	if now.Project != was.Project && now.Project != "" {
-		setting(WiderProject, now.Project, cmp.Or(was.Project, "not said"))
+		setting(WiderProject, now.Project, was.Project)
 	}
 	if now.TTL > was.TTL {
 		setting(WiderTTL, grants.Span(now.TTL), grants.Span(was.TTL))
